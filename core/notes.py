@@ -1,0 +1,36 @@
+"""Remarks on a request that are no errors: what was ignored, what has no effect.
+
+The member reads them under the picture; the sentences a member sees come from the locale
+catalogue under ``note.<key>``, the ones here are plain English for a terminal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+NOTES: Final[dict[str, str]] = {
+    "lora_left_out": "<{kind}:{name}> was left out: LoRA files are not supported yet",
+    "schedule_not_weight": "[{text}] switches words at a step; for a weight write ({text})",
+    "unclosed_bracket": "a “{bracket}” is never closed; it runs to the end of the prompt",
+    "too_many_parts": "only the first {limit} AND parts are used",
+    "long_prompt": "the {which} is {tokens} tokens, {chunks} chunks of 75",
+    "clip_skip_no_effect": "clip skip has no effect on {family}",
+    "clip_skip_sdxl": "on SDXL clip skip 1 and 2 are the same; from 3 on both encoders stop earlier",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """``key`` names the sentence, ``values`` fill its places."""
+
+    key: str
+    values: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, key: str, **values: object) -> Note:
+        """``Note.of("long_prompt", which="prompt", tokens=90, chunks=2)``."""
+        return cls(key, tuple((name, str(value)) for name, value in values.items()))
+
+    def __str__(self) -> str:
+        return NOTES[self.key].format(**dict(self.values))
