@@ -16,7 +16,7 @@ NOTES: Final[dict[str, str]] = {
     "too_many_parts": "only the first {limit} AND parts are used",
     "long_prompt": "the {which} is {tokens} tokens, {chunks} chunks of 75",
     "clip_skip_no_effect": "clip skip has no effect on {family}",
-    "clip_skip_sdxl": "on SDXL clip skip 1 and 2 are the same; from 3 on both encoders stop earlier",
+    "clip_skip_sdxl": "on SDXL clip skip 1 and 2 are the same; from 3 on both encoders stop",
 }
 
 
