@@ -1,0 +1,1 @@
+"""The Discord client and what only it needs: settings, store, sentences, jobs, posts."""

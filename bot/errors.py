@@ -1,0 +1,303 @@
+"""The one map from an exception's class and fields to the sentence a member reads.
+
+An error nobody foresaw gets a short incident number that is also in the log. An error can be kept
+as JSON beside its job and said again later, in any language.
+
+Errors of the bot's own, beside the core's tree:
+
+    PenultimateError
+    ├── Gone          what was pressed or named is no longer there
+    ├── NotYours      only its owner may do this
+    ├── TooMany       no more of these fit
+    └── Unexpected    a bug; the log has the rest under ``incident``
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import secrets
+import sqlite3
+from dataclasses import dataclass, fields
+from functools import singledispatch
+from typing import Any, Final
+
+import discord
+from discord import Locale, app_commands
+
+from bot.translate import t
+from core import errors as core_errors
+from core.errors import PenultimateError
+
+log = logging.getLogger(__name__)
+
+# The forms in which the core says what is allowed.
+_BOUNDS: Final = {
+    "range": re.compile(r"(?P<low>[\d.]+) to (?P<high>[\d.]+)"),
+    "multiple": re.compile(r"a multiple of (?P<step>\d+) from (?P<low>\d+) to (?P<high>\d+)"),
+    "at_most": re.compile(r"at most (?P<high>\d+)"),
+    "length": re.compile(r"(?P<low>\d+) to (?P<high>\d+) characters"),
+    "size": re.compile(r"width x height, like 512x768"),
+}
+
+
+@dataclass(eq=False)
+class Gone(PenultimateError):
+    """``what`` is ``job``, ``picture``, ``message`` or ``modal``."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"this {self.what} is no longer there"
+
+
+@dataclass(eq=False)
+class NotYours(PenultimateError):
+    """Only the one who made it may ``what``: ``delete``, ``cancel`` or ``edit``."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"only the one who made it can {self.what} this"
+
+
+@dataclass(eq=False)
+class TooMany(PenultimateError):
+    """There are already ``limit`` of ``what`` (``presets``)."""
+
+    what: str
+    limit: int
+
+    def __str__(self) -> str:
+        return f"you already have {self.limit} {self.what}; delete one first"
+
+
+@dataclass(eq=False)
+class Unexpected(PenultimateError):
+    """A bug. ``incident`` finds it in the log."""
+
+    incident: str
+
+    def __str__(self) -> str:
+        return f"something went wrong (incident {self.incident})"
+
+
+def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
+    """What a member reads about ``error``: what happened and what to do next.
+
+    An error that is not foreseen is logged with its traceback under the number in the sentence.
+    """
+    return _say(_unwrap(error), locale)
+
+
+def foreseen(error: BaseException) -> PenultimateError:
+    """``error`` itself if it is of the tree, else logged and stood for by :class:`Unexpected`."""
+    error = _unwrap(error)
+    if isinstance(error, PenultimateError):
+        return error
+    incident = secrets.token_hex(3)
+    log.error("incident %s", incident, exc_info=error)
+    return Unexpected(incident)
+
+
+def to_json(error: PenultimateError) -> dict[str, Any]:
+    """The error's class and fields, in JSON's types."""
+    return {
+        "class": type(error).__name__,
+        "fields": {field.name: getattr(error, field.name) for field in fields(error)},
+    }
+
+
+def from_json(value: dict[str, Any]) -> PenultimateError:
+    """The inverse of :func:`to_json`; a class this version does not know is unexpected."""
+    known = {cls.__name__: cls for cls in _tree(PenultimateError)}
+    # JSON has no tuples; the tree's fields have no lists.
+    values = {
+        name: tuple(item) if isinstance(item, list) else item
+        for name, item in value["fields"].items()
+    }
+    try:
+        return known[value["class"]](**values)
+    except (KeyError, TypeError):
+        return Unexpected(value["class"])
+
+
+def _tree(cls: type[PenultimateError]) -> list[type[PenultimateError]]:
+    return [cls, *(below for child in cls.__subclasses__() for below in _tree(child))]
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    """What a command raised, out of the wrappers discord.py puts around it."""
+    while isinstance(error, app_commands.CommandInvokeError):
+        error = error.original
+    if isinstance(error, app_commands.TransformerError) and error.__cause__ is not None:
+        return error.__cause__
+    return error
+
+
+def _shown(value: str) -> str:
+    """A member's own words, safe to put into a sentence: short, on one line, no markdown."""
+    line = " ".join(value.split())
+    return discord.utils.escape_markdown(line if len(line) <= 80 else line[:79] + "…")
+
+
+def _allowed(text: str, locale: Locale | str | None) -> str:
+    """The core's plain English bounds (``1 to 12``) in the member's language."""
+    for key, pattern in _BOUNDS.items():
+        if found := pattern.fullmatch(text):
+            return t(f"allowed.{key}", locale, **found.groupdict())
+    return text
+
+
+@singledispatch
+def _say(error: BaseException, locale: Locale | str | None) -> str:
+    return _say(foreseen(error), locale)
+
+
+@_say.register
+def _(error: PenultimateError, locale: Locale | str | None) -> str:
+    # A class nobody has given a sentence yet: its plain English is better than nothing.
+    return _shown(str(error))
+
+
+@_say.register
+def _(error: Unexpected, locale: Locale | str | None) -> str:
+    return t("error.unexpected", locale, incident=error.incident)
+
+
+@_say.register
+def _(error: Gone, locale: Locale | str | None) -> str:
+    return t(f"error.gone.{error.what}", locale)
+
+
+@_say.register
+def _(error: NotYours, locale: Locale | str | None) -> str:
+    return t(f"error.not_yours.{error.what}", locale)
+
+
+@_say.register
+def _(error: TooMany, locale: Locale | str | None) -> str:
+    return t(f"error.too_many.{error.what}", locale, limit=error.limit)
+
+
+@_say.register
+def _(error: core_errors.InvalidRequest, locale: Locale | str | None) -> str:
+    return t(
+        "error.invalid",
+        locale,
+        field=t(f"option.{error.field}", locale),
+        value=_shown(error.value),
+        allowed=_allowed(error.allowed, locale),
+    )
+
+
+@_say.register
+def _(error: core_errors.UnknownName, locale: Locale | str | None) -> str:
+    kind = t(f"kind.{error.kind.replace(' ', '_')}", locale)
+    said = t("error.unknown_name.none", locale, kind=kind, name=_shown(error.name))
+    if not error.close:
+        return said
+    names = ", ".join(f"**{_shown(name)}**" for name in error.close)
+    return f"{said} {t('error.unknown_name.close', locale, names=names)}"
+
+
+@_say.register
+def _(error: core_errors.Refused, locale: Locale | str | None) -> str:
+    return t(
+        f"error.refused.{error.reason}",
+        locale,
+        kind=t(f"kind.{error.kind.replace(' ', '_')}", locale),
+        name=_shown(error.name),
+        detail=_shown(error.detail),
+    )
+
+
+@_say.register
+def _(error: core_errors.VaeMismatch, locale: Locale | str | None) -> str:
+    return t(
+        "error.vae_mismatch",
+        locale,
+        vae=_shown(error.vae),
+        fits=_shown(error.fits),
+        model=_shown(error.model),
+        needs=_shown(error.needs),
+    )
+
+
+@_say.register
+def _(error: core_errors.QueueFull, locale: Locale | str | None) -> str:
+    return t(f"error.queue_full.{error.scope}", locale, limit=error.limit)
+
+
+@_say.register
+def _(error: core_errors.OutOfMemory, locale: Locale | str | None) -> str:
+    return t("error.out_of_memory", locale, width=error.width, height=error.height)
+
+
+@_say.register
+def _(error: core_errors.EngineCrashed, locale: Locale | str | None) -> str:
+    return t("error.engine_crashed", locale, job_id=error.job_id)
+
+
+@_say.register
+def _(error: core_errors.EngineStopped, locale: Locale | str | None) -> str:
+    return t("error.engine_stopped", locale)
+
+
+@_say.register
+def _(error: app_commands.CommandOnCooldown, locale: Locale | str | None) -> str:
+    return t("error.cooldown", locale, seconds=math.ceil(error.retry_after))
+
+
+@_say.register
+def _(error: app_commands.MissingPermissions, locale: Locale | str | None) -> str:
+    return t("error.missing_permissions", locale, names=_permissions(error.missing_permissions))
+
+
+@_say.register
+def _(error: app_commands.BotMissingPermissions, locale: Locale | str | None) -> str:
+    names = _permissions(error.missing_permissions)
+    return t("error.bot_missing_permissions", locale, names=names)
+
+
+@_say.register
+def _(error: app_commands.NoPrivateMessage, locale: Locale | str | None) -> str:
+    return t("error.server_only", locale)
+
+
+@_say.register
+def _(error: app_commands.CheckFailure, locale: Locale | str | None) -> str:
+    return t("error.not_allowed", locale)
+
+
+@_say.register
+def _(error: app_commands.TransformerError, locale: Locale | str | None) -> str:
+    return t("error.bad_option", locale, value=_shown(str(error.value)))
+
+
+@_say.register(app_commands.CommandNotFound)
+@_say.register(app_commands.CommandSignatureMismatch)
+def _(error: app_commands.AppCommandError, locale: Locale | str | None) -> str:
+    return t("error.old_command", locale)
+
+
+@_say.register
+def _(error: discord.Forbidden, locale: Locale | str | None) -> str:
+    return t("error.forbidden", locale)
+
+
+@_say.register
+def _(error: discord.DiscordServerError, locale: Locale | str | None) -> str:
+    return t("error.discord_down", locale)
+
+
+@_say.register
+def _(error: sqlite3.Error, locale: Locale | str | None) -> str:
+    unexpected = foreseen(error)
+    assert isinstance(unexpected, Unexpected)
+    return t("error.not_written", locale, incident=unexpected.incident)
+
+
+def _permissions(names: list[str]) -> str:
+    return ", ".join(name.replace("_", " ").replace("guild", "server") for name in names)

@@ -1,0 +1,39 @@
+"""Everything that is remembered: jobs, pictures and presets, in one SQLite file and a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bot.settings import SHIPPED_DATA
+from bot.store.database import Database, DatabaseTooNew
+from bot.store.jobs import Job, Jobs, State
+from bot.store.pictures import Picture, Pictures
+from bot.store.presets import Preset, Presets
+
+__all__ = ["DatabaseTooNew", "Job", "Picture", "Preset", "State", "Store"]
+
+
+class Store:
+    """The open store: ``.jobs``, ``.pictures``, ``.presets``."""
+
+    def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
+        self._database = database
+        self.pictures = Pictures(database, images_dir)
+        self.jobs = Jobs(database, self.pictures, clock)
+        self.presets = Presets(database, clock)
+
+    @classmethod
+    async def open(
+        cls, path: Path, images_dir: Path, clock: Callable[[], float] = time.time
+    ) -> Store:
+        """Open the database file and the folder of pictures, making them where they lack.
+
+        Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
+        """
+        return cls(await Database.open(path, SHIPPED_DATA / "migrations"), images_dir, clock)
+
+    async def close(self) -> None:
+        """Finish what is being written and close the file; without it a process does not end."""
+        await self._database.close()

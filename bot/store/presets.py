@@ -1,0 +1,134 @@
+"""The presets table: named sets of values, a few for each member.
+
+A preset may hold any subset of the options. The one named ``default`` is "yours": it applies by
+itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sqlite3
+import time
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiosqlite
+
+from bot.errors import TooMany
+from bot.store.database import Database
+from core.errors import InvalidRequest, UnknownName
+
+MAX_NAME: Final = 40
+MAX_PER_USER: Final = 50
+YOURS: Final = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A member's named values, by option; ``saved_at`` is in Unix seconds."""
+
+    name: str
+    values: Mapping[str, Any]
+    saved_at: float
+
+
+class Presets:
+    """Reads and writes of the presets table. ``clock`` gives Unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def save(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
+        """Keep ``values`` under ``name``, in place of what was there.
+
+        Raises :class:`InvalidRequest` for a name too long or empty and :class:`TooMany` when the
+        member has :data:`MAX_PER_USER` others.
+        """
+        name = clean_name(name)
+        preset = Preset(name, dict(values), self._clock())
+        row = (user_id, _key(name), name, json.dumps(preset.values), preset.saved_at)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            others = await connection.execute_fetchall(
+                "SELECT count(*) FROM presets WHERE user_id = ? AND name_key <> ?", row[:2]
+            )
+            if next(iter(others))[0] >= MAX_PER_USER:
+                raise TooMany("presets", MAX_PER_USER)
+            await connection.execute(
+                "INSERT INTO presets VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " name = excluded.name, options = excluded.options, saved_at = excluded.saved_at",
+                row,
+            )
+
+        await self._database.write(work)
+        return preset
+
+    async def get(self, user_id: int, name: str) -> Preset:
+        """The member's preset. Raises :class:`UnknownName`, with names close to it."""
+        rows = await self._database.read(
+            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, _key(name)
+        )
+        if rows:
+            return _preset(rows[0])
+        raise await self._unknown(user_id, name)
+
+    async def yours(self, user_id: int) -> Mapping[str, Any]:
+        """The values of the member's ``default``; empty without one."""
+        rows = await self._database.read(
+            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, _key(YOURS)
+        )
+        return _preset(rows[0]).values if rows else {}
+
+    async def list(self, user_id: int) -> tuple[Preset, ...]:
+        """The member's presets by name, ``default`` first."""
+        rows = await self._database.read(
+            "SELECT * FROM presets WHERE user_id = ? ORDER BY name_key <> ?, name_key",
+            user_id,
+            _key(YOURS),
+        )
+        return tuple(_preset(row) for row in rows)
+
+    async def delete(self, user_id: int, name: str) -> None:
+        """Delete it. Raises :class:`UnknownName`, with names close to it."""
+
+        async def work(connection: aiosqlite.Connection) -> bool:
+            cursor = await connection.execute(
+                "DELETE FROM presets WHERE user_id = ? AND name_key = ?", (user_id, _key(name))
+            )
+            return cursor.rowcount > 0
+
+        if not await self._database.write(work):
+            raise await self._unknown(user_id, name)
+
+    async def _unknown(self, user_id: int, name: str) -> UnknownName:
+        names = {_key(preset.name): preset.name for preset in await self.list(user_id)}
+        close = difflib.get_close_matches(_key(name), names, n=3)
+        return UnknownName("preset", name[:MAX_NAME], tuple(names[key] for key in close))
+
+
+def clean_name(name: str) -> str:
+    """The name with spaces and invisible characters put right. Raises :class:`InvalidRequest`."""
+    visible = "".join(
+        " " if character.isspace() else character
+        for character in unicodedata.normalize("NFKC", name)
+        if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
+    )
+    cleaned = " ".join(visible.split())
+    if not 1 <= len(cleaned) <= MAX_NAME:
+        raise InvalidRequest(
+            "preset_name", f"{len(cleaned)} characters", f"1 to {MAX_NAME} characters"
+        )
+    return cleaned
+
+
+def _key(name: str) -> str:
+    # Folded, then normalised again: folding can leave what NFKC would compose.
+    return unicodedata.normalize("NFKC", " ".join(name.split()).casefold())
+
+
+def _preset(row: sqlite3.Row) -> Preset:
+    return Preset(row["name"], json.loads(row["options"]), row["saved_at"])

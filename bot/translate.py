@@ -1,0 +1,75 @@
+"""Every sentence a member can see, by key, from ``data/locales/<language>.json``.
+
+A language that lacks a key falls back to English; a key that English lacks is a bug and raises.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, Final
+
+from discord import Locale, app_commands
+
+from bot.settings import SHIPPED_DATA
+
+ENGLISH: Final = "en"
+_FOLDER: Final = SHIPPED_DATA / "locales"
+
+
+@cache
+def catalogues() -> dict[str, dict[str, str]]:
+    """All catalogues, language → key → sentence, read from disk once."""
+    return {
+        path.stem: _flatten(json.loads(path.read_text("utf-8")))
+        for path in sorted(_FOLDER.glob("*.json"))
+    }
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in tree.items():
+        key = prefix + name
+        flat |= _flatten(value, key + ".") if isinstance(value, dict) else {key: value}
+    return flat
+
+
+def language_of(locale: Locale | str | None) -> str:
+    """The catalogue that serves a Discord locale: its own, its language's, or English."""
+    name = str(locale or ENGLISH)
+    for candidate in (name, name.partition("-")[0]):
+        if candidate in catalogues():
+            return candidate
+    return ENGLISH
+
+
+def t(key: str, locale: Locale | str | None = None, /, **values: object) -> str:
+    """The sentence ``key`` in the member's language, its ``{places}`` filled from ``values``.
+
+    Raises :class:`KeyError` for a key that does not exist, or a place without a value.
+    """
+    known = catalogues()
+    sentence = known[language_of(locale)].get(key) or known[ENGLISH][key]
+    return sentence.format(**values) if values else sentence
+
+
+def text(key: str) -> app_commands.locale_str:
+    """The description of a command or an option, for the decorators of a cog."""
+    return app_commands.locale_str(t(key), key=key)
+
+
+class CatalogueTranslator(app_commands.Translator):
+    """Gives Discord the descriptions made by :func:`text` in every language there is."""
+
+    async def translate(
+        self,
+        string: app_commands.locale_str,
+        locale: Locale,
+        context: app_commands.TranslationContextTypes,
+    ) -> str | None:
+        """The text in ``locale``, or None where Discord shall show the English one."""
+        key = string.extras.get("key")
+        language = language_of(locale)
+        if key is None or language == ENGLISH:
+            return None
+        return catalogues()[language].get(key)

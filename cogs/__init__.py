@@ -1,0 +1,1 @@
+"""One feature a file: a cog parses, asks, and answers, nothing more."""
