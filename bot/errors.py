@@ -9,6 +9,7 @@ Errors of the bot's own, beside the core's tree:
     ├── Gone          what was pressed or named is no longer there
     ├── NotYours      only its owner may do this
     ├── TooMany       no more of these fit
+    ├── NoModels      there is nothing to draw with
     └── Unexpected    a bug; the log has the rest under ``incident``
 """
 
@@ -71,6 +72,14 @@ class TooMany(PenultimateError):
 
     def __str__(self) -> str:
         return f"you already have {self.limit} {self.what}; delete one first"
+
+
+@dataclass(eq=False)
+class NoModels(PenultimateError):
+    """The catalogue is empty: not even the demo model is there."""
+
+    def __str__(self) -> str:
+        return "there is no model to draw with; put one into MODELS_DIR"
 
 
 @dataclass(eq=False)
@@ -179,6 +188,11 @@ def _(error: NotYours, locale: Locale | str | None) -> str:
 @_say.register
 def _(error: TooMany, locale: Locale | str | None) -> str:
     return t(f"error.too_many.{error.what}", locale, limit=error.limit)
+
+
+@_say.register
+def _(error: NoModels, locale: Locale | str | None) -> str:
+    return t("error.no_models", locale)
 
 
 @_say.register

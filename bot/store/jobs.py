@@ -98,6 +98,7 @@ class Jobs:
         private: bool = False,
         locale: str = "en-US",
         parent_id: int | None = None,
+        notes: Sequence[Note] = (),
     ) -> Job:
         """Write a new ``queued`` job. When this returns, the job is accepted.
 
@@ -116,6 +117,7 @@ class Jobs:
             "token_expires_at": now + TOKEN_LIFETIME if interaction_token else None,
             "private": private,
             "locale": locale,
+            "notes": _notes_json(notes),
             "created_at": now,
         }
 
@@ -159,7 +161,7 @@ class Jobs:
     async def finish(
         self, job_id: int, images: Sequence[Image], notes: Sequence[Note] = ()
     ) -> bool:
-        """Keep the pictures, files first, then make the job ``finished``.
+        """Keep the pictures, files first, then make the job ``finished``; ``notes`` are added.
 
         False, and nothing kept, when the job was cancelled or deleted in the meantime.
         """
@@ -171,9 +173,9 @@ class Jobs:
                 job_id,
                 "finished",
                 finished_at=self._clock(),
-                notes=json.dumps([[note.key, dict(note.values)] for note in notes]),
             )
             if moved:
+                await _add_notes(connection, job_id, notes)
                 await self._pictures.write_rows(connection, job_id, images)
             return moved
 
@@ -279,12 +281,29 @@ async def _keep_input(connection: aiosqlite.Connection, data: bytes | None) -> s
     return sha256
 
 
+def _notes_json(notes: Sequence[Note]) -> str:
+    return json.dumps([[note.key, dict(note.values)] for note in notes])
+
+
+def _notes(text: str) -> tuple[Note, ...]:
+    return tuple(Note.of(key, **values) for key, values in json.loads(text))
+
+
+async def _add_notes(connection: aiosqlite.Connection, job_id: int, notes: Sequence[Note]) -> None:
+    rows = await connection.execute_fetchall("SELECT notes FROM jobs WHERE id = ?", (job_id,))
+    known = _notes(next(iter(rows))[0])
+    new = [note for note in notes if note not in known]
+    await connection.execute(
+        "UPDATE jobs SET notes = ? WHERE id = ?", (_notes_json([*known, *new]), job_id)
+    )
+
+
 def _job(row: sqlite3.Row) -> Job:
-    values: dict[str, Any] = {name: row[name] for name in row.keys()}  # noqa: SIM118
+    values: dict[str, Any] = dict(row)
     init_image = values.pop("init_data")
     del values["init_image"]
     values["request"] = GenerationRequest.from_dict(json.loads(row["request"]), init_image)
     values["private"] = bool(row["private"])
-    values["notes"] = tuple(Note.of(key, **places) for key, places in json.loads(row["notes"]))
+    values["notes"] = _notes(row["notes"])
     values["error"] = from_json(json.loads(row["error"])) if row["error"] else None
     return Job(**values)

@@ -48,7 +48,7 @@ class Pictures:
         rows = await self._database.read(
             "SELECT * FROM pictures WHERE job_id = ? ORDER BY position", job_id
         )
-        return tuple(Picture(*row, self._path(job_id, row["position"])) for row in rows)
+        return tuple(Picture(**dict(row), path=self._path(job_id, row["position"])) for row in rows)
 
     async def set_attachments(self, job_id: int, attachment_ids: Sequence[int]) -> None:
         """Note Discord's id of each picture, in order."""

@@ -1,0 +1,212 @@
+"""Where each value of a request comes from, and the request they make.
+
+option > pasted text > named preset > yours > channel > server > model card > bot. The first layer
+that has a value wins, and the answer to "why this value" is that layer's name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from bot.errors import NoModels
+from bot.settings import Settings
+from bot.store import Store
+from core.catalogue import Model, Vae
+from core.notes import Note
+from core.request import (
+    AUTOMATIC,
+    RANGES,
+    GenerationRequest,
+    Range,
+    draw_seed,
+    parse_size,
+    split_sampler,
+)
+
+if TYPE_CHECKING:
+    from core.catalogue import Catalogue
+
+Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
+
+# What a preset may hold: every option of /imagine but the prompt and the preset itself.
+OPTIONS: Final = (
+    "negative_prompt",
+    "model",
+    "vae",
+    "clip_skip",
+    "seed",
+    "steps",
+    "cfg_scale",
+    "sampler",
+    "size",
+    "count",
+    "private",
+)
+
+RANDOM_SEED: Final = -1
+
+# Sizes as members say them: width to height, at the area the model was trained on.
+SHAPES: Final = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2)}
+
+_CHOSEN: Final = ("option", "pasted", "preset", "yours")
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+# The bot's own values are those of an empty request.
+BOT: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "negative_prompt": "",
+        "vae": AUTOMATIC,
+        "clip_skip": 1,
+        "seed": RANDOM_SEED,
+        "steps": 20,
+        "cfg_scale": 7.0,
+        "sampler": "Euler",
+        "count": 1,
+        "private": False,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Values by option from everybody who may have a say; a value of None says nothing."""
+
+    option: Mapping[str, Any] = NOTHING
+    pasted: Mapping[str, Any] = NOTHING
+    preset: Mapping[str, Any] = NOTHING
+    yours: Mapping[str, Any] = NOTHING
+    channel: Mapping[str, Any] = NOTHING
+    server: Mapping[str, Any] = NOTHING
+    model: Mapping[str, Any] = NOTHING
+    bot: Mapping[str, Any] = NOTHING
+
+    def first(self, name: str) -> tuple[Any, Source]:
+        """The value of option ``name`` and the layer it comes from."""
+        for source in SOURCES:
+            value = getattr(self, source).get(name)
+            if value is not None:
+                return value, source
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request ready to be written, the files it needs, and why each value is what it is.
+
+    ``notes`` say what was left out of a pasted text.
+    """
+
+    request: GenerationRequest
+    model: Model
+    vae: Vae | None
+    private: bool
+    sources: Mapping[str, Source]
+    notes: tuple[Note, ...] = ()
+
+
+async def layers_of(
+    store: Store, user_id: int, option: Mapping[str, Any], preset: str | None = None
+) -> Layers:
+    """The layers that stand over a member's command with these options.
+
+    Raises :class:`~core.errors.UnknownName` when there is no such preset (any more).
+    """
+    named = (await store.presets.get(user_id, preset)).values if preset else NOTHING
+    return Layers(option=option, preset=named, yours=await store.presets.yours(user_id))
+
+
+def resolve(
+    prompt: str,
+    layers: Layers,
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    init_image: bytes | None = None,
+) -> Resolved:
+    """The request that ``prompt`` and ``layers`` make; a seed of −1 or none is drawn here.
+
+    What a member chose and may not is an error; what a layer below recommends is cut to the
+    owner's limits. Raises :class:`~core.errors.InvalidRequest`,
+    :class:`~core.errors.UnknownName`, :class:`~core.errors.VaeMismatch` or
+    :class:`~bot.errors.NoModels`.
+    """
+    model, model_source = _model(layers, catalogue)
+    layers = replace(layers, model=model_values(model), bot=BOT)
+    chosen = {name: layers.first(name) for name in OPTIONS if name != "model"}
+    values = {name: value for name, (value, _) in chosen.items()}
+    sources = {name: source for name, (_, source) in chosen.items()} | {"model": model_source}
+    private = bool(values.pop("private"))
+    values["sampler"], values["schedule_type"] = split_sampler(values["sampler"])
+    values["width"], values["height"] = size_of(values.pop("size"), model)
+    if values["seed"] == RANDOM_SEED:
+        values["seed"] = draw_seed()
+    for name, limit in _limits(settings).items():
+        if sources["size" if name in ("width", "height") else name] not in _CHOSEN:
+            values[name] = min(values[name], limit)
+    request = GenerationRequest(prompt, model.name, init_image=init_image, **values)
+    check_limits(request, settings)
+    vae = catalogue.resolve_vae(request.vae, model)
+    return Resolved(request, model, vae, private, MappingProxyType(sources))
+
+
+def check_limits(request: GenerationRequest, settings: Settings) -> None:
+    """Raise :class:`~core.errors.InvalidRequest` when the owner does not allow so much."""
+    width, height = request.final_size
+    asked = {"width": width, "height": height, "steps": request.steps, "count": request.count}
+    for name, limit in _limits(settings).items():
+        allowed = RANGES[name]
+        Range(allowed.low, min(allowed.high, limit), allowed.multiple).check(name, asked[name])
+
+
+def model_values(model: Model) -> dict[str, Any]:
+    """What a model's card recommends, by option; its own size where the card is silent."""
+    card = model.card
+    width, height = card.size or model.size
+    return {
+        "negative_prompt": card.negative_prompt,
+        "vae": card.vae,
+        "clip_skip": card.clip_skip,
+        "steps": card.steps,
+        "cfg_scale": card.cfg_scale,
+        "sampler": card.sampler,
+        "size": f"{width}x{height}",
+    }
+
+
+def size_of(text: str, model: Model) -> tuple[int, int]:
+    """``512x768`` or a shape (``portrait``) → width and height in pixels.
+
+    A shape keeps the area of the model's own size. Raises
+    :class:`~core.errors.InvalidRequest` for anything else.
+    """
+    shape = SHAPES.get(text.strip().casefold())
+    if shape is None:
+        return parse_size(text)
+    width, height = model.card.size or model.size
+    unit = math.sqrt(width * height / (shape[0] * shape[1]))
+    return round(unit * shape[0] / 8) * 8, round(unit * shape[1] / 8) * 8
+
+
+def _model(layers: Layers, catalogue: Catalogue) -> tuple[Model, Source]:
+    try:
+        name, source = layers.first("model")
+    except KeyError:
+        if not catalogue.models:
+            raise NoModels from None
+        return catalogue.models[0], "bot"
+    return catalogue.model(name), source
+
+
+def _limits(settings: Settings) -> dict[str, int]:
+    return {
+        "width": settings.max_size,
+        "height": settings.max_size,
+        "steps": settings.max_steps,
+        "count": settings.max_count,
+    }
