@@ -84,3 +84,7 @@ class Cancelled:
     """Somebody took the job back."""
 
     job_id: int
+
+
+Ending = Finished | Failed | Cancelled
+Event = Queued | Started | Progress | Restarting | Ending

@@ -1,0 +1,55 @@
+"""The words between the bot's process and the engine's: frozen, picklable, sent over a pipe.
+
+Down go ``Add``, ``Abort`` and ``Stop``; up come ``Ready``, ``Credit``, ``Crashed`` and the
+events of :mod:`core.events`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Take this job into the running set when there is room."""
+
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Drop this job, wherever it is."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Leave: whatever runs is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine is imported and has its device."""
+
+    device_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """``rows_free`` rows of the running set wait for work; ``warm`` names the loaded models.
+
+    Goes ahead of the events of the same step, so that a job is never missing from both counts.
+    """
+
+    rows_free: int
+    warm: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The last word of a child that dies of an exception nobody knows."""
+
+    reason: str
