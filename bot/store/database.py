@@ -47,7 +47,13 @@ class Database:
         connection = await aiosqlite.connect(path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
+            for pragma in (
+                "journal_mode=WAL",
+                "foreign_keys=ON",
+                "synchronous=NORMAL",
+                # An erased interaction token is overwritten, not only unlinked.
+                "secure_delete=ON",
+            ):
                 await connection.execute(f"PRAGMA {pragma}")
             await _migrate(connection, path, migrations)
         except BaseException:

@@ -1,0 +1,25 @@
+"""Fixtures that several rooms' tests share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.settings import Settings
+from bot.store import Store
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings as on a fresh machine, with everything that is written below ``tmp_path``."""
+    return Settings.load({"DATA_DIR": str(tmp_path / "data")}, dotenv_path=None)
+
+
+@pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    """A new, empty store."""
+    store = await Store.open(settings.database_path, settings.images_dir)
+    yield store
+    await store.close()

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bot.settings import READERS, ROOT, Settings, SettingsError
+
+TOKEN = "MTE.Gabc.x-yz_123"
+
+
+def load(tmp_path: Path, **environ: str) -> Settings:
+    return Settings.load(environ, tmp_path / ".env")
+
+
+def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings == Settings()
+    assert settings.discord_token is None
+    assert settings.models_dir == ROOT / "data" / "models"
+
+
+def test_environment_goes_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text('MAX_STEPS=30\nDEVICE="cpu"\nMAX_COUNT=\n')
+    settings = load(tmp_path, MAX_STEPS="40")
+    assert (settings.max_steps, settings.device, settings.max_count) == (40, "cpu", 4)
+
+
+def test_the_file_is_taken_literally(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATA_DIR='${HOME}/x'\n")
+    assert load(tmp_path).data_dir == ROOT / "${HOME}" / "x"
+
+
+def test_a_moved_data_folder_takes_models_and_vaes_along(tmp_path: Path) -> None:
+    settings = load(tmp_path, DATA_DIR=str(tmp_path), VAES_DIR=str(tmp_path / "v"))
+    assert settings.models_dir == tmp_path / "models"
+    assert settings.vaes_dir == tmp_path / "v"
+    assert settings.database_path.parent == tmp_path
+
+
+def test_relative_folders_are_the_projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path, MODELS_DIR="my/models").models_dir == ROOT / "my" / "models"
+
+
+def test_all_problems_are_told_together(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    wrong = {
+        "MAX_STEPS": "0",
+        "MAX_COUNT": "three",
+        "STRICT": "perhaps",
+        "DTYPE": "int8",
+        "DEVICE": "gpu",
+        "MODELS_DIR": str(file),
+        "QUEUE_TOTAL": "²",
+        "LOG_LEVEL": "loud",
+        "GUILD_ID": "my server",
+        "DISCORD_TOKEN": "secretsecret",
+    }
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, **wrong)
+    problems = caught.value.problems
+    assert [problem.split()[0] for problem in problems] == [
+        name.upper() for name in READERS if name.upper() in wrong
+    ]
+    assert "MAX_STEPS must be a whole number from 1 to 150, not '0'" in problems
+    assert str(caught.value) == "\n".join(problems)
+
+
+@pytest.mark.parametrize("token", ["secret", "a.b.c d", "one.two", "a.b.c.d"])
+def test_a_wrong_token_is_not_repeated(tmp_path: Path, token: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, DISCORD_TOKEN=token)
+    assert token not in str(caught.value)
+
+
+def test_the_token_never_shows(tmp_path: Path) -> None:
+    settings = load(tmp_path, DISCORD_TOKEN=f" Bot {TOKEN} ")
+    assert settings.discord_token == TOKEN
+    assert TOKEN not in f"{settings!r} {settings} {settings.engine_config()!r}"
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "CUDA:1", "mps"])
+def test_devices(tmp_path: Path, device: str) -> None:
+    assert load(tmp_path, DEVICE=device).engine_config().device == device.lower()
+
+
+def test_the_engine_gets_its_part(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        STRICT="yes",
+        DTYPE="BFLOAT16",
+        MAX_ROWS="8",
+        WARM_MODELS="1",
+        THREADS="2",
+        DATA_DIR=str(tmp_path),
+    ).engine_config()
+    assert (config.strict, config.dtype, config.max_rows) == (True, "bfloat16", 8)
+    assert (config.warm_models, config.threads, config.cache_dir) == (1, 2, tmp_path / "cache")
+
+
+def test_every_setting_has_a_reader() -> None:
+    assert set(READERS) == set(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("path", ["docs/settings.md", ".env.example"])
+def test_every_setting_is_documented_with_its_default(path: str) -> None:
+    """``NAME`` in backticks in docs/settings.md, ``#NAME=default`` in .env.example."""
+    content = (ROOT / path).read_text("utf-8")
+    pattern = r"^\| `([A-Z_]+)`" if path.endswith(".md") else r"^#?([A-Z_]+)="
+    assert re.findall(pattern, content, re.MULTILINE) == [name.upper() for name in READERS]
+
+
+def test_the_documented_defaults_are_the_real_ones(tmp_path: Path) -> None:
+    example = (ROOT / ".env.example").read_text("utf-8")
+    shown = dict(re.findall(r"^#([A-Z_]+)=(\S+)$", example, re.MULTILINE))
+    assert load(tmp_path, **shown) == Settings()
+    table = (ROOT / "docs/settings.md").read_text("utf-8")
+    for name, default in shown.items():
+        assert re.search(rf"^\| `{name}` \| `?{re.escape(default)}`? \|", table, re.MULTILINE), name
