@@ -8,6 +8,7 @@ reads is made from the class and the fields elsewhere (``bot/errors.py``).
     ├── UnknownName           no such model, VAE or sampler
     ├── Refused               a file that will not be loaded, and why
     ├── VaeMismatch           a VAE made for another latent space
+    ├── UnreadablePicture     an uploaded file that is no usable picture
     ├── QueueFull             the line, or this owner's part of it, is full
     ├── OutOfMemory           does not fit on the device, even alone
     ├── EngineCrashed         the engine died twice with only this job running
@@ -103,6 +104,28 @@ class VaeMismatch(PenultimateError):
         return (
             f"the VAE {self.vae!r} is made for {self.fits} models; {self.model!r} is {self.needs}"
         )
+
+
+_PICTURES: Final = {
+    "kind": "is not a PNG, JPEG or WebP picture",
+    "damaged": "is damaged or was not fully downloaded",
+    "too_large": "is too large ({detail})",
+}
+
+
+@dataclass(eq=False)
+class UnreadablePicture(PenultimateError):
+    """A picture file that cannot be used.
+
+    ``reason`` is ``kind`` (another format), ``damaged`` (``detail`` is the decoder's remark) or
+    ``too_large`` (``detail`` says how large).
+    """
+
+    reason: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return "the picture " + _PICTURES[self.reason].format(detail=self.detail)
 
 
 @dataclass(eq=False)
