@@ -17,6 +17,11 @@ NOTES: Final[dict[str, str]] = {
     "long_prompt": "the {which} is {tokens} tokens, {chunks} chunks of 75",
     "clip_skip_no_effect": "clip skip has no effect on {family}",
     "clip_skip_sdxl": "on SDXL clip skip 1 and 2 are the same; from 3 on both encoders stop",
+    "unreadable_value": "{name} “{value}” was left out; it can be {allowed}",
+    "unknown_name": "there is no {kind} called “{name}” here",
+    "other_upscaler": "{name} is not here; {used} enlarges instead",
+    "not_used": "not used from the parameters: {names}",
+    "other_noise": "its noise was drawn elsewhere, so the same seed may give another picture here",
 }
 
 
