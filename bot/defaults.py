@@ -10,15 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from bot.errors import NoModels
 from bot.settings import Settings
 from bot.store import Store
-from core.catalogue import Model, Vae
+from core.catalogue import Catalogue, Model, Vae
 from core.notes import Note
 from core.request import (
     AUTOMATIC,
+    NONE,
     RANGES,
     GenerationRequest,
     Range,
@@ -26,9 +27,6 @@ from core.request import (
     parse_size,
     split_sampler,
 )
-
-if TYPE_CHECKING:
-    from core.catalogue import Catalogue
 
 Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
@@ -144,6 +142,7 @@ def resolve(
     private = bool(values.pop("private"))
     values["sampler"], values["schedule_type"] = split_sampler(values["sampler"])
     values["width"], values["height"] = size_of(values.pop("size"), model)
+    values["vae"] = _vae_name(values["vae"], catalogue)
     if values["seed"] == RANDOM_SEED:
         values["seed"] = draw_seed()
     for name, limit in _limits(settings).items():
@@ -162,6 +161,41 @@ def check_limits(request: GenerationRequest, settings: Settings) -> None:
     for name, limit in _limits(settings).items():
         allowed = RANGES[name]
         Range(allowed.low, min(allowed.high, limit), allowed.multiple).check(name, asked[name])
+
+
+def checked(values: Mapping[str, Any], catalogue: Catalogue, settings: Settings) -> dict[str, Any]:
+    """The values that are set, spelt as the catalogue spells them: what a preset keeps.
+
+    Raises what :func:`resolve` would raise for them.
+    """
+    kept = {name: values[name] for name in OPTIONS if values.get(name) is not None}
+    asked = dict(kept)
+    if "vae" in kept and "model" not in kept:
+        # It need not fit the model that happens to be the default.
+        kept["vae"] = _vae_name(asked.pop("vae"), catalogue)
+    proper = values_of(resolve("", Layers(option=asked), catalogue, settings).request)
+    shape = str(kept.get("size", "")).strip().casefold()
+    if shape in SHAPES:
+        # The word stays: it is another size on another model.
+        proper["size"] = shape
+    if kept.get("seed") == RANDOM_SEED:
+        proper["seed"] = RANDOM_SEED
+    return kept | {name: proper[name] for name in asked if name in proper}
+
+
+def values_of(request: GenerationRequest) -> dict[str, Any]:
+    """A request said in options, as a member would write them."""
+    values: dict[str, Any] = {
+        name: getattr(request, name)
+        for name in OPTIONS
+        if name not in ("sampler", "size", "private")
+    }
+    plain = request.schedule_type == AUTOMATIC
+    kind = "" if plain else f" {request.schedule_type}"
+    return values | {
+        "sampler": request.sampler + kind,
+        "size": f"{request.width}x{request.height}",
+    }
 
 
 def model_values(model: Model) -> dict[str, Any]:
@@ -201,6 +235,13 @@ def _model(layers: Layers, catalogue: Catalogue) -> tuple[Model, Source]:
             raise NoModels from None
         return catalogue.models[0], "bot"
     return catalogue.model(name), source
+
+
+def _vae_name(name: str, catalogue: Catalogue) -> str:
+    for word in (AUTOMATIC, NONE):
+        if name.strip().casefold() == word.casefold():
+            return word
+    return catalogue.vae(name).name
 
 
 def _limits(settings: Settings) -> dict[str, int]:

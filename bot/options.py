@@ -1,0 +1,89 @@
+"""The options that several commands share: their ranges, descriptions and search.
+
+Discord shows at most 25 choices and asks again with each letter typed, so there is a search
+behind every list, and it answers from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+from discord import app_commands
+from discord.app_commands import Choice
+
+from bot.answers import Interaction
+from bot.defaults import RANDOM_SEED, SHAPES
+from bot.translate import text
+from core.catalogue import search
+from core.request import AUTOMATIC, MAX_PROMPT, RANGES, SAMPLERS, SCHEDULE_TYPES
+
+# Discord's limits: how many choices there are, and how long each one's name and value.
+MAX_CHOICES: Final = 25
+MAX_CHOICE: Final = 100
+
+SAMPLER_NAMES: Final = tuple(
+    name
+    for sampler in SAMPLERS
+    for name in (sampler, *(f"{sampler} {kind}" for kind in SCHEDULE_TYPES if kind != AUTOMATIC))
+)
+
+Prompt = app_commands.Range[str, 0, MAX_PROMPT]
+ClipSkip = app_commands.Range[int, int(RANGES["clip_skip"].low), int(RANGES["clip_skip"].high)]
+Seed = app_commands.Range[int, RANDOM_SEED, int(RANGES["seed"].high)]
+Steps = app_commands.Range[int, int(RANGES["steps"].low), int(RANGES["steps"].high)]
+CfgScale = app_commands.Range[float, RANGES["cfg_scale"].low, RANGES["cfg_scale"].high]
+Count = app_commands.Range[int, int(RANGES["count"].low), int(RANGES["count"].high)]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def shared(*names: str) -> Callable[[Function], Function]:
+    """Describe these options of a command, and search where there is something to search."""
+
+    def decorate(function: Function) -> Function:
+        searches = {name: _SEARCHES[name] for name in names if name in _SEARCHES}
+        descriptions = {name: text(f"describe.{name}") for name in names}
+        app_commands.autocomplete(**searches)(function)
+        app_commands.describe(**descriptions)(function)
+        return function
+
+    return decorate
+
+
+def choices(names: Iterable[str]) -> list[Choice[str]]:
+    """As many as Discord takes; a name too long to be sent back can still be typed."""
+    fitting = [name for name in names if len(name) <= MAX_CHOICE]
+    return [Choice(name=name, value=name) for name in fitting[:MAX_CHOICES]]
+
+
+async def _models(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    return choices(interaction.client.catalogue.search_models(typed))
+
+
+async def _vaes(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    return choices(interaction.client.catalogue.search_vaes(typed))
+
+
+async def _samplers(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    return choices(search(SAMPLER_NAMES, typed))
+
+
+async def _sizes(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    # Any size may be typed, and Discord sends only what is picked or typed to its end.
+    return choices(search(SHAPES, typed) if not typed[:1].isdecimal() else (typed,))
+
+
+async def _presets(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    presets = await interaction.client.store.presets.list(interaction.user.id)
+    return choices(search((preset.name for preset in presets), typed))
+
+
+_SEARCHES: Final = {
+    "model": _models,
+    "vae": _vaes,
+    "sampler": _samplers,
+    "size": _sizes,
+    "preset": _presets,
+    "name": _presets,
+}
