@@ -1,0 +1,55 @@
+"""How the bot answers one person about one interaction: privately, once, whatever came before."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import discord
+from discord import ui
+
+from bot.errors import sentence
+
+log = logging.getLogger(__name__)
+
+Interaction = discord.Interaction[Any]
+
+# Content of a message; longer texts are cut rather than refused by Discord.
+MAX_CONTENT = 2000
+
+
+async def refuse(interaction: Interaction, error: BaseException) -> None:
+    """Tell the member why nothing was done, so that nothing stays "thinking"."""
+    await say(interaction, sentence(error, interaction.locale))
+
+
+async def say(interaction: Interaction, text: str) -> None:
+    """An ephemeral sentence to who acted.
+
+    An interaction that was already acknowledged as "thinking" gets it in that place, where
+    ephemeral or not was fixed when it was deferred.
+    """
+    text = text[:MAX_CONTENT]
+    response = interaction.response
+    try:
+        if not response.is_done():
+            await response.send_message(text, ephemeral=True)
+        elif response.type is discord.InteractionResponseType.deferred_channel_message:
+            await interaction.edit_original_response(content=text)
+        else:
+            await interaction.followup.send(text, ephemeral=True)
+    except discord.HTTPException as error:
+        # The interaction is gone (3 s, or 15 min, have passed): there is nobody left to tell.
+        log.warning("could not answer an interaction: %s", error)
+
+
+async def show(interaction: Interaction, view: ui.LayoutView) -> None:
+    """An ephemeral panel as the answer."""
+    await interaction.response.send_message(view=view, ephemeral=True)
+
+
+def excerpt(text: str, length: int) -> str:
+    """``text`` on one line, at most ``length`` characters, its markdown made harmless."""
+    line = discord.utils.escape_markdown(" ".join(text.split()))
+    # Escaping can only lengthen, so what is cut here is never a lone backslash.
+    return line if len(line) <= length else line[: length - 1].rstrip("\\ ") + "…"

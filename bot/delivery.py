@@ -1,0 +1,236 @@
+"""Carries a job's post to Discord, whatever the interaction's age, the files' size, the place.
+
+The ways, tried in order: edit the post through the interaction's token; a new message in the
+channel that mentions the member; a follow-up through the token; a direct message. A private job
+is never put into the channel. What arrives nowhere stays ``finished`` and is tried again later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Final, cast
+
+import discord
+from discord import ui
+
+from bot.live import ended_view
+from bot.packing import Packed, pack
+from bot.result import Post, alt_text, fitting_vaes, result_view, usual_values
+from bot.store import Job
+from bot.translate import t
+from core.catalogue import Model
+from core.errors import PenultimateError, UnknownName
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+log = logging.getLogger(__name__)
+
+# An edit never pings: who has waited longer than this is called by a new message.
+SECONDS_TO_NOTICE: Final = 60.0
+# Below this no picture is worth sending.
+SMALLEST_LIMIT: Final = 10_000
+
+REQUEST_ENTITY_TOO_LARGE: Final = 40005
+
+# A fresh view and fresh files for each try; the argument is whether the member is mentioned.
+Build = Callable[[bool], tuple[ui.LayoutView, list[discord.File]]]
+Way = Callable[[Job, Build], Awaitable[discord.Message]]
+
+
+class Delivery:
+    """Sends for one bot. Every method may be called again: a job arrives once as far as we know."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self._bot = bot
+
+    async def edit(self, job: Job, view: ui.LayoutView, files: list[discord.File]) -> None:
+        """Edit the job's post through its token. Raises :class:`discord.HTTPException`."""
+        await self._edit_post(job, lambda _: (view, files))
+
+    async def deliver(self, job: Job, limit: int | None = None) -> bool:
+        """Send a finished job's result and make the job ``delivered``; False if it arrived nowhere.
+
+        ``limit`` is how many bytes a file may have where it goes, if that is known. Raises
+        :class:`FileNotFoundError` when a picture's file is gone, and
+        :class:`discord.HTTPException` or :class:`OSError` when Discord itself is in trouble.
+        """
+        pictures = await self._bot.store.pictures.of_job(job.id)
+        limit = limit or self._filesize_limit(job)
+        parent_url = await self._parent_url(job)
+        while limit >= SMALLEST_LIMIT:
+            packed = await pack(pictures, limit)
+            try:
+                message = await self._carry(job, self._result(job, packed, parent_url))
+            except discord.HTTPException as error:
+                if not _too_large(error):
+                    raise
+                # What Discord takes here is less than it said.
+                limit = min(limit, packed.largest) // 2
+                continue
+            if message is None:
+                return False
+            await self._delivered(job, message)
+            return True
+        return False
+
+    async def tell_ended(self, job: Job, error: PenultimateError | None) -> None:
+        """Say that a job ended without a picture: ``error``, or None when it was cancelled."""
+        message = await self._carry(
+            job, lambda mention: (ended_view(job, error, mention=mention), [])
+        )
+        if message is not None:
+            await self._moved(job, message)
+
+    async def delete_post(self, job: Job) -> None:
+        """Take the job's post away, if it is still there."""
+        if job.message_id is None or job.channel_id is None:
+            return
+        try:
+            if self._token_lives(job):
+                await self._webhook(job).delete_message(job.message_id)
+            else:
+                channel = self._bot.get_partial_messageable(job.channel_id)
+                await channel.get_partial_message(job.message_id).delete()
+        except discord.HTTPException as error:
+            log.info("job %d: its post could not be deleted: %s", job.id, error)
+
+    # The ways.
+
+    async def _carry(self, job: Job, build: Build) -> discord.Message | None:
+        """The first way that works; None when none does."""
+        for way in self._ways(job):
+            try:
+                return await way(job, build)
+            except discord.HTTPException as error:
+                if error.status >= 500 or _too_large(error):
+                    raise
+                log.info("job %d: %s did not work: %s", job.id, way.__name__, error)
+        log.warning("job %d: its post arrived nowhere", job.id)
+        return None
+
+    def _ways(self, job: Job) -> Iterator[Way]:
+        lives = self._token_lives(job)
+        quick = self._bot.clock() - job.created_at < SECONDS_TO_NOTICE
+        if lives and (quick or job.private):
+            yield self._edit_post
+        if not job.private:
+            if job.channel_id is not None:
+                yield self._send_to_channel
+            if lives:
+                yield self._follow_up
+        yield self._send_to_member
+
+    async def _edit_post(self, job: Job, build: Build) -> discord.Message:
+        view, files = build(False)
+        # Before its answer has come back, the post's id is not known. Discord knows it by name.
+        message_id = job.message_id or cast(int, "@original")
+        return await self._webhook(job).edit_message(
+            message_id,
+            view=view,
+            attachments=files,
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+
+    async def _send_to_channel(self, job: Job, build: Build) -> discord.Message:
+        assert job.channel_id is not None
+        channel = self._bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        return await self._send(channel, job, build)
+
+    async def _follow_up(self, job: Job, build: Build) -> discord.Message:
+        view, files = build(True)
+        return await self._webhook(job).send(
+            view=view, files=files, allowed_mentions=_mention(job), wait=True
+        )
+
+    async def _send_to_member(self, job: Job, build: Build) -> discord.Message:
+        channel = await self._bot.create_dm(discord.Object(job.user_id))
+        return await self._send(channel, job, build)
+
+    async def _send(
+        self, channel: discord.abc.Messageable, job: Job, build: Build
+    ) -> discord.Message:
+        view, files = build(True)
+        # Should we be killed before the job is written as delivered, Discord knows the nonce for
+        # some minutes and gives the same message back instead of a second one.
+        return await channel.send(
+            view=view,
+            files=files,
+            allowed_mentions=_mention(job),
+            nonce=f"{job.id}-{int(job.created_at)}",
+        )
+
+    # What is sent.
+
+    def _result(self, job: Job, packed: Packed, parent_url: str | None) -> Build:
+        catalogue = self._bot.catalogue
+        model: Model | None
+        try:
+            model = catalogue.model(job.request.model)
+        except UnknownName:
+            model = None
+
+        def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
+            post = Post(
+                job,
+                packed.names,
+                usual=usual_values(catalogue, model),
+                vaes=fitting_vaes(catalogue, model),
+                clip_skip_works=model is None or model.family != "sd2",
+                parent_url=parent_url,
+                mention=mention,
+                remarks=(t("delivery.shrunk", job.locale),) if packed.shrunk else (),
+            )
+            return result_view(post), packed.to_discord(alt_text(job.request))
+
+        return build
+
+    async def _parent_url(self, job: Job) -> str | None:
+        """A link to the picture it came from, where whoever sees this post can see that one."""
+        parent = await self._bot.store.jobs.get(job.parent_id) if job.parent_id else None
+        if parent is None or parent.message_id is None or parent.channel_id != job.channel_id:
+            return None
+        if parent.private and not job.private:
+            return None
+        return (
+            f"https://discord.com/channels/{parent.guild_id or '@me'}"
+            f"/{parent.channel_id}/{parent.message_id}"
+        )
+
+    async def _delivered(self, job: Job, message: discord.Message) -> None:
+        pictures = self._bot.store.pictures
+        await pictures.set_attachments(job.id, [file.id for file in message.attachments])
+        await self._moved(job, message)
+        await self._bot.store.jobs.set_state(job.id, "delivered")
+
+    async def _moved(self, job: Job, message: discord.Message) -> None:
+        """Note where the post is now; the one with the progress, if that was another, goes."""
+        if message.id == job.message_id:
+            return
+        await self._bot.store.jobs.set_message(job.id, message.channel.id, message.id)
+        await self.delete_post(job)
+
+    # What is known.
+
+    def _webhook(self, job: Job) -> discord.Webhook:
+        assert job.interaction_token is not None
+        return discord.Webhook.partial(job.application_id, job.interaction_token, client=self._bot)
+
+    def _token_lives(self, job: Job) -> bool:
+        return job.token_expires_at is not None and self._bot.clock() < job.token_expires_at
+
+    def _filesize_limit(self, job: Job) -> int:
+        guild = self._bot.get_guild(job.guild_id) if job.guild_id else None
+        return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+
+def _mention(job: Job) -> discord.AllowedMentions:
+    """Nobody but the member being answered."""
+    return discord.AllowedMentions(
+        everyone=False, roles=False, replied_user=False, users=[discord.Object(job.user_id)]
+    )
+
+
+def _too_large(error: discord.HTTPException) -> bool:
+    return error.code == REQUEST_ENTITY_TOO_LARGE or error.status == 413

@@ -1,0 +1,298 @@
+"""The one door for making or replaying a job: resolve → write → submit → follow → deliver.
+
+Commands, buttons and modals all come here. Accepted means written; from then on the job ends in
+exactly one post, whatever dies in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import discord
+
+from bot.answers import Interaction
+from bot.defaults import Resolved, check_limits, layers_of, resolve
+from bot.errors import Gone, foreseen
+from bot.live import LivePost, News, live_view
+from bot.store import Job
+from core.errors import PenultimateError
+from core.events import Cancelled, Failed, Finished, Image, Queued, Started
+from core.notes import Note
+from core.queue import Ticket
+from core.request import MAX_SEED, GenerationRequest
+from core.work import Work
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+log = logging.getLogger(__name__)
+
+# Discord wants an answer within 3 s. Nearly always the job is written long before that, and the
+# first answer is the post itself, or an ephemeral sentence; else it is "thinking" in the meantime.
+PATIENCE: Final = 1.5
+# Seconds until a delivery that Discord itself made fail is tried again; then at the next start.
+RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
+# A picture that could not be delivered for so long is not news any more.
+GIVE_UP_AFTER: Final = 7 * 86_400.0
+
+TROUBLE: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
+
+
+class Jobs:
+    """Makes jobs and follows each to its end, in a task of its own."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self._bot = bot
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    # What commands, buttons and modals ask for. Each raises what ``bot.errors`` has words for,
+    # and then nothing was queued.
+
+    async def imagine(
+        self,
+        interaction: Interaction,
+        prompt: str,
+        options: Mapping[str, Any],
+        preset: str | None = None,
+    ) -> None:
+        """A new picture from a prompt and the options that were given."""
+
+        async def resolving() -> Resolved:
+            layers = await layers_of(self._bot.store, interaction.user.id, options, preset)
+            return resolve(prompt, layers, self._bot.catalogue, self._bot.settings)
+
+        await self._start(interaction, resolving(), private=bool(options.get("private")))
+
+    async def vary(self, interaction: Interaction, parent: Job, **changes: Any) -> None:
+        """The picture of ``parent`` again with some values changed; it belongs to who asked."""
+
+        async def resolving() -> Resolved:
+            return self._replay(replace(parent.request, **changes), private=parent.private)
+
+        await self._start(
+            interaction, resolving(), private=parent.private, parent_id=parent.id
+        )
+
+    async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
+        """One picture of several as its own result, without drawing it again."""
+        store = self._bot.store
+        pictures = await store.pictures.of_job(parent.id)
+        if position >= len(pictures):
+            raise Gone("picture")
+        picture = pictures[position]
+        try:
+            png = await picture.read()
+        except FileNotFoundError:
+            raise Gone("picture") from None
+        request = parent.request
+        if request.variation_strength > 0:
+            seed = (request.variation_seed + position) % (MAX_SEED + 1)
+            request = replace(request, variation_seed=seed, count=1)
+        else:
+            request = replace(request, seed=picture.seed, count=1)
+        answer = await interaction.response.defer(thinking=True, ephemeral=parent.private)
+        job = await self._write(interaction, request, parent.private, parent.id)
+        job = await self._posted(job, answer.message_id if answer else None)
+        image = Image(png, picture.seed, picture.width, picture.height, picture.infotext)
+        await self._finished(job, [image], parent.notes, interaction.filesize_limit)
+
+    def cancel(self, job_id: int) -> bool:
+        """Take a job back; False when it is over already."""
+        return self._bot.queue.cancel(job_id)
+
+    async def resume(self) -> None:
+        """After a start: deliver what was finished, run again what was not."""
+        store = self._bot.store
+        await store.jobs.erase_expired_tokens()
+        for job in await store.jobs.undelivered():
+            if self._bot.clock() - (job.finished_at or job.created_at) < GIVE_UP_AFTER:
+                self._spawn(job, self._deliver(job))
+        for job in await store.jobs.unfinished():
+            try:
+                resolved = self._replay(job.request, private=job.private)
+            except PenultimateError as error:
+                self._spawn(job, self._ended(job, error))
+                continue
+            ticket = self._bot.queue.submit(_work(job, resolved), resumed=True)
+            self._spawn(job, self._follow(job, ticket, self._live_post(job), ()))
+
+    async def close(self) -> None:
+        """Stop following. What is not delivered is resumed by the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Accepting.
+
+    async def _start(
+        self,
+        interaction: Interaction,
+        resolving: Awaitable[Resolved],
+        *,
+        private: bool,
+        parent_id: int | None = None,
+    ) -> None:
+        accepting = asyncio.ensure_future(self._accept(interaction, resolving, parent_id))
+        done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
+        if not done:
+            await interaction.response.defer(thinking=True, ephemeral=private)
+        job, ticket, notes = await accepting
+        post = self._live_post(job)
+        try:
+            job = await self._answer(interaction, job, post)
+        except discord.HTTPException as error:
+            # The job is accepted: it finds its way without the interaction.
+            log.warning("job %d: its interaction could not be answered: %s", job.id, error)
+        self._spawn(job, self._follow(job, ticket, post, notes, interaction.filesize_limit))
+
+    async def _accept(
+        self, interaction: Interaction, resolving: Awaitable[Resolved], parent_id: int | None
+    ) -> tuple[Job, Ticket, tuple[Note, ...]]:
+        resolved = await resolving
+        job = await self._write(interaction, resolved.request, resolved.private, parent_id)
+        try:
+            ticket = self._bot.queue.submit(_work(job, resolved))
+        except PenultimateError:
+            await self._bot.store.jobs.delete(job.id)
+            raise
+        return job, ticket, resolved.notes
+
+    async def _write(
+        self,
+        interaction: Interaction,
+        request: GenerationRequest,
+        private: bool,
+        parent_id: int | None,
+    ) -> Job:
+        return await self._bot.store.jobs.create(
+            request,
+            user_id=interaction.user.id,
+            application_id=interaction.application_id,
+            guild_id=interaction.guild_id,
+            channel_id=interaction.channel_id,
+            interaction_token=interaction.token,
+            private=private,
+            locale=interaction.locale.value,
+            parent_id=parent_id,
+        )
+
+    async def _answer(self, interaction: Interaction, job: Job, post: LivePost) -> Job:
+        """Send the live post as the interaction's answer, or in place of its "thinking"."""
+        event = self._standing(job)
+        view = live_view(job, event, self._bot.engine.status.state)
+        post.noted(event)
+        if interaction.response.is_done():
+            return await self._posted(
+                job, (await interaction.edit_original_response(view=view)).id
+            )
+        answer = await interaction.response.send_message(view=view, ephemeral=job.private)
+        return await self._posted(job, answer.message_id)
+
+    async def _posted(self, job: Job, message_id: int | None) -> Job:
+        if message_id is None or job.channel_id is None:
+            return job
+        await self._bot.store.jobs.set_message(job.id, job.channel_id, message_id)
+        return replace(job, message_id=message_id)
+
+    def _replay(self, request: GenerationRequest, *, private: bool) -> Resolved:
+        """A request that was resolved before, as things stand today."""
+        check_limits(request, self._bot.settings)
+        model = self._bot.catalogue.model(request.model)
+        vae = self._bot.catalogue.resolve_vae(request.vae, model)
+        return Resolved(request, model, vae, private, {})
+
+    def _standing(self, job: Job) -> News:
+        """Where the job stands in the line right now."""
+        places = self._bot.queue.snapshot()
+        waiting = [place for place in places if place.position is not None]
+        for place in waiting:
+            if place.job_id == job.id and place.position is not None:
+                return Queued(job.id, place.position, len(waiting), place.eta)
+        return Started(job.id)
+
+    # Following.
+
+    def _live_post(self, job: Job) -> LivePost:
+        engine = self._bot.engine
+
+        async def edit(view: discord.ui.LayoutView, files: list[discord.File]) -> None:
+            current = await self._bot.store.jobs.get(job.id)
+            if current is not None:
+                await self._bot.delivery.edit(current, view, files)
+
+        return LivePost(job, edit, lambda: engine.status.state)
+
+    def _spawn(self, job: Job, work: Any) -> None:
+        task = asyncio.create_task(work, name=f"job {job.id}")
+        self._tasks[job.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
+
+    async def _follow(
+        self,
+        job: Job,
+        ticket: Ticket,
+        post: LivePost,
+        notes: tuple[Note, ...],
+        limit: int | None = None,
+    ) -> None:
+        try:
+            async for event in ticket:
+                match event:
+                    case Finished(images=images):
+                        await self._finished(job, images, notes + event.notes, limit)
+                    case Failed(error=error):
+                        await self._ended(job, error)
+                    case Cancelled():
+                        await self._ended(job, None)
+                    case _:
+                        if isinstance(event, Started):
+                            await self._bot.store.jobs.set_state(job.id, "running")
+                        await post.show(event)
+        except Exception as error:
+            # A bug of ours, or a full disk: the member must not wait for ever.
+            await self._ended(job, foreseen(error))
+
+    async def _finished(
+        self, job: Job, images: Any, notes: tuple[Note, ...], limit: int | None
+    ) -> None:
+        store = self._bot.store
+        if not await store.jobs.finish(job.id, images, notes):
+            return
+        finished = await store.jobs.get(job.id)
+        if finished is not None:
+            await self._deliver(finished, limit)
+
+    async def _ended(self, job: Job, error: PenultimateError | None) -> None:
+        """A job without a picture. Told first and written after, so that it is told for sure."""
+        try:
+            await self._bot.delivery.tell_ended(job, error)
+        except TROUBLE as trouble:
+            log.warning("job %d: its end could not be told: %s", job.id, trouble)
+        if error is None:
+            await self._bot.store.jobs.set_state(job.id, "cancelled")
+        else:
+            await self._bot.store.jobs.fail(job.id, error)
+
+    async def _deliver(self, job: Job, limit: int | None = None) -> None:
+        for wait in (*RETRIES, None):
+            try:
+                await self._bot.delivery.deliver(job, limit)
+            except FileNotFoundError:
+                await self._bot.delivery.tell_ended(job, Gone("picture"))
+                await self._bot.store.jobs.set_state(job.id, "delivered")
+            except TROUBLE as trouble:
+                log.warning("job %d could not be delivered: %s", job.id, trouble)
+                if wait is not None:
+                    await asyncio.sleep(wait)
+                    continue
+            return
+
+
+def _work(job: Job, resolved: Resolved) -> Work:
+    return Work(job.id, str(job.user_id), job.request, resolved.model, resolved.vae)

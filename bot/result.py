@@ -1,0 +1,221 @@
+"""The result post: the pictures, one line about them, and the three knobs right underneath.
+
+Pure layout: what is shown comes in as a :class:`Post`, what a press does is in
+:mod:`bot.presses`. Calm on a phone, everything further behind "More…".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import discord
+from discord import ui
+
+from bot.answers import excerpt
+from bot.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
+from bot.defaults import BOT, model_values
+from bot.store import Job
+from bot.translate import t
+from core.catalogue import Catalogue, Model
+from core.notes import Note
+from core.request import AUTOMATIC, NONE, RANGES, GenerationRequest
+
+PROMPT_LENGTH: Final = 240
+NEGATIVE_LENGTH: Final = 80
+NAME_LENGTH: Final = 60
+NOTES_LENGTH: Final = 900
+# Discord's bound for a picture's description, which screen readers read.
+ALT_TEXT_LENGTH: Final = 1024
+
+LOWEST: Final = int(RANGES["clip_skip"].low)
+HIGHEST: Final = int(RANGES["clip_skip"].high)
+
+# The value of the VAE select's last option; no catalogue name is empty inside.
+SEARCH: Final = "\x1fsearch"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a result post shows.
+
+    ``files`` are the names of the files sent with it. ``usual`` are the values nobody needs to
+    read: only what differs from them is named. ``vaes`` fit the model; ``clip_skip_works`` is
+    False where the family ignores clip skip. ``mention`` writes the member's name at the top,
+    for a message that is to notify. ``remarks`` are sentences about the delivery itself.
+    """
+
+    job: Job
+    files: tuple[str, ...]
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    vaes: tuple[str, ...] = ()
+    clip_skip_works: bool = True
+    parent_url: str | None = None
+    mention: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
+    """What a request has by itself on this model: the bot's values under the card's."""
+    card = model_values(model) if model else {}
+    usual = dict(BOT) | {name: value for name, value in card.items() if value is not None}
+    if catalogue.models:
+        usual["model"] = catalogue.models[0].name
+    return usual
+
+
+def fitting_vaes(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
+    """What the VAE select offers for a model; nothing when there is nothing to choose from."""
+    if model is None:
+        return ()
+    named = [vae.name for vae in catalogue.vaes if vae.latent_space == model.latent_space]
+    if model.sibling_vae is None and not named:
+        return ()
+    # Without a sibling file "Automatic" and "None" are the same thing.
+    own = (AUTOMATIC, NONE) if model.sibling_vae else (AUTOMATIC,)
+    return (*own, *named)
+
+
+def result_view(post: Post) -> ui.LayoutView:
+    """A fresh view of a finished job."""
+    job = post.job
+    alt = alt_text(job.request)
+    gallery = ui.MediaGallery(
+        *(discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in post.files)
+    )
+    rows = [_knobs(post), *_openers(job)]
+    if post.clip_skip_works:
+        rows.append(row(_clip_skips(post)))
+    if post.vaes:
+        rows.append(row(vae_select(job, post.vaes)))
+    return layout(gallery, ui.TextDisplay(_text(post)), *rows)
+
+
+def alt_text(request: GenerationRequest) -> str:
+    """The pictures' description: the beginning of the prompt."""
+    text = " ".join(request.prompt.split()) or "—"
+    return text if len(text) <= ALT_TEXT_LENGTH else text[: ALT_TEXT_LENGTH - 1] + "…"
+
+
+def vae_select(job: Job, vaes: tuple[str, ...], *, search: bool = True) -> Control:
+    """The VAEs to choose from; past 24 the last option leads to a search."""
+    names = [name for name in vaes if len(name) <= MAX_LABEL]
+    more = search and len(names) > MAX_OPTIONS
+    options = [
+        discord.SelectOption(
+            label=t("control.vae_option", job.locale, name=name)[:MAX_LABEL],
+            value=name,
+            default=name == job.request.vae,
+        )
+        for name in (names[: MAX_OPTIONS - 1] if more else names[:MAX_OPTIONS])
+    ]
+    if more:
+        label = t("control.vae_search", job.locale)
+        options.append(discord.SelectOption(label=label, value=SEARCH, emoji="🔎"))
+    return select(t("control.vae", job.locale), "vae", job.id, options)
+
+
+def _text(post: Post) -> str:
+    job = post.job
+    lines = [excerpt(job.request.prompt, PROMPT_LENGTH)] if job.request.prompt.strip() else []
+    if post.mention:
+        lines.insert(0, t("result.for", job.locale, member=f"<@{job.user_id}>"))
+    facts = [t("result.clip_skip", job.locale, clip_skip=job.request.clip_skip)]
+    facts.append(t("result.seed", job.locale, seed=job.request.seed))
+    facts += _differences(job, post.usual)
+    if not post.mention:
+        facts.append(f"<@{job.user_id}>")
+    if post.parent_url:
+        facts.append(t("result.parent", job.locale, url=post.parent_url))
+    lines.append("-# " + " · ".join(facts))
+    remarks = "\n".join(f"-# {line}" for line in (*_notes(job), *post.remarks))
+    if remarks:
+        lines.append(remarks[:NOTES_LENGTH])
+    return "\n".join(lines)
+
+
+def _differences(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
+    """Every value that is not what it would have been by itself, in words."""
+    request = job.request
+    sampler = " ".join(
+        part for part in (request.sampler, request.schedule_type) if part != AUTOMATIC
+    )
+    values = {
+        "model": request.model,
+        "vae": request.vae,
+        "sampler": sampler,
+        "steps": request.steps,
+        "cfg_scale": request.cfg_scale,
+        "size": f"{request.width}x{request.height}",
+        "negative_prompt": request.negative_prompt,
+    }
+    for name, value in values.items():
+        if value == usual.get(name) or value == "":
+            continue
+        if name == "size":
+            shown = str(value).replace("x", "×")
+        elif isinstance(value, float):
+            shown = f"{value:g}"
+        else:
+            length = NEGATIVE_LENGTH if name == "negative_prompt" else NAME_LENGTH
+            shown = excerpt(str(value), length)
+        yield t("result.value", job.locale, name=t(f"option.{name}", job.locale), value=shown)
+
+
+def _notes(job: Job) -> Iterable[str]:
+    return (note_text(note, job.locale) for note in job.notes)
+
+
+def note_text(note: Note, locale: str) -> str:
+    """A remark on the request, in the member's language."""
+    values = {name: excerpt(value, NAME_LENGTH) for name, value in note.values}
+    return t(f"note.{note.key}", locale, **values)
+
+
+def _knobs(post: Post) -> ui.ActionRow[Any]:
+    job, locale = post.job, post.job.locale
+    now, works = job.request.clip_skip, post.clip_skip_works
+    return row(
+        button(
+            t("control.clip_skip_down", locale),
+            "clip",
+            job.id,
+            now - 1,
+            disabled=not works or now <= LOWEST,
+        ),
+        button(
+            t("control.clip_skip_up", locale),
+            "clip",
+            job.id,
+            now + 1,
+            disabled=not works or now >= HIGHEST,
+        ),
+        button(t("control.new_seed", locale), "seed", job.id, emoji="🎲"),
+        button(t("control.edit", locale), "edit", job.id, emoji="✏️"),
+        button(t("control.more", locale), "more", job.id),
+    )
+
+
+def _openers(job: Job) -> Iterable[ui.ActionRow[Any]]:
+    """Buttons 1, 2, 3, 4 that open one picture of several as its own result."""
+    count = job.request.count
+    if count == 1:
+        return
+    numbers = [button(str(i + 1), "open", job.id, i, emoji="🖼️") for i in range(count)]
+    for start in range(0, count, 4):
+        yield row(*numbers[start : start + 4])
+
+
+def _clip_skips(post: Post) -> Control:
+    job = post.job
+    options = [
+        discord.SelectOption(
+            label=t("result.clip_skip_option", job.locale, clip_skip=k),
+            value=str(k),
+            description=t(f"result.clip_skip_{k}", job.locale) if k in (1, 2, 12) else None,
+            default=k == job.request.clip_skip,
+        )
+        for k in range(LOWEST, HIGHEST + 1)
+    ]
+    return select(t("control.clip_skip", job.locale), "clip", job.id, options)
