@@ -1,0 +1,125 @@
+"""Model cards: a small TOML file beside a model or VAE that says what suits it.
+
+``card.toml`` inside a diffusers folder, ``NAME.toml`` beside ``NAME.safetensors``. A mistake in
+a card is a warning about that line; the rest of the card, and the model, still work.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from core.errors import PenultimateError
+from core.request import MAX_PROMPT, RANGES, split_sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the card file recommends; None where it is silent.
+
+    ``latent_space``, ``prediction_type`` and ``zero_terminal_snr`` are facts rather than
+    advice: they go before what was guessed from the file.
+    """
+
+    name: str | None = None
+    description: str = ""
+    licence: str = ""
+    latent_space: str | None = None
+    prediction_type: Literal["epsilon", "v_prediction"] | None = None
+    zero_terminal_snr: bool | None = None
+    clip_skip: int | None = None
+    steps: int | None = None
+    cfg_scale: float | None = None
+    sampler: str | None = None
+    size: tuple[int, int] | None = None
+    negative_prompt: str | None = None
+    vae: str | None = None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_PROMPT:
+        raise ValueError(f"a text of at most {MAX_PROMPT} characters")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _number(field: str, kind: type[int] | type[float]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (kind, int)):
+            raise ValueError(str(RANGES[field]))
+        RANGES[field].check(field, value)
+        return kind(value)
+
+    return check
+
+
+def _sampler(value: Any) -> str:
+    split_sampler(_text(value))
+    return str(value)
+
+
+def _prediction_type(value: Any) -> str:
+    if value not in ("epsilon", "v_prediction"):
+        raise ValueError('"epsilon" or "v_prediction"')
+    return str(value)
+
+
+def _size(value: Any) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("[width, height]")
+    width, height = (_number("width", int)(number) for number in value)
+    return width, height
+
+
+_FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
+    "name": _text,
+    "description": _text,
+    "licence": _text,
+    "latent_space": _text,
+    "prediction_type": _prediction_type,
+    "zero_terminal_snr": _flag,
+    "clip_skip": _number("clip_skip", int),
+    "steps": _number("steps", int),
+    "cfg_scale": _number("cfg_scale", float),
+    "sampler": _sampler,
+    "size": _size,
+    "negative_prompt": _text,
+    "vae": _text,
+}
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of the folder or file ``path`` would lie."""
+    return path / "card.toml" if path.is_dir() else path.with_suffix(".toml")
+
+
+def read_card(path: Path) -> tuple[Card, tuple[str, ...]]:
+    """The card of the model or VAE at ``path``, and what is wrong with it in plain English."""
+    file = card_path(path)
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Card(), ()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return Card(), (f"the card {file.name} of {path.name} cannot be read: {error}",)
+    known: dict[str, Any] = {}
+    warnings = []
+    for key, value in values.items():
+        try:
+            known[key] = _FIELDS[key](value)
+        except KeyError:
+            warnings.append(
+                f"the card {file.name} of {path.name} says {key!r}, which means nothing"
+            )
+        except (ValueError, PenultimateError) as error:
+            about = f"{key} must be {error}" if isinstance(error, ValueError) else str(error)
+            warnings.append(f"the card {file.name} of {path.name} is partly ignored: {about}")
+    return Card(**known), tuple(warnings)

@@ -1,0 +1,54 @@
+"""File hashes as A1111 writes them: the first ten digits of sha256, remembered in a JSON file.
+
+A hash is taken anew only when the file's size or modification time has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+
+DIGITS = 10
+
+
+class Hashes:
+    """A cache of file hashes in ``cache_dir/hashes.json``. Safe to use from several threads."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._file = cache_dir / "hashes.json"
+        self._lock = threading.Lock()
+        self._known = self._read()
+
+    def _read(self) -> dict[str, list[object]]:
+        try:
+            known = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            # A cache: without it every file is hashed once more.
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def of(self, path: Path) -> str:
+        """sha256 of the file's bytes, ten hexadecimal digits. Raises :class:`OSError`."""
+        resolved = path.resolve()
+        status = resolved.stat()
+        stamp = [status.st_mtime_ns, status.st_size]
+        with self._lock:
+            entry = self._known.get(str(resolved))
+            if isinstance(entry, list) and entry[:2] == stamp and len(entry) == 3:
+                return str(entry[2])
+        with resolved.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+        with self._lock:
+            # Another process may have added its own in the meantime.
+            self._known = self._read() | {str(resolved): [*stamp, digest]}
+            self._write()
+        return digest
+
+    def _write(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
+        temporary.replace(self._file)
