@@ -9,6 +9,7 @@ reads is made from the class and the fields elsewhere (``bot/errors.py``).
     ├── Refused               a file that will not be loaded, and why
     ├── VaeMismatch           a VAE made for another latent space
     ├── UnreadablePicture     an uploaded file that is no usable picture
+    ├── SheetTooLarge         an X/Y sheet of more values or cells than are drawn
     ├── QueueFull             the line, or this owner's part of it, is full
     ├── OutOfMemory           does not fit on the device, even alone
     ├── EngineCrashed         the engine died twice with only this job running
@@ -126,6 +127,19 @@ class UnreadablePicture(PenultimateError):
 
     def __str__(self) -> str:
         return "the picture " + _PICTURES[self.reason].format(detail=self.detail)
+
+
+@dataclass(eq=False)
+class SheetTooLarge(PenultimateError):
+    """``what`` (``values`` on one axis, ``cells``, ``characters`` of an axis's text) exceed
+    ``limit``."""
+
+    what: str
+    count: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"a sheet can have {self.limit} {self.what}, not {self.count}"
 
 
 @dataclass(eq=False)

@@ -1,0 +1,135 @@
+"""Draws an X/Y sheet: pictures in a grid, legends above the columns and left of the rows.
+
+Laid out like A1111's, in the font that comes with Pillow; core/grid.py says what goes where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, cast
+
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER: Final = "white"
+INK: Final = "#1f1f1f"
+EMPTY: Final = "#ececec"
+MAX_SHEET_PIXELS: Final = 40_000_000
+MAX_SIDE: Final = 16_000  # WebP ends at 16,383
+MAX_LEGEND: Final = 300  # characters
+MAX_LINES: Final = 6
+
+
+def draw_sheet(
+    images: Sequence[Image.Image | None], x_labels: Sequence[str], y_labels: Sequence[str] = ()
+) -> Image.Image:
+    """Pictures, row by row, on one RGB sheet with a legend to each column and row.
+
+    None is a picture that did not come about and leaves a grey field. Pictures of unequal size
+    are fitted into the largest one's; a sheet over :data:`MAX_SHEET_PIXELS` is drawn smaller.
+    Without ``y_labels`` there is one row. Raises ``ValueError`` when there are not columns ×
+    rows pictures.
+    """
+    columns, rows = len(x_labels), max(1, len(y_labels))
+    if len(images) != columns * rows:
+        raise ValueError(f"{len(images)} pictures for {columns} × {rows} cells")
+    width, height = _cell_size(images, columns, rows)
+    gap, pad = max(2, width // 64), max(8, width // 32)
+    font = _font(width, height)
+    heads = [_wrap(text, font, width - pad) for text in x_labels]
+    titles = [_wrap(text, font, max(width * 3 // 4, 8 * int(font.size))) for text in y_labels]
+    longest = max((font.getlength(line) for title in titles for line in title), default=0.0)
+    left = math.ceil(longest) + 2 * pad if titles else gap
+    top = max(map(len, heads), default=1) * _pitch(font) + pad
+    # A row is at least as high as its title.
+    down = max(height, max(map(len, titles), default=0) * _pitch(font)) + gap
+    sheet = Image.new("RGB", (left + columns * (width + gap), top + rows * down), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, head in enumerate(heads):
+        across = left + column * (width + gap) + width // 2
+        _write(draw, head, (across, (top - len(head) * _pitch(font)) // 2), font)
+    for row, title in enumerate(titles):
+        middle = top + row * down + (down - gap) // 2
+        _write(draw, title, (left // 2, middle - len(title) * _pitch(font) // 2), font)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        corner = left + column * (width + gap), top + row * down + (down - gap - height) // 2
+        sheet.paste(_fitted(image, width, height), corner)
+    return sheet
+
+
+def stack(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Sheets one below the other, as a strip too long for a screen is folded."""
+    width = max(sheet.width for sheet in sheets)
+    whole = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)), PAPER)
+    top = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, top))
+        top += sheet.height
+    return whole
+
+
+def _cell_size(images: Sequence[Image.Image | None], columns: int, rows: int) -> tuple[int, int]:
+    sizes = [image.size for image in images if image is not None] or [(256, 256)]
+    width, height = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    # The legends take up to a column and a row beside the cells.
+    across, down = (columns + 1) * width, (rows + 1) * height
+    scale = min(
+        1.0,
+        math.sqrt(MAX_SHEET_PIXELS / (across * down)),
+        MAX_SIDE / across,
+        MAX_SIDE / down,
+    )
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _fitted(image: Image.Image | None, width: int, height: int) -> Image.Image:
+    if image is None:
+        return Image.new("RGB", (width, height), EMPTY)
+    if image.size == (width, height):
+        return image
+    scale = min(width / image.width, height / image.height)
+    if scale < 1:
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    cell = Image.new("RGB", (width, height), PAPER)
+    cell.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+    return cell
+
+
+def _font(width: int, height: int) -> ImageFont.FreeTypeFont:
+    """Near A1111's proportion (a 25th), within what is readable and calm."""
+    size = min(56, max(14, (width + height) // 30))
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Lines no wider than ``width`` pixels, at spaces where there are any; at most six."""
+    lines = [""]
+    for word in text[:MAX_LEGEND].split():
+        joined = f"{lines[-1]} {word}".strip()
+        if font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    if len(lines) > MAX_LINES:
+        return [*lines[: MAX_LINES - 1], f"{lines[MAX_LINES - 1][:-1]}…"]
+    return lines
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, lines: list[str], at: tuple[int, int], font: ImageFont.FreeTypeFont
+) -> None:
+    """Lines centred on ``at[0]``, from ``at[1]`` down."""
+    for index, line in enumerate(lines):
+        draw.text((at[0], at[1] + (index + 0.5) * _pitch(font)), line, INK, font, anchor="mm")
+
+
+def _pitch(font: ImageFont.FreeTypeFont) -> int:
+    """From line to line, in pixels."""
+    return math.ceil(font.size * 1.25)
