@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
@@ -16,7 +16,9 @@ from bot.errors import NoModels
 from bot.settings import Settings
 from bot.store import Store
 from core.catalogue import Catalogue, Model, Vae
+from core.infotext import looks_like_infotext, parse
 from core.notes import Note
+from core.remix import to_request_values
 from core.request import (
     AUTOMATIC,
     NONE,
@@ -53,7 +55,6 @@ SHAPES: Final = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2)}
 
 _CHOSEN: Final = ("option", "pasted", "preset", "yours")
 
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 # The bot's own values are those of an empty request.
 BOT: Final[Mapping[str, Any]] = MappingProxyType(
@@ -75,14 +76,14 @@ BOT: Final[Mapping[str, Any]] = MappingProxyType(
 class Layers:
     """Values by option from everybody who may have a say; a value of None says nothing."""
 
-    option: Mapping[str, Any] = NOTHING
-    pasted: Mapping[str, Any] = NOTHING
-    preset: Mapping[str, Any] = NOTHING
-    yours: Mapping[str, Any] = NOTHING
-    channel: Mapping[str, Any] = NOTHING
-    server: Mapping[str, Any] = NOTHING
-    model: Mapping[str, Any] = NOTHING
-    bot: Mapping[str, Any] = NOTHING
+    option: Mapping[str, Any] = field(default_factory=dict)
+    pasted: Mapping[str, Any] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    yours: Mapping[str, Any] = field(default_factory=dict)
+    channel: Mapping[str, Any] = field(default_factory=dict)
+    server: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    bot: Mapping[str, Any] = field(default_factory=dict)
 
     def first(self, name: str) -> tuple[Any, Source]:
         """The value of option ``name`` and the layer it comes from."""
@@ -115,7 +116,7 @@ async def layers_of(
 
     Raises :class:`~core.errors.UnknownName` when there is no such preset (any more).
     """
-    named = (await store.presets.get(user_id, preset)).values if preset else NOTHING
+    named = (await store.presets.get(user_id, preset)).values if preset else {}
     return Layers(option=option, preset=named, yours=await store.presets.yours(user_id))
 
 
@@ -134,6 +135,7 @@ def resolve(
     :class:`~core.errors.UnknownName`, :class:`~core.errors.VaeMismatch` or
     :class:`~bot.errors.NoModels`.
     """
+    prompt, layers, exact, notes = _read_pasted(prompt, layers, catalogue)
     model, model_source = _model(layers, catalogue)
     layers = replace(layers, model=model_values(model), bot=BOT)
     chosen = {name: layers.first(name) for name in OPTIONS if name != "model"}
@@ -148,10 +150,11 @@ def resolve(
     for name, limit in _limits(settings).items():
         if sources["size" if name in ("width", "height") else name] not in _CHOSEN:
             values[name] = min(values[name], limit)
-    request = GenerationRequest(prompt, model.name, init_image=init_image, **values)
+    values["cfg_scale"] = float(values["cfg_scale"])
+    request = GenerationRequest(prompt, model.name, init_image=init_image, **values, **exact)
     check_limits(request, settings)
     vae = catalogue.resolve_vae(request.vae, model)
-    return Resolved(request, model, vae, private, MappingProxyType(sources))
+    return Resolved(request, model, vae, private, MappingProxyType(sources), notes)
 
 
 def check_limits(request: GenerationRequest, settings: Settings) -> None:
@@ -190,10 +193,8 @@ def values_of(request: GenerationRequest) -> dict[str, Any]:
         for name in OPTIONS
         if name not in ("sampler", "size", "private")
     }
-    plain = request.schedule_type == AUTOMATIC
-    kind = "" if plain else f" {request.schedule_type}"
     return values | {
-        "sampler": request.sampler + kind,
+        "sampler": sampler_name(request.sampler, request.schedule_type),
         "size": f"{request.width}x{request.height}",
     }
 
@@ -225,6 +226,37 @@ def size_of(text: str, model: Model) -> tuple[int, int]:
     width, height = model.card.size or model.size
     unit = math.sqrt(width * height / (shape[0] * shape[1]))
     return round(unit * shape[0] / 8) * 8, round(unit * shape[1] / 8) * 8
+
+
+def _read_pasted(
+    prompt: str, layers: Layers, catalogue: Catalogue
+) -> tuple[str, Layers, dict[str, Any], tuple[Note, ...]]:
+    """A prompt that is a whole picture's parameters, taken apart.
+
+    Gives the prompt in it, the layers with its options, the request's fields that are no options
+    (variation, hires fix), and notes on what was left out. Any other prompt stays as it is.
+    """
+    if not looks_like_infotext(prompt):
+        return prompt, layers, {}, ()
+    values, notes = to_request_values(
+        parse(prompt),
+        models=[model.name for model in catalogue.models],
+        vaes=[vae.name for vae in catalogue.vaes],
+    )
+    prompt = values.pop("prompt")
+    size = values.pop("width", None), values.pop("height", None)
+    if None not in size:
+        values["size"] = f"{size[0]}x{size[1]}"
+    kind = values.pop("schedule_type", AUTOMATIC)
+    if "sampler" in values:
+        values["sampler"] = sampler_name(values["sampler"], kind)
+    exact = {name: values.pop(name) for name in list(values) if name not in OPTIONS}
+    return prompt, replace(layers, pasted=values), exact, notes
+
+
+def sampler_name(sampler: str, schedule_type: str) -> str:
+    """Both as one, the way members write them: ``DPM++ 2M Karras``."""
+    return sampler if schedule_type == AUTOMATIC else f"{sampler} {schedule_type}"
 
 
 def _model(layers: Layers, catalogue: Catalogue) -> tuple[Model, Source]:
