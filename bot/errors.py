@@ -40,6 +40,8 @@ _BOUNDS: Final = {
     "at_most": re.compile(r"at most (?P<high>\d+)"),
     "length": re.compile(r"(?P<low>\d+) to (?P<high>\d+) characters"),
     "size": re.compile(r"width x height, like 512x768"),
+    "values": re.compile(r"(at least one value|a list),? like 1-12 or 5, 7, 11"),
+    "contains": re.compile(r"a text that contains the first value"),
 }
 
 
@@ -237,6 +239,18 @@ def _(error: core_errors.VaeMismatch, locale: Locale | str | None) -> str:
         model=_shown(error.model),
         needs=_shown(error.needs),
     )
+
+
+@_say.register
+def _(error: core_errors.UnreadablePicture, locale: Locale | str | None) -> str:
+    detail = _shown(error.detail)
+    return t(f"error.unreadable_picture.{error.reason}", locale, detail=detail)
+
+
+@_say.register
+def _(error: core_errors.SheetTooLarge, locale: Locale | str | None) -> str:
+    limit, count = error.limit, error.count
+    return t(f"error.sheet_too_large.{error.what}", locale, limit=limit, count=count)
 
 
 @_say.register
