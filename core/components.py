@@ -8,6 +8,7 @@ layouts go this one way, and nothing here ever asks a network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,7 +28,9 @@ Config = Mapping[str, Any]
 class Tensors(Protocol):
     """Weights by the names diffusers and transformers use; None for one that is not there."""
 
-    def read(self, name: str) -> Tensor | None: ...
+    def read(self, name: str) -> Tensor | None:
+        """The tensor of this name, on the CPU; it may still lie in the file."""
+        ...
 
 
 def empty_module(component: str, config: Config) -> nn.Module:
@@ -110,7 +113,7 @@ class _Files:
         self._kind, self._name = kind, name
         self._places: dict[str, Any] = {}
         for header in headers:
-            opened = self._try(lambda path=header.path: safe_open(path, framework="pt"))
+            opened = self._try(partial(safe_open, header.path, framework="pt"))
             self._places |= dict.fromkeys(header.tensors, opened)
 
     def read(self, key: str) -> Tensor | None:
@@ -134,6 +137,7 @@ class DiffusersTensors:
         self._files = _Files((read_header(path, kind) for path in paths), kind, name)
 
     def read(self, name: str) -> Tensor | None:
+        """The tensor called so, or as it was called once."""
         tensor = self._files.read(name)
         # transformers 5.6 took CLIPTextModel's ``text_model.`` away.
         if tensor is None:
@@ -157,6 +161,7 @@ class LdmTensors:
         self._prefix, self._key_of, self._config = prefix, key_of, config
 
     def read(self, name: str) -> Tensor | None:
+        """The tensor of this diffusers name, brought into diffusers' shape."""
         piece = self._key_of(name, self._config)
         tensor = self._files.read(self._prefix + piece.key)
         if tensor is None:

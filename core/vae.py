@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -35,16 +34,17 @@ class LoadedVae:
     again in fp32, and stays there.
     """
 
-    def __init__(self, vae: AutoencoderKL, name: str, file_hash: Future[str]) -> None:
+    # Any is an AutoencoderKL, whose attributes diffusers' mixins hide from the type checker.
+    def __init__(self, vae: Any, name: str, file_hash: Future[str]) -> None:
         self.name = name
         self.module = vae
         self._hash = file_hash
-        config = vae.config
+        config = self.module.config
         self.scaling_factor = float(config.scaling_factor)
         self.shift_factor = float(config.shift_factor or 0.0)
         self.channels = int(config.latent_channels)
-        vae.tile_sample_min_size = TILE
-        vae.tile_latent_min_size = TILE // FACTOR
+        self.module.tile_sample_min_size = TILE
+        self.module.tile_latent_min_size = TILE // FACTOR
         self._to_rgb = self._fit_preview()
 
     @property
@@ -55,7 +55,8 @@ class LoadedVae:
     @property
     def dtype(self) -> torch.dtype:
         """The precision it runs in at present."""
-        return self.module.dtype
+        dtype: torch.dtype = self.module.dtype
+        return dtype
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
@@ -114,7 +115,8 @@ class LoadedVae:
         colours = avg_pool2d(pictures, FACTOR).permute(0, 2, 3, 1).reshape(-1, 3)
         known = np.concatenate([latents.cpu().numpy(), np.ones((len(latents), 1))], axis=1)
         fitted = np.linalg.lstsq(np.nan_to_num(known), colours.cpu().numpy(), rcond=None)[0]
-        return fitted.astype(np.float32)
+        to_rgb: NDArray[np.float32] = fitted.astype(np.float32)
+        return to_rgb
 
 
 def _swatches() -> Tensor:
