@@ -48,6 +48,11 @@ async def show(interaction: Interaction, view: ui.LayoutView) -> None:
     await interaction.response.send_message(view=view, ephemeral=True)
 
 
+def payload(interaction: Interaction) -> dict[str, Any]:
+    """What Discord sent along: a control's ``custom_id`` and values, a form's fields."""
+    return dict(interaction.data or {})  # type: ignore[arg-type]
+
+
 def excerpt(text: str, length: int) -> str:
     """``text`` on one line, at most ``length`` characters, its markdown made harmless."""
     line = discord.utils.escape_markdown(" ".join(text.split()))

@@ -14,11 +14,13 @@ from typing import Any, Final, Self
 import discord
 from discord import ui
 
-from bot.answers import Interaction
+from bot.answers import Interaction, payload
 
 # ``p:<action>:<job>[:<argument>]``, at most 100 characters. Once posted, a pattern is for ever:
 # add to it, never change what an action means.
-PATTERN: Final = re.compile(r"p:(?P<action>[a-z_]{1,24}):(?P<job>\d{1,19})(?::(?P<argument>\d{1,4}))?")
+PATTERN: Final = re.compile(
+    r"p:(?P<action>[a-z_]{1,24}):(?P<job>\d{1,18})(?::(?P<argument>\d{1,4}))?"
+)
 
 # A select shows at most 25 options, a label and a value at most 100 characters each.
 MAX_OPTIONS: Final = 25
@@ -95,5 +97,5 @@ def layout(*items: ui.Item[Any]) -> ui.LayoutView:
 
 def chosen(interaction: Interaction) -> str:
     """The value picked in a select; empty for a button."""
-    values = (interaction.data or {}).get("values") or [""]
+    values = payload(interaction).get("values") or [""]
     return str(values[0])

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import discord
 from discord import ui
 
 from bot.live import ended_view
 from bot.packing import Packed, pack
-from bot.result import Post, alt_text, fitting_vaes, result_view, usual_values
+from bot.result import Post, alt_text, result_view, usual_values, vae_names
 from bot.store import Job
 from bot.translate import t
 from core.catalogue import Model
@@ -36,7 +37,18 @@ REQUEST_ENTITY_TOO_LARGE: Final = 40005
 
 # A fresh view and fresh files for each try; the argument is whether the member is mentioned.
 Build = Callable[[bool], tuple[ui.LayoutView, list[discord.File]]]
-Way = Callable[[Job, Build], Awaitable[discord.Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What is carried: a job's post, and the post of the job it is an answer to."""
+
+    job: Job
+    build: Build
+    parent: Job | None = None
+
+
+Way = Callable[[Parcel], Awaitable[discord.Message]]
 
 
 class Delivery:
@@ -47,7 +59,7 @@ class Delivery:
 
     async def edit(self, job: Job, view: ui.LayoutView, files: list[discord.File]) -> None:
         """Edit the job's post through its token. Raises :class:`discord.HTTPException`."""
-        await self._edit_post(job, lambda _: (view, files))
+        await self._edit_post(Parcel(job, lambda _: (view, files)))
 
     async def deliver(self, job: Job, limit: int | None = None) -> bool:
         """Send a finished job's result and make the job ``delivered``; False if it arrived nowhere.
@@ -58,11 +70,11 @@ class Delivery:
         """
         pictures = await self._bot.store.pictures.of_job(job.id)
         limit = limit or self._filesize_limit(job)
-        parent_url = await self._parent_url(job)
+        parent = await self._parent(job)
         while limit >= SMALLEST_LIMIT:
             packed = await pack(pictures, limit)
             try:
-                message = await self._carry(job, self._result(job, packed, parent_url))
+                message = await self._carry(Parcel(job, self._result(job, packed, parent), parent))
             except discord.HTTPException as error:
                 if not _too_large(error):
                     raise
@@ -77,9 +89,8 @@ class Delivery:
 
     async def tell_ended(self, job: Job, error: PenultimateError | None) -> None:
         """Say that a job ended without a picture: ``error``, or None when it was cancelled."""
-        message = await self._carry(
-            job, lambda mention: (ended_view(job, error, mention=mention), [])
-        )
+        parcel = Parcel(job, lambda mention: (ended_view(job, error, mention=mention), []))
+        message = await self._carry(parcel)
         if message is not None:
             await self._moved(job, message)
 
@@ -98,16 +109,17 @@ class Delivery:
 
     # The ways.
 
-    async def _carry(self, job: Job, build: Build) -> discord.Message | None:
+    async def _carry(self, parcel: Parcel) -> discord.Message | None:
         """The first way that works; None when none does."""
-        for way in self._ways(job):
+        job_id = parcel.job.id
+        for way in self._ways(parcel.job):
             try:
-                return await way(job, build)
+                return await way(parcel)
             except discord.HTTPException as error:
                 if error.status >= 500 or _too_large(error):
                     raise
-                log.info("job %d: %s did not work: %s", job.id, way.__name__, error)
-        log.warning("job %d: its post arrived nowhere", job.id)
+                log.info("job %d: %s did not work: %s", job_id, way.__name__, error)
+        log.warning("job %d: its post arrived nowhere", job_id)
         return None
 
     def _ways(self, job: Job) -> Iterator[Way]:
@@ -122,36 +134,43 @@ class Delivery:
                 yield self._follow_up
         yield self._send_to_member
 
-    async def _edit_post(self, job: Job, build: Build) -> discord.Message:
-        view, files = build(False)
+    async def _edit_post(self, parcel: Parcel) -> discord.Message:
+        view, files = parcel.build(False)
         # Before its answer has come back, the post's id is not known. Discord knows it by name.
-        message_id = job.message_id or cast(int, "@original")
-        return await self._webhook(job).edit_message(
+        message_id = parcel.job.message_id or cast(int, "@original")
+        return await self._webhook(parcel.job).edit_message(
             message_id,
             view=view,
             attachments=files,
             allowed_mentions=discord.AllowedMentions.none(),
         )
 
-    async def _send_to_channel(self, job: Job, build: Build) -> discord.Message:
+    async def _send_to_channel(self, parcel: Parcel) -> discord.Message:
+        job, parent = parcel.job, parcel.parent
         assert job.channel_id is not None
         channel = self._bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
-        return await self._send(channel, job, build)
+        if parent is None or parent.message_id is None:
+            return await self._send(channel, parcel)
+        reference = channel.get_partial_message(parent.message_id).to_reference(
+            fail_if_not_exists=False
+        )
+        return await self._send(channel, parcel, reference=reference)
 
-    async def _follow_up(self, job: Job, build: Build) -> discord.Message:
-        view, files = build(True)
-        return await self._webhook(job).send(
-            view=view, files=files, allowed_mentions=_mention(job), wait=True
+    async def _follow_up(self, parcel: Parcel) -> discord.Message:
+        view, files = parcel.build(True)
+        return await self._webhook(parcel.job).send(
+            view=view, files=files, allowed_mentions=_mention(parcel.job), wait=True
         )
 
-    async def _send_to_member(self, job: Job, build: Build) -> discord.Message:
-        channel = await self._bot.create_dm(discord.Object(job.user_id))
-        return await self._send(channel, job, build)
+    async def _send_to_member(self, parcel: Parcel) -> discord.Message:
+        channel = await self._bot.create_dm(discord.Object(parcel.job.user_id))
+        return await self._send(channel, parcel)
 
     async def _send(
-        self, channel: discord.abc.Messageable, job: Job, build: Build
+        self, channel: discord.abc.Messageable, parcel: Parcel, **options: Any
     ) -> discord.Message:
-        view, files = build(True)
+        view, files = parcel.build(True)
+        job = parcel.job
         # Should we be killed before the job is written as delivered, Discord knows the nonce for
         # some minutes and gives the same message back instead of a second one.
         return await channel.send(
@@ -159,11 +178,12 @@ class Delivery:
             files=files,
             allowed_mentions=_mention(job),
             nonce=f"{job.id}-{int(job.created_at)}",
+            **options,
         )
 
     # What is sent.
 
-    def _result(self, job: Job, packed: Packed, parent_url: str | None) -> Build:
+    def _result(self, job: Job, packed: Packed, parent: Job | None) -> Build:
         catalogue = self._bot.catalogue
         model: Model | None
         try:
@@ -176,9 +196,9 @@ class Delivery:
                 job,
                 packed.names,
                 usual=usual_values(catalogue, model),
-                vaes=fitting_vaes(catalogue, model),
+                vaes=vae_names(catalogue, model),
                 clip_skip_works=model is None or model.family != "sd2",
-                parent_url=parent_url,
+                parent_url=_url(parent) if parent else None,
                 mention=mention,
                 remarks=(t("delivery.shrunk", job.locale),) if packed.shrunk else (),
             )
@@ -186,17 +206,12 @@ class Delivery:
 
         return build
 
-    async def _parent_url(self, job: Job) -> str | None:
-        """A link to the picture it came from, where whoever sees this post can see that one."""
+    async def _parent(self, job: Job) -> Job | None:
+        """The job it came from, where whoever sees this post can see that one's too."""
         parent = await self._bot.store.jobs.get(job.parent_id) if job.parent_id else None
         if parent is None or parent.message_id is None or parent.channel_id != job.channel_id:
             return None
-        if parent.private and not job.private:
-            return None
-        return (
-            f"https://discord.com/channels/{parent.guild_id or '@me'}"
-            f"/{parent.channel_id}/{parent.message_id}"
-        )
+        return None if parent.private and not job.private else parent
 
     async def _delivered(self, job: Job, message: discord.Message) -> None:
         pictures = self._bot.store.pictures
@@ -223,6 +238,11 @@ class Delivery:
     def _filesize_limit(self, job: Job) -> int:
         guild = self._bot.get_guild(job.guild_id) if job.guild_id else None
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+
+def _url(job: Job) -> str:
+    place = f"{job.guild_id or '@me'}/{job.channel_id}/{job.message_id}"
+    return f"https://discord.com/channels/{place}"
 
 
 def _mention(job: Job) -> discord.AllowedMentions:

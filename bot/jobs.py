@@ -74,9 +74,7 @@ class Jobs:
         async def resolving() -> Resolved:
             return self._replay(replace(parent.request, **changes), private=parent.private)
 
-        await self._start(
-            interaction, resolving(), private=parent.private, parent_id=parent.id
-        )
+        await self._start(interaction, resolving(), private=parent.private, parent_id=parent.id)
 
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
         """One picture of several as its own result, without drawing it again."""
@@ -188,9 +186,7 @@ class Jobs:
         view = live_view(job, event, self._bot.engine.status.state)
         post.noted(event)
         if interaction.response.is_done():
-            return await self._posted(
-                job, (await interaction.edit_original_response(view=view)).id
-            )
+            return await self._posted(job, (await interaction.edit_original_response(view=view)).id)
         answer = await interaction.response.send_message(view=view, ephemeral=job.private)
         return await self._posted(job, answer.message_id)
 

@@ -91,9 +91,7 @@ def live_view(job: Job, event: News, engine_state: EngineState) -> ui.LayoutView
     return layout(*items, ui.TextDisplay(text), row(cancel))
 
 
-def ended_view(
-    job: Job, error: PenultimateError | None, *, mention: bool = False
-) -> ui.LayoutView:
+def ended_view(job: Job, error: PenultimateError | None, *, mention: bool = False) -> ui.LayoutView:
     """A job that ended without a picture: why, and a button to try once more."""
     why = sentence(error, job.locale) if error else t("live.cancelled", job.locale)
     name = f"<@{job.user_id}> " if mention else ""

@@ -15,7 +15,7 @@ from discord import ui
 
 from bot.answers import excerpt
 from bot.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
-from bot.defaults import BOT, model_values
+from bot.defaults import BOT, model_values, values_of
 from bot.store import Job
 from bot.translate import t
 from core.catalogue import Catalogue, Model
@@ -65,11 +65,11 @@ def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
     return usual
 
 
-def fitting_vaes(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
+def vae_names(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
     """What the VAE select offers for a model; nothing when there is nothing to choose from."""
     if model is None:
         return ()
-    named = [vae.name for vae in catalogue.vaes if vae.latent_space == model.latent_space]
+    named = [vae.name for vae in catalogue.fitting_vaes(model)]
     if model.sibling_vae is None and not named:
         return ()
     # Without a sibling file "Automatic" and "None" are the same thing.
@@ -81,7 +81,7 @@ def result_view(post: Post) -> ui.LayoutView:
     """A fresh view of a finished job."""
     job = post.job
     alt = alt_text(job.request)
-    gallery = ui.MediaGallery(
+    gallery: ui.MediaGallery[ui.LayoutView] = ui.MediaGallery(
         *(discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in post.files)
     )
     rows = [_knobs(post), *_openers(job)]
@@ -137,29 +137,15 @@ def _text(post: Post) -> str:
 
 def _differences(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
     """Every value that is not what it would have been by itself, in words."""
-    request = job.request
-    sampler = " ".join(
-        part for part in (request.sampler, request.schedule_type) if part != AUTOMATIC
-    )
-    values = {
-        "model": request.model,
-        "vae": request.vae,
-        "sampler": sampler,
-        "steps": request.steps,
-        "cfg_scale": request.cfg_scale,
-        "size": f"{request.width}x{request.height}",
-        "negative_prompt": request.negative_prompt,
-    }
-    for name, value in values.items():
-        if value == usual.get(name) or value == "":
+    for name, value in values_of(job.request).items():
+        if name in ("clip_skip", "seed", "count") or value in ("", usual.get(name)):
             continue
         if name == "size":
             shown = str(value).replace("x", "×")
-        elif isinstance(value, float):
-            shown = f"{value:g}"
+        elif isinstance(value, str):
+            shown = excerpt(value, NEGATIVE_LENGTH if name == "negative_prompt" else NAME_LENGTH)
         else:
-            length = NEGATIVE_LENGTH if name == "negative_prompt" else NAME_LENGTH
-            shown = excerpt(str(value), length)
+            shown = f"{value:g}"
         yield t("result.value", job.locale, name=t(f"option.{name}", job.locale), value=shown)
 
 

@@ -54,7 +54,8 @@ class Database:
                 # An erased interaction token is overwritten, not only unlinked.
                 "secure_delete=ON",
             ):
-                await connection.execute(f"PRAGMA {pragma}")
+                # Fetched, because a statement left half-way keeps a later commit from working.
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
             await _migrate(connection, path, migrations)
         except BaseException:
             # An open connection's thread would keep the process from ending.

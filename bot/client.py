@@ -1,0 +1,176 @@
+"""The Discord client: opens the store and the engine, loads the cogs, hands presses on.
+
+It answers before the engine is warm: nothing here waits for torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import presses
+from bot.answers import Interaction, refuse
+from bot.controls import Control
+from bot.delivery import Delivery
+from bot.jobs import Jobs
+from bot.settings import SHIPPED_DATA, Settings
+from bot.store import Store
+from bot.translate import CatalogueTranslator
+from core.catalogue import Catalogue
+from core.client import EngineClient, EngineStatus
+from core.config import EngineConfig
+from core.queue import GpuQueue
+
+log = logging.getLogger(__name__)
+
+COGS: Final = ("cogs.imagine", "cogs.queue", "cogs.preset", "cogs.models")
+
+# None of them is privileged: the bot reads no messages and no member lists.
+INTENTS: Final = discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True)
+
+# What the invite link asks for, and nothing more.
+PERMISSIONS: Final = discord.Permissions(
+    view_channel=True,
+    send_messages=True,
+    send_messages_in_threads=True,
+    attach_files=True,
+    read_message_history=True,
+)
+
+
+class Engine(Protocol):
+    """What the bot needs of :class:`~core.client.EngineClient`. Tests have one in memory."""
+
+    @property
+    def status(self) -> EngineStatus:
+        """Where the engine stands now."""
+        ...
+
+    async def start(self) -> None:
+        """Begin serving the queue. Returns before the engine is warm."""
+        ...
+
+    async def close(self) -> None:
+        """Stop serving; jobs that are left fail."""
+        ...
+
+
+class Tree(app_commands.CommandTree["Penultimate"]):
+    """Answers what a command raised, in the member's language."""
+
+    async def on_error(
+        self, interaction: Interaction, error: app_commands.AppCommandError, /
+    ) -> None:
+        """One sentence, for who used the command."""
+        await refuse(interaction, error)
+
+
+def scan(settings: Settings) -> Catalogue:
+    """The owner's models and VAEs, then those that ship with the code. Blocks on the disk."""
+    return Catalogue.scan(settings.models_dir, settings.vaes_dir, SHIPPED_DATA, settings.cache_dir)
+
+
+class Penultimate(commands.AutoShardedBot):
+    """The bot. ``engine``, ``queue`` and ``catalogue`` make what it draws with.
+
+    ``clock`` gives Unix seconds.
+    """
+
+    store: Store
+    catalogue: Catalogue
+    queue: GpuQueue
+    engine: Engine
+    jobs: Jobs
+    delivery: Delivery
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        engine: Callable[[EngineConfig, GpuQueue], Engine] = EngineClient,
+        queue: Callable[[int, int], GpuQueue] = GpuQueue,
+        catalogue: Callable[[Settings], Catalogue] = scan,
+        clock: Callable[[], float] = time.time,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=Tree,
+            intents=INTENTS,
+            allowed_mentions=discord.AllowedMentions.none(),
+            **options,
+        )
+        self.settings = settings
+        self.clock = clock
+        self._make_engine = engine
+        self._make_queue = queue
+        self._make_catalogue = catalogue
+
+    async def setup_hook(self) -> None:
+        """After the login, before the gateway: everything the first command needs."""
+        settings = self.settings
+        self.store = await Store.open(settings.database_path, settings.images_dir, self.clock)
+        self.catalogue = await asyncio.to_thread(self._make_catalogue, settings)
+        self.queue = self._make_queue(settings.queue_per_member, settings.queue_total)
+        self.engine = self._make_engine(settings.engine_config(), self.queue)
+        await self.engine.start()
+        self.delivery = Delivery(self)
+        self.jobs = Jobs(self)
+        self.add_dynamic_items(Control)
+        for cog in COGS:
+            await self.load_extension(cog)
+        await self.tree.set_translator(CatalogueTranslator())
+        await self._sync_commands()
+        await self.jobs.resume()
+
+    async def close(self) -> None:
+        """Leave Discord, then let go: first of the jobs, which are resumed, then of the engine."""
+        await super().close()
+        # In the order of setup_hook backwards, as far as that came.
+        if hasattr(self, "jobs"):
+            await self.jobs.close()
+        if hasattr(self, "engine"):
+            await self.engine.close()
+        if hasattr(self, "store"):
+            await self.store.close()
+
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Submitted modals, by their id: those of before a restart are unknown to discord.py."""
+        if interaction.type is discord.InteractionType.modal_submit:
+            await self.press(interaction)
+
+    async def press(self, interaction: Interaction) -> None:
+        """Do what a control or a modal of ours asks for, and answer what goes wrong."""
+        try:
+            await presses.handle(interaction)
+        except Exception as error:
+            await refuse(interaction, error)
+
+    @property
+    def invite_url(self) -> str:
+        """The link that adds the bot to a server, with the least it needs."""
+        assert self.application_id is not None
+        return discord.utils.oauth_url(
+            self.application_id,
+            permissions=PERMISSIONS,
+            scopes=("bot", "applications.commands"),
+        )
+
+    async def _sync_commands(self) -> None:
+        """Tell Discord our commands: to one server at once, or everywhere."""
+        guild = discord.Object(self.settings.guild_id) if self.settings.guild_id else None
+        if guild is not None:
+            self.tree.copy_global_to(guild=guild)
+        try:
+            await self.tree.sync(guild=guild)
+        except discord.HTTPException as error:
+            # The commands of the last start are still there, and work.
+            log.error("Discord did not take the commands: %s", error)

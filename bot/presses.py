@@ -1,0 +1,256 @@
+"""What each control and each modal does. One function an action, two tables that name them.
+
+Anybody may vary a public picture; the variation belongs to who pressed. Only its author, or who
+may manage messages there, takes a picture or a waiting job away.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable
+from dataclasses import fields as fields_of
+from typing import TYPE_CHECKING, Final
+
+import discord
+
+from bot import answers, forms, panel
+from bot.answers import Interaction, payload
+from bot.controls import MAX_OPTIONS, PATTERN, chosen, layout, row
+from bot.defaults import values_of
+from bot.errors import Gone, NotYours, sentence
+from bot.result import SEARCH, vae_names, vae_select
+from bot.store import Job
+from bot.store.presets import YOURS
+from bot.translate import t
+from core.catalogue import search
+from core.errors import InvalidRequest, UnknownName
+from core.request import draw_seed
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+# What a press means: the interaction, its job, and the number at the end of the custom_id.
+Action = Callable[[Interaction, Job, int | None], Awaitable[None]]
+
+# What was typed into a form and could not be used is given back, so that nobody types it twice.
+MAX_RETURNED: Final = 1500
+
+
+async def handle(interaction: Interaction) -> None:
+    """Find the job and the action that a ``custom_id`` names, and do it.
+
+    Raises whatever :func:`bot.errors.sentence` has words for; a ``custom_id`` that is not ours
+    is nobody's business here.
+    """
+    match = PATTERN.fullmatch(str(payload(interaction).get("custom_id")))
+    if match is None:
+        return
+    job = await _bot(interaction).store.jobs.get(int(match["job"]))
+    if job is None or (job.private and job.user_id != interaction.user.id):
+        raise Gone("job")
+    submitted = interaction.type is discord.InteractionType.modal_submit
+    action = (FORMS if submitted else CONTROLS)[match["action"]]
+    await action(interaction, job, int(match["argument"]) if match["argument"] else None)
+
+
+# The three knobs, and Edit.
+
+
+async def _clip_skip(interaction: Interaction, job: Job, argument: int | None) -> None:
+    clip_skip = int(chosen(interaction)) if argument is None else argument
+    await _bot(interaction).jobs.vary(interaction, job, clip_skip=clip_skip)
+
+
+async def _new_seed(interaction: Interaction, job: Job, _: int | None) -> None:
+    await _bot(interaction).jobs.vary(interaction, job, seed=draw_seed())
+
+
+async def _vae(interaction: Interaction, job: Job, _: int | None) -> None:
+    name = chosen(interaction)
+    if name == SEARCH:
+        await interaction.response.send_modal(forms.vae_form(job, interaction.locale))
+    else:
+        await _bot(interaction).jobs.vary(interaction, job, vae=name)
+
+
+async def _vae_searched(interaction: Interaction, job: Job, _: int | None) -> None:
+    typed = forms.fields(interaction).get("name", "")
+    catalogue = _bot(interaction).catalogue
+    names = vae_names(catalogue, catalogue.model(job.request.model))
+    found = tuple(search(names, typed, MAX_OPTIONS))
+    if not found:
+        raise UnknownName("VAE", typed)
+    if len(found) == 1:
+        await _bot(interaction).jobs.vary(interaction, job, vae=found[0])
+    else:
+        await answers.show(interaction, layout(row(vae_select(job, found, search=False))))
+
+
+async def _edit(interaction: Interaction, job: Job, _: int | None) -> None:
+    await interaction.response.send_modal(forms.edit_form(job, interaction.locale))
+
+
+async def _edited(interaction: Interaction, job: Job, _: int | None) -> None:
+    typed = forms.fields(interaction)
+    try:
+        request = forms.edited(job.request, typed)
+        changes = {field.name: getattr(request, field.name) for field in fields_of(request)}
+        await _bot(interaction).jobs.vary(interaction, job, **changes)
+    except (InvalidRequest, UnknownName) as error:
+        said = sentence(error, interaction.locale)
+        prompt = typed.get("prompt", "").replace("```", "'''")[:MAX_RETURNED]
+        back = t("edit.your_prompt", interaction.locale)
+        await answers.say(interaction, f"{said}\n{back}\n```\n{prompt}\n```" if prompt else said)
+
+
+async def _open(interaction: Interaction, job: Job, argument: int | None) -> None:
+    await _bot(interaction).jobs.open_one(interaction, job, argument or 0)
+
+
+# While it waits or runs, and after it failed.
+
+
+async def _cancel(interaction: Interaction, job: Job, _: int | None) -> None:
+    if not _may_remove(interaction, job):
+        raise NotYours("cancel")
+    if _bot(interaction).jobs.cancel(job.id):
+        # Whoever follows the job edits the post.
+        await interaction.response.defer()
+    else:
+        await answers.say(interaction, t("live.too_late", interaction.locale))
+
+
+async def _again(interaction: Interaction, job: Job, _: int | None) -> None:
+    await _bot(interaction).jobs.vary(interaction, job)
+
+
+# Behind "More…".
+
+
+async def _more(interaction: Interaction, job: Job, _: int | None) -> None:
+    await answers.show(interaction, _panel(interaction, job))
+
+
+async def _parameters(interaction: Interaction, job: Job, _: int | None) -> None:
+    pictures = await _bot(interaction).store.pictures.of_job(job.id)
+    if not pictures:
+        raise Gone("picture")
+    text, locale = pictures[0].infotext, interaction.locale
+    view = panel.code_view(text, locale)
+    if view is not None:
+        await answers.show(interaction, view)
+        return
+    name = "parameters.txt"
+    await interaction.response.send_message(
+        view=panel.file_view(name, locale),
+        file=discord.File(io.BytesIO(text.encode()), name),
+        ephemeral=True,
+    )
+
+
+async def _save_preset(interaction: Interaction, job: Job, _: int | None) -> None:
+    await interaction.response.send_modal(forms.preset_form(job, interaction.locale))
+
+
+async def _preset_named(interaction: Interaction, job: Job, _: int | None) -> None:
+    # A style for many pictures: the seed and the number belong to this one.
+    values = {
+        name: value
+        for name, value in values_of(job.request).items()
+        if name not in ("seed", "count")
+    }
+    presets = _bot(interaction).store.presets
+    name = forms.fields(interaction).get("name", "")
+    preset = await presets.save(interaction.user.id, name, values)
+    key = "preset.saved_default" if preset.name.casefold() == YOURS else "preset.saved"
+    shown = answers.excerpt(preset.name, 2 * len(preset.name))
+    await answers.say(interaction, t(key, interaction.locale, name=shown))
+
+
+async def _take_seed(interaction: Interaction, job: Job, _: int | None) -> None:
+    presets = _bot(interaction).store.presets
+    yours = await presets.yours(interaction.user.id)
+    await presets.save(interaction.user.id, YOURS, {**yours, "seed": job.request.seed})
+    view = panel.seed_view(job, job.request.seed, interaction.locale)
+    await interaction.response.edit_message(view=view)
+
+
+async def _free_seed(interaction: Interaction, job: Job, _: int | None) -> None:
+    presets = _bot(interaction).store.presets
+    yours = dict(await presets.yours(interaction.user.id))
+    if yours.pop("seed", None) is not None:
+        if yours:
+            await presets.save(interaction.user.id, YOURS, yours)
+        else:
+            await presets.delete(interaction.user.id, YOURS)
+    await _instead(interaction, t("panel.seed_free", interaction.locale))
+
+
+async def _delete(interaction: Interaction, job: Job, _: int | None) -> None:
+    if not _may_remove(interaction, job):
+        raise NotYours("delete")
+    await interaction.response.edit_message(view=panel.confirm_view(job, interaction.locale))
+
+
+async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None:
+    if not _may_remove(interaction, job):
+        raise NotYours("delete")
+    bot = _bot(interaction)
+    bot.jobs.cancel(job.id)
+    await bot.delivery.delete_post(job)
+    await bot.store.jobs.delete(job.id)
+    await _instead(interaction, t("panel.deleted", interaction.locale))
+
+
+async def _keep(interaction: Interaction, job: Job, _: int | None) -> None:
+    await interaction.response.edit_message(view=_panel(interaction, job))
+
+
+# A control's action stands in posts for ever: add, never rename.
+CONTROLS: Final[dict[str, Action]] = {
+    "clip": _clip_skip,
+    "seed": _new_seed,
+    "vae": _vae,
+    "edit": _edit,
+    "open": _open,
+    "more": _more,
+    "cancel": _cancel,
+    "again": _again,
+    "preset": _save_preset,
+    "parameters": _parameters,
+    "take_seed": _take_seed,
+    "free_seed": _free_seed,
+    "delete": _delete,
+    "delete_now": _delete_now,
+    "keep": _keep,
+}
+
+FORMS: Final[dict[str, Action]] = {
+    "edit": _edited,
+    "preset": _preset_named,
+    "vae": _vae_searched,
+}
+
+
+def _bot(interaction: Interaction) -> Penultimate:
+    bot: Penultimate = interaction.client
+    return bot
+
+
+def _may_remove(interaction: Interaction, job: Job) -> bool:
+    manages = (
+        interaction.guild_id is not None
+        and interaction.guild_id == job.guild_id
+        and interaction.permissions.manage_messages
+    )
+    return interaction.user.id == job.user_id or manages
+
+
+def _panel(interaction: Interaction, job: Job) -> discord.ui.LayoutView:
+    may_delete = _may_remove(interaction, job)
+    return panel.panel_view(job, interaction.locale, may_delete=may_delete)
+
+
+async def _instead(interaction: Interaction, text: str) -> None:
+    """A sentence in place of the panel that was pressed."""
+    await interaction.response.edit_message(view=panel.text_view(text))

@@ -1,0 +1,55 @@
+"""/imagine: a prompt and a few options become a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from discord import app_commands
+from discord.ext import commands
+
+from bot import options
+from bot.answers import Interaction
+from bot.defaults import OPTIONS
+from bot.translate import text
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+# Of the command's options, those that are no value of the request.
+NO_VALUES: Final = ("prompt", "preset")
+
+
+class ImagineCog(commands.Cog):
+    """The main command."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="imagine", description=text("command.imagine"))
+    @options.shared("prompt", *OPTIONS, "preset")
+    async def imagine(
+        self,
+        interaction: Interaction,
+        prompt: str,
+        negative_prompt: options.Prompt | None = None,
+        model: str | None = None,
+        vae: str | None = None,
+        clip_skip: options.ClipSkip | None = None,
+        seed: options.Seed | None = None,
+        steps: options.Steps | None = None,
+        cfg_scale: options.CfgScale | None = None,
+        sampler: str | None = None,
+        size: str | None = None,
+        count: options.Count | None = None,
+        preset: str | None = None,
+        private: bool | None = None,
+    ) -> None:
+        """Draw ``prompt``; what is not given comes from the member's preset, the model, the bot."""
+        given = dict(iter(interaction.namespace))
+        values = {name: value for name, value in given.items() if name not in NO_VALUES}
+        await self.bot.jobs.imagine(interaction, prompt, values, preset)
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(ImagineCog(bot))

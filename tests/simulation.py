@@ -1,0 +1,210 @@
+"""The whole bot in an offline Discord, with an engine that does what a test says.
+
+``simulate(settings)`` gives a :class:`World`: one server with a channel, two members, and the
+bot. What runs in the engine's place runs outside of simcord's bookkeeping, and a job that a test
+holds is declared as waiting for something outside; all else settles after each action.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
+from simcord.components import walk_components
+from simcord.env import Env
+
+from bot.client import Penultimate
+from bot.settings import Settings
+from bot.store import Job
+from core.catalogue import Card, Catalogue, Model, Vae
+from core.config import EngineConfig
+from core.events import Event
+from core.queue import GpuQueue, Ticket
+from core.work import Work
+from tests.fake_engine import FakeEngine
+
+
+def model(name: str, family: str = "sd1", **values: Any) -> Model:
+    """A catalogue entry with nothing behind it: the fake engine opens no files."""
+    facts: dict[str, Any] = {
+        "path": Path("nowhere") / name,
+        "layout": "folder",
+        "family": family,
+        "prediction_type": "epsilon",
+        "latent_space": family,
+        "size": (512, 512),
+    }
+    return Model(name=name, **facts | values)
+
+
+def vae(name: str, latent_space: str = "sd1") -> Vae:
+    return Vae(name, Path("nowhere") / name, "file", latent_space)
+
+
+def catalogue() -> Catalogue:
+    """Two SD 1 models and one SD 2, and a VAE for each family."""
+    return Catalogue(
+        models=(
+            model("plain"),
+            model("anime", card=Card(clip_skip=2, negative_prompt="lowres")),
+            model("two", "sd2"),
+        ),
+        vaes=(vae("vivid"), vae("soft"), vae("other", "sdxl")),
+    )
+
+
+class Engine(FakeEngine):
+    """The fake engine, its task outside of what simcord waits for."""
+
+    async def start(self) -> None:
+        await contextvars.Context().run(asyncio.create_task, super().start())
+
+    @property
+    def holding(self) -> bool:
+        return self._holding
+
+
+class _DeclaredTicket:
+    """A ticket whose wait is external while the engine holds its jobs."""
+
+    def __init__(self, world: World, ticket: Ticket) -> None:
+        self._world = world
+        self._ticket = ticket
+
+    def __aiter__(self) -> _DeclaredTicket:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._world.engine.holding:
+            news = self._world.env.external_wait(anext(self._ticket), reason="the engine")
+            event: Event = await news
+            return event
+        return await anext(self._ticket)
+
+
+@dataclass
+class World:
+    """What a test acts on. ``now`` is the bot's clock, in Unix seconds."""
+
+    settings: Settings
+    env: Env = field(init=False)
+    bot: Penultimate = field(init=False)
+    engine: Engine = field(init=False)
+    channel: ChannelHandle = field(init=False)
+    ann: MemberActor = field(init=False)
+    bob: MemberActor = field(init=False)
+    now: float = 1_800_000_000.0
+    found: Catalogue = field(default_factory=catalogue)
+
+    def make_bot(self) -> Penultimate:
+        """A new bot process, as it were, on the same data."""
+
+        def engine(config: EngineConfig, queue: GpuQueue) -> Engine:
+            self.engine = Engine(config, queue)
+            return self.engine
+
+        self.bot = Penultimate(
+            self.settings,
+            engine=engine,
+            queue=self._queue,
+            catalogue=lambda _: self.found,
+            clock=lambda: self.now,
+            shard_count=1,
+        )
+        return self.bot
+
+    def _queue(self, per_owner: int, total: int) -> GpuQueue:
+        queue = GpuQueue(per_owner, total)
+        submit = queue.submit
+
+        def declared(work: Work, *, resumed: bool = False) -> Any:
+            return _DeclaredTicket(self, submit(work, resumed=resumed))
+
+        queue.submit = declared  # type: ignore[method-assign]
+        return queue
+
+    async def restart(self, *, kill: bool = False) -> None:
+        """Stop the bot (``kill``: without letting it close anything) and start it anew."""
+        if not kill:
+            await self.bot.close()
+        else:
+            await self.bot.engine.close()
+        store = self.bot.store
+        bot = self.make_bot()
+        await self.env.restart_bot(bot)
+        if kill:
+            await store.close()
+
+    # What is there to see.
+
+    def posts(self) -> list[discord.Message]:
+        """Every message of the channel, oldest first."""
+        return list(self.channel.history())
+
+    @property
+    def last(self) -> discord.Message:
+        message = self.channel.last_message
+        assert message is not None
+        return message
+
+    async def job(self, job_id: int) -> Job:
+        job = await self.bot.store.jobs.get(job_id)
+        assert job is not None
+        return job
+
+
+@asynccontextmanager
+async def simulate(settings: Settings, **options: Any) -> AsyncIterator[World]:
+    """A running world; the bot is closed at the end."""
+    world = World(settings)
+    async with simcord.run(world.make_bot(), **options) as env:
+        world.env = env
+        guild = env.create_guild("Test")
+        world.channel = guild.create_text_channel("pictures")
+        world.ann = guild.add_member(env.create_user("ann"))
+        world.bob = guild.add_member(env.create_user("bob"))
+        try:
+            yield world
+        finally:
+            await world.bot.close()
+
+
+# Reading a post: simcord gives real discord.py objects or wire dictionaries.
+
+
+def components(message: Any) -> list[dict[str, Any]]:
+    """Every component of a post, in order, as Discord's own dictionaries."""
+    raw = message.components
+    roots = [item if isinstance(item, dict) else item.to_dict() for item in raw]
+    return list(walk_components(roots))
+
+
+def text(message: Any) -> str:
+    """All of a post's text."""
+    parts = [item["content"] for item in components(message) if item["type"] == 10]
+    return "\n".join(filter(None, [getattr(message, "content", ""), *parts]))
+
+
+def buttons(message: Any) -> dict[str, dict[str, Any]]:
+    """The post's buttons by label."""
+    return {item["label"]: item for item in components(message) if item["type"] == 2}
+
+
+def selects(message: Any) -> dict[str, dict[str, Any]]:
+    """The post's selects by placeholder."""
+    return {item["placeholder"]: item for item in components(message) if item["type"] == 3}
+
+
+def job_id(message: Any) -> int:
+    """The job that a post's controls belong to."""
+    custom_id = next(item["custom_id"] for item in components(message) if "custom_id" in item)
+    return int(custom_id.split(":")[2])
