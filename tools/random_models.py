@@ -56,7 +56,7 @@ def full(family: str, prediction_type: str = "epsilon") -> Recipe:
 
 
 def tiny(family: str, prediction_type: str = "epsilon") -> Recipe:
-    """The same levels, blocks and text layers at widths of 8 to 32, for tests."""
+    """The same levels, blocks and text layers at widths of 8 to 48, for tests."""
     recipe = full(family, prediction_type)
     recipe = replace(recipe, merges=recipe.merges[:TINY_MERGES])
     shrunk = {name: _shrink(name, config, recipe) for name, config in recipe.configs.items()}
@@ -69,11 +69,12 @@ def _shrink(component: str, config: dict[str, Any], recipe: Recipe) -> dict[str,
         return config | channels | {"layers_per_block": 1}
     if component != "unet":
         vocabulary = 512 + len(recipe.merges) + 2
+        width = 48 if component == "text_encoder_2" else 32
         return config | {
-            "hidden_size": 32,
+            "hidden_size": width,
             "intermediate_size": 64,
             "num_attention_heads": 2,
-            "projection_dim": 32,
+            "projection_dim": width,
             "vocab_size": vocabulary,
             "bos_token_id": vocabulary - 2,
             "eos_token_id": vocabulary - 1,
@@ -89,11 +90,11 @@ def _shrink(component: str, config: dict[str, Any], recipe: Recipe) -> dict[str,
         "cross_attention_dim": 32,
     }
     if recipe.family == "sdxl":
-        small["cross_attention_dim"] = 64
+        small["cross_attention_dim"] = 32 + 48
         small["transformer_layers_per_block"] = [1, 1, 2]
         small["addition_time_embed_dim"] = 8
-        # The pooled text (32) and six time ids of 8 each.
-        small["projection_class_embeddings_input_dim"] = 32 + 6 * 8
+        # The pooled text and six time ids of 8 each.
+        small["projection_class_embeddings_input_dim"] = 48 + 6 * 8
     return small
 
 
