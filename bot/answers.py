@@ -50,7 +50,7 @@ async def show(interaction: Interaction, view: ui.LayoutView) -> None:
 
 def payload(interaction: Interaction) -> dict[str, Any]:
     """What Discord sent along: a control's ``custom_id`` and values, a form's fields."""
-    return dict(interaction.data or {})  # type: ignore[arg-type]
+    return dict(interaction.data or {})
 
 
 def excerpt(text: str, length: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import discord
 from discord import Locale, app_commands, ui
@@ -35,7 +35,7 @@ class QueueCog(commands.Cog):
         places = self.bot.queue.snapshot()
         waiting = sum(place.position is not None for place in places)
         running = len(places) - waiting
-        items: list[ui.Item[ui.LayoutView]] = [
+        items: list[ui.Item[Any]] = [
             ui.TextDisplay(t("queue.line", locale, running=running, waiting=waiting))
         ]
         mine = [place for place in places if place.owner == str(interaction.user.id)]
@@ -47,7 +47,7 @@ class QueueCog(commands.Cog):
             items.append(ui.TextDisplay(t("queue.more", locale, count=len(mine) - MAX_SHOWN)))
         await answers.show(interaction, layout(*items))
 
-    async def _job(self, place: Place, waiting: int, locale: Locale) -> ui.Section[ui.LayoutView]:
+    async def _job(self, place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
         job = await self.bot.store.jobs.get(place.job_id)
         prompt = excerpt(job.request.prompt, PROMPT_LENGTH) if job else "—"
         if place.position is None:
