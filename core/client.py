@@ -101,7 +101,7 @@ class EngineClient:
         """Where the engine stands now."""
         return EngineStatus(
             state=self._state,
-            pid=self._child.pid if self._child else None,
+            pid=self._child.pid if self._child and not self._child.ended else None,
             device_name=self._device_name,
             warm=self._credit.warm,
             restarts=self._restarts,
@@ -142,7 +142,9 @@ class EngineClient:
         try:
             await self._keep_alive()
         except Exception as error:
-            log.exception("the engine's supervisor failed")
+            log.exception("the engine cannot be kept alive")
+            if self._child is not None:
+                await asyncio.to_thread(self._child.stop, 0.0)
             self._give_up(f"{type(error).__name__}: {error}")
 
     async def _keep_alive(self) -> None:
@@ -297,6 +299,8 @@ class _Child:
     def stop(self, grace: float) -> None:
         """Blocks until the process is gone: asked for ``grace`` seconds, then killed."""
         with self._lock:
+            if self._stopped:
+                return
             self._stopped = True
             if self.pid is not None:
                 self.send(Stop())
@@ -306,7 +310,7 @@ class _Child:
                 self.exit_reason = _exit_reason(self._process.exitcode)
                 self.send(None)
                 for thread in self._threads:
-                    thread.join()
+                    thread.join(1.0)
             self._theirs.close()
             self._connection.close()
             self._process.close()
@@ -335,5 +339,5 @@ class _Child:
 
 def _exit_reason(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"ended by signal {-code}, {signal.strsignal(-code)}"
     return f"exit code {code}"
