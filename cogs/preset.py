@@ -53,7 +53,7 @@ class PresetCog(
         private: bool | None = None,
     ) -> None:
         """Keep the values that are given, in place of a preset of the same name."""
-        given = dict(interaction.namespace)
+        given = dict(iter(interaction.namespace))
         values = checked(given, self.bot.catalogue, self.bot.settings)
         if not values:
             await answers.say(interaction, t("preset.nothing_given", interaction.locale))
