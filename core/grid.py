@@ -142,7 +142,7 @@ def cells(
         across = base if y is None or y_value is None else _apply(base, y, y_value)
         for column, x_value in enumerate(x.values):
             sheet.append(Cell(row, column, _apply(across, x, x_value)))
-    if y is None or x.kind.cost > y.kind.cost:
+    if y is not None and x.kind.cost > y.kind.cost:
         sheet.sort(key=lambda cell: (cell.column, cell.row))
     return sheet
 

@@ -133,19 +133,19 @@ class _Reading:
         self.notes.append(Note.of("unknown_name", kind=kind, name=name[:80]))
 
     def name(self, key: str, field: str, known: Collection[str] | None) -> None:
-        name = self.text(key)
+        self.used.add(key)
+        name = str(self.parsed.get(key, ""))
         if not name:
-            return
-        if known is None and not name.startswith('"'):
-            self.values[field] = name
             return
         special = (AUTOMATIC, NONE) if field == "vae" else ()
         names = {_plain(each): each for each in (*(known or ()), *special)}
-        found = names.get(_plain(name))
-        if found is None:
-            self.unknown(key if key == "VAE" else key.lower(), name)
+        usable = name in known if known is not None else not name.startswith('"')
+        if usable:
+            self.values[field] = name
+        elif _plain(name) in names:
+            self.values[field] = names[_plain(name)]
         else:
-            self.values[field] = found
+            self.unknown(key if key == "VAE" else key.lower(), name)
 
     def denoising(self) -> None:
         """Denoising strength is the hires pass's where there is one, else img2img's."""
@@ -214,5 +214,5 @@ def _factor(resize: list[str], own: list[int]) -> str:
 
 def _plain(name: str) -> str:
     """A checkpoint's or VAE's name without folder and file ending, in one case."""
-    name = re.split(r"[/\\]", name)[-1]
+    name = re.split(r"[/\\]", name.strip())[-1]
     return re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", name, flags=re.IGNORECASE).casefold()
