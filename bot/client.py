@@ -30,6 +30,9 @@ from core.queue import GpuQueue
 
 log = logging.getLogger(__name__)
 
+# There is no voice here, so nobody need hear that its libraries lack.
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+
 COGS: Final = ("cogs.imagine", "cogs.queue", "cogs.preset", "cogs.models")
 
 # None of them is privileged: the bot reads no messages and no member lists.
