@@ -1,29 +1,24 @@
 """``EngineClient``: owns the engine process. Starts it, feeds it from the queue, restarts it.
 
-Runs on the bot's event loop, which it never keeps waiting: two threads of :class:`_Child` do
-what can block. Nothing here imports torch; only the child does.
+Runs on the bot's event loop and never keeps it waiting: what can block is in
+:mod:`core.process`. Nothing here imports torch; only the child does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import multiprocessing
-import queue
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from core import worker
 from core.config import EngineConfig
 from core.errors import EngineCrashed, EngineStopped
 from core.events import Ending, Failed, Restarting, Started
-from core.messages import Abort, Add, Crashed, Credit, Ready, Stop
+from core.messages import Abort, Add, Crashed, Credit, Ready, Upward
+from core.process import EngineProcess, Target
 from core.queue import GpuQueue
 from core.work import Work
 
@@ -31,8 +26,6 @@ log = logging.getLogger(__name__)
 
 # A child that dies this many times in a row before it is ready will not get better by itself.
 ATTEMPTS: Final = 3
-
-Target = Callable[[Connection, EngineConfig], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +77,7 @@ class EngineClient:
         self._state: Literal["starting", "ready", "restarting", "stopped"] = "stopped"
         self._settled = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
-        self._child: _Child | None = None
+        self._child: EngineProcess | None = None
         self._device_name = ""
         self._reason = ""
         self._restarts = 0
@@ -152,7 +145,7 @@ class EngineClient:
         failed_starts = 0
         deaths = 0
         while True:
-            child = self._child = _Child(self._target, self._config, self._heard)
+            child = self._child = EngineProcess(self._target, self._config, self._heard)
             await asyncio.to_thread(child.start)
             while not child.ended:
                 self._feed(child)
@@ -171,7 +164,7 @@ class EngineClient:
             await asyncio.sleep(self._backoff(deaths))
             self._restarts += 1
 
-    def _feed(self, child: _Child) -> None:
+    def _feed(self, child: EngineProcess) -> None:
         """Tell the child what was cancelled, then send jobs as far as its credit goes."""
         for job_id in self._queue.take_aborted():
             if self._sent.pop(job_id, None):
@@ -192,7 +185,7 @@ class EngineClient:
             return None
         return self._queue.take()
 
-    def _heard(self, child: _Child, message: Any) -> None:
+    def _heard(self, child: EngineProcess, message: Upward | None) -> None:
         """A message from the child, on the event loop; None is its end."""
         match message:
             case None:
@@ -216,7 +209,7 @@ class EngineClient:
                 self._queue.publish(event)
         self._queue.changed.set()
 
-    def _bury(self, child: _Child) -> None:
+    def _bury(self, child: EngineProcess) -> None:
         """After a death: its jobs wait to run alone; one that was alone again is given up."""
         self._state = "restarting"
         self._settled.clear()
@@ -250,94 +243,3 @@ class EngineClient:
 def _rows(work: Work) -> int:
     """About how many UNet rows the job takes; the engine counts exactly (AND takes more)."""
     return work.request.count * (2 if work.request.cfg_scale > 1 else 1)
-
-
-class _Child:
-    """One life of the engine process, and the two threads on this side of its pipe."""
-
-    def __init__(
-        self, target: Target, config: EngineConfig, heard: Callable[[_Child, Any], None]
-    ) -> None:
-        self.ready = False
-        self.useful = False
-        self.ended = False
-        self.last_words = ""
-        self.exit_reason = ""
-        self.pid: int | None = None
-        self._heard = heard
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._stopped = False
-        self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        context = multiprocessing.get_context("spawn")
-        self._connection, self._theirs = context.Pipe()
-        # A daemon is ended with this process even when nobody calls stop().
-        self._process = context.Process(
-            target=target, args=(self._theirs, config), name="penultimate-engine", daemon=True
-        )
-        self._threads = [
-            threading.Thread(target=self._read, name="engine-reader", daemon=True),
-            threading.Thread(target=self._write, name="engine-writer", daemon=True),
-        ]
-
-    def start(self) -> None:
-        """Blocks while the process is made. Does nothing after :meth:`stop`."""
-        with self._lock:
-            if self._stopped:
-                return
-            self._process.start()
-            self.pid = self._process.pid
-            # Only then does the pipe end for us when the child's end is closed.
-            self._theirs.close()
-            for thread in self._threads:
-                thread.start()
-
-    def send(self, message: Any) -> None:
-        """Never blocks."""
-        self._outbox.put(message)
-
-    def stop(self, grace: float) -> None:
-        """Blocks until the process is gone: asked for ``grace`` seconds, then killed."""
-        with self._lock:
-            if self._stopped:
-                return
-            self._stopped = True
-            if self.pid is not None:
-                self.send(Stop())
-                self._process.join(grace)
-                self._process.kill()
-                self._process.join()
-                self.exit_reason = _exit_reason(self._process.exitcode)
-                self.send(None)
-                for thread in self._threads:
-                    thread.join(1.0)
-            self._theirs.close()
-            self._connection.close()
-            self._process.close()
-
-    def _read(self) -> None:
-        try:
-            # Both are watched: something the child started may hold its end of the pipe open.
-            while self._connection in wait([self._connection, self._process.sentinel]):
-                self._tell(self._connection.recv())
-        except (EOFError, OSError):
-            pass  # The pipe's end is the child's; the last line says so.
-        finally:
-            self._tell(None)
-
-    def _write(self) -> None:
-        # A broken pipe: the child died, which the reader tells.
-        with contextlib.suppress(OSError):
-            while (message := self._outbox.get()) is not None:
-                self._connection.send(message)
-
-    def _tell(self, message: Any) -> None:
-        # RuntimeError: the loop is closed already, nobody is left to tell.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._heard, self, message)
-
-
-def _exit_reason(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"ended by signal {-code}, {signal.strsignal(-code)}"
-    return f"exit code {code}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.events import Event
 from core.work import Work
 
 
@@ -53,3 +54,7 @@ class Crashed:
     """The last word of a child that dies of an exception nobody knows."""
 
     reason: str
+
+
+Downward = Add | Abort | Stop
+Upward = Ready | Credit | Crashed | Event

@@ -282,14 +282,13 @@ class GpuQueue:
         return taken + [job for *_, job in waiting]
 
     def _tell_places(self) -> None:
-        line = self._line()
-        left = sum(self._left(job) for job in self._jobs.values() if job.state == "running")
-        for position, job in enumerate(line, 1):
-            left += job.work.cost
-            eta = self._seconds(left)
-            if job.told != (position, eta is None):
-                job.told = position, eta is None
-                job.ticket._put(Queued(job.work.job_id, position, len(line), eta))
+        """To everybody whose place, or whose first ETA, is news."""
+        queued = [place for place in self.snapshot() if place.state == "queued"]
+        for position, place in enumerate(queued, 1):
+            job = self._jobs[place.job_id]
+            if job.told != (position, place.eta is None):
+                job.told = position, place.eta is None
+                job.ticket._put(Queued(place.job_id, position, len(queued), place.eta))
 
     def _end(self, job: _Job, event: Ending) -> None:
         del self._jobs[job.work.job_id]
