@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -18,10 +19,12 @@ from core.sigmas import NoiseSchedule, sigma_list
 class Plan:
     """What a sampler walks down.
 
-    Per model call its timestep and the scale that makes the latents the model's input;
+    Per model call its timestep and the scale that makes the latents the model's input (a
+    timestep one above the last means the last, but DDIM counts its way down from it);
     ``sigmas`` in the form the diffusers scheduler keeps them. The walk starts at
-    ``signal`` × initial latents + ``noise`` × noise. ``bounds`` are the lowest and highest sigma
-    of the whole schedule, also where only its lower part is walked.
+    ``signal`` × initial latents + ``noise`` × noise. SDE samplers draw noise for each of
+    ``pairs`` of sigmas, in that order, on a path between ``bounds``, the lowest and highest sigma
+    of the whole schedule.
     """
 
     timesteps: Sequence[float]
@@ -30,6 +33,7 @@ class Plan:
     signal: float
     noise: float
     bounds: tuple[float, float] = (0.0, 0.0)
+    pairs: Sequence[tuple[float, float]] = ()
     num_inference_steps: int = 0
 
 
@@ -47,6 +51,7 @@ def _k_plan(
     called: torch.Tensor,
     sigmas: torch.Tensor | list[float],
     bounds: tuple[float, float],
+    pairs: Sequence[tuple[float, float]] = (),
 ) -> Plan:
     """A plan in k-diffusion's space, latents = clean + sigma × noise, called at ``called``."""
     return Plan(
@@ -56,6 +61,7 @@ def _k_plan(
         signal=1.0,
         noise=called[0].item(),
         bounds=bounds,
+        pairs=pairs,
     )
 
 
@@ -76,11 +82,17 @@ def plan_heun(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: in
 def plan_sde(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None) -> Plan:
     """DPM++ SDE: a call on leaving every level, and one halfway (in log sigma) to the next."""
     sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
-    levels = sigmas[:-1]
-    doubled = levels.repeat_interleave(2)[1:]
+    doubled = sigmas[:-1].repeat_interleave(2)[1:]
+    # The path is asked for sigmas that went through the logarithm and back, as in k-diffusion and
+    # diffusers: it resolves differences of 1e-6, less than what fp32 rounds away there.
+    drawn = doubled.log()
+    drawn[1::2] = drawn[:-1:2] + (drawn[2::2] - drawn[:-1:2]) * 0.5
+    drawn = drawn.exp()
     called = doubled.clone()
-    called[1::2] = torch.lerp(levels[:-1].log(), levels[1:].log(), 0.5).exp()
-    return _k_plan(schedule, called, torch.cat([doubled, sigmas[-1:]]), bounds)
+    called[1::2] = drawn[1::2]
+    levels = drawn.tolist()
+    pairs = [(levels[i], to) for i in range(0, len(levels) - 1, 2) for to in levels[i + 1 : i + 3]]
+    return _k_plan(schedule, called, torch.cat([doubled, sigmas[-1:]]), bounds, pairs)
 
 
 def plan_multistep(
@@ -93,10 +105,12 @@ def plan_multistep(
     return Plan(
         timesteps=schedule.timestep_at(called).tolist(),
         scales=[1.0] * len(called),
-        sigmas=sigmas,
+        # diffusers takes logarithms of these and their differences; in double they stay exact.
+        sigmas=sigmas.double(),
         signal=signal,
         noise=noise,
         bounds=bounds,
+        pairs=list(pairwise(called.tolist())),
     )
 
 
@@ -109,10 +123,11 @@ def _unit(sigma: torch.Tensor) -> tuple[float, float]:
 def _ladder(schedule: NoiseSchedule, steps: int) -> list[int]:
     """A1111's timesteps for DDIM and UniPC, rising from 1.
 
-    A whole number of timesteps apart, so there may be more of them than ``steps``.
+    A whole number of timesteps apart, so there may be more of them than ``steps``, and the
+    highest may lie one above the last that was trained; see :class:`Plan`.
     """
-    last = schedule.num_train_timesteps
-    return [min(t + 1, last - 1) for t in range(0, last, max(last // steps, 1))]
+    count = schedule.num_train_timesteps
+    return [t + 1 for t in range(0, count, max(count // steps, 1))]
 
 
 def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
@@ -139,12 +154,8 @@ def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: i
 
 def _shares(schedule: NoiseSchedule, timestep: int) -> tuple[float, float]:
     """The shares of signal and noise in latents of unit variance at a whole timestep."""
-    alpha_cumprod = schedule.alphas_cumprod[timestep]
+    alpha_cumprod = schedule.alphas_cumprod[min(timestep, schedule.num_train_timesteps - 1)]
     return alpha_cumprod.sqrt().item(), (1 - alpha_cumprod).sqrt().item()
-
-
-# UniPC's order. Up to it, A1111 also calls the model where the walk ends, to correct once more.
-UNIPC_ORDER = 3
 
 
 def plan_unipc(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
@@ -162,13 +173,9 @@ def plan_unipc(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: 
     times = torch.linspace((highest + 1) / last, 1 / last, count + 1)
     timesteps = ((times - 1 / last) * last).clamp(0, last - 1)
     sigmas = _sigma_in_log_alpha(schedule, timesteps)
-    if 1 < count < UNIPC_ORDER:
-        sigmas = torch.cat([sigmas, sigmas[-1:]])
-    else:
-        timesteps = timesteps[:-1]
     return Plan(
-        timesteps=timesteps.tolist(),
-        scales=[1.0] * len(timesteps),
+        timesteps=timesteps[:-1].tolist(),
+        scales=[1.0] * count,
         sigmas=sigmas,
         signal=signal,
         noise=noise,

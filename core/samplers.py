@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from diffusers import (
@@ -25,8 +25,8 @@ from diffusers import (
     LMSDiscreteScheduler,
     UniPCMultistepScheduler,
 )
-from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
+from core.brownian import BrownianNoise
 from core.plans import (
     Plan,
     plan_ddim,
@@ -50,6 +50,8 @@ class Sampler:
     ``scheduler`` and ``options`` build the diffusers object, ``plan`` its noise levels, ``source``
     says what it must equal. ``automatic`` is the schedule type A1111 1.10 uses when none is
     chosen. ``second_order`` samplers call the model twice a step, but once in the last.
+    ``draws`` is how the scheduler's step gets fresh noise: from the picture's ``generator``, or
+    as ``variance`` noise from the Brownian path.
     """
 
     scheduler: type[Any]
@@ -58,7 +60,7 @@ class Sampler:
     options: Mapping[str, Any] = field(default_factory=dict)
     automatic: str = "Uniform"
     second_order: bool = False
-    draws: str = "nothing"
+    draws: Literal["generator", "variance"] | None = None
 
 
 SAMPLERS: Final[dict[str, Sampler]] = {
@@ -96,7 +98,6 @@ SAMPLERS: Final[dict[str, Sampler]] = {
         "k-diffusion sample_dpmpp_sde: stochastic DPM-Solver++(2S), r 1/2, eta 1",
         automatic="Karras",
         second_order=True,
-        draws="brownian",
     ),
     "DPM++ 2M SDE": Sampler(
         DPMSolverMultistepScheduler,
@@ -104,7 +105,7 @@ SAMPLERS: Final[dict[str, Sampler]] = {
         "k-diffusion sample_dpmpp_2m_sde: midpoint, eta 1",
         {"algorithm_type": "sde-dpmsolver++"},
         automatic="Exponential",
-        draws="brownian",
+        draws="variance",
     ),
     "DDIM": Sampler(
         DDIMScheduler,
@@ -175,13 +176,14 @@ class Trajectory:
         chosen = kind.automatic if schedule_type == AUTOMATIC else schedule_type
         self._plan = plan = kind.plan(schedule, chosen, total, t_enc)
         self._scheduler = _scheduler(sampler, schedule, plan)
+        self._last_timestep = schedule.num_train_timesteps - 1
         self._generator = generator
         self._draws = kind.draws
         self._calls_per_step = 2 if kind.second_order else 1
-        self._brownian: Callable[[Any, Any], torch.Tensor] | None = None
-        if kind.draws == "brownian":
-            self._brownian = _Brownian(seed, noise.shape, plan.bounds, device)
-            self._scheduler.noise_sampler = self._brownian
+        if plan.pairs:
+            self._brownian = BrownianNoise(seed, noise.shape, plan.bounds, plan.pairs)
+            # DPMSolverSDEScheduler asks for its noise itself.
+            self._scheduler.noise_sampler = self._brownian_noise
 
         latents = noise.to(device, torch.float32) * plan.noise
         if init_latents is not None:
@@ -224,7 +226,7 @@ class Trajectory:
     @property
     def timestep(self) -> float:
         """The (fractional) timestep of the next model call."""
-        return float(self._plan.timesteps[self.call])
+        return float(min(self._plan.timesteps[self.call], self._last_timestep))
 
     def model_input(self) -> torch.Tensor:
         """What the UNet gets next, (C, h, w) fp32, of about unit variance."""
@@ -247,14 +249,17 @@ class Trajectory:
         self.call += 1
 
     def _noise(self) -> dict[str, Any]:
+        """What the scheduler's step needs to add noise."""
         if self._draws == "generator":
             return {"generator": self._generator}
-        if self._brownian is None or isinstance(self._scheduler, DPMSolverSDEScheduler):
-            return {}
-        sigma, following = self._scheduler.sigmas[self.call : self.call + 2]
-        # At sigma 0 the noise is multiplied by 0, but diffusers draws its own if it gets none.
-        noise = self._brownian(sigma, following)[None] if following > 0 else self._latents
-        return {"variance_noise": noise}
+        if self._draws == "variance":
+            # At the last sigma, 0, the noise is multiplied by 0, but one must be given.
+            last = self.call == self.calls - 1
+            return {"variance_noise": self._latents if last else self._brownian_noise()}
+        return {}
+
+    def _brownian_noise(self, *_sigmas: torch.Tensor) -> torch.Tensor:
+        return self._brownian.next()[None].to(self._latents.device)
 
 
 def img2img_extent(steps: int, denoising_strength: float) -> tuple[int, int]:
@@ -283,8 +288,10 @@ def _prototype(sampler: str, prediction_type: str) -> Any:
 def _scheduler(sampler: str, schedule: NoiseSchedule, plan: Plan) -> Any:
     """A fresh diffusers scheduler that walks down ``plan`` from its beginning."""
     scheduler = copy.deepcopy(_prototype(sampler, schedule.prediction_type))
-    scheduler.alphas_cumprod = schedule.alphas_cumprod
-    scheduler.final_alpha_cumprod = schedule.alphas_cumprod[0]
+    # One more at the end for a DDIM walk that starts one above the last timestep.
+    alphas_cumprod = schedule.alphas_cumprod
+    scheduler.alphas_cumprod = torch.cat([alphas_cumprod, alphas_cumprod[-1:]])
+    scheduler.final_alpha_cumprod = alphas_cumprod[0]
     scheduler.num_inference_steps = plan.num_inference_steps or len(plan.timesteps)
     scheduler.timesteps = torch.tensor(plan.timesteps)
     scheduler.sigmas = plan.sigmas
@@ -293,36 +300,3 @@ def _scheduler(sampler: str, schedule: NoiseSchedule, plan: Plan) -> Any:
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
     return scheduler
-
-
-class _Brownian:
-    """Noise between two sigmas along one Brownian path per seed, always drawn on the CPU in fp32.
-
-    As k-diffusion's BrownianTreeNoiseSampler, but queries are clamped to the path's ends, which
-    torchsde keeps rounded to six digits and would warn about.
-    """
-
-    def __init__(
-        self,
-        seed: int,
-        shape: tuple[int, ...],
-        bounds: tuple[float, float],
-        device: torch.device | str,
-    ) -> None:
-        self._low, self._high = (round(bound, 6) for bound in bounds)
-        self._seed, self._shape, self._device = seed, shape, device
-        self._path: Any = None
-
-    def __call__(self, sigma: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
-        """Noise of unit variance, on the device, for the step from ``sigma`` to ``following``."""
-        if self._path is None:
-            flat = torch.zeros(self._shape)
-            self._path = BrownianTreeNoiseSampler(
-                flat, self._low, self._high, self._seed, transform=self._clamp
-            )
-        noise: torch.Tensor = self._path(sigma, following)
-        return noise.to(self._device)
-
-    def _clamp(self, sigma: Any) -> Any:
-        # In double: the rounded ends have no exact float.
-        return sigma.double().clamp(self._low, self._high)
