@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from dotenv import dotenv_values
 
+from core.catalogue import Catalogue
 from core.config import EngineConfig
 from core.request import RANGES
 
@@ -79,6 +80,10 @@ class Settings:
             threads=self.threads,
             cache_dir=self.cache_dir,
         )
+
+    def catalogue(self) -> Catalogue:
+        """What models and VAEs there are now. Blocks on the disk: call it in a thread."""
+        return Catalogue.scan(self.models_dir, self.vaes_dir, SHIPPED_DATA, self.cache_dir)
 
     @classmethod
     def load(cls, environ: Mapping[str, str], dotenv_path: Path | None = ROOT / ".env") -> Settings:

@@ -1,0 +1,148 @@
+"""``python run.py generate``: the same defaults and the same engine, from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from PIL import Image as PillowImage
+from tqdm import tqdm
+
+from bot.defaults import OPTIONS, Layers, resolve
+from bot.settings import Settings
+from core import grid, infotext
+from core.catalogue import Catalogue
+from core.client import EngineClient
+from core.errors import PenultimateError
+from core.events import Failed, Finished, Image, Progress
+from core.picture import write_png
+from core.queue import GpuQueue, Ticket
+from core.request import RANGES, GenerationRequest
+from core.work import Work
+
+OWNER: Final = "terminal"
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The axes of a sheet and its cells, one job each."""
+
+    x: grid.Axis
+    y: grid.Axis | None
+    cells: list[grid.Cell]
+
+
+def main(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Draw, print the files' paths; returns the exit code, 2 with a sentence on what is wrong."""
+    # The limits in the settings are for members; whoever sits at the machine has the core's.
+    settings = replace(
+        settings,
+        max_size=int(RANGES["width"].high),
+        max_steps=int(RANGES["steps"].high),
+        max_count=int(RANGES["count"].high),
+    )
+    try:
+        asyncio.run(_generate(settings, arguments))
+    except KeyboardInterrupt:
+        return 130
+    except (PenultimateError, OSError) as error:
+        print(f"{error}.", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _generate(settings: Settings, arguments: argparse.Namespace) -> None:
+    catalogue = await asyncio.to_thread(settings.catalogue)
+    given = {name: getattr(arguments, name, None) for name in OPTIONS}
+    resolved = resolve(arguments.prompt, Layers(option=given), catalogue, settings)
+    sheet = _sheet(resolved.request, arguments)
+    requests = [cell.request for cell in sheet.cells] if sheet else [resolved.request]
+    works = [_work(number, request, catalogue) for number, request in enumerate(requests)]
+    for note in resolved.notes:
+        print(f"note: {note}", file=sys.stderr)
+    finished = await draw(settings, works)
+    images = [image for one in finished for image in one.images]
+    for note in dict.fromkeys(note for one in finished for note in one.notes):
+        print(f"note: {note}", file=sys.stderr)
+    if sheet is not None:
+        images.append(_drawn(sheet, resolved.request, images))
+    for path in await asyncio.to_thread(save, images, Path(arguments.out)):
+        print(path)
+
+
+def _sheet(request: GenerationRequest, arguments: argparse.Namespace) -> Sheet | None:
+    x, y = (axis and grid.read_axis(*axis) for axis in (arguments.x, arguments.y))
+    if x is None:
+        x, y = y, None
+    return Sheet(x, y, grid.cells(request, x, y)) if x else None
+
+
+def _work(number: int, request: GenerationRequest, catalogue: Catalogue) -> Work:
+    model = catalogue.model(request.model)
+    request = replace(request, model=model.name)
+    return Work(number, OWNER, request, model, catalogue.resolve_vae(request.vae, model))
+
+
+async def draw(settings: Settings, works: list[Work]) -> list[Finished]:
+    """Run the jobs on an engine of their own, with a progress bar on a terminal.
+
+    Raises the first job's error; the others are given up then.
+    """
+    queue = GpuQueue(len(works), len(works))
+    client = EngineClient(settings.engine_config(), queue)
+    steps = sum(work.request.steps for work in works)
+    # disable=None: no bar where there is no terminal.
+    with tqdm(total=steps, unit="step", desc="loading", disable=None, leave=False) as bar:
+        await client.start()
+        try:
+            tickets = [queue.submit(work) for work in works]
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(_follow(ticket, work.request.steps, bar.update))
+                    for ticket, work in zip(tickets, works, strict=True)
+                ]
+        except* PenultimateError as failed:
+            raise failed.exceptions[0] from None
+        finally:
+            await client.close()
+    return [task.result() for task in tasks]
+
+
+async def _follow(ticket: Ticket, steps: int, advance: Callable[[float], object]) -> Finished:
+    """One job to its end; ``advance`` is told how many of its ``steps`` were done since."""
+    done = 0.0
+    async for event in ticket:
+        if isinstance(event, Progress):
+            now = steps * event.step / event.steps
+            advance(now - done)
+            done = now
+        elif isinstance(event, Failed):
+            raise event.error
+        elif isinstance(event, Finished):
+            return event
+    raise AssertionError("a ticket ends with an ending")
+
+
+def _drawn(sheet: Sheet, request: GenerationRequest, images: list[Image]) -> Image:
+    pictures = [PillowImage.open(io.BytesIO(image.png)) for image in images]
+    drawn = grid.draw(sheet.cells, pictures, sheet.x, sheet.y)
+    text = infotext.format(request, extra=grid.describe(sheet.x, sheet.y))
+    return Image(write_png(drawn, text), request.seed, drawn.width, drawn.height, text)
+
+
+def save(images: list[Image], folder: Path) -> list[Path]:
+    """Write ``00000-<seed>.png`` …, counting on from what is there; nothing is overwritten."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = [int(path.name[:5]) for path in folder.glob("[0-9][0-9][0-9][0-9][0-9]-*.png")]
+    first = max(taken, default=-1) + 1
+    paths = []
+    for number, image in enumerate(images, first):
+        path = folder / f"{number:05}-{image.seed}.png"
+        path.write_bytes(image.png)
+        paths.append(path)
+    return paths
