@@ -113,16 +113,33 @@ def _open(data: bytes) -> Image.Image:
         if data.startswith(b"\xff\xd8\xff"):
             return JpegImagePlugin.JpegImageFile(BytesIO(data))
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            # Unlike the others' readers WebP's takes memory for all pixels when it opens a file.
+            _check_size(*_webp_size(data))
             return WebPImagePlugin.WebPImageFile(BytesIO(data))
     except _DAMAGE as error:
         raise UnreadablePicture("damaged", str(error)) from error
     raise UnreadablePicture("kind")
 
 
-def _load(image: Image.Image) -> Image.Image:
-    width, height = image.size
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk of a WebP file: extended, lossless or lossy."""
+    kind, body = data[12:16], data[20:30].ljust(10, b"\0")
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", body[6:10])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UnreadablePicture("too_large", f"{width}×{height} pixels")
+
+
+def _load(image: Image.Image) -> Image.Image:
+    _check_size(*image.size)
     try:
         image.load()
     except _DAMAGE as error:

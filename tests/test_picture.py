@@ -267,6 +267,20 @@ def test_a_bomb_is_refused_by_its_size_before_it_is_decoded() -> None:
     assert picture.read_infotext(told) == "a cat"
 
 
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("alpha", ["RGB", "RGBA"])
+def test_a_webp_is_measured_before_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch, alpha: str, lossless: bool
+) -> None:
+    file = BytesIO()
+    Image.new(alpha, (30, 20)).save(file, "WEBP", lossless=lossless)
+    monkeypatch.setattr(picture, "MAX_PIXELS", 600)
+    assert picture.read_pixels(file.getvalue()).size == (30, 20)
+    monkeypatch.setattr(picture, "MAX_PIXELS", 599)
+    with pytest.raises(UnreadablePicture, match="30×20 pixels"):
+        picture.read_infotext(file.getvalue())
+
+
 def test_a_text_bomb_is_damage() -> None:
     packed = zlib.compress(bytes(5_000_000), 9)
     bomb = header(8, 8) + chunk(b"zTXt", b"parameters\0\0" + packed) + png({})[33:]
