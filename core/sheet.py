@@ -15,7 +15,7 @@ PAPER: Final = "white"
 INK: Final = "#1f1f1f"
 EMPTY: Final = "#ececec"
 MAX_SHEET_PIXELS: Final = 40_000_000
-MAX_SIDE: Final = 16_000  # WebP ends at 16,383
+MAX_SIDE: Final = 16_000  # less the gaps; WebP ends at 16,383
 MAX_LEGEND: Final = 300  # characters
 MAX_LINES: Final = 6
 
