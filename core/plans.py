@@ -7,7 +7,7 @@ top), else the step counted from the bottom whose level the initial picture is b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -35,6 +35,20 @@ class Plan:
     bounds: tuple[float, float] = (0.0, 0.0)
     pairs: Sequence[tuple[float, float]] = ()
     num_inference_steps: int = 0
+
+
+def img2img_extent(steps: int, denoising_strength: float) -> tuple[int, int]:
+    """How many steps the whole schedule has and where on it img2img starts (A1111's t_enc)."""
+    return steps, int(min(denoising_strength, 0.999) * steps)
+
+
+def hires_extent(steps: int, denoising_strength: float) -> tuple[int, int]:
+    """As :func:`img2img_extent`, for a second pass that runs exactly ``steps`` steps.
+
+    The schedule is so much longer that its last ``steps`` steps start at that strength. A1111
+    runs nothing at strength 0; from 0.001 down the noise is as good as none, so it stays there.
+    """
+    return int(steps / min(max(denoising_strength, 0.001), 0.999)), steps - 1
 
 
 def _k_sigmas(
@@ -98,7 +112,7 @@ def plan_sde(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int
 def plan_multistep(
     schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
 ) -> Plan:
-    """DPM++ 2M and 2M SDE: k-diffusion's levels, but diffusers' latents are of unit variance."""
+    """DPM++ 2M: k-diffusion's levels, but diffusers' latents are of unit variance."""
     sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
     called = sigmas[:-1]
     signal, noise = _unit(sigmas[0])
@@ -110,8 +124,16 @@ def plan_multistep(
         signal=signal,
         noise=noise,
         bounds=bounds,
-        pairs=list(pairwise(called.tolist())),
     )
+
+
+def plan_multistep_sde(
+    schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
+) -> Plan:
+    """DPM++ 2M SDE: as 2M, with noise on the way to every level but the last 0."""
+    plan = plan_multistep(schedule, schedule_type, steps, t_enc)
+    assert isinstance(plan.sigmas, torch.Tensor)
+    return replace(plan, pairs=list(pairwise(plan.sigmas[:-1].tolist())))
 
 
 def _unit(sigma: torch.Tensor) -> tuple[float, float]:

@@ -29,18 +29,29 @@ from diffusers import (
 from core.brownian import BrownianNoise
 from core.plans import (
     Plan,
+    hires_extent,
+    img2img_extent,
     plan_ddim,
     plan_euler,
     plan_heun,
     plan_lcm,
     plan_multistep,
+    plan_multistep_sde,
     plan_sde,
     plan_unipc,
 )
 from core.request import AUTOMATIC
 from core.sigmas import NoiseSchedule
 
-__all__ = ["SAMPLERS", "NoiseSchedule", "Sampler", "Trajectory", "conditioning_steps"]
+__all__ = [
+    "SAMPLERS",
+    "NoiseSchedule",
+    "Sampler",
+    "Trajectory",
+    "conditioning_steps",
+    "hires_extent",
+    "img2img_extent",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ SAMPLERS: Final[dict[str, Sampler]] = {
     ),
     "DPM++ 2M SDE": Sampler(
         DPMSolverMultistepScheduler,
-        plan_multistep,
+        plan_multistep_sde,
         "k-diffusion sample_dpmpp_2m_sde: midpoint, eta 1",
         {"algorithm_type": "sde-dpmsolver++"},
         automatic="Exponential",
@@ -170,12 +181,11 @@ class Trajectory:
         kind = SAMPLERS[sampler]
         total, t_enc = steps, None
         if init_latents is not None:
-            total, t_enc = (hires_extent if exact_steps else img2img_extent)(
-                steps, denoising_strength
-            )
+            extent = hires_extent if exact_steps else img2img_extent
+            total, t_enc = extent(steps, denoising_strength)
         chosen = kind.automatic if schedule_type == AUTOMATIC else schedule_type
         self._plan = plan = kind.plan(schedule, chosen, total, t_enc)
-        self._scheduler = _scheduler(sampler, schedule, plan)
+        self._scheduler = _scheduler(sampler, schedule, plan, torch.device(device))
         self._last_timestep = schedule.num_train_timesteps - 1
         self._generator = generator
         self._draws = kind.draws
@@ -229,7 +239,7 @@ class Trajectory:
         return float(min(self._plan.timesteps[self.call], self._last_timestep))
 
     def model_input(self) -> torch.Tensor:
-        """What the UNet gets next, (C, h, w) fp32, of about unit variance."""
+        """What the UNet gets next, (C, h, w) fp32, of about unit variance; not to be changed."""
         scale = self._plan.scales[self.call]
         return self._latents[0] if scale == 1 else self._latents[0] * scale
 
@@ -262,20 +272,6 @@ class Trajectory:
         return self._brownian.next()[None].to(self._latents.device)
 
 
-def img2img_extent(steps: int, denoising_strength: float) -> tuple[int, int]:
-    """How many steps the whole schedule has and where on it img2img starts (A1111's t_enc)."""
-    return steps, int(min(denoising_strength, 0.999) * steps)
-
-
-def hires_extent(steps: int, denoising_strength: float) -> tuple[int, int]:
-    """As :func:`img2img_extent`, for a second pass that runs exactly ``steps`` steps.
-
-    The schedule is so much longer that its last ``steps`` steps start at that strength. A1111
-    runs nothing at strength 0; from 0.001 down the noise is as good as none, so it stays there.
-    """
-    return int(steps / min(max(denoising_strength, 0.001), 0.999)), steps - 1
-
-
 @cache
 def _prototype(sampler: str, prediction_type: str) -> Any:
     kind = SAMPLERS[sampler]
@@ -285,7 +281,7 @@ def _prototype(sampler: str, prediction_type: str) -> Any:
         return kind.scheduler(prediction_type=prediction_type, **kind.options)
 
 
-def _scheduler(sampler: str, schedule: NoiseSchedule, plan: Plan) -> Any:
+def _scheduler(sampler: str, schedule: NoiseSchedule, plan: Plan, device: torch.device) -> Any:
     """A fresh diffusers scheduler that walks down ``plan`` from its beginning."""
     scheduler = copy.deepcopy(_prototype(sampler, schedule.prediction_type))
     # One more at the end for a DDIM walk that starts one above the last timestep.
@@ -295,6 +291,9 @@ def _scheduler(sampler: str, schedule: NoiseSchedule, plan: Plan) -> Any:
     scheduler.num_inference_steps = plan.num_inference_steps or len(plan.timesteps)
     scheduler.timesteps = torch.tensor(plan.timesteps)
     scheduler.sigmas = plan.sigmas
+    if isinstance(plan.sigmas, torch.Tensor) and device.type == "mps":
+        # MPS knows no double, not even in a scalar.
+        scheduler.sigmas = plan.sigmas.float()
     # The scaling is model_input's; without this diffusers warns at every step.
     scheduler.is_scale_input_called = True
     if hasattr(scheduler, "set_begin_index"):
