@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final, NamedTuple
 
+from core.prompt import BREAK, parse_weights
 from core.request import MAX_SEED, GenerationRequest
 
 VERSION: Final = f"Penultimate {metadata.version('penultimate')}"
@@ -175,7 +176,9 @@ def parse(text: str) -> dict[str, Any]:
     values["Prompt"] = values.pop(EXACT["Prompt"], prompt)
     values["Negative prompt"] = values.pop(EXACT["Negative prompt"], negative)
     _restore_first_pass(values)
-    return ASSUMED | values
+    if _has_weights(values["Prompt"]) or _has_weights(values["Negative prompt"]):
+        values.setdefault("Emphasis", "Original")
+    return values | {key: value for key, value in ASSUMED.items() if key not in values}
 
 
 def looks_like_infotext(text: str) -> bool:
@@ -277,6 +280,10 @@ def _restore_first_pass(values: dict[str, Any]) -> None:
         first = math.ceil(scale * final[0] / 64) * 64, math.ceil(scale * final[1] / 64) * 64
     values["Size-1"], values["Size-2"] = first
     values["Hires resize-1"], values["Hires resize-2"] = final
+
+
+def _has_weights(prompt: str) -> bool:
+    return any(segment[1] != 1 and segment != BREAK for segment in parse_weights(prompt))
 
 
 def _size(values: dict[str, Any], key: str) -> tuple[int, int] | None:
