@@ -5,6 +5,7 @@ A hash is taken anew only when the file's size or modification time has changed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -44,7 +45,9 @@ class Hashes:
         with self._lock:
             # Another process may have added its own in the meantime.
             self._known = self._read() | {str(resolved): [*stamp, digest]}
-            self._write()
+            # Without a place for the cache the file is hashed again the next time.
+            with contextlib.suppress(OSError):
+                self._write()
         return digest
 
     def _write(self) -> None:

@@ -232,7 +232,7 @@ _KNOWN_VAES: Final = {
     "63aeecb90f": SDXL_LATENTS,  # sdxl_vae
     "235745af8d": SDXL_LATENTS,  # sdxl-vae-fp16-fix
 }
-_XL: Final = re.compile(r"(?<![a-z])(sd)?xl(?![a-z])|stable-diffusion-xl|illustrious|pony")
+_XL: Final = re.compile(r"sdxl|(?<![a-z])xl|xl(?![a-z])|illustrious|pony")
 _SD: Final = re.compile(r"stable-diffusion-v[12]|sd[-_ ]?v?[12][._ -]?\d?|ft-(mse|ema)|kl-f8")
 
 

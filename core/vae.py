@@ -108,7 +108,7 @@ class LoadedVae:
     def _fit_preview(self) -> NDArray[np.float32]:
         """The least-squares map from a latent to its cell's colour, (C + 1, 3); the last row is 1.
 
-        Fitted on a few synthetic pictures, so it suits whatever VAE this is.
+        Fitted on a small synthetic picture, so it suits whatever VAE this is.
         """
         pictures = _swatches().to(self.module.device)
         latents = self._encode(pictures).permute(0, 2, 3, 1).reshape(-1, self.channels)
@@ -120,8 +120,8 @@ class LoadedVae:
 
 
 def _swatches() -> Tensor:
-    """Two pictures (2, 3, 64, 64) in −1…1: soft blobs of colour and flat patches."""
+    """A picture (1, 3, 64, 64) in −1…1: soft blobs of colour above, flat patches below."""
     generator = torch.Generator().manual_seed(0)
-    colours = torch.rand((2, 3, 4, 4), generator=generator) * 2 - 1
-    soft = interpolate(colours[:1], 64, mode="bicubic").clamp(-1, 1)
-    return torch.cat([soft, interpolate(colours[1:], 64, mode="nearest")])
+    soft, flat = torch.rand((2, 1, 3, 4, 4), generator=generator) * 2 - 1
+    above = interpolate(soft[:, :, :2], (32, 64), mode="bicubic").clamp(-1, 1)
+    return torch.cat([above, interpolate(flat[:, :, :2], (32, 64), mode="nearest")], dim=2)
