@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageColor
 
-from core import grid, sheet
+from core import axes, sheet
 from core.errors import InvalidRequest, PenultimateError, SheetTooLarge, UnknownName
 from core.grid import cells, describe, draw, parse_axis, read_axis
 from core.request import RANGES, GenerationRequest, HiresFix
@@ -111,13 +111,13 @@ def test_unknown_names() -> None:
         parse_axis("Schedule type", "Polyexponential")
 
 
-@given(st.sampled_from([kind.name for kind in grid.AXES]), texts | st.from_regex(grid._RANGE))
+@given(st.sampled_from([kind.name for kind in axes.AXES]), texts | st.from_regex(axes._RANGE))
 def test_any_text_is_values_or_a_sentence(name: str, text: str) -> None:
     try:
         values = parse_axis(name, text)
     except PenultimateError:
         return
-    kind = grid._kind(name)
+    kind = axes._kind(name)
     for value in values:
         if kind.field in RANGES and value != -1:
             RANGES[kind.field].check(name, float(value))

@@ -1,0 +1,226 @@
+"""Axes of an X/Y sheet: what can vary, and an axis's text → its values and legends.
+
+The names, the syntax and the values are those of A1111's X/Y/Z plot script.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from io import StringIO
+from typing import Final
+
+from core.errors import InvalidRequest, SheetTooLarge, UnknownName
+from core.request import (
+    AUTOMATIC,
+    RANGES,
+    SCHEDULE_TYPES,
+    Range,
+    draw_seed,
+    parse_size,
+    split_sampler,
+)
+
+MAX_VALUES: Final = 150
+MAX_TEXT: Final = 10_000
+
+_NUMBER: Final = r"[+-]?\d+(?:\.\d*)?"
+_RANGE: Final = re.compile(
+    rf"({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\s*([+-]\d+(?:\.\d*)?)\s*\)|\[\s*(\d+)\s*\])?"
+)
+
+Value = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class AxisKind:
+    """One thing a sheet can vary. ``name`` is A1111's; ``field`` the request's.
+
+    ``type`` is what its values are. ``bare`` legends show the value without the name. ``cost``
+    says how dear a change of the value is: the dearer axis changes least often.
+    """
+
+    name: str
+    field: str
+    type: type[int] | type[float] | type[str]
+    aliases: tuple[str, ...] = ()
+    bare: bool = False
+    cost: float = 0.0
+
+
+AXES: Final = (
+    AxisKind("Clip skip", "clip_skip", int),
+    AxisKind("CFG Scale", "cfg_scale", float, ("CFG",)),
+    AxisKind("Steps", "steps", int),
+    AxisKind("Seed", "seed", int),
+    AxisKind("Sampler", "sampler", str, bare=True),
+    AxisKind("Schedule type", "schedule_type", str),
+    AxisKind("VAE", "vae", str, cost=0.7),
+    AxisKind("Checkpoint name", "model", str, ("Model", "Checkpoint"), bare=True, cost=1.0),
+    AxisKind("Denoising", "denoising_strength", float, ("Denoising strength",)),
+    AxisKind("Prompt S/R", "prompt", str, bare=True),
+    AxisKind("Size", "size", str),
+    AxisKind("Var. seed", "variation_seed", int, ("Variation seed",)),
+    AxisKind("Var. strength", "variation_strength", float, ("Variation strength",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis as asked for (``text``) and the values it takes, none of them −1."""
+
+    kind: AxisKind
+    text: str
+    values: tuple[Value, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """The legends as A1111 writes them: ``Clip skip: 2``."""
+        shown = [round(value, 8) if isinstance(value, float) else value for value in self.values]
+        return [str(value) if self.kind.bare else f"{self.kind.name}: {value}" for value in shown]
+
+
+def parse_axis(name: str, text: str) -> list[Value]:
+    """An axis's text → its values; a seed of −1 is left as it is.
+
+    Numbers: ``1-12`` inclusive, ``1-10 (+2)``, ``10-1 (-3)``, ``1-10 [5]`` for five values
+    evenly spread, and comma lists of these. Names: a comma list, ``"in quotes, with commas"``.
+    Raises :class:`UnknownName` for an axis or sampler there is not, :class:`InvalidRequest` for
+    what is no such value or out of range, :class:`SheetTooLarge` beyond :data:`MAX_VALUES`.
+    """
+    return _values(_kind(name), text)
+
+
+def read_axis(name: str, text: str, *, seed: Callable[[], int] = draw_seed) -> Axis:
+    """:func:`parse_axis` for a sheet: each −1 is drawn once, and there is at least one value."""
+    kind = _kind(name)
+    values = _values(kind, text)
+    if not values:
+        raise InvalidRequest(kind.field, text, "at least one value, like 1-12 or 5, 7, 11")
+    if kind.field in ("seed", "variation_seed"):
+        values = [seed() if value == -1 else value for value in values]
+    return Axis(kind, text, tuple(values))
+
+
+def _kind(name: str) -> AxisKind:
+    names = {
+        _plain(alias): kind for kind in AXES for alias in (kind.name, kind.field, *kind.aliases)
+    }
+    if kind := names.get(_plain(name)):
+        return kind
+    close = get_close_matches(_plain(name), names, n=3)
+    raise UnknownName("axis", name[:80], tuple(dict.fromkeys(names[each].name for each in close)))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name[:80]).strip().casefold()
+
+
+def _values(kind: AxisKind, text: str) -> list[Value]:
+    if len(text) > MAX_TEXT:
+        raise SheetTooLarge("characters", len(text), MAX_TEXT)
+    try:
+        fields = [
+            field.strip()
+            for line in csv.reader(StringIO(text), skipinitialspace=True)
+            for field in line
+        ]
+    except csv.Error:
+        raise InvalidRequest(kind.field, text[:80], "a list like 1-12 or 5, 7, 11") from None
+    values: list[Value] = []
+    for field in fields:
+        # An empty text is something to replace a word with, and nothing else.
+        if field or kind.field == "prompt":
+            values += _numbers(kind, field) if kind.type is not str else [_name(kind, field)]
+        if len(values) > MAX_VALUES:
+            raise SheetTooLarge("values", len(values), MAX_VALUES)
+    return values
+
+
+def _numbers(kind: AxisKind, field: str) -> list[int | float]:
+    allowed = RANGES[kind.field]
+    found = _RANGE.fullmatch(field)
+    try:
+        if found is None:
+            numbers: list[int | float] = [kind.type(field)]  # type: ignore[list-item]
+        elif kind.type is int:
+            numbers = list(_whole(*found.groups()))
+        else:
+            numbers = list(_fractional(allowed, *found.groups()))
+    except (ValueError, OverflowError):
+        raise InvalidRequest(kind.field, field[:80], str(allowed)) from None
+    for number in numbers:
+        if not (number == -1 and "seed" in kind.field):
+            allowed.check(kind.field, number)
+    return numbers
+
+
+def _whole(start: str, end: str, step: str | None, count: str | None) -> Sequence[int]:
+    first, last = int(start), int(end)
+    if count is not None:
+        return [int(value) for value in _spread(first, last, int(count))]
+    values = range(first, last + 1, int(step or 1))
+    _bound(len(values))
+    return values
+
+
+def _fractional(
+    allowed: Range, start: str, end: str, step: str | None, count: str | None
+) -> Sequence[float]:
+    """As in A1111 a range ends with the first value at or past its end, where that is allowed."""
+    first, last = float(start), float(end)
+    if count is not None:
+        return _spread(first, last, int(count))
+    stride = float(step or 1)
+    if stride == 0:
+        raise ValueError(step)
+    length = max(0, math.ceil((last + stride - first) / stride))
+    _bound(length)
+    # The additions of numpy.arange, so that the same digits come out.
+    stride = (first + stride) - first
+    values = []
+    for value in (first + index * stride for index in range(length)):
+        if not allowed.low <= value <= allowed.high and (value - last) * stride > 0:
+            if not math.isclose(value, last, abs_tol=1e-9):
+                continue
+            value = last
+        values.append(value)
+    return values
+
+
+def _spread(first: float, last: float, count: int) -> list[float]:
+    """``count`` values from first to last, as numpy.linspace adds them up."""
+    _bound(count)
+    if count < 2:
+        return [float(first)] * count
+    stride = (last - first) / (count - 1)
+    return [index * stride + first for index in range(count - 1)] + [float(last)]
+
+
+def _bound(count: int) -> None:
+    if count > MAX_VALUES:
+        raise SheetTooLarge("values", count, MAX_VALUES)
+
+
+def _name(kind: AxisKind, field: str) -> str:
+    """A name as the request spells it. Models and VAEs are the catalogue's to check."""
+    match kind.field:
+        case "sampler":
+            sampler, schedule = split_sampler(field)
+            return sampler if schedule == AUTOMATIC else f"{sampler} {schedule}"
+        case "schedule_type":
+            known = {each.casefold(): each for each in SCHEDULE_TYPES}
+            if field.casefold() not in known:
+                raise UnknownName("schedule type", field[:80])
+            return known[field.casefold()]
+        case "size":
+            width, height = parse_size(field)
+            RANGES["width"].check("width", width)
+            RANGES["height"].check("height", height)
+            return f"{width}x{height}"
+        case _:
+            return field
