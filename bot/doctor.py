@@ -215,8 +215,8 @@ async def token(settings: Settings) -> list[Finding]:
                 "to .env and put the token in",
             )
         ]
-    # No intents: this client only asks who it is and never connects.
-    async with discord.Client(intents=discord.Intents.none()) as client:
+    # This client only asks who it is and never connects.
+    async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         try:
             await asyncio.wait_for(client.login(settings.discord_token), SECONDS_FOR_DISCORD)
         except discord.LoginFailure:
