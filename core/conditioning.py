@@ -87,7 +87,8 @@ class TextConditioner:
         models = _as_tuple(text_encoders)
         for model in models:
             if not hasattr(getattr(model, "text_model", model), "final_layer_norm"):
-                raise Refused("text encoder", type(model).__name__, "family", "not a CLIP encoder")
+                name = type(model).__name__
+                raise Refused("text encoder", name, "family", "something other than CLIP")
         self.family: Family = family or _family(models)
         self.cache = Cache(cache_bytes)
         self.encoders = [

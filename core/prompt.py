@@ -79,7 +79,6 @@ def read(
     parts = [(text, 1.0)]
     if not negative:
         parts = split_and(text)
-        notes += _and_notes(text, parts)
     scheduled = []
     for part, weight in parts[:MAX_AND_PARTS]:
         entries = schedule(part, steps, hires_steps, hires_old_steps)
@@ -87,6 +86,10 @@ def read(
         notes += parse(part).notes
         for variant in dict.fromkeys(entry for _, entry in entries):
             notes += _weigh(variant)[1]
+    if len(parts) > MAX_AND_PARTS:
+        notes.append(Note.of("too_many_parts", limit=MAX_AND_PARTS))
+    elif not negative and not any(note.key == "unclosed_bracket" for note in notes):
+        notes += _end_weight(text, parts)
     return Prompt(tuple(scheduled), tuple(dict.fromkeys(notes))[:MAX_NOTES])
 
 
@@ -125,12 +128,11 @@ def _part_weight(part: str) -> tuple[str, float]:
     return words.rstrip(), float(weight[1])
 
 
-def _and_notes(text: str, parts: list[tuple[str, float]]) -> list[Note]:
-    if len(parts) > MAX_AND_PARTS:
-        return [Note.of("too_many_parts", limit=MAX_AND_PARTS)]
-    if len(parts) == 1 and _part_weight(text)[0] != text.rstrip():
-        return [Note.of("end_weight", number=text.rpartition(":")[2].strip()[:20])]
-    return []
+def _end_weight(text: str, parts: list[tuple[str, float]]) -> list[Note]:
+    """What A1111 would have taken for a weight, without any AND."""
+    if len(parts) > 1 or _part_weight(text)[0] == parts[0][0]:
+        return []
+    return [Note.of("end_weight", number=text.rpartition(":")[2].strip()[:20])]
 
 
 def parse_weights(text: str) -> list[tuple[str, float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import ftfy
@@ -87,7 +88,7 @@ class TextEncoder:
     def chunks(self, text: str) -> tuple[list[Chunk], int]:
         """One text of a schedule → its chunks and token count."""
         segments = parse_weights(text)
-        tokens = iter(self.tokenize([words for words, weight in segments if weight != BREAK[1]]))
+        tokens = iter(self.tokenize([segment[0] for segment in segments if segment != BREAK]))
         return chunk(
             [None if segment == BREAK else (next(tokens), segment[1]) for segment in segments],
             start=self.tokenizer.bos_token_id,
@@ -144,7 +145,7 @@ class TextEncoder:
             config=model.config, inputs_embeds=hidden, attention_mask=None, past_key_values=None
         )
         states = {}
-        for done, layer in enumerate(model.encoder.layers[:last], start=1):
+        for done, layer in enumerate(islice(model.encoder.layers, last), start=1):
             hidden = layer(hidden, mask, is_causal=True)
             exit_ = self.layers + 1 - done
             if exit_ in exits:
