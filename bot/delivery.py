@@ -58,8 +58,12 @@ class Delivery:
         self._bot = bot
 
     async def edit(self, job: Job, view: ui.LayoutView, files: list[discord.File]) -> None:
-        """Edit the job's post through its token. Raises :class:`discord.HTTPException`."""
-        await self._edit_post(Parcel(job, lambda _: (view, files)))
+        """Show progress in the job's post; nothing once its token's 15 minutes are over.
+
+        Raises :class:`discord.HTTPException`.
+        """
+        if self._token_lives(job):
+            await self._edit_post(Parcel(job, lambda _: (view, files)))
 
     async def deliver(self, job: Job, limit: int | None = None) -> bool:
         """Send a finished job's result and make the job ``delivered``; False if it arrived nowhere.

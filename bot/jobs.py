@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,7 +67,10 @@ class Jobs:
             layers = await layers_of(self._bot.store, interaction.user.id, options, preset)
             return resolve(prompt, layers, self._bot.catalogue, self._bot.settings)
 
-        await self._start(interaction, resolving(), private=bool(options.get("private")))
+        # Whether a preset of the member's says "private" is not known before it is read: an
+        # answer that must come before that is seen by nobody else.
+        unseen = options.get("private") is not False
+        await self._start(interaction, resolving(), private=unseen)
 
     async def vary(self, interaction: Interaction, parent: Job, **changes: Any) -> None:
         """The picture of ``parent`` again with some values changed; it belongs to who asked."""
@@ -139,14 +143,12 @@ class Jobs:
         accepting = asyncio.ensure_future(self._accept(interaction, resolving, parent_id))
         done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
         if not done:
-            await interaction.response.defer(thinking=True, ephemeral=private)
+            with _nobody_there():
+                await interaction.response.defer(thinking=True, ephemeral=private)
         job, ticket, notes = await accepting
         post = self._live_post(job)
-        try:
+        with _nobody_there():
             job = await self._answer(interaction, job, post)
-        except discord.HTTPException as error:
-            # The job is accepted: it finds its way without the interaction.
-            log.warning("job %d: its interaction could not be answered: %s", job.id, error)
         self._spawn(job, self._follow(job, ticket, post, notes, interaction.filesize_limit))
 
     async def _accept(
@@ -288,6 +290,15 @@ class Jobs:
                     await asyncio.sleep(wait)
                     continue
             return
+
+
+@contextmanager
+def _nobody_there() -> Iterator[None]:
+    """Go on when the interaction is gone: an accepted job finds its way without it."""
+    try:
+        yield
+    except discord.HTTPException as error:
+        log.warning("an interaction could not be answered: %s", error)
 
 
 def _work(job: Job, resolved: Resolved) -> Work:

@@ -9,6 +9,7 @@ import pytest
 
 from bot.settings import Settings
 from bot.store import Store
+from tests.simulation import World, simulate
 
 
 @pytest.fixture
@@ -23,3 +24,10 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
     store = await Store.open(settings.database_path, settings.images_dir)
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncIterator[World]:
+    """The whole bot in an offline Discord, with a fake engine."""
+    async with simulate(settings) as world:
+        yield world

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import discord
-import simcord
 from simcord.actors import MemberActor
-from simcord.builders import ChannelHandle
+from simcord.builders import ChannelHandle, GuildHandle
 from simcord.components import walk_components
 from simcord.env import Env
 
@@ -72,6 +71,11 @@ class Engine(FakeEngine):
     def holding(self) -> bool:
         return self._holding
 
+    def kill(self) -> None:
+        """Gone without a word to anybody."""
+        assert self._feeder is not None
+        self._feeder.cancel()
+
 
 class _DeclaredTicket:
     """A ticket whose wait is external while the engine holds its jobs."""
@@ -99,6 +103,7 @@ class World:
     env: Env = field(init=False)
     bot: Penultimate = field(init=False)
     engine: Engine = field(init=False)
+    guild: GuildHandle = field(init=False)
     channel: ChannelHandle = field(init=False)
     ann: MemberActor = field(init=False)
     bob: MemberActor = field(init=False)
@@ -118,7 +123,6 @@ class World:
             queue=self._queue,
             catalogue=lambda _: self.found,
             clock=lambda: self.now,
-            shard_count=1,
         )
         return self.bot
 
@@ -134,15 +138,21 @@ class World:
 
     async def restart(self, *, kill: bool = False) -> None:
         """Stop the bot (``kill``: without letting it close anything) and start it anew."""
-        if not kill:
-            await self.bot.close()
-        else:
-            await self.bot.engine.close()
         store = self.bot.store
+        if kill:
+            self.engine.kill()
+        else:
+            await self.bot.close()
         bot = self.make_bot()
         await self.env.restart_bot(bot)
         if kill:
             await store.close()
+
+    def moderator(self) -> MemberActor:
+        """Somebody who may manage messages."""
+        manages = discord.Permissions(manage_messages=True)
+        role = self.guild.create_role("Moderators", permissions=manages)
+        return self.guild.add_member(self.env.create_user("mod"), roles=[role])
 
     # What is there to see.
 
@@ -164,18 +174,24 @@ class World:
 
 @asynccontextmanager
 async def simulate(settings: Settings, **options: Any) -> AsyncIterator[World]:
-    """A running world; the bot is closed at the end."""
+    """A running world; the bot is closed at the end.
+
+    What the bot raised and nobody looked at (``world.env.errors``) fails the test.
+    """
     world = World(settings)
-    async with simcord.run(world.make_bot(), **options) as env:
-        world.env = env
-        guild = env.create_guild("Test")
+    # Not simcord.run(), which must be left in the context it was entered in; a fixture is not.
+    env = world.env = Env(world.make_bot(), shard_count=1, **options)
+    await env.start()
+    try:
+        guild = world.guild = env.create_guild("Test")
         world.channel = guild.create_text_channel("pictures")
         world.ann = guild.add_member(env.create_user("ann"))
         world.bob = guild.add_member(env.create_user("bob"))
-        try:
-            yield world
-        finally:
-            await world.bot.close()
+        yield world
+    finally:
+        await world.bot.close()
+        await env.shutdown()
+    env._raise_errors_since(env._errors_acknowledged)
 
 
 # Reading a post: simcord gives real discord.py objects or wire dictionaries.
