@@ -1,0 +1,205 @@
+"""A mixed queue through our engine, against stock diffusers one request at a time.
+
+``python -m benchmarks.queue [--device cpu|cuda] [--size tiny|sd15] [--requests 32]``: the same
+random weights, seeds, steps, samplers, guidance and clip skips in both arms, each ending in PNG
+bytes. Pictures are compared first; then the arms run in turn, in shuffled order, and the ratio
+of their medians is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+
+from core.catalogue import Catalogue, Model
+from core.config import EngineConfig
+from core.engine import Engine
+from core.events import Failed, Finished
+from core.request import GenerationRequest, split_sampler
+from core.work import Work
+from tools import random_models
+
+SCHEDULERS: Final[dict[str, tuple[type[Any], dict[str, Any]]]] = {
+    "Euler": (diffusers.EulerDiscreteScheduler, {}),
+    "Euler a": (diffusers.EulerAncestralDiscreteScheduler, {}),
+    "LMS": (diffusers.LMSDiscreteScheduler, {}),
+    "DPM++ 2M Karras": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+}
+PROMPTS: Final = (
+    "a red circle on a blue background",
+    "masterpiece, best quality, 1star, yellow, night sky",
+    "a small house on a grass field, a tree on the left, morning light",
+)
+# Largest mean difference of two pictures, in 1/255: DPM++ 2M's own error against stock's.
+PARITY: Final = 2.0
+
+Pictures = list[bytes]
+
+
+def trace(model: Model, count: int, size: int) -> list[GenerationRequest]:
+    """Seeded requests as a server sends them: hardly two alike."""
+    draw = random.Random(0)
+    requests = []
+    for seed in range(count):
+        sampler, schedule_type = split_sampler(draw.choice(list(SCHEDULERS)))
+        requests.append(
+            GenerationRequest(
+                prompt=draw.choice(PROMPTS),
+                negative_prompt=draw.choice(("", "worst quality, blurry")),
+                model=model.name,
+                seed=seed,
+                steps=draw.randint(15, 40),
+                cfg_scale=float(draw.randint(1, 12)),
+                clip_skip=draw.randint(1, 12),
+                sampler=sampler,
+                schedule_type=schedule_type,
+                width=size,
+                height=size,
+            )
+        )
+    return requests
+
+
+def ours(engine: Engine, model: Model, requests: Sequence[GenerationRequest]) -> Pictures:
+    """All of them at once, as a queue after a burst."""
+    for job_id, request in enumerate(requests):
+        engine.add(Work(job_id, "bench", request, model))
+    pictures: dict[int, bytes] = {}
+    while engine.busy:
+        for event in engine.step():
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Finished):
+                pictures[event.job_id] = event.images[0].png
+    return [pictures[job_id] for job_id in range(len(requests))]
+
+
+class Stock:
+    """diffusers' own pipeline, one request after the other.
+
+    Its ``clip_skip`` argument reaches only the positive prompt and fails with current
+    transformers, so both prompts are encoded here, plainly.
+    """
+
+    def __init__(self, model: Model, device: str, dtype: torch.dtype) -> None:
+        self.pipe = diffusers.StableDiffusionPipeline.from_pretrained(
+            model.path,
+            torch_dtype=dtype,
+            safety_checker=None,
+            requires_safety_checker=False,
+            local_files_only=True,
+        ).to(device)
+        self.pipe.set_progress_bar_config(disable=True)
+
+    def __call__(self, requests: Sequence[GenerationRequest]) -> Pictures:
+        """A picture a request, in order."""
+        return [self._picture(request) for request in requests]
+
+    @torch.inference_mode()
+    def _embed(self, text: str, clip_skip: int) -> torch.Tensor:
+        tokens = self.pipe.tokenizer(
+            text, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+        ).input_ids.to(self.pipe.device)
+        encoder = self.pipe.text_encoder
+        states = encoder(tokens, output_hidden_states=True).hidden_states
+        embedding: torch.Tensor = encoder.final_layer_norm(states[-clip_skip])
+        return embedding
+
+    def _picture(self, request: GenerationRequest) -> bytes:
+        kind = request.sampler + (" Karras" if request.schedule_type == "Karras" else "")
+        scheduler, options = SCHEDULERS[kind]
+        self.pipe.scheduler = scheduler.from_config(
+            self.pipe.scheduler.config, timestep_spacing="linspace", **options
+        )
+        image = self.pipe(
+            prompt_embeds=self._embed(request.prompt, request.clip_skip),
+            negative_prompt_embeds=self._embed(request.negative_prompt, request.clip_skip),
+            num_inference_steps=request.steps,
+            guidance_scale=request.cfg_scale,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+            width=request.width,
+            height=request.height,
+        ).images[0]
+        file = io.BytesIO()
+        image.save(file, "PNG", compress_level=1)
+        return file.getvalue()
+
+
+def difference(left: bytes, right: bytes) -> float:
+    """Mean absolute difference of two PNGs, in 1/255."""
+    a, b = (np.asarray(Image.open(io.BytesIO(png)), np.float32) for png in (left, right))
+    return float(np.abs(a - b).mean())
+
+
+def timed(arm: Callable[[], Pictures]) -> float:
+    """Seconds one whole run of the arm takes, the device waited for."""
+    start = time.perf_counter()
+    arm()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def report(seconds: dict[str, list[float]], count: int) -> None:
+    """Medians and ranges, and the ratio."""
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    for name, times in seconds.items():
+        print(
+            f"{name:7} median {medians[name]:7.2f} s  range {min(times):.2f}–{max(times):.2f}"
+            f"  {count / medians[name]:6.2f} pictures/s"
+        )
+    print(f"ratio   {medians['stock'] / medians['engine']:.2f}× stock diffusers one at a time")
+
+
+def main() -> None:
+    """Compare, then time, then print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--size", choices=("tiny", "sd15"), default="tiny")
+    parser.add_argument("--requests", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--strict", action="store_true")
+    options = parser.parse_args()
+    tiny = options.size == "tiny"
+    recipe = (random_models.tiny if tiny else random_models.full)("sd1")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        random_models.write_folder(recipe, root / "random", 0, torch.float32)
+        model = Catalogue.scan(root, root / "vaes", root / "data").model("random")
+        config = EngineConfig(device=options.device, strict=options.strict, cache_dir=root)
+        engine = Engine(config)
+        dtype = torch.float32 if options.device == "cpu" else torch.float16
+        stock = Stock(model, options.device, dtype)
+        requests = trace(model, options.requests, 64 if tiny else 512)
+
+        print(f"{engine.device_name}, {torch.get_num_threads()} threads, {options.size}, {dtype}")
+        pairs = zip(ours(engine, model, requests), stock(requests), strict=True)
+        worst = max(difference(left, right) for left, right in pairs)
+        print(f"parity  worst mean difference {worst:.2f} of 255 over {len(requests)} pictures")
+        if worst > PARITY:
+            raise SystemExit("the arms do not draw the same pictures")
+
+        arms = {"engine": lambda: ours(engine, model, requests), "stock": lambda: stock(requests)}
+        seconds: dict[str, list[float]] = {name: [] for name in arms}
+        order = random.Random(1)
+        for _ in range(options.rounds):
+            for name in order.sample(list(arms), len(arms)):
+                seconds[name].append(timed(arms[name]))
+        engine.close()
+    report(seconds, len(requests))
+
+
+if __name__ == "__main__":
+    main()
