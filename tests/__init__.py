@@ -1,0 +1,6 @@
+"""The tests. Examples of a property may take as long as a busy machine needs."""
+
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")

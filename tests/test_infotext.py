@@ -112,6 +112,7 @@ PARAMETERS = "Steps: 30, Sampler: DPM++ 2M, CFG scale: 11, Seed: 2, Size: 512x76
         ("", ""),
         ("a cat, Steps: 3, Sampler: x, Seed: 1", "bad"),
         ("a cat", "low quality, Steps: 3, Sampler: x, Seed: 1,"),
+        ("a cat, Steps: 3, width: 5, height: 6", "bad"),
         ("a: b, c: d, ef: g", "bad"),
     ],
 )
@@ -151,6 +152,11 @@ def test_last_line_needs_three_pairs() -> None:
         "Prompt": "a cat\nSteps: 20, Sampler: Euler a",
         "Negative prompt": "",
     }
+
+
+def test_one_letter_is_no_key() -> None:
+    assert said("a cat\na: 1, b: 2, c: 3")["Prompt"] == "a cat\na: 1, b: 2, c: 3"
+    assert "x" not in said(f"a cat\n{PARAMETERS}, x: 1")
 
 
 def test_silence_means_what_a1111_assumes() -> None:
