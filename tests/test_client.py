@@ -20,6 +20,7 @@ from core.client import ATTEMPTS, EngineClient, EngineStatus, exponential
 from core.config import EngineConfig
 from core.errors import EngineCrashed, EngineStopped, OutOfMemory
 from core.events import Cancelled, Ending, Event, Failed, Finished, Progress, Restarting, Started
+from core.process import EngineProcess
 from core.queue import GpuQueue, Ticket
 from core.request import GenerationRequest
 from core.work import Work
@@ -307,6 +308,12 @@ async def test_closing_while_starting_leaves_no_process(tmp_path: Path) -> None:
     async with running(tmp_path):
         # The process is being made in a thread.
         await asyncio.sleep(0)
+    # And if the thread comes too late:
+    process = EngineProcess(stub_engine.main, EngineConfig(cache_dir=tmp_path), lambda *_: None)
+    process.stop(0.0)
+    process.start()
+    assert process.pid is None
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal to ignore here")
@@ -326,27 +333,31 @@ from core.client import EngineClient
 from core.config import EngineConfig
 from core.queue import GpuQueue
 from tests import stub_engine
+from tests.test_client import work
 
-async def main():
-    config = EngineConfig(cache_dir=Path(sys.argv[1]))
-    client = EngineClient(config, GpuQueue(9, 9), target=stub_engine.main)
-    await client.start()
-    await client.ready()
-    print("ready", flush=True)
-    await asyncio.Event().wait()
+async def main(folder, script, seen):
+    queue = GpuQueue(9, 9)
+    config = EngineConfig(cache_dir=Path(folder))
+    await EngineClient(config, queue, target=stub_engine.main).start()
+    async for event in queue.submit(work(1, script)):
+        if type(event).__name__ == seen:
+            print("now", flush=True)
+            await asyncio.Event().wait()
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_the_child_ends_when_the_parent_is_killed(tmp_path: Path) -> None:
-    script = tmp_path / "parent.py"
-    script.write_text(PARENT)
+@pytest.mark.parametrize(("script", "seen"), [("step", "Finished"), ("wait", "Started")])
+async def test_the_child_ends_when_the_parent_is_killed(
+    tmp_path: Path, script: str, seen: str
+) -> None:
+    """Idle, and in the middle of a job."""
+    (tmp_path / "parent.py").write_text(PARENT)
     parent = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(script),
-        str(tmp_path),
+        *(sys.executable, "parent.py", str(tmp_path), script, seen),
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -354,7 +365,7 @@ async def test_the_child_ends_when_the_parent_is_killed(tmp_path: Path) -> None:
     assert parent.stdout is not None
     assert parent.stderr is not None
     async with asyncio.timeout(60):
-        assert await parent.stdout.readline() == b"ready\n"
+        assert await parent.stdout.readline() == b"now\n"
         parent.kill()
         # The child inherited both: they end when the last process that holds them has ended.
         assert await parent.stdout.read() == b""

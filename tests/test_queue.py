@@ -133,10 +133,10 @@ def test_priority_jobs_do_not_age_the_ordinary_line() -> None:
     for job_id in range(10):
         queue.submit(work(job_id, "ada"))
         queue.submit(work(100 + job_id, "vip", priority=1))
-    for _ in range(11):
+    for _ in range(10):
         queue.take()
     queue.submit(work(50, "bob"))
-    assert line(queue)[-10:-8] == [50, 1]
+    assert take_all(queue)[:3] == [0, 50, 1]
 
 
 @given(
