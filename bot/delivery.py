@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import discord
 from discord import ui
@@ -62,7 +62,7 @@ class Delivery:
 
         Raises :class:`discord.HTTPException`.
         """
-        if self._token_lives(job):
+        if self._token_lives(job) and job.message_id is not None:
             await self._edit_post(Parcel(job, lambda _: (view, files)))
 
     async def deliver(self, job: Job, limit: int | None = None) -> bool:
@@ -129,6 +129,8 @@ class Delivery:
     def _ways(self, job: Job) -> Iterator[Way]:
         lives = self._token_lives(job)
         quick = self._bot.clock() - job.created_at < SECONDS_TO_NOTICE
+        # Without a post, the interaction was never answered: its token is worth nothing.
+        lives = lives and job.message_id is not None
         if lives and (quick or job.private):
             yield self._edit_post
         if not job.private:
@@ -140,10 +142,9 @@ class Delivery:
 
     async def _edit_post(self, parcel: Parcel) -> discord.Message:
         view, files = parcel.build(False)
-        # Before its answer has come back, the post's id is not known. Discord knows it by name.
-        message_id = parcel.job.message_id or cast(int, "@original")
+        assert parcel.job.message_id is not None
         return await self._webhook(parcel.job).edit_message(
-            message_id,
+            parcel.job.message_id,
             view=view,
             attachments=files,
             allowed_mentions=discord.AllowedMentions.none(),

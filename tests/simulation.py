@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import discord
+from discord import ui
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle, GuildHandle
 from simcord.components import walk_components
 from simcord.env import Env
+from simcord.results import InteractionResult, ResponseMessage
 
 from bot.client import Penultimate
 from bot.settings import Settings
@@ -28,6 +30,7 @@ from core.catalogue import Card, Catalogue, Model, Vae
 from core.config import EngineConfig
 from core.events import Event
 from core.queue import GpuQueue, Ticket
+from core.request import GenerationRequest
 from core.work import Work
 from tests.fake_engine import FakeEngine
 
@@ -58,6 +61,31 @@ def catalogue() -> Catalogue:
             model("two", "sd2"),
         ),
         vaes=(vae("vivid"), vae("soft"), vae("other", "sdxl")),
+    )
+
+
+def a_job(**values: Any) -> Job:
+    """A row as the store gives it, of member 10; ``values`` go into its request."""
+    request: dict[str, Any] = {"prompt": "x", "model": "plain", "seed": 7} | values
+    return Job(
+        id=1,
+        state="finished",
+        request=GenerationRequest(**request),
+        user_id=10,
+        guild_id=20,
+        channel_id=30,
+        message_id=40,
+        application_id=50,
+        interaction_token=None,
+        token_expires_at=None,
+        private=False,
+        locale="en-US",
+        parent_id=None,
+        notes=(),
+        error=None,
+        created_at=0.0,
+        started_at=None,
+        finished_at=None,
     )
 
 
@@ -197,11 +225,33 @@ async def simulate(settings: Settings, **options: Any) -> AsyncIterator[World]:
 # Reading a post: simcord gives real discord.py objects or wire dictionaries.
 
 
+def answer(result: InteractionResult) -> ResponseMessage:
+    """What the bot answered an interaction with."""
+    assert result.response is not None, "the bot did not answer"
+    return result.response
+
+
 def components(message: Any) -> list[dict[str, Any]]:
     """Every component of a post, in order, as Discord's own dictionaries."""
     raw = message.components
     roots = [item if isinstance(item, dict) else item.to_dict() for item in raw]
     return list(walk_components(roots))
+
+
+def wire(view: ui.LayoutView) -> list[dict[str, Any]]:
+    """A view as it is sent."""
+    sent: list[dict[str, Any]] = view.to_components()  # type: ignore[no-untyped-call]
+    return sent
+
+
+def view_components(view: ui.LayoutView) -> list[dict[str, Any]]:
+    """The same of a view that was not sent."""
+    return list(walk_components(wire(view)))
+
+
+def view_text(view: ui.LayoutView) -> str:
+    """All of a view's text."""
+    return "\n".join(item["content"] for item in view_components(view) if item["type"] == 10)
 
 
 def text(message: Any) -> str:

@@ -8,14 +8,14 @@ import discord
 import pytest
 
 from core.catalogue import Catalogue
-from tests.simulation import World, buttons, components, model, selects, text, vae
+from tests.simulation import World, answer, buttons, components, model, selects, text, vae
 
 
 @pytest.fixture
 async def post(world: World) -> Any:
     """A finished picture of ann's, seed 7, clip skip 1."""
     result = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
-    return result.response
+    return answer(result)
 
 
 # The three knobs.
@@ -25,8 +25,8 @@ async def test_clip_skip_up_keeps_the_seed_and_belongs_to_who_pressed(
     world: World, post: Any
 ) -> None:
     result = await world.bob.click(post, label="Clip skip +")
-    assert "clip skip 2" in text(result.response)
-    assert "seed 7" in text(result.response)
+    assert "clip skip 2" in text(answer(result))
+    assert "seed 7" in text(answer(result))
     job = await world.job(2)
     assert (job.user_id, job.parent_id, job.request.clip_skip) == (world.bob.id, 1, 2)
     assert "clip skip 1" in text(world.posts()[0])
@@ -34,14 +34,14 @@ async def test_clip_skip_up_keeps_the_seed_and_belongs_to_who_pressed(
 
 async def test_a_variation_links_to_its_picture(world: World, post: Any) -> None:
     result = await world.bob.click(post, label="New seed")
-    assert f"/{world.channel.id}/{post.id}" in text(result.response)
+    assert f"/{world.channel.id}/{post.id}" in text(answer(result))
 
 
 async def test_the_ends_of_clip_skip_cannot_be_left(world: World, post: Any) -> None:
     assert buttons(post)["Clip skip −"]["disabled"]
     last = await world.ann.select(post, ["12"], custom_id="p:clip:1")
-    assert buttons(last.response)["Clip skip +"]["disabled"]
-    assert not buttons(last.response)["Clip skip −"]["disabled"]
+    assert buttons(answer(last))["Clip skip +"]["disabled"]
+    assert not buttons(answer(last))["Clip skip −"]["disabled"]
 
 
 async def test_a_control_may_be_pressed_again_and_again(world: World, post: Any) -> None:
@@ -61,7 +61,7 @@ async def test_the_vae_select_offers_what_fits_and_draws_with_it(world: World, p
     values = [option["value"] for option in selects(post)["VAE"]["options"]]
     assert values == ["Automatic", "vivid", "soft"]
     result = await world.ann.select(post, ["vivid"], custom_id="p:vae:1")
-    assert "VAE vivid" in text(result.response)
+    assert "VAE vivid" in text(answer(result))
     used = world.engine.seen[-1].vae
     assert used is not None
     assert used.name == "vivid"
@@ -70,21 +70,21 @@ async def test_the_vae_select_offers_what_fits_and_draws_with_it(world: World, p
 async def test_vaes_past_24_are_searched(world: World) -> None:
     vaes = tuple(vae(f"vae {number}") for number in range(60))
     world.bot.catalogue = Catalogue(models=world.found.models, vaes=vaes)
-    post = (await world.ann.slash(world.channel, "imagine", prompt="x")).response
+    post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
     options = selects(post)["VAE"]["options"]
     assert len(options) == 25
     search = await world.ann.select(post, [options[-1]["value"]], custom_id="p:vae:1")
     found = await world.ann.submit_modal(search, {"name": "vae 5"})
-    names = [option["value"] for option in selects(found.response)["VAE"]["options"]]
+    names = [option["value"] for option in selects(answer(found))["VAE"]["options"]]
     assert names[:2] == ["vae 5", "vae 50"]
-    await world.ann.select(found.response, ["vae 50"], custom_id="p:vae:1")
+    await world.ann.select(answer(found), ["vae 50"], custom_id="p:vae:1")
     assert "VAE vae 50" in text(world.last)
     search = await world.ann.select(post, [options[-1]["value"]], custom_id="p:vae:1")
     await world.ann.submit_modal(search, {"name": "vae 59"})
     assert "VAE vae 59" in text(world.last)
     search = await world.ann.select(post, [options[-1]["value"]], custom_id="p:vae:1")
     nothing = await world.ann.submit_modal(search, {"name": "qqqqqq"})
-    assert "no VAE called" in text(nothing.response)
+    assert "no VAE called" in text(answer(nothing))
 
 
 # Edit.
@@ -135,10 +135,9 @@ async def test_what_cannot_be_used_is_said_and_given_back(
 ) -> None:
     form = await world.bob.click(post, label="Edit")
     result = await world.bob.submit_modal(form, EDIT | wrong)
-    assert result.response is not None
-    assert result.response.ephemeral
-    assert sentence in text(result.response)
-    assert "a blue square" in text(result.response)
+    assert answer(result).ephemeral
+    assert sentence in text(answer(result))
+    assert "a blue square" in text(answer(result))
     assert len(world.engine.seen) == 1
 
 
@@ -147,30 +146,28 @@ async def test_what_cannot_be_used_is_said_and_given_back(
 
 async def test_one_of_several_is_opened_without_drawing_it_again(world: World) -> None:
     four = await world.ann.slash(world.channel, "imagine", prompt="x", count=4, seed=10)
-    result = await world.bob.click(four.response, label="3")
-    assert result.response is not None
-    assert "seed 12" in text(result.response)
-    assert len(result.response.attachments) == 1
+    result = await world.bob.click(answer(four), label="3")
+    assert "seed 12" in text(answer(result))
+    assert len(answer(result).attachments) == 1
     assert len(world.engine.seen) == 1
     job = await world.job(2)
     assert (job.state, job.user_id, job.request.seed) == ("delivered", world.bob.id, 12)
-    further = await world.bob.click(result.response, label="Clip skip +")
-    assert "seed 12" in text(further.response)
+    further = await world.bob.click(answer(result), label="Clip skip +")
+    assert "seed 12" in text(answer(further))
 
 
 async def test_a_knob_acts_on_all_of_several(world: World) -> None:
     four = await world.ann.slash(world.channel, "imagine", prompt="x", count=4, seed=10)
-    result = await world.ann.click(four.response, label="Clip skip +")
-    assert result.response is not None
-    assert len(result.response.attachments) == 4
+    result = await world.ann.click(answer(four), label="Clip skip +")
+    assert len(answer(result).attachments) == 4
 
 
 async def test_opening_a_picture_whose_file_is_gone(world: World) -> None:
     four = await world.ann.slash(world.channel, "imagine", prompt="x", count=4)
     for picture in await world.bot.store.pictures.of_job(1):
         picture.path.unlink()
-    result = await world.ann.click(four.response, label="2")
-    assert "file is gone" in text(result.response)
+    result = await world.ann.click(answer(four), label="2")
+    assert "file is gone" in text(answer(result))
 
 
 # More…
@@ -178,58 +175,56 @@ async def test_opening_a_picture_whose_file_is_gone(world: World) -> None:
 
 async def test_more_is_ephemeral_and_short(world: World, post: Any) -> None:
     panel = await world.ann.click(post, label="More…")
-    assert panel.response is not None
-    assert panel.response.ephemeral
+    assert answer(panel).ephemeral
     labels = ["Save as preset", "Parameters", "Take this seed", "Delete"]
-    assert list(buttons(panel.response)) == labels
+    assert list(buttons(answer(panel))) == labels
 
 
 async def test_parameters_can_be_copied(world: World, post: Any) -> None:
     panel = await world.bob.click(post, label="More…")
-    shown = await world.bob.click(panel.response, label="Parameters")
-    assert "```\na red circle\nSteps: 20" in text(shown.response)
+    shown = await world.bob.click(answer(panel), label="Parameters")
+    assert "```\na red circle\nSteps: 20" in text(answer(shown))
 
 
 async def test_long_parameters_come_as_a_file(world: World) -> None:
     made = await world.ann.slash(world.channel, "imagine", prompt="word " * 799)
-    panel = await world.ann.click(made.response, label="More…")
-    shown = await world.ann.click(panel.response, label="Parameters")
-    assert shown.response is not None
-    (file,) = shown.response.attachments
+    panel = await world.ann.click(answer(made), label="More…")
+    shown = await world.ann.click(answer(panel), label="Parameters")
+    (file,) = answer(shown).attachments
     assert (await file.read()).startswith(b"word word")
 
 
 async def test_a_result_is_saved_as_a_preset(world: World) -> None:
     made = await world.ann.slash(world.channel, "imagine", prompt="x", clip_skip=2, steps=33)
-    panel = await world.bob.click(made.response, label="More…")
-    form = await world.bob.click(panel.response, label="Save as preset")
+    panel = await world.bob.click(answer(made), label="More…")
+    form = await world.bob.click(answer(panel), label="Save as preset")
     await world.bob.submit_modal(form, {"name": "Soft"})
     result = await world.bob.slash(world.channel, "imagine", prompt="y", preset="soft")
     request = (await world.job(2)).request
     assert (request.clip_skip, request.steps) == (2, 33)
-    assert "clip skip 2" in text(result.response)
+    assert "clip skip 2" in text(answer(result))
 
 
 async def test_a_seed_is_taken_and_let_go(world: World, post: Any) -> None:
     panel = await world.bob.click(post, label="More…")
-    taken = await world.bob.click(panel.response, label="Take this seed")
-    assert "Seed **7**" in text(panel.response)
+    taken = await world.bob.click(answer(panel), label="Take this seed")
+    assert "Seed **7**" in text(answer(panel))
     await world.bob.slash(world.channel, "imagine", prompt="y")
     assert (await world.job(2)).request.seed == 7
-    await world.bob.click(panel.response, label="Let the seed go")
+    await world.bob.click(answer(panel), label="Let the seed go")
     assert await world.bot.store.presets.yours(world.bob.id) == {}
     assert taken.acknowledged
 
 
 async def test_delete_asks_and_deletes(world: World, post: Any) -> None:
     panel = await world.ann.click(post, label="More…")
-    await world.ann.click(panel.response, label="Delete")
-    await world.ann.click(panel.response, label="Keep it")
-    assert "Save as preset" in buttons(panel.response)
-    await world.ann.click(panel.response, label="Delete")
+    await world.ann.click(answer(panel), label="Delete")
+    await world.ann.click(answer(panel), label="Keep it")
+    assert "Save as preset" in buttons(answer(panel))
+    await world.ann.click(answer(panel), label="Delete")
     (path,) = [picture.path for picture in await world.bot.store.pictures.of_job(1)]
-    await world.ann.click(panel.response, label="Delete")
-    assert "Deleted" in text(panel.response)
+    await world.ann.click(answer(panel), label="Delete")
+    assert "Deleted" in text(answer(panel))
     assert post.id not in [message.id for message in world.posts()]
     assert await world.bot.store.jobs.get(1) is None
     assert not path.exists()
@@ -237,25 +232,25 @@ async def test_delete_asks_and_deletes(world: World, post: Any) -> None:
 
 async def test_nobody_else_is_offered_delete(world: World, post: Any) -> None:
     panel = await world.bob.click(post, label="More…")
-    assert "Delete" not in buttons(panel.response)
+    assert "Delete" not in buttons(answer(panel))
 
 
 async def test_who_manages_messages_may_delete(world: World, post: Any) -> None:
     moderator = world.moderator()
     panel = await moderator.click(post, label="More…")
-    await moderator.click(panel.response, label="Delete")
-    await moderator.click(panel.response, label="Delete")
+    await moderator.click(answer(panel), label="Delete")
+    await moderator.click(answer(panel), label="Delete")
     assert await world.bot.store.jobs.get(1) is None
 
 
 async def test_a_right_that_was_taken_away_no_longer_deletes(world: World, post: Any) -> None:
     moderator = world.moderator()
     panel = await moderator.click(post, label="More…")
-    await moderator.click(panel.response, label="Delete")
+    await moderator.click(answer(panel), label="Delete")
     for role in world.env.backend.guilds[world.guild.id].roles.values():
         role.permissions = 0 if role.name == "Moderators" else role.permissions
-    refused = await moderator.click(panel.response, label="Delete")
-    assert "Only the one who made this" in text(refused.response)
+    refused = await moderator.click(answer(panel), label="Delete")
+    assert "Only the one who made this" in text(answer(refused))
     assert await world.bot.store.jobs.get(1) is not None
 
 
@@ -264,9 +259,8 @@ async def test_a_right_that_was_taken_away_no_longer_deletes(world: World, post:
 
 async def test_variations_of_a_private_picture_are_private(world: World) -> None:
     made = await world.ann.slash(world.channel, "imagine", prompt="x", private=True)
-    result = await world.ann.click(made.response, label="Clip skip +")
-    assert result.response is not None
-    assert result.response.ephemeral
+    result = await world.ann.click(answer(made), label="Clip skip +")
+    assert answer(result).ephemeral
     assert (await world.job(2)).private
 
 
@@ -277,8 +271,8 @@ async def test_nobody_else_reaches_a_private_job(world: World, post: Any) -> Non
         "custom_id"
     ] = "p:more:2"
     result = await world.bob.click(post, custom_id="p:more:2")
-    assert "secret" not in text(result.response)
-    assert "record is gone" in text(result.response)
+    assert "secret" not in text(answer(result))
+    assert "record is gone" in text(answer(result))
 
 
 # When something is gone.
@@ -287,30 +281,28 @@ async def test_nobody_else_reaches_a_private_job(world: World, post: Any) -> Non
 async def test_a_job_that_is_gone(world: World, post: Any) -> None:
     await world.bot.store.jobs.delete(1)
     result = await world.ann.click(post, label="Clip skip +")
-    assert result.response is not None
-    assert result.response.ephemeral
-    assert "record is gone" in text(result.response)
+    assert answer(result).ephemeral
+    assert "record is gone" in text(answer(result))
 
 
 async def test_a_model_that_was_removed(world: World, post: Any) -> None:
     world.bot.catalogue = Catalogue(models=(model("another"),))
     result = await world.ann.click(post, label="Clip skip +")
-    assert result.response is not None
-    assert result.response.ephemeral
-    assert "no model called **plain**" in text(result.response)
+    assert answer(result).ephemeral
+    assert "no model called **plain**" in text(answer(result))
 
 
 async def test_a_vae_that_was_removed(world: World, post: Any) -> None:
     world.bot.catalogue = Catalogue(models=world.found.models)
     result = await world.ann.select(post, ["vivid"], custom_id="p:vae:1")
-    assert "no VAE called **vivid**" in text(result.response)
+    assert "no VAE called **vivid**" in text(answer(result))
 
 
 async def test_a_picture_whose_parent_was_deleted_stands_alone(world: World, post: Any) -> None:
     await world.ann.click(post, label="New seed")
     await world.bot.store.jobs.delete(1)
     result = await world.ann.click(world.last, label="Clip skip +")
-    assert "clip skip 2" in text(result.response)
+    assert "clip skip 2" in text(answer(result))
 
 
 async def test_a_bug_is_answered_with_a_number(
@@ -321,14 +313,14 @@ async def test_a_bug_is_answered_with_a_number(
 
     monkeypatch.setattr(world.bot.jobs, "vary", broken)
     result = await world.ann.click(post, label="Clip skip +")
-    assert "Something went wrong" in text(result.response)
+    assert "Something went wrong" in text(answer(result))
 
 
 async def test_one_posts_controls_survive_another_posts_changes(world: World, post: Any) -> None:
     # discord.py unregisters a pattern for every post when one view is mutated or stopped.
     panel = await world.ann.click(post, label="More…")
-    await world.ann.click(panel.response, label="Delete")
-    await world.ann.click(panel.response, label="Keep it")
+    await world.ann.click(answer(panel), label="Delete")
+    await world.ann.click(answer(panel), label="Keep it")
     world.engine.hold()
     await world.ann.slash(world.channel, "imagine", prompt="x")
     await world.ann.click(world.last, label="Cancel")
@@ -336,7 +328,7 @@ async def test_one_posts_controls_survive_another_posts_changes(world: World, po
     world.engine.release()
     await world.env.advance_time(3600)
     result = await world.ann.click(post, label="Clip skip +")
-    assert "clip skip 2" in text(result.response)
+    assert "clip skip 2" in text(answer(result))
 
 
 def components_of(modal: dict[str, Any]) -> list[dict[str, Any]]:

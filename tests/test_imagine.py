@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import bot.defaults
 import bot.jobs
 from core.errors import OutOfMemory
 from core.notes import Note
-from tests.simulation import World, buttons, components, job_id, model, selects, text
+from tests.simulation import World, answer, buttons, components, job_id, model, selects, text
 
 
 async def test_a_prompt_becomes_a_post_with_its_picture_and_knobs(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
-    post = result.response
+    post = answer(result)
     assert post is not None
     assert not post.ephemeral
     assert "a red circle" in text(post)
@@ -34,9 +35,8 @@ async def test_a_prompt_becomes_a_post_with_its_picture_and_knobs(world: World) 
 
 async def test_the_picture_carries_alt_text_and_parameters(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="a  red\ncircle", seed=7)
-    assert result.response is not None
-    (attachment,) = result.response.attachments
-    gallery = next(item for item in components(result.response) if item["type"] == 12)
+    (attachment,) = answer(result).attachments
+    gallery = next(item for item in components(answer(result)) if item["type"] == 12)
     assert gallery["items"][0]["description"] == "a red circle"
     with Image.open(io.BytesIO(await attachment.read())) as picture:
         assert "Seed: 7" in picture.info["parameters"]
@@ -64,9 +64,8 @@ async def test_what_is_not_written_is_not_drawn(
 
     monkeypatch.setattr(world.bot.store.jobs, "create", full)
     result = await world.ann.slash(world.channel, "imagine", prompt="a red circle")
-    assert result.response is not None
-    assert result.response.ephemeral
-    assert "could not be written down" in text(result.response)
+    assert answer(result).ephemeral
+    assert "could not be written down" in text(answer(result))
     assert world.bot.queue.snapshot() == ()
     assert world.env.errors
 
@@ -74,7 +73,7 @@ async def test_what_is_not_written_is_not_drawn(
 @pytest.fixture
 def slow_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is resolved takes 10 s of the virtual clock."""
-    layers_of = bot.jobs.layers_of
+    layers_of = bot.defaults.layers_of
 
     async def slow(*arguments: Any) -> Any:
         await asyncio.sleep(10)
@@ -89,10 +88,10 @@ def slow_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_slow_disk_is_bridged_by_thinking(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
     await world.env.advance_time(bot.jobs.PATIENCE)
-    assert result.deferred
+    assert answer(result).flags.loading
     await world.env.advance_time(10)
-    assert not result.deferred
-    assert "seed 7" in text(result.response)
+    assert not answer(result).flags.loading
+    assert "seed 7" in text(answer(result))
 
 
 @pytest.mark.usefixtures("slow_disk")
@@ -100,8 +99,8 @@ async def test_an_error_after_thinking_ends_the_thinking(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", model="nothing")
     await world.env.advance_time(bot.jobs.PATIENCE)
     await world.env.advance_time(10)
-    assert not result.deferred
-    assert "no model called" in text(result.response)
+    assert not answer(result).flags.loading
+    assert "no model called" in text(answer(result))
     assert world.env.errors
 
 
@@ -109,7 +108,7 @@ async def test_only_what_differs_is_named(world: World) -> None:
     result = await world.ann.slash(
         world.channel, "imagine", prompt="x", steps=30, size="512x768", sampler="Euler"
     )
-    said = text(result.response)
+    said = text(answer(result))
     assert "steps 30" in said
     assert "size 512×768" in said
     assert "sampler" not in said
@@ -118,7 +117,7 @@ async def test_only_what_differs_is_named(world: World) -> None:
 
 async def test_the_models_card_decides_and_is_not_repeated(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", model="anime")
-    said = text(result.response)
+    said = text(answer(result))
     assert "clip skip 2" in said
     assert "model anime" in said
     assert "lowres" not in said
@@ -128,28 +127,26 @@ async def test_the_models_card_decides_and_is_not_repeated(world: World) -> None
 async def test_what_was_ignored_is_said(world: World) -> None:
     world.engine.notes = (Note.of("lora_left_out", kind="lora", name="cats"),)
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    assert "LoRA files are not supported yet" in text(result.response)
+    assert "LoRA files are not supported yet" in text(answer(result))
 
 
 async def test_clip_skip_is_not_offered_where_it_does_nothing(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", model="two")
-    assert buttons(result.response)["Clip skip +"]["disabled"]
-    assert "Clip skip" not in selects(result.response)
+    assert buttons(answer(result))["Clip skip +"]["disabled"]
+    assert "Clip skip" not in selects(answer(result))
 
 
 async def test_a_private_picture_is_seen_by_nobody_else(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", private=True)
-    assert result.response is not None
-    assert result.response.ephemeral
+    assert answer(result).ephemeral
     assert (await world.job(1)).state == "delivered"
     assert world.channel.history(viewer=world.bob) == []
 
 
 async def test_several_pictures_are_one_post(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", count=4, seed=10)
-    assert result.response is not None
-    assert len(result.response.attachments) == 4
-    assert list(buttons(result.response))[-4:] == ["1", "2", "3", "4"]
+    assert len(answer(result).attachments) == 4
+    assert list(buttons(answer(result)))[-4:] == ["1", "2", "3", "4"]
 
 
 # While it waits and runs.
@@ -167,7 +164,7 @@ async def test_the_line_is_shown_and_moves(world: World) -> None:
     await world.env.settle()
     # The edit waits for its turn; the news is there for whoever asks.
     result = await world.ann.slash(world.channel, "queue")
-    assert "1 drawing, 1 waiting" in text(result.response)
+    assert "1 drawing, 1 waiting" in text(answer(result))
 
 
 async def test_progress_shows_a_small_preview(world: World) -> None:
@@ -210,7 +207,7 @@ async def test_a_job_that_fails_says_why_and_can_be_tried_again(world: World) ->
     assert "does not fit into the graphics memory" in text(world.last)
     assert (await world.job(1)).state == "failed"
     again = await world.bob.click(world.last, label="Try again")
-    assert "seed 7" in text(again.response)
+    assert "seed 7" in text(answer(again))
     assert (await world.job(2)).state == "delivered"
 
 
@@ -229,9 +226,8 @@ async def test_only_its_owner_or_a_manager_cancels(world: World) -> None:
     world.engine.hold()
     await world.ann.slash(world.channel, "imagine", prompt="x")
     refused = await world.bob.click(world.last, label="Cancel")
-    assert refused.response is not None
-    assert refused.response.ephemeral
-    assert "Only the one who started this" in text(refused.response)
+    assert answer(refused).ephemeral
+    assert "Only the one who started this" in text(answer(refused))
     assert len(world.bot.queue.snapshot()) == 1
     await world.moderator().click(world.posts()[0], label="Cancel")
     await world.env.settle()
@@ -258,9 +254,8 @@ async def test_only_its_owner_or_a_manager_cancels(world: World) -> None:
 )
 async def test_bad_input_is_answered(world: World, options: dict[str, Any], sentence: str) -> None:
     result = await world.ann.slash(world.channel, "imagine", **options)
-    assert result.response is not None
-    assert sentence in text(result.response)
-    assert result.response.ephemeral == bool(sentence)
+    assert sentence in text(answer(result))
+    assert answer(result).ephemeral == bool(sentence)
     assert bool(world.env.errors) == bool(sentence)
     assert world.bot.queue.snapshot() == ()
 
@@ -278,9 +273,8 @@ async def test_a_full_queue_is_refused_and_nothing_is_kept(world: World) -> None
     for _ in range(world.settings.queue_per_member):
         await world.ann.slash(world.channel, "imagine", prompt="x")
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    assert result.response is not None
-    assert result.response.ephemeral
-    assert "already have 5 jobs" in text(result.response)
+    assert answer(result).ephemeral
+    assert "already have 5 jobs" in text(answer(result))
     assert world.env.errors
     assert len(await world.bot.store.jobs.unfinished()) == world.settings.queue_per_member
 
@@ -288,7 +282,7 @@ async def test_a_full_queue_is_refused_and_nothing_is_kept(world: World) -> None
 async def test_no_models_at_all_is_a_sentence(world: World) -> None:
     world.bot.catalogue = type(world.found)()
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    assert "no model to draw with" in text(result.response)
+    assert "no model to draw with" in text(answer(result))
     assert world.env.errors
 
 

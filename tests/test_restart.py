@@ -8,7 +8,7 @@ import pytest
 
 from bot.delivery import Delivery
 from core.catalogue import Catalogue
-from tests.simulation import World, buttons, model, text
+from tests.simulation import World, answer, buttons, model, text
 
 KILLED = pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 
@@ -17,28 +17,28 @@ KILLED = pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"
 async def test_old_controls_work_after_a_restart(world: World, kill: bool) -> None:
     made = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
     await world.restart(kill=kill)
-    result = await world.bob.click(made.response, label="Clip skip +")
-    assert "clip skip 2" in text(result.response)
-    assert "seed 7" in text(result.response)
-    panel = await world.ann.click(made.response, label="More…")
+    result = await world.bob.click(answer(made), label="Clip skip +")
+    assert "clip skip 2" in text(answer(result))
+    assert "seed 7" in text(answer(result))
+    panel = await world.ann.click(answer(made), label="More…")
     assert panel.acknowledged
 
 
 async def test_a_panel_opened_before_still_works(world: World) -> None:
     made = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
-    panel = await world.ann.click(made.response, label="More…")
+    panel = await world.ann.click(answer(made), label="More…")
     await world.restart()
-    shown = await world.ann.click(panel.response, label="Parameters")
-    assert "Seed: 7" in text(shown.response)
+    shown = await world.ann.click(answer(panel), label="Parameters")
+    assert "Seed: 7" in text(answer(shown))
 
 
 async def test_a_form_opened_before_still_works(world: World) -> None:
     made = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
-    form = await world.ann.click(made.response, label="Edit")
+    form = await world.ann.click(answer(made), label="Edit")
     await world.restart()
     typed = {"prompt": "a blue square", "clip_skip": "2", "seed": "8", "settings": "9 5 512x512"}
     result = await world.ann.submit_modal(form, typed)
-    assert "a blue square" in text(result.response)
+    assert "a blue square" in text(answer(result))
 
 
 @KILLED

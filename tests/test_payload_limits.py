@@ -1,0 +1,152 @@
+"""Nothing that is sent breaks Discord's limits, with the longest of everything in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import discord
+import pytest
+from discord import ui
+from simcord.components import validate_components, validate_modal
+
+from bot import forms, panel
+from bot.controls import custom_id
+from bot.live import ended_view, live_view
+from bot.result import Post, result_view, vae_select
+from bot.store import Job
+from core.errors import Refused
+from core.events import Progress, Queued, Restarting, Started
+from core.notes import NOTES, Note
+from core.request import MAX_PROMPT, MAX_SEED
+from tests.simulation import World, a_job, view_components, wire
+
+# One character that becomes two when escaped, and one of four bytes.
+LONG = ("*🎨" * MAX_PROMPT)[:MAX_PROMPT]
+NAME = "*" * 100
+LOCALE = discord.Locale.american_english
+
+
+def longest_job() -> Job:
+    """Everything as long as it can be."""
+    job = a_job(
+        prompt=LONG,
+        negative_prompt=LONG,
+        model=NAME * 2,
+        vae=NAME,
+        seed=MAX_SEED,
+        clip_skip=6,
+        count=8,
+        steps=150,
+        cfg_scale=29.5,
+        width=2048,
+        height=2048,
+        sampler="DPM++ 2M SDE",
+        schedule_type="Exponential",
+    )
+    values = dict.fromkeys(
+        ("kind", "name", "text", "bracket", "limit", "which", "tokens", "chunks", "family"), LONG
+    )
+    every = tuple(Note.of(key, **_places(key, values)) for key in NOTES)
+    return replace(job, id=10**18 - 1, user_id=2**63 - 1, notes=every * 3)
+
+
+def _places(key: str, values: dict[str, str]) -> dict[str, str]:
+    import string
+
+    names = {name for _, name, _, _ in string.Formatter().parse(NOTES[key]) if name}
+    return {name: values.get(name, LONG) for name in names}
+
+
+def views() -> Iterator[tuple[str, ui.LayoutView]]:
+    job = longest_job()
+    files = tuple(f"{job.id}-{number}.webp" for number in range(1, 9))
+    url = "https://discord.com/channels/" + "/".join(["9" * 19] * 3)
+    vaes = tuple(f"{NAME[:-2]}{number:02}" for number in range(60))
+    for mention in (False, True):
+        post = Post(job, files, vaes=vaes, parent_url=url, mention=mention, remarks=(LONG,))
+        yield f"result, mention {mention}", result_view(post)
+    for event in (
+        Queued(job.id, 10**6, 10**6, 10.0**6),
+        Started(job.id),
+        Progress(job.id, 150, 150, b"x"),
+        Restarting(job.id),
+    ):
+        for state in ("starting", "ready", "restarting", "stopped"):
+            yield f"live {event} {state}", live_view(job, event, state)
+    error = Refused("model", LONG, "unreadable", LONG)
+    yield "failed", ended_view(job, error, mention=True)
+    yield "cancelled", ended_view(job, None, mention=True)
+    yield "panel", panel.panel_view(job, LOCALE, may_delete=True)
+    yield "confirm", panel.confirm_view(job, LOCALE)
+    yield "seed", panel.seed_view(job, MAX_SEED, LOCALE)
+    code = panel.code_view("x" * panel.MAX_CODE, LOCALE)
+    assert code is not None
+    yield "code", code
+    yield "file", panel.file_view("parameters.txt", LOCALE)
+    search = ui.LayoutView(timeout=None)
+    yield "search", search.add_item(ui.ActionRow(vae_select(job, vaes, search=False)))
+
+
+@pytest.mark.parametrize(("name", "view"), [pytest.param(*case, id=case[0]) for case in views()])
+def test_every_view_is_one_that_discord_takes(name: str, view: ui.LayoutView) -> None:
+    validate_components(wire(view), flags=1 << 15)
+    found = view_components(view)
+    assert len(found) <= 40
+    assert sum(len(item["content"]) for item in found if item["type"] == 10) <= 4000
+    for item in found:
+        assert len(item.get("custom_id", "")) <= 100
+        assert len(item.get("label") or "") <= 80
+
+
+def test_forms_are_ones_that_discord_takes() -> None:
+    job = longest_job()
+    for form in (
+        forms.edit_form(job, LOCALE),
+        forms.preset_form(job, LOCALE),
+        forms.vae_form(job, LOCALE),
+    ):
+        sent = form.to_dict()
+        validate_modal(sent)
+        assert len(sent["components"]) <= 5
+        assert len(sent["title"]) <= 45
+
+
+def test_a_form_holds_the_longest_prompt_whole() -> None:
+    form = forms.edit_form(longest_job(), LOCALE).to_dict()
+    assert form["components"][0]["component"]["value"] == LONG
+
+
+def test_ids_of_a_lifetime_fit() -> None:
+    assert len(custom_id("x" * 24, 10**18 - 1, 9999)) <= 100
+
+
+def _commands(world: World) -> list[dict[str, Any]]:
+    tree = world.bot.tree
+    return [command.to_dict(tree) for command in tree.get_commands()]
+
+
+def _weight(option: dict[str, Any]) -> int:
+    """Names, descriptions and choices together, as Discord counts them."""
+    choices = option.get("choices") or []
+    own = len(option["name"]) + len(option.get("description", ""))
+    own += sum(len(choice["name"]) + len(str(choice["value"])) for choice in choices)
+    return own + sum(_weight(inner) for inner in option.get("options") or [])
+
+
+async def test_commands_are_ones_that_discord_takes(world: World) -> None:
+    commands = _commands(world)
+    assert {"imagine", "queue"} <= {command["name"] for command in commands}
+    for command in commands:
+        assert _weight(command) <= 8000
+        for option in _options(command):
+            assert 1 <= len(option["description"]) <= 100
+            assert len(option["name"]) <= 32
+            assert len(option.get("options") or []) <= 25
+
+
+def _options(command: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield command
+    for option in command.get("options") or []:
+        yield from _options(option)
