@@ -142,6 +142,18 @@ def _unit(sigma: torch.Tensor) -> tuple[float, float]:
     return signal.item(), (sigma * signal).item()
 
 
+def _whole(schedule: NoiseSchedule, steps: int, t_enc: int | None) -> tuple[int, int | None]:
+    """``steps`` and ``t_enc`` for samplers that only know whole timesteps.
+
+    A second pass at a small strength would need more of them than there are; the strength stays
+    and there are fewer steps.
+    """
+    most = schedule.num_train_timesteps
+    if steps <= most:
+        return steps, t_enc
+    return most, None if t_enc is None else t_enc * most // steps
+
+
 def _ladder(schedule: NoiseSchedule, steps: int) -> list[int]:
     """A1111's timesteps for DDIM and UniPC, rising from 1.
 
@@ -149,7 +161,7 @@ def _ladder(schedule: NoiseSchedule, steps: int) -> list[int]:
     highest may lie one above the last that was trained; see :class:`Plan`.
     """
     count = schedule.num_train_timesteps
-    return [t + 1 for t in range(0, count, max(count // steps, 1))]
+    return [t + 1 for t in range(0, count, count // steps)]
 
 
 def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
@@ -159,6 +171,7 @@ def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: i
     also leaves out the one whose level the picture is brought to, so t_enc − 1 calls are made.
     Where that leaves none at all, one is made at that level.
     """
+    steps, t_enc = _whole(schedule, steps, t_enc)
     ladder = _ladder(schedule, steps)
     start = schedule.num_train_timesteps - 1 if t_enc is None else ladder[t_enc]
     called = ladder[:0:-1] if t_enc is None else ladder[:t_enc][:0:-1]
@@ -170,7 +183,7 @@ def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: i
         sigmas=None,
         signal=signal,
         noise=noise,
-        num_inference_steps=min(steps, schedule.num_train_timesteps),
+        num_inference_steps=steps,
     )
 
 
@@ -185,6 +198,7 @@ def plan_unipc(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: 
 
     A1111's "time_uniform"; it has one schedule type only. Sigma is interpolated in log ᾱ.
     """
+    steps, t_enc = _whole(schedule, steps, t_enc)
     ladder = _ladder(schedule, steps)
     last = schedule.num_train_timesteps
     if t_enc is None:
@@ -219,7 +233,7 @@ LCM_STEPS = 50
 def plan_lcm(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
     """LCM on diffusers' own timesteps: evenly skipped from its distillation grid."""
     last = schedule.num_train_timesteps
-    steps = min(steps, last)
+    steps, t_enc = _whole(schedule, steps, t_enc)
     grid_size = next(n for n in range(max(LCM_STEPS, steps), last + 1) if last % n == 0)
     grid = range(last - 1, -1, -last // grid_size)
     timesteps = [grid[i * grid_size // steps] for i in range(steps)]

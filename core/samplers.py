@@ -189,7 +189,6 @@ class Trajectory:
         self._last_timestep = schedule.num_train_timesteps - 1
         self._generator = generator
         self._draws = kind.draws
-        self._calls_per_step = 2 if kind.second_order else 1
         if plan.pairs:
             self._brownian = BrownianNoise(seed, noise.shape, plan.bounds, plan.pairs)
             # DPMSolverSDEScheduler asks for its noise itself.
@@ -202,6 +201,8 @@ class Trajectory:
         self._latents = latents[None]
         self._x0 = noise.to(device) if init_latents is None else init_latents.to(device)
         self.call = 0
+        # As a person counts them: Heun calls the model twice in each, DDIM rounds their number.
+        self.steps = steps if t_enc is None else t_enc + 1
 
     @property
     def latents(self) -> torch.Tensor:
@@ -224,14 +225,9 @@ class Trajectory:
         return self.call == self.calls
 
     @property
-    def steps(self) -> int:
-        """Sampler steps in all: fewer than calls where a step calls the model twice."""
-        return -(-self.calls // self._calls_per_step)
-
-    @property
     def step(self) -> int:
-        """Sampler steps done."""
-        return self.steps if self.done else self.call // self._calls_per_step
+        """Sampler steps done, of :attr:`steps`."""
+        return self.call * self.steps // self.calls
 
     @property
     def timestep(self) -> float:
