@@ -98,35 +98,39 @@ class Models:
     @property
     def warm(self) -> tuple[str, ...]:
         """Names of the models that are loaded, the one used last at the end."""
-        return tuple(key.entry.name for key in self._warm)
+        return tuple(resident.name for resident in self._warm.values())
 
     def close(self) -> None:
         """Stop what runs beside: hashes not yet taken."""
         self._hashing.shutdown(wait=False, cancel_futures=True)
 
+    # Weights made in inference mode could neither be moved nor compiled later.
+    @torch.inference_mode(False)
     def load(self, model: Model) -> LoadedModel:
         """The model on its device; the same object while someone holds it.
 
         Raises :class:`Refused` when its files are not what they seemed, and
         :class:`OutOfMemory` when it does not fit even alone.
         """
-        key = _Key.of(model, "model")
+        key = _Key.of(model)
         handle = self._handles.get(key)
         if handle is None:
             resident = self._warm.get(key)
             try:
                 if resident is None:
+                    self._forget_beyond(self._limit - 1)
                     resident = self._with_room(model, lambda: self._build(model))
                     self._warm[key] = resident
-                else:
-                    self._with_room(model, lambda: resident.move(self.device))
+                elif not resident.on_device:
+                    self._with_room(model, resident.bring_back)
             except torch.OutOfMemoryError:
                 raise OutOfMemory(*model.size) from None
             handle = self._handles[key] = resident.handle(model)
         self._warm.move_to_end(key)
-        self._forget_beyond_limit()
+        self._forget_beyond(self._limit)
         return handle
 
+    @torch.inference_mode(False)
     def load_vae(self, vae: Vae | None, model: LoadedModel) -> LoadedVae:
         """The VAE on the device; the checkpoint's own for None.
 
@@ -136,7 +140,7 @@ class Models:
         if vae is None:
             return model.vae
         own: Config = model.vae.module.config
-        key = (_Key.of(vae, "VAE"), repr(sorted(own.items(), key=str)))
+        key = (_Key.of(vae), repr(sorted(own.items(), key=str)))
         if key not in self._vaes:
             try:
                 self._vaes[key] = self._load_vae(vae, own)
@@ -183,9 +187,10 @@ class Models:
         texts = [name for name in modules if name.startswith("text_encoder")]
         tokenizers = [checkpoint.tokenizer(model, name, self._configs) for name in texts]
         return _Resident(
+            model.name,
             tuple(modules.values()),
             modules["unet"],
-            TextConditioner(tokenizers, [modules[name] for name in texts]),
+            TextConditioner(tokenizers, [modules[name] for name in texts], family=model.family),
             LoadedVae(modules["vae"], model.name, file_hash),
             checkpoint.noise_schedule(model),
             self.device,
@@ -215,7 +220,7 @@ class Models:
         reserve = min(WORKING_MEMORY, total // 3)
         idle = self._idle_on_device()
         while torch.cuda.mem_get_info(self.device)[0] < need + reserve and idle:
-            idle.pop(0).move(_CPU)
+            idle.pop(0).park()
             torch.cuda.empty_cache()
         try:
             return action()
@@ -223,7 +228,7 @@ class Models:
             if not idle:
                 raise
         for resident in idle:
-            resident.move(_CPU)
+            resident.park()
         torch.cuda.empty_cache()
         return action()
 
@@ -232,12 +237,13 @@ class Models:
         return [
             resident
             for key, resident in self._warm.items()
-            if key not in self._handles and resident.on(self.device)
+            if key not in self._handles and resident.on_device
         ]
 
-    def _forget_beyond_limit(self) -> None:
+    def _forget_beyond(self, limit: int) -> None:
+        """Let go of idle models, the one used longest ago first, until ``limit`` are left."""
         idle = [key for key in self._warm if key not in self._handles]
-        for key in idle[: max(0, len(self._warm) - self._limit)]:
+        for key in idle[: max(0, len(self._warm) - limit)]:
             del self._warm[key]
 
 
@@ -247,24 +253,35 @@ _CPU: Final = torch.device("cpu")
 
 @dataclass(frozen=True)
 class _Key:
-    """An entry, and its weights' size and time: a file that was replaced is loaded anew."""
+    """What decides the weights: the files with their times and sizes, and how they are read.
 
-    entry: Model | Vae
+    A file that was replaced is loaded anew; a card that was edited changes nothing here.
+    """
+
+    path: Path
+    facts: tuple[str | bool, ...]
     stamp: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, entry: Model | Vae, kind: str) -> _Key:
+    def of(cls, entry: Model | Vae) -> _Key:
+        kind = "VAE"
+        facts: tuple[str | bool, ...] = ()
+        if isinstance(entry, Model):
+            kind = "model"
+            facts = (entry.family, entry.prediction_type, entry.zero_terminal_snr)
         try:
             status = [path.stat() for path in checkpoint.weights(entry)]
         except OSError as error:
             raise Refused(kind, entry.name, "missing", entry.path.name) from error
-        return cls(entry, tuple((each.st_mtime_ns, each.st_size) for each in status))
+        stamp = tuple((each.st_mtime_ns, each.st_size) for each in status)
+        return cls(entry.path, facts, stamp)
 
 
 @dataclass(eq=False)
 class _Resident:
     """What stays loaded of a checkpoint, on the device or waiting in the CPU's memory."""
 
+    name: str
     modules: tuple[nn.Module, ...]
     unet: nn.Module
     conditioner: TextConditioner
@@ -286,16 +303,22 @@ class _Resident:
             self.file_hash,
         )
 
-    def on(self, device: torch.device) -> bool:
-        weight = next(self.unet.parameters())
-        return bool(weight.device == device)
+    @property
+    def on_device(self) -> bool:
+        """Whether it can be used as it is."""
+        return next(self.unet.parameters()).device == self.device
 
-    def move(self, device: torch.device) -> None:
-        """Move every weight; what waits for a GPU waits in pinned memory, for a fast return."""
+    def park(self) -> None:
+        """Leave the device for pinned memory, from where the way back is fast."""
         for module in self.modules:
+            module.to(_CPU)
             for tensor in (*module.parameters(), *module.buffers()):
-                moved = tensor.data.to(device, non_blocking=device.type == "cuda")
-                tensor.data = moved.pin_memory() if device.type == "cpu" else moved
+                tensor.data = tensor.data.pin_memory()
+
+    def bring_back(self) -> None:
+        """Return to the device."""
+        for module in self.modules:
+            module.to(self.device, non_blocking=True)
 
 
 def _hash_or_nothing(hashes: Hashes, path: Path) -> str:
