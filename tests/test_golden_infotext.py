@@ -30,6 +30,16 @@ def test_every_text_is_read_as_a1111_reads_it(golden: dict[str, Any]) -> None:
         assert infotext.parse(case["infotext"]) == case["parsed"], case["name"]
 
 
+def test_every_text_is_read_when_it_was_flattened(golden: dict[str, Any]) -> None:
+    for case in golden["created"]:
+        flat = infotext.parse(case["infotext"].replace("\n", " "))
+        whole = case["parsed"]
+        for key in ("Prompt", "Negative prompt"):
+            assert flat.pop(key).split() == whole[key].split(), case["name"]
+        assert flat == {key: whole[key] for key in flat}, case["name"]
+        assert len(flat) == len(whole) - 2
+
+
 def test_every_request_is_written_as_a1111_writes_it(golden: dict[str, Any]) -> None:
     for case in golden["created"]:
         parsed = case["parsed"]
