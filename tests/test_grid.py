@@ -33,6 +33,7 @@ CAT = GenerationRequest("a cat on a mat", "m", 7, negative_prompt="bad cat", cou
         ("Denoising", "0-1 (+0.4)", [0.0, 0.4, 0.8]),
         ("Denoising", "1-0 (-0.4)", [1.0, 0.6, pytest.approx(0.2)]),
         ("Denoising", "0.9-1 (+0.05)", [0.9, pytest.approx(0.95), 1.0]),
+        ("Denoising", "0.8-1 (+0.01)", [pytest.approx(0.8 + i / 100) for i in range(20)] + [1.0]),
         ("Seed", "1, -1", [1, -1]),
         ("Sampler", "euler a, DPM++ 2M karras", ["Euler a", "DPM++ 2M Karras"]),
         ("Schedule type", "karras", ["Karras"]),
@@ -43,6 +44,13 @@ CAT = GenerationRequest("a cat on a mat", "m", 7, negative_prompt="bad cat", cou
 )
 def test_axis_texts(name: str, text: str, values: list[object]) -> None:
     assert parse_axis(name, text) == values
+
+
+@pytest.mark.parametrize(("start", "end", "step"), [(1, 2, 0.1), (1, 7, 0.3), (2.5, 9, 0.7)])
+def test_fractions_are_numpy_s(start: float, end: float, step: float) -> None:
+    values = parse_axis("CFG", f"{start}-{end} (+{step})")
+    assert values == np.arange(start, end + step, step).tolist()
+    assert parse_axis("CFG", f"{start}-{end} [9]") == np.linspace(start, end, 9).tolist()
 
 
 @pytest.mark.parametrize(
