@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 import signal
 import sys
@@ -182,6 +183,8 @@ def _has_display() -> bool:
 
 def main(settings: Settings, *, port: int = 0, browser: bool = True) -> int:
     """``python run.py sandbox``; returns the exit code."""
+    # simcord tries discord.py out with a client of no intents, which warns.
+    logging.getLogger("discord.state").setLevel(logging.ERROR)
     try:
         import simcord  # noqa: F401
     except ImportError:
