@@ -121,7 +121,7 @@ def _family(index: Config, unet: Config, path: Path) -> Family:
     if not _given(index, "text_encoder"):
         raise Refused("model", path.name, "missing", "its text encoder")
     text = read_json(path / "text_encoder" / "config.json", "model", path.name)
-    if text.get("model_type") not in ("clip_text_model", "clip"):
+    if text.get("model_type") != "clip_text_model":
         raise Refused("model", path.name, "family", f"a model with {text.get('model_type')} text")
     # OpenCLIP, SD 2's encoder, uses the exact gelu; CLIP-L the quick one.
     return "sd2" if text.get("hidden_act") == "gelu" else "sd1"

@@ -119,8 +119,10 @@ def _family(header: Header) -> Family:
 def _part_of_a_model(header: Header) -> str:
     if header.has("decoder.conv_in.") or header.has("first_stage_model."):
         return "a VAE without a model (it belongs in the VAE folder)"
-    if header.has("down_blocks.") or header.has(_UNET):
+    if any(header.has(prefix) for prefix in ("down_blocks.", "input_blocks.", _UNET)):
         return "a UNet alone"
+    if header.tensors.keys() <= {"clip_l", "clip_g"}:
+        return "a textual inversion embedding"
     if any("text_model." in name or "resblocks." in name for name in header.tensors):
         return "a text encoder alone"
     return "of an unknown kind"

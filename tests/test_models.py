@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from core.catalogue import Catalogue, Family, Layout, Model
 from core.checkpoint import file_parts, tokenizer
@@ -118,20 +119,25 @@ def test_single_files_are_read_as_diffusers_reads_them(shelf: Path, family: Fami
         ours = load_component(
             component, config, tensors, torch.device("cpu"), torch.float32, "model", "x"
         ).state_dict()
-        if component.startswith("text"):
-            # diffusers 0.42 has no public way to convert a text encoder alone.
-            recipe = random_models.tiny(family)
-            theirs = dict(random_models.states(recipe, 0, torch.float32))[component]
-        else:
-            module: Any = UNet2DConditionModel if component == "unet" else AutoencoderKL
-            theirs = module.from_single_file(
-                str(model.path),
-                config=str(shelf / "configs" / family / component),
-                local_files_only=True,
-                low_cpu_mem_usage=False,
-            ).state_dict()
+        theirs = converted(model, component, shelf / "configs" / family / component)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def converted(model: Model, component: str, config: Path) -> dict[str, torch.Tensor]:
+    """A component of a single file's weights as diffusers itself makes them."""
+    if component.startswith("text"):
+        text = CLIPTextModelWithProjection if component == "text_encoder_2" else CLIPTextModel
+        module: Any = create_diffusers_clip_model_from_ldm(
+            text, load_file(model.path), config=str(config), local_files_only=True
+        )
+    else:
+        kinds: Any = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+        module = kinds[component].from_single_file(
+            str(model.path), config=str(config), local_files_only=True, low_cpu_mem_usage=False
+        )
+    state: dict[str, torch.Tensor] = module.state_dict()
+    return state
 
 
 def test_the_shipped_structures_are_the_real_ones() -> None:
