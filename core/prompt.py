@@ -13,7 +13,7 @@ from typing import Final
 
 from core.notes import Note
 from core.request import MAX_AND_PARTS
-from core.schedule import parse, schedule
+from core.schedule import parse, schedule, texts
 
 __all__ = [
     "BREAK",
@@ -81,9 +81,10 @@ def read(
         parts = split_and(text)
     scheduled = []
     for part, weight in parts[:MAX_AND_PARTS]:
-        entries = schedule(part, steps, hires_steps, hires_old_steps)
+        tree = parse(part)
+        entries = texts(tree, steps, hires_steps, hires_old_steps)
         scheduled.append((weight, tuple(entries)))
-        notes += parse(part).notes
+        notes += tree.notes
         for variant in dict.fromkeys(entry for _, entry in entries):
             notes += _weigh(variant)[1]
     if len(parts) > MAX_AND_PARTS:

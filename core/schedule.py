@@ -41,6 +41,7 @@ class Alternation:
 class Tree:
     """A prompt read for editing. ``stray`` is the sign, if any, that makes it all plain text."""
 
+    text: str
     nodes: list[Node] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
     alternates: bool = False
@@ -82,7 +83,7 @@ def parse(text: str) -> Tree:
     bracket around it. A lone ``|`` or backslash makes the whole prompt plain text: A1111's
     grammar has no place for one, and it then takes the prompt as it stands.
     """
-    tree = Tree()
+    tree = Tree(text)
     stack: list[_Open] = []
     end = 0
     for match in _TOKEN.finditer(text):
@@ -155,13 +156,19 @@ def schedule(
     Never raises. Entries that do not differ are kept, as A1111 keeps them. Where a sign follows
     a bracket at once (``[a:b:5]]``) A1111's parser picks at random; here the bracket wins.
     """
-    tree = parse(text)
+    return texts(parse(text), steps, hires_steps, hires_old_steps)
+
+
+def texts(
+    tree: Tree, steps: int, hires_steps: int | None = None, hires_old_steps: bool = False
+) -> list[tuple[int, str]]:
+    """:func:`schedule` of a prompt that is parsed already."""
     if hires_steps is None or hires_old_steps:
         total, first_call, first_fraction = steps, 0, 0.0
     else:
         total, first_call, first_fraction = hires_steps, steps, 1.0
     if tree.stray:
-        return [(total, text)]
+        return [(total, tree.text)]
 
     def when(number: str) -> int:
         value = float(number)

@@ -1,0 +1,151 @@
+"""What clip skip costs: every exit from one pass, and passes that stop early.
+
+``python -m benchmarks.conditioning [--device cpu|cuda] [--threads N] [--rounds 9]``: a full-size CLIP-L (12
+layers of 768) of random weights. Embeddings are compared bit for bit first; then the arms run
+warm, in shuffled order, without cache, and medians, ranges and the ratios are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from core.clip_tokenizer import clip_tokenizer
+from core.conditioning import Conditioning, TextConditioner
+
+# One chunk each; the random encoder's vocabulary is CLIP's bytes.
+PROMPT: Final = "masterpiece, best quality, 1girl, red scarf, night sky, stars"
+NEGATIVE: Final = "worst quality, low quality, blurry, jpeg artifacts"
+EXITS: Final = range(1, 13)
+STEPS: Final = 20
+
+
+def clip_l(device: str) -> Any:
+    """CLIP-L's sizes, random weights."""
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        bos_token_id=512,
+        eos_token_id=513,
+        pad_token_id=513,
+    )
+    model: Any = CLIPTextModel(config)
+    return model.eval().to(device)
+
+
+def tensors(encoded: Conditioning) -> Tensor:
+    """The one context of a prompt without schedule."""
+    return encoded.at(0)[0][1]
+
+
+class Arms:
+    """The ways to encode a prompt and its negative for a sheet over clip skip 1 to 12."""
+
+    def __init__(self, device: str) -> None:
+        self.model = clip_l(device)
+        # No cache: a warm one would make every pass free.
+        self.conditioner = TextConditioner(clip_tokenizer(()), self.model, cache_bytes=0)
+
+    def sheet(self) -> list[Tensor]:
+        """One pass a prompt, all exits."""
+        return [
+            tensors(encoded)
+            for text, negative in ((PROMPT, False), (NEGATIVE, True))
+            for encoded in self.conditioner.encode_all_exits(
+                text, STEPS, negative=negative
+            ).values()
+        ]
+
+    def one_by_one(self) -> list[Tensor]:
+        """A full pass of transformers for each exit and prompt, as 12 separate jobs do it."""
+        return [self.whole_pass(text, exit_) for text in (PROMPT, NEGATIVE) for exit_ in EXITS]
+
+    def early_stops(self) -> list[Tensor]:
+        """Our pass for each exit and prompt, stopping early."""
+        return [self.stop(text, exit_) for text in (PROMPT, NEGATIVE) for exit_ in EXITS]
+
+    @torch.no_grad()
+    def whole_pass(self, text: str, clip_skip: int) -> Tensor:
+        """transformers' own pass through all layers."""
+        (chunk,), _ = self.conditioner.encoders[0].chunks(text)
+        tokens = torch.tensor([chunk.tokens], device=self.model.device)
+        states = self.model(tokens, output_hidden_states=True).hidden_states
+        normed: Tensor = self.model.final_layer_norm(states[-clip_skip])[0]
+        return normed
+
+    def stop(self, text: str, clip_skip: int) -> Tensor:
+        """Our pass at one clip skip."""
+        return tensors(self.conditioner.encode(text, clip_skip, STEPS))
+
+
+def check(arms: Arms) -> None:
+    """All arms give the same bits."""
+    stock, sheet, stopped = arms.one_by_one(), arms.sheet(), arms.early_stops()
+    if not all(torch.equal(a, b) for a, b in zip(sheet, stopped, strict=True)):
+        raise SystemExit("stopping early does not give the bits of a whole pass")
+    worst = max(
+        float((a - b).abs().max() / b.abs().max()) for a, b in zip(sheet, stock, strict=True)
+    )
+    if worst > 1e-5:
+        raise SystemExit(f"ours differs from transformers' pass by {worst:.1e}")
+    print(f"parity  early stops bit-identical to the sheet; transformers within {worst:.0e}")
+
+
+def measure(arms: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds a run of each arm, the arms shuffled within every round."""
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    order = random.Random(0)
+    for _ in range(rounds):
+        for name in order.sample(list(arms), len(arms)):
+            start = time.perf_counter()
+            arms[name]()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    """Compare, then time, then print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    arms = Arms(options.device)
+    print(f"{options.device}, {torch.get_num_threads()} threads, {arms.model.dtype}")
+    check(arms)
+    seconds = measure(
+        {
+            "12 exits, one pass": arms.sheet,
+            "12 × (+ and −), transformers": arms.one_by_one,
+            "12 × (+ and −), early stop": arms.early_stops,
+            "clip skip 1": lambda: arms.stop(PROMPT, 1),
+            "clip skip 12": lambda: arms.stop(PROMPT, 12),
+        },
+        options.rounds,
+    )
+    medians = {name: statistics.median(times) * 1e3 for name, times in seconds.items()}
+    for name, times in seconds.items():
+        low, high = min(times) * 1e3, max(times) * 1e3
+        print(f"{name:29} median {medians[name]:8.1f} ms  range {low:.1f}–{high:.1f}")
+    one, twelve, early, first, last = medians.values()
+    print(f"ratio   {twelve / one:.1f}× for 12 exits against separate passes (to reach: 8)")
+    print(f"ratio   {early / one:.1f}× against separate passes that stop early")
+    print(f"ratio   {first / last:.1f}× for clip skip 12 against 1 (to reach: 5)")
+
+
+if __name__ == "__main__":
+    main()
