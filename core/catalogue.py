@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -88,9 +89,9 @@ class Catalogue:
         nothing else tells apart are hashed once. Blocks on the disk: call it in a thread.
         """
         scan = _Scan(Hashes(cache_dir) if cache_dir else None)
-        for path in _entries(models_dir, "model_index.json"):
+        for path in _entries(models_dir, "model_index.json", partial(scan.unreadable, "model")):
             scan.add_model(path)
-        for path in _entries(vaes_dir, "config.json"):
+        for path in _entries(vaes_dir, "config.json", partial(scan.unreadable, "VAE")):
             scan.add_vae(path)
         for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else ():
             if (path / "model_index.json").is_file():
@@ -182,10 +183,10 @@ def _find(kind: str, name: str, entries: tuple[_Entry, ...]) -> _Entry:
     raise UnknownName(kind, name, _close(wanted, (entry.name for entry in entries)))
 
 
-def _entries(root: Path, mark: str) -> Iterator[Path]:
+def _entries(root: Path, mark: str, on_error: Callable[[OSError], None]) -> Iterator[Path]:
     """Below ``root``: folders that hold the file ``mark``, and weight files outside of those."""
     seen = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=on_error, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
@@ -222,7 +223,7 @@ class _Scan:
         self.refused: list[Refused] = []
         self.warnings: list[str] = []
         self._hashes = hashes
-        self._paths: set[Path] = set()
+        self._paths: set[str] = set()
 
     def add_model(self, path: Path) -> None:
         """Add the checkpoint at ``path``, or the reason why not. Sibling VAEs are no models."""
@@ -249,8 +250,14 @@ class _Scan:
         taken |= {other.name.casefold() for other in self.vaes}
         self.vaes.append(replace(vae, name=_free_name(vae.name, path, taken)))
 
+    def unreadable(self, kind: str, error: OSError) -> None:
+        """Report a folder that cannot be looked into; one that does not exist is just empty."""
+        if not isinstance(error, FileNotFoundError):
+            name = Path(error.filename).name
+            self.refused.append(Refused(kind, name, "unreadable", error.strerror or "no access"))
+
     def _is_new(self, path: Path) -> bool:
-        resolved = path.resolve()
+        resolved = os.path.realpath(path)
         new = resolved not in self._paths
         self._paths.add(resolved)
         return new

@@ -33,7 +33,7 @@ class Hashes:
 
     def of(self, path: Path) -> str:
         """sha256 of the file's bytes, ten hexadecimal digits. Raises :class:`OSError`."""
-        resolved = path.resolve()
+        resolved = Path(os.path.realpath(path))
         status = resolved.stat()
         stamp = [status.st_mtime_ns, status.st_size]
         with self._lock:

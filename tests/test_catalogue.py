@@ -449,14 +449,65 @@ def test_what_ships_comes_last_and_only_from_its_own_folders(
 
 
 def test_folders_linked_in_a_circle_are_scanned_once(
-    tmp_path: Path, checkpoints: dict[str, Shapes]
+    tmp_path: Path, checkpoints: dict[str, Shapes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "models" / "dream.safetensors", checkpoints["sd1"])
     try:
         (tmp_path / "models" / "again").symlink_to(tmp_path / "models")
     except OSError:
         pytest.skip("this system does not let us make links")
+    seen = []
+    scandir = os.scandir
+
+    def counted(path: str) -> object:
+        seen.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
     assert [model.name for model in scan(tmp_path).models] == ["dream"]
+    assert len(seen) <= 4
+
+
+def test_a_link_to_itself_or_to_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    try:
+        for name, target in (("itself", "itself"), ("nothing", "absent")):
+            link = tmp_path / "models" / f"{name}.safetensors"
+            link.symlink_to(f"{target}.safetensors")
+    except OSError:
+        pytest.skip("this system does not let us make links")
+    assert [each.reason for each in scan(tmp_path).refused] == ["unreadable"] * 2
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    tmp_path: Path, checkpoints: dict[str, Shapes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "models" / "dream.safetensors", checkpoints["sd1"])
+    (tmp_path / "models" / "private").mkdir()
+    scandir = os.scandir
+
+    def guarded(path: str) -> object:
+        if str(path).endswith("private"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    catalogue = scan(tmp_path)
+    assert [model.name for model in catalogue.models] == ["dream"]
+    (refused,) = catalogue.refused
+    assert (refused.name, refused.detail) == ("private", "Permission denied")
+
+
+def test_a_sibling_that_is_no_vae_is_named_and_the_model_works(
+    tmp_path: Path, checkpoints: dict[str, Shapes]
+) -> None:
+    write(tmp_path / "models" / "dream.safetensors", checkpoints["sd1"])
+    shapes = SD_VAE | {"decoder.conv_in.weight": (16, 16, 3, 3)}
+    write(tmp_path / "models" / "dream.vae.safetensors", shapes)
+    catalogue = scan(tmp_path)
+    assert catalogue.model("dream").sibling_vae is None
+    (refused,) = catalogue.refused
+    assert (refused.name, refused.reason) == ("dream.vae", "channels")
 
 
 def test_search_puts_the_best_first() -> None:
