@@ -1,8 +1,8 @@
 """What clip skip costs: every exit from one pass, and passes that stop early.
 
-``python -m benchmarks.conditioning [--device cpu|cuda] [--threads N] [--rounds 9]``: a full-size CLIP-L (12
-layers of 768) of random weights. Embeddings are compared bit for bit first; then the arms run
-warm, in shuffled order, without cache, and medians, ranges and the ratios are printed.
+``python -m benchmarks.conditioning [--device cpu|cuda] [--threads N] [--rounds 9]``: a full-size
+CLIP-L (12 layers of 768) of random weights. Embeddings are compared bit for bit first; then the
+arms run warm, in shuffled order, without cache; medians, ranges and the ratios are printed.
 """
 
 from __future__ import annotations
