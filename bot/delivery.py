@@ -182,7 +182,7 @@ class Delivery:
             view=view,
             files=files,
             allowed_mentions=_mention(job),
-            nonce=f"{job.id}-{int(job.created_at)}",
+            nonce=_nonce(job),
             **options,
         )
 
@@ -248,6 +248,11 @@ class Delivery:
 def _url(job: Job) -> str:
     place = f"{job.guild_id or '@me'}/{job.channel_id}/{job.message_id}"
     return f"https://discord.com/channels/{place}"
+
+
+def _nonce(job: Job) -> str:
+    # At most 25 characters.
+    return f"{job.id:x}-{int(job.created_at):x}"
 
 
 def _mention(job: Job) -> discord.AllowedMentions:

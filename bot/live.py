@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # Discord allows about 5 edits in 5 s in a channel, for everybody together.
 SECONDS_BETWEEN_EDITS: Final = 2.5
+# When one job starts, everybody behind it moves up.
+SECONDS_BETWEEN_PLACES: Final = 10.0
 PROMPT_LENGTH: Final = 200
 BAR: Final = 12
 
@@ -78,7 +80,8 @@ class LivePost:
         # "Started" says little, and the first progress follows at once: it only counts when the
         # member has been looking at the line for a while.
         at_once = type(event) is not self._shown and not isinstance(event, Started)
-        return at_once or self._clock() - self._edited_at >= SECONDS_BETWEEN_EDITS
+        pause = SECONDS_BETWEEN_PLACES if isinstance(event, Queued) else SECONDS_BETWEEN_EDITS
+        return at_once or self._clock() - self._edited_at >= pause
 
 
 def live_view(job: Job, event: News, engine_state: EngineState) -> ui.LayoutView:

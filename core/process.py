@@ -11,7 +11,8 @@ import multiprocessing
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from core.config import EngineConfig
@@ -57,7 +58,8 @@ class EngineProcess:
         with self._lock:
             if self._stopped:
                 return
-            self._process.start()
+            with _deaf_to_ctrl_c():
+                self._process.start()
             self.pid = self._process.pid
             # Only then does the pipe end for us when the child's end is closed.
             self._theirs.close()
@@ -107,6 +109,24 @@ class EngineProcess:
         # RuntimeError: the loop is closed already, nobody is left to tell.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._heard, self, message)
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A process made in here never hears Ctrl-C, not even before its first line of ours.
+
+    It inherits the mask of the thread that makes it; Windows has no such thing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Its start would unblock the signal again; it is running already then.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _exit_reason(code: int | None) -> str:

@@ -60,6 +60,13 @@ async def test_being_started_is_no_news_by_itself(post: LivePost, channel: Chann
     assert len(channel.shown) == 1
 
 
+async def test_places_in_line_are_told_more_rarely(post: LivePost, channel: Channel) -> None:
+    for position in range(9, 0, -1):
+        await post.show(Queued(1, position, 9, None))
+        channel.now += 2.5
+    assert [line.split()[2] for line in channel.shown] == ["5", "are"]
+
+
 async def test_a_restart_is_told_at_once(post: LivePost, channel: Channel) -> None:
     await post.show(Progress(1, 1, 20))
     await post.show(Restarting(1))

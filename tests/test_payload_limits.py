@@ -13,6 +13,7 @@ from simcord.components import validate_components, validate_modal
 
 from bot import forms, panel
 from bot.controls import custom_id
+from bot.delivery import _nonce
 from bot.live import ended_view, live_view
 from bot.result import Post, result_view, vae_select
 from bot.store import Job
@@ -120,6 +121,7 @@ def test_a_form_holds_the_longest_prompt_whole() -> None:
 
 def test_ids_of_a_lifetime_fit() -> None:
     assert len(custom_id("x" * 24, 10**18 - 1, 9999)) <= 100
+    assert len(_nonce(replace(longest_job(), created_at=4e9))) <= 25
 
 
 def _commands(world: World) -> list[dict[str, Any]]:
