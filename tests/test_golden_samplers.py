@@ -74,5 +74,5 @@ def test_a_walk_ends_where_a1111_does(case: str) -> None:
     noise, _ = initial_noise(1234, (4, 8, 8))
     assert torch.equal(noise, golden["start_noise"][0])
     result = finish(walk, model)
-    assert model.timesteps == golden[f"{case}/t_calls"].tolist()
+    assert model.timesteps == pytest.approx(golden[f"{case}/t_calls"].tolist(), abs=1e-3)
     assert error(result, golden[f"{case}/result"][0]) < ALLOWED.get(sampler, 1e-6)
