@@ -64,7 +64,7 @@ async def test_places_in_line_are_told_more_rarely(post: LivePost, channel: Chan
     for position in range(9, 0, -1):
         await post.show(Queued(1, position, 9, None))
         channel.now += 2.5
-    assert [line.split()[2] for line in channel.shown] == ["5", "are"]
+    assert [line.split()[2] for line in channel.shown] == ["5", "next**"]
 
 
 async def test_a_restart_is_told_at_once(post: LivePost, channel: Channel) -> None:
