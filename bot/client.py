@@ -20,7 +20,7 @@ from bot.answers import Interaction, refuse
 from bot.controls import Control
 from bot.delivery import Delivery
 from bot.jobs import Jobs
-from bot.settings import SHIPPED_DATA, Settings
+from bot.settings import Settings
 from bot.store import Store
 from bot.translate import CatalogueTranslator
 from core.catalogue import Catalogue
@@ -75,11 +75,6 @@ class Tree(app_commands.CommandTree["Penultimate"]):
         await refuse(interaction, error)
 
 
-def scan(settings: Settings) -> Catalogue:
-    """The owner's models and VAEs, then those that ship with the code. Blocks on the disk."""
-    return Catalogue.scan(settings.models_dir, settings.vaes_dir, SHIPPED_DATA, settings.cache_dir)
-
-
 class Penultimate(commands.AutoShardedBot):
     """The bot. ``engine``, ``queue`` and ``catalogue`` make what it draws with.
 
@@ -99,7 +94,7 @@ class Penultimate(commands.AutoShardedBot):
         *,
         engine: Callable[[EngineConfig, GpuQueue], Engine] = EngineClient,
         queue: Callable[[int, int], GpuQueue] = GpuQueue,
-        catalogue: Callable[[Settings], Catalogue] = scan,
+        catalogue: Callable[[Settings], Catalogue] = Settings.catalogue,
         clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None:

@@ -1,7 +1,7 @@
 """The options that several commands share: their ranges, descriptions and search.
 
 Discord shows at most 25 choices and asks again with each letter typed, so there is a search
-behind every list, and it answers from memory.
+behind every list; it never waits for the engine.
 """
 
 from __future__ import annotations
