@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,16 @@ async def test_jobs_in_the_line_are_run_again(world: World, kill: bool) -> None:
     assert len(posts) == 2
     assert "seed 7" in posts[0]
     assert "seed 8" in posts[1]
+
+
+async def test_accepted_jobs_are_kept_though_the_bounds_are_tighter_now(world: World) -> None:
+    world.engine.hold()
+    for _ in range(3):
+        await world.ann.slash(world.channel, "imagine", prompt="x")
+    world.settings = replace(world.settings, queue_per_member=1)
+    await world.restart(kill=True)
+    await world.env.settle()
+    assert [(await world.job(id_)).state for id_ in (1, 2, 3)] == ["delivered"] * 3
 
 
 async def test_a_replayed_job_draws_the_same_picture(world: World) -> None:
