@@ -16,6 +16,7 @@ from bot.errors import NoModels
 from bot.settings import Settings
 from bot.store import Store
 from core.catalogue import Catalogue, Model, Vae
+from core.errors import UnknownName, VaeMismatch
 from core.infotext import looks_like_infotext, parse
 from core.notes import Note
 from core.remix import to_request_values
@@ -144,7 +145,7 @@ def resolve(
     private = bool(values.pop("private"))
     values["sampler"], values["schedule_type"] = split_sampler(values["sampler"])
     values["width"], values["height"] = size_of(values.pop("size"), model)
-    values["vae"] = _vae_name(values["vae"], catalogue)
+    values["vae"], vae = _vae(values["vae"], model, sources, catalogue)
     if values["seed"] == RANDOM_SEED:
         values["seed"] = draw_seed()
     for name, limit in _limits(settings).items():
@@ -153,7 +154,6 @@ def resolve(
     values["cfg_scale"] = float(values["cfg_scale"])
     request = GenerationRequest(prompt, model.name, init_image=init_image, **values, **exact)
     check_limits(request, settings)
-    vae = catalogue.resolve_vae(request.vae, model)
     return Resolved(request, model, vae, private, MappingProxyType(sources), notes)
 
 
@@ -269,6 +269,27 @@ def _model(layers: Layers, catalogue: Catalogue) -> tuple[Model, Source]:
     return catalogue.model(name), source
 
 
+def _vae(
+    name: str, model: Model, sources: Mapping[str, Source], catalogue: Catalogue
+) -> tuple[str, Vae | None]:
+    """The VAE in its proper spelling, and its file if it is an external one.
+
+    A VAE said by a layer below the one that chose the model was not meant for that model, and
+    a card may name one that is not here: where such a VAE does not do, it is Automatic.
+    """
+    source = sources["vae"]
+    try:
+        name = _vae_name(name, catalogue)
+        return name, catalogue.resolve_vae(name, model)
+    except UnknownName:
+        if source != "model":
+            raise
+    except VaeMismatch:
+        if source != "model" and SOURCES.index(source) <= SOURCES.index(sources["model"]):
+            raise
+    return AUTOMATIC, catalogue.resolve_vae(AUTOMATIC, model)
+
+
 def _vae_name(name: str, catalogue: Catalogue) -> str:
     for word in (AUTOMATIC, NONE):
         if name.strip().casefold() == word.casefold():
@@ -277,9 +298,11 @@ def _vae_name(name: str, catalogue: Catalogue) -> str:
 
 
 def _limits(settings: Settings) -> dict[str, int]:
+    # A recommended size is cut to the limit, and what is left must be a size.
+    side = settings.max_size // RANGES["width"].multiple * RANGES["width"].multiple
     return {
-        "width": settings.max_size,
-        "height": settings.max_size,
+        "width": side,
+        "height": side,
         "steps": settings.max_steps,
         "count": settings.max_count,
     }

@@ -22,13 +22,14 @@ import secrets
 import sqlite3
 from dataclasses import dataclass, fields
 from functools import singledispatch
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import discord
 from discord import Locale, app_commands
 
 from bot.translate import t
 from core import errors as core_errors
+from core.catalogue import Family
 from core.errors import PenultimateError
 
 log = logging.getLogger(__name__)
@@ -153,6 +154,13 @@ def _shown(value: str) -> str:
     return discord.utils.escape_markdown(line if len(line) <= 80 else line[:79] + "…")
 
 
+def _family(latent_space: str, locale: Locale | str | None) -> str:
+    """A latent space as a name of models; a card may have named one of its own."""
+    if latent_space in get_args(Family):
+        return t(f"family.{latent_space}", locale)
+    return _shown(latent_space)
+
+
 def _allowed(text: str, locale: Locale | str | None) -> str:
     """The core's plain English bounds (``1 to 12``) in the member's language."""
     for key, pattern in _BOUNDS.items():
@@ -235,9 +243,9 @@ def _(error: core_errors.VaeMismatch, locale: Locale | str | None) -> str:
         "error.vae_mismatch",
         locale,
         vae=_shown(error.vae),
-        fits=_shown(error.fits),
+        fits=_family(error.fits, locale),
         model=_shown(error.model),
-        needs=_shown(error.needs),
+        needs=_family(error.needs, locale),
     )
 
 

@@ -180,6 +180,38 @@ def test_automatic_is_the_file_beside_the_model() -> None:
     assert resolve("", Layers(option={"vae": "None"}), catalogue, SETTINGS).vae is None
 
 
+def test_a_card_may_name_a_vae_that_is_not_here() -> None:
+    catalogue = Catalogue(models=(replace(ANIME, card=Card(vae="lost")),), vaes=(XL_VAE,))
+    assert resolve("", Layers(), catalogue, SETTINGS).request.vae == "Automatic"
+    catalogue = Catalogue(models=(replace(ANIME, card=Card(vae="xl")),), vaes=(XL_VAE,))
+    assert resolve("", Layers(), catalogue, SETTINGS).request.vae == "Automatic"
+
+
+def test_your_vae_is_not_forced_on_a_model_you_chose_above_it() -> None:
+    yours = {"model": "Anime", "vae": "vivid"}
+    xl = replace(PLAIN, name="xl model", family="sdxl", latent_space="sdxl")
+    catalogue = Catalogue(models=(PLAIN, ANIME, xl), vaes=(VIVID, XL_VAE))
+
+    def vae(**layers: dict[str, Any]) -> str:
+        return resolve("", Layers(**layers), catalogue, SETTINGS).request.vae
+
+    assert vae(yours=yours) == "vivid"
+    assert vae(yours=yours, option={"model": "xl model"}) == "Automatic"
+    assert vae(yours=yours, option={"model": "plain"}) == "vivid"
+    with pytest.raises(VaeMismatch):
+        vae(yours={"model": "xl model", "vae": "vivid"})
+    with pytest.raises(VaeMismatch):
+        vae(yours={"model": "xl model"}, option={"vae": "vivid"})
+    with pytest.raises(UnknownName):
+        vae(yours={"vae": "lost"}, option={"model": "plain"})
+
+
+def test_a_limit_between_two_sizes_leaves_a_size() -> None:
+    settings = replace(SETTINGS, max_size=700)
+    anime = resolve("", Layers(option={"model": "Anime"}), CATALOGUE, settings).request
+    assert (anime.width, anime.height) == (512, 696)
+
+
 def test_no_models_at_all() -> None:
     with pytest.raises(NoModels):
         resolve("", Layers(), Catalogue(), SETTINGS)

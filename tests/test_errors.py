@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import logging
@@ -23,7 +24,9 @@ from bot.errors import (
     sentence,
     to_json,
 )
+from bot.settings import ROOT
 from bot.translate import catalogues
+from core.axes import AXES
 from core.errors import (
     EngineCrashed,
     EngineStopped,
@@ -117,6 +120,21 @@ def test_a_members_words_are_shown_short_and_plain() -> None:
 def test_what_is_allowed_is_said_by_the_catalogue() -> None:
     said = sentence(InvalidRequest("clip_skip", "13", str(RANGES["clip_skip"])))
     assert said == "The clip skip can be 1 to 12; 13 is not."
+
+
+def test_every_kind_and_field_the_core_names_has_a_word() -> None:
+    keys = catalogues()["en"]
+    for path in (ROOT / "core").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+                continue
+            first = node.args[0]
+            if node.func.id in ("UnknownName", "Refused") and isinstance(first, ast.Constant):
+                assert f"kind.{str(first.value).replace(' ', '_')}" in keys, path
+            if node.func.id == "InvalidRequest" and isinstance(first, ast.Constant):
+                assert f"option.{first.value!s}" in keys, path
+    for kind in AXES:
+        assert f"option.{kind.field}" in keys
 
 
 def test_an_unforeseen_error_is_logged_under_the_number_that_is_said(

@@ -69,7 +69,7 @@ async def test_a_preset_applies_to_imagine(settings: Settings) -> None:
         ({"vae": "lost"}, "no VAE called **lost**"),
         ({"size": "7x7"}, "multiple of 8"),
         ({"sampler": "DPM+++"}, "no sampler called"),
-        ({"model": "plain", "vae": "other"}, "made for sdxl"),
+        ({"model": "plain", "vae": "other"}, "made for SDXL models"),
     ],
 )
 async def test_what_cannot_be_saved_gets_a_sentence(
