@@ -7,8 +7,9 @@ A diffusers folder brings its own; for a single file the structure is its family
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from transformers import CLIPTokenizer
 
@@ -16,7 +17,13 @@ from core import ldm_keys, single_file
 from core.catalogue import Model, Vae
 from core.clip_tokenizer import END, clip_tokenizer, read_merges
 from core.components import Config, DiffusersTensors, LdmTensors, Tensors
-from core.diffusers_folder import COMPONENTS, read_json, weight_files
+from core.diffusers_folder import (
+    COMPONENTS,
+    check_betas,
+    check_vae_config,
+    read_json,
+    weight_files,
+)
 from core.errors import Refused
 from core.safetensors_header import read_header
 from core.sigmas import NoiseSchedule
@@ -29,6 +36,8 @@ def folder_parts(model: Model) -> Parts:
     for component in COMPONENTS[model.family]:
         folder = model.path / component
         config = read_json(folder / "config.json", "model", model.name)
+        if component == "vae":
+            check_vae_config(config, "model", model.name)
         paths = weight_files(folder, "model", model.name)
         yield component, config, DiffusersTensors(paths, "model", model.name)
 
@@ -74,12 +83,34 @@ def tokenizer(model: Model, encoder: str, configs: Path) -> CLIPTokenizer:
     return loaded
 
 
+def check_parts(model: Model, modules: Mapping[str, Any], tokenizers: Sequence[Any]) -> None:
+    """Raise :class:`Refused` when the parts are whole but were not made for each other."""
+    texts = [module for name, module in modules.items() if name.startswith("text_encoder")]
+    unet = modules["unet"].config
+    width = sum(text.config.hidden_size for text in texts)
+    if unet.cross_attention_dim != width:
+        detail = f"its UNet wants text of width {unet.cross_attention_dim}, not {width}"
+        raise Refused("model", model.name, "unreadable", detail)
+    sdxl = model.family == "sdxl"
+    conditions = (unet.addition_embed_type, unet.class_embed_type, unet.num_class_embeds)
+    if conditions != ("text_time" if sdxl else None, None, None):
+        raise Refused("model", model.name, "family", "a model that wants more than text")
+    pooled = texts[-1].config.projection_dim + 6 * (unet.addition_time_embed_dim or 0)
+    if sdxl and unet.projection_class_embeddings_input_dim != pooled:
+        raise Refused("model", model.name, "unreadable", "its UNet wants another pooled text")
+    for text, tokenizer in zip(texts, tokenizers, strict=True):
+        if len(tokenizer) > text.config.vocab_size:
+            detail = "its tokenizer knows more tokens than its text encoder"
+            raise Refused("model", model.name, "unreadable", detail)
+
+
 def noise_schedule(model: Model) -> NoiseSchedule:
     """What the checkpoint was trained on; only a folder may differ from SD's own betas."""
     betas: Config = {}
     if model.layout == "folder":
         path = model.path / "scheduler" / "scheduler_config.json"
         betas = read_json(path, "model", model.name)
+        check_betas(betas, model.name)
     known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
     return NoiseSchedule(
         **{name: betas[name] for name in known if name in betas},

@@ -7,14 +7,16 @@ is an autoencoder's.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from core.errors import Refused
+from core.request import RANGES
 from core.safetensors_header import PICKLE_SUFFIXES, read_header
 from core.single_file import SD_LATENTS, SDXL_LATENTS, Facts, Family, Prediction
 
-Config = dict[str, Any]
+Config = Mapping[str, Any]
 
 COMPONENTS: Final[dict[Family, tuple[str, ...]]] = {
     "sd1": ("unet", "vae", "text_encoder"),
@@ -110,7 +112,9 @@ def _given(index: Config, component: str) -> bool:
 def _family(index: Config, unet: Config, path: Path) -> Family:
     inputs = unet.get("in_channels", 4)
     if inputs != 4:
-        detail = _INPUTS.get(inputs, f"a model of {inputs} inputs")
+        detail = f"a model of {inputs} inputs"
+        if isinstance(inputs, int):
+            detail = _INPUTS.get(inputs, detail)
         raise Refused("model", path.name, "family", detail)
     if unet.get("time_cond_proj_dim") is not None:
         raise Refused("model", path.name, "family", "a distilled LCM model")
@@ -129,6 +133,7 @@ def _family(index: Config, unet: Config, path: Path) -> Family:
 
 def _prediction_type(path: Path, name: str) -> tuple[Prediction, bool]:
     scheduler = read_json(path / "scheduler" / "scheduler_config.json", "model", name)
+    check_betas(scheduler, name)
     zero_terminal_snr = scheduler.get("rescale_betas_zero_snr") is True
     match scheduler.get("prediction_type", "epsilon"):
         case "epsilon":
@@ -139,12 +144,28 @@ def _prediction_type(path: Path, name: str) -> tuple[Prediction, bool]:
             raise Refused("model", name, "family", f"trained to predict {other}")
 
 
+def check_betas(scheduler: Config, name: str) -> None:
+    """Raise :class:`Refused` unless the noise rises as Stable Diffusion's can."""
+    steps = scheduler.get("num_train_timesteps", 1000)
+    betas = [scheduler.get(f"beta_{end}", 0.01) for end in ("start", "end")]
+    kind = scheduler.get("beta_schedule", "scaled_linear")
+    if kind not in ("scaled_linear", "linear"):
+        raise Refused("model", name, "family", f"trained on a {kind} schedule")
+    numbers = all(isinstance(beta, float) and 0 < beta < 1 for beta in betas)
+    if not numbers or not isinstance(steps, int) or not 2 <= steps <= 10_000:
+        raise Refused("model", name, "unreadable", "scheduler_config.json is damaged")
+
+
 def _size(unet: Config, family: Family) -> tuple[int, int]:
     sample = unet.get("sample_size")
-    if isinstance(sample, list) and len(sample) == 2:
-        return int(sample[1]) * 8, int(sample[0]) * 8
-    side = sample * 8 if isinstance(sample, int) else 1024 if family == "sdxl" else 512
-    return side, side
+    pair = isinstance(sample, list) and len(sample) == 2
+    sides: list[Any] = sample if pair else [sample, sample]
+    largest = RANGES["width"].high // 8
+    sides = [side for side in sides if isinstance(side, int) and 8 <= side <= largest]
+    if len(sides) == 2:
+        height, width = sides
+        return width * 8, height * 8
+    return (1024, 1024) if family == "sdxl" else (512, 512)
 
 
 def _check_weights(file: Path, kind: str, name: str) -> None:
@@ -171,6 +192,9 @@ def check_vae_config(config: Config, kind: str, name: str) -> None:
     channels = config.get("latent_channels", 4)
     if channels != 4:
         raise Refused(kind, name, "channels", str(channels))
+    factors = [config.get("scaling_factor", 1), config.get("shift_factor") or 0]
+    if not all(isinstance(factor, (int, float)) for factor in factors) or not factors[0]:
+        raise Refused(kind, name, "unreadable", "its VAE config is damaged")
     levels = config.get("block_out_channels")
     if not isinstance(levels, list) or len(levels) != 4:
         raise Refused(kind, name, "family", "a VAE that does not scale by 8")

@@ -26,7 +26,7 @@ from core.catalogue import Family, Model, Vae
 from core.components import Config, DiffusersTensors, LdmTensors, Tensors, load_component
 from core.conditioning import TextConditioner
 from core.config import EngineConfig
-from core.diffusers_folder import read_json, weight_files
+from core.diffusers_folder import check_vae_config, read_json, weight_files
 from core.errors import EngineStopped, OutOfMemory, Refused
 from core.hashes import Hashes
 from core.safetensors_header import read_header
@@ -155,6 +155,7 @@ class Models:
         tensors: Tensors
         if vae.layout == "folder":
             config: Config = read_json(vae.path / "config.json", "VAE", vae.name)
+            check_vae_config(config, "VAE", vae.name)
             paths = weight_files(vae.path, "VAE", vae.name)
             tensors = DiffusersTensors(paths, "VAE", vae.name)
         else:
@@ -186,6 +187,7 @@ class Models:
         file_hash = self._hash_of(checkpoint.weights(model)[0])
         texts = [name for name in modules if name.startswith("text_encoder")]
         tokenizers = [checkpoint.tokenizer(model, name, self._configs) for name in texts]
+        checkpoint.check_parts(model, modules, tokenizers)
         return _Resident(
             model.name,
             tuple(modules.values()),
@@ -218,6 +220,8 @@ class Models:
         need = checkpoint.parameters(model) * self.dtype.itemsize
         total = torch.cuda.get_device_properties(self.device).total_memory
         reserve = min(WORKING_MEMORY, total // 3)
+        # What was let go of is still torch's until this.
+        torch.cuda.empty_cache()
         idle = self._idle_on_device()
         while torch.cuda.mem_get_info(self.device)[0] < need + reserve and idle:
             idle.pop(0).park()

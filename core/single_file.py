@@ -144,9 +144,9 @@ def _check_complete(header: Header, family: Family) -> None:
     for name in ("encoder.conv_in.weight", "decoder.conv_in.weight", "decoder.conv_out.weight"):
         if vae + name not in names:
             raise _refused(header, "missing", f"the VAE's {name}")
-    channels = header.shape(f"{vae}decoder.conv_in.weight")[1]
-    if channels != 4:
-        raise _refused(header, "channels", str(channels))
+    shape = header.shape(f"{vae}decoder.conv_in.weight")
+    if len(shape) != 4 or shape[1] != 4:
+        raise _refused(header, "channels", str(shape[1]) if len(shape) == 4 else "unknown")
     for component, count in _TEXT_LAYERS[family].items():
         prefix = text_prefix(header, layouts[component][0])
         layers = _numbered(header, f"{prefix}encoder.layers.")
@@ -187,9 +187,12 @@ def _spread(header: Header, name: str) -> float:
     info = header.tensors.get(name)
     if info is None or info.end - info.start > 1 << 16:
         return 0.0
-    with header.path.open("rb") as file:
-        file.seek(info.start)
-        data = file.read(info.end - info.start)
+    try:
+        with header.path.open("rb") as file:
+            file.seek(info.start)
+            data = file.read((info.end - info.start) // 8 * 8)
+    except OSError as error:
+        raise _refused(header, "unreadable", error.strerror or "no access") from error
     if info.dtype == "BF16":
         # bfloat16 is the upper half of a float32.
         values = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")

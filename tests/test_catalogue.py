@@ -221,6 +221,55 @@ def test_no_bytes_at_all_raise_anything_else(
         read_header(path, "model")
 
 
+NUMBER = st.integers(-1, 5)
+ENTRY = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F16", "F32", "BF16", "Q7", 3]),
+        "shape": st.lists(NUMBER, max_size=5),
+        "data_offsets": st.lists(NUMBER, min_size=1, max_size=3),
+    }
+)
+
+
+@given(
+    family=st.sampled_from(["sd1", "sd2", "sdxl"]),
+    changed=st.lists(st.tuples(st.integers(0, 9), ENTRY), max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_header_makes_a_scan_fail(
+    tmp_path_factory: pytest.TempPathFactory,
+    checkpoints: dict[str, Shapes],
+    family: str,
+    changed: list[tuple[int, dict[str, object]]],
+) -> None:
+    names = [
+        "model.diffusion_model.input_blocks.0.0.weight",
+        "first_stage_model.decoder.conv_in.weight",
+        "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias",
+        "conditioner.embedders.1.model.ln_final.bias",
+        "decoder.conv_in.weight",
+        "v_pred",
+        "a",
+        "b",
+        "first_stage_model.encoder.conv_in.weight",
+        "cond_stage_model.x",
+    ]
+    entries = dict.fromkeys(checkpoints[family], (4, 4, 3, 3))
+    header: dict[str, object] = {
+        name: {"dtype": "F16", "shape": shape, "data_offsets": [0, 0]}
+        for name, shape in entries.items()
+    }
+    header |= {names[place]: entry for place, entry in changed}
+    text = json.dumps(header).encode()
+    folder = tmp_path_factory.getbasetemp() / "headers"
+    for kind in ("models", "vaes"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        path = folder / kind / "any.safetensors"
+        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
+    catalogue = scan(folder)
+    assert len(catalogue.models) + len(catalogue.vaes) + len(catalogue.refused) == 2
+
+
 def test_a_file_cut_short_is_refused(tmp_path: Path, checkpoints: dict[str, Shapes]) -> None:
     path = write(tmp_path / "models" / "cut.safetensors", checkpoints["sd1"])
     path.write_bytes(path.read_bytes()[:-1])
@@ -278,7 +327,12 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(
         ("vae/config.json", "[]", "unreadable"),
         ("model_index.json", "not json", "unreadable"),
         ("scheduler/scheduler_config.json", '{"prediction_type": "flow"}', "family"),
+        ("scheduler/scheduler_config.json", '{"beta_schedule": "squaredcos_cap_v2"}', "family"),
+        ("scheduler/scheduler_config.json", '{"beta_end": "much"}', "unreadable"),
+        ("scheduler/scheduler_config.json", '{"num_train_timesteps": 0}', "unreadable"),
         ("vae/config.json", '{"latent_channels": 16}', "channels"),
+        ("vae/config.json", '{"scaling_factor": "large"}', "unreadable"),
+        ("unet/config.json", '{"in_channels": [4]}', "family"),
         ("unet/config.json", '{"in_channels": 9}', "family"),
         ("text_encoder/model.safetensors", None, "missing"),
         ("text_encoder/model.safetensors", "", "truncated"),
@@ -423,6 +477,15 @@ def test_equal_names_are_told_apart(tmp_path: Path, checkpoints: dict[str, Shape
     catalogue = scan(tmp_path)
     assert [model.name for model in catalogue.models] == ["dream", "dream (x)", "dream (2)"]
     assert [vae.name for vae in catalogue.vaes] == ["Automatic (vaes)"]
+
+
+@pytest.mark.parametrize("sample", ["null", '"x"', "[1, 2, 3]", '["a", 64]', "1000000", "-8"])
+def test_a_native_size_that_makes_no_sense_is_the_familys(tmp_path: Path, sample: str) -> None:
+    folder = random_models.write_folder(random_models.tiny("sdxl"), tmp_path / "models" / "dream")
+    path = folder / "unet" / "config.json"
+    path.write_text(path.read_text().replace('"sample_size": 8', f'"sample_size": {sample}'))
+    (model,) = scan(tmp_path).models
+    assert model.size == (1024, 1024)
 
 
 def test_names_can_be_shown_and_sent(tmp_path: Path, checkpoints: dict[str, Shapes]) -> None:

@@ -128,7 +128,8 @@ def converted(model: Model, component: str, config: Path) -> dict[str, torch.Ten
     """A component of a single file's weights as diffusers itself makes them."""
     if component.startswith("text"):
         text = CLIPTextModelWithProjection if component == "text_encoder_2" else CLIPTextModel
-        module: Any = create_diffusers_clip_model_from_ldm(
+        convert: Any = create_diffusers_clip_model_from_ldm
+        module: Any = convert(
             text, load_file(model.path), config=str(config), local_files_only=True
         )
     else:
@@ -333,6 +334,30 @@ def test_what_went_bad_since_the_scan_is_refused(
     assert refuse(models, model).reason == "truncated"
     model.path.unlink()
     assert refuse(models, model).reason == "missing"
+
+
+def test_parts_that_were_not_made_for_each_other_are_refused(
+    copy: Callable[[str], Model], models: Models
+) -> None:
+    model = copy("sd1-folder")
+    recipe = random_models.tiny("sd1")
+    wide = {"hidden_size": 48, "vocab_size": recipe.configs["text_encoder"]["vocab_size"]}
+    config = recipe.configs["text_encoder"] | wide
+    module = empty_module("text_encoder", config)
+    state = random_models.random_state(module, torch.Generator(), torch.float32)
+    save_file(state, model.path / "text_encoder" / "model.safetensors")
+    random_models.write_config(config, model.path / "text_encoder" / "config.json")
+    assert "wants text of width 32, not 48" in refuse(models, model).detail
+
+
+def test_a_tokenizer_of_more_tokens_than_the_encoder_is_refused(
+    copy: Callable[[str], Model], models: Models
+) -> None:
+    model = copy("sd1-folder")
+    shutil.rmtree(model.path / "tokenizer")
+    merges = read_merges(CONFIGS / "tokenizer" / "merges.txt")
+    clip_tokenizer(merges).save_pretrained(model.path / "tokenizer")
+    assert "more tokens" in refuse(models, model).detail
 
 
 def test_a_full_size_file_with_tiny_weights_is_refused(shelf: Path, tmp_path: Path) -> None:
