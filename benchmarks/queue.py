@@ -75,7 +75,7 @@ def trace(model: Model, count: int, size: int) -> list[GenerationRequest]:
 def ours(engine: Engine, model: Model, requests: Sequence[GenerationRequest]) -> Pictures:
     """All of them at once, as a queue after a burst."""
     for job_id, request in enumerate(requests):
-        engine.add(Work(job_id, "bench", request, model))
+        engine.add(Work.of(job_id, "bench", request, model))
     pictures: dict[int, bytes] = {}
     while engine.busy:
         for event in engine.step():

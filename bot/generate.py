@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import io
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,17 +19,19 @@ from core import grid, infotext
 from core.catalogue import Catalogue
 from core.client import EngineClient
 from core.errors import PenultimateError
-from core.events import Failed, Finished, Image, Progress
+from core.events import Failed, Finished, Image, Progress, Started
 from core.picture import write_png
-from core.queue import GpuQueue, Ticket
+from core.queue import GpuQueue
 from core.request import RANGES, GenerationRequest
-from core.work import Work
+from core.work import Item, Work
 
 OWNER: Final = "terminal"
+JOB: Final = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The axes of a sheet and its cells, one job each."""
+    """The axes of a sheet and its cells, all of them one job."""
 
     x: grid.Axis
     y: grid.Axis | None
@@ -62,13 +63,11 @@ async def _generate(settings: Settings, arguments: argparse.Namespace) -> None:
     resolved = resolve(arguments.prompt, Layers(option=given), catalogue, settings)
     sheet = _sheet(resolved.request, arguments)
     requests = [cell.request for cell in sheet.cells] if sheet else [resolved.request]
-    works = [_work(number, request, catalogue) for number, request in enumerate(requests)]
-    for note in resolved.notes:
+    items = tuple(_item(request, catalogue) for request in requests)
+    finished = await draw(settings, Work(JOB, OWNER, items))
+    for note in (*resolved.notes, *finished.notes):
         print(f"note: {note}", file=sys.stderr)
-    finished = await draw(settings, works)
-    images = [image for one in finished for image in one.images]
-    for note in dict.fromkeys(note for one in finished for note in one.notes):
-        print(f"note: {note}", file=sys.stderr)
+    images = list(finished.images)
     if sheet is not None:
         images.append(_drawn(sheet, resolved.request, images))
     for path in await asyncio.to_thread(save, images, Path(arguments.out)):
@@ -82,49 +81,37 @@ def _sheet(request: GenerationRequest, arguments: argparse.Namespace) -> Sheet |
     return Sheet(x, y, grid.cells(request, x, y)) if x else None
 
 
-def _work(number: int, request: GenerationRequest, catalogue: Catalogue) -> Work:
+def _item(request: GenerationRequest, catalogue: Catalogue) -> Item:
+    # An axis may name a model or a VAE in any case; what is drawn says its proper name.
     model = catalogue.model(request.model)
-    request = replace(request, model=model.name)
-    return Work(number, OWNER, request, model, catalogue.resolve_vae(request.vae, model))
+    vae = catalogue.resolve_vae(request.vae, model)
+    return Item(replace(request, model=model.name), model, vae)
 
 
-async def draw(settings: Settings, works: list[Work]) -> list[Finished]:
-    """Run the jobs on an engine of their own, with a progress bar on a terminal.
+async def draw(settings: Settings, work: Work) -> Finished:
+    """Run the job on an engine of its own, with a progress bar on a terminal.
 
-    Raises the first job's error; the others are given up then.
+    Raises the job's error.
     """
-    queue = GpuQueue(len(works), len(works))
+    queue = GpuQueue(1, 1)
     client = EngineClient(settings.engine_config(), queue)
-    steps = sum(work.request.steps for work in works)
     # disable=None: no bar where there is no terminal.
-    with tqdm(total=steps, unit="step", desc="loading", disable=None, leave=False) as bar:
+    with tqdm(unit="step", desc="loading", disable=None, leave=False) as bar:
         await client.start()
         try:
-            tickets = [queue.submit(work) for work in works]
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(_follow(ticket, work.request.steps, bar.update))
-                    for ticket, work in zip(tickets, works, strict=True)
-                ]
-        except* PenultimateError as failed:
-            raise failed.exceptions[0] from None
+            async for event in queue.submit(work):
+                match event:
+                    case Progress(step=step, steps=steps):
+                        bar.total = steps
+                        bar.update(step - bar.n)
+                    case Started():
+                        bar.set_description("drawing")
+                    case Failed(error=error):
+                        raise error
+                    case Finished():
+                        return event
         finally:
             await client.close()
-    return [task.result() for task in tasks]
-
-
-async def _follow(ticket: Ticket, steps: int, advance: Callable[[float], object]) -> Finished:
-    """One job to its end; ``advance`` is told how many of its ``steps`` were done since."""
-    done = 0.0
-    async for event in ticket:
-        if isinstance(event, Progress):
-            now = steps * event.step / event.steps
-            advance(now - done)
-            done = now
-        elif isinstance(event, Failed):
-            raise event.error
-        elif isinstance(event, Finished):
-            return event
     raise AssertionError("a ticket ends with an ending")
 
 

@@ -302,4 +302,4 @@ def _nobody_there() -> Iterator[None]:
 
 
 def _work(job: Job, resolved: Resolved) -> Work:
-    return Work(job.id, str(job.user_id), job.request, resolved.model, resolved.vae)
+    return Work.of(job.id, str(job.user_id), job.request, resolved.model, resolved.vae)

@@ -242,4 +242,5 @@ class EngineClient:
 
 def _rows(work: Work) -> int:
     """About how many UNet rows the job takes; the engine counts exactly (AND takes more)."""
-    return work.request.count * (2 if work.request.cfg_scale > 1 else 1)
+    requests = (item.request for item in work.items)
+    return sum(request.count * (2 if request.cfg_scale > 1 else 1) for request in requests)

@@ -20,9 +20,10 @@ from core.config import EngineConfig
 from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models import Models
+from core.phases import Decode, Denoise
 from core.picture import write_png
 from core.rows import RowBatcher
-from core.runner import Denoise, Picture, Pixels, Run
+from core.runner import Job, Picture, Pixels, Run
 from core.work import Work
 
 # Rows of every UNet call in the strict setting, by device type.
@@ -51,9 +52,11 @@ class Engine:
             fixed = STRICT_ROWS.get(self._models.device.type, 2)
         self._batcher = RowBatcher(config.max_rows, fixed)
         self._max_rows = config.max_rows
-        self._waiting: deque[Work] = deque()
+        self._jobs: dict[int, Job] = {}
+        # Runs to come, each as its job and the items it serves; the next one, already encoded.
+        self._waiting: deque[tuple[Job, tuple[int, ...]]] = deque()
         self._prepared: Run | None = None
-        self._running: dict[int, Run] = {}
+        self._running: list[Run] = []
         self._events: list[Event] = []
         self._turn = 0
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="encode")
@@ -73,9 +76,7 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether ``step`` has anything to do."""
-        return bool(
-            self._waiting or self._prepared or self._running or self._background or self._events
-        )
+        return bool(self._jobs or self._background or self._events)
 
     @property
     def rows_free(self) -> int:
@@ -86,19 +87,24 @@ class Engine:
 
     @property
     def _rows_taken(self) -> int:
-        return sum(run.rows_needed for run in self._running.values())
+        return sum(run.rows_needed for run in self._running)
 
     def add(self, work: Work) -> None:
-        """Take a job; it starts as soon as its rows are free."""
-        self._waiting.append(work)
+        """Take a job; each of its requests starts as soon as its rows are free."""
+        job = self._jobs[work.job_id] = Job(work)
+        self._waiting.extend((job, group) for group in job.groups)
 
     def abort(self, job_id: int) -> None:
         """Let a job go wherever it is; an unknown one has just ended, and is no error."""
-        self._waiting = deque(work for work in self._waiting if work.job_id != job_id)
-        if self._prepared is not None and self._prepared.work.job_id == job_id:
-            self._prepared = None
-        self._running.pop(job_id, None)
+        self._drop(job_id)
         self._events.append(Cancelled(job_id))
+
+    def _drop(self, job_id: int) -> None:
+        job = self._jobs.pop(job_id, None)
+        self._waiting = deque(waiting for waiting in self._waiting if waiting[0] is not job)
+        self._running = [run for run in self._running if run.job is not job]
+        if self._prepared is not None and self._prepared.job is job:
+            self._prepared = None
 
     def close(self) -> None:
         """Wait for nothing more."""
@@ -116,25 +122,29 @@ class Engine:
         return events
 
     def _admit(self) -> None:
-        """Prepare the first job in line, and start it when its rows are free."""
+        """Prepare the first request in line, and start it when its rows are free."""
         if self._prepared is None and self._waiting:
-            work = self._waiting.popleft()
+            job, positions = self._waiting.popleft()
+            items = [job.work.items[position] for position in positions]
             try:
-                loaded = self._models.load(work.model)
-                self._prepared = Run(work, loaded, self._models.load_vae(work.vae, loaded))
+                loaded = self._models.load(items[0].model)
+                vaes = [self._models.load_vae(item.vae, loaded) for item in items]
+                self._prepared = Run(job, positions, loaded, vaes)
             except PenultimateError as error:
-                self._events.append(Failed(work.job_id, error))
+                self._fail([job], error)
         run, taken = self._prepared, self._rows_taken
         # One that is larger than the whole set runs alone, its rows split over calls.
         if run is not None and (not taken or taken + run.rows_needed <= self._max_rows):
-            run.started = time.monotonic()
-            self._running[run.work.job_id] = run
-            self._events.append(Started(run.work.job_id))
+            if not run.job.runs:
+                run.job.started = time.monotonic()
+                self._events.append(Started(run.job.id))
+            run.job.runs.append(run)
+            self._running.append(run)
             self._prepared = None
 
     def _pictures(self) -> Iterator[tuple[Run, Picture]]:
         """Those with phases left to go through, in the order their jobs came."""
-        for run in list(self._running.values()):
+        for run in list(self._running):
             for picture in run.pictures:
                 if picture.phases:
                     yield run, picture
@@ -143,15 +153,16 @@ class Engine:
         """One encode, enlargement or decode, between the steps of the others."""
         for run, picture in self._pictures():
             if not isinstance(picture.phase, Denoise):
+                phase = picture.phase
                 try:
                     pixels = run.perform(picture)
                 except PenultimateError as error:
-                    self._fail([run], error)
+                    self._fail([run.job], error)
                 except torch.OutOfMemoryError:
-                    self._fail([run], OutOfMemory(*run.request.final_size))
+                    self._fail([run.job], OutOfMemory(*run.request.final_size))
                 else:
-                    if pixels is not None:
-                        self._write(run, picture, pixels)
+                    if pixels is not None and isinstance(phase, Decode):
+                        self._write(run, picture, phase.vae, pixels)
                 return
 
     def _denoise(self) -> None:
@@ -163,74 +174,75 @@ class Engine:
         if not groups:
             return
         members = min(groups.values(), key=lambda group: min(p.served for _, p in group))
-        runs = list(dict.fromkeys(run for run, _ in members))
+        jobs = list(dict.fromkeys(run.job for run, _ in members))
         rows = [run.rows(picture) for run, picture in members]
-        loaded = runs[0].loaded
+        loaded = members[0][0].loaded
         together = [row for own in rows for row in own]
         try:
             outputs = iter(self._batcher.predict(loaded.unet, together, loaded.dtype))
         except OutOfMemory as error:
-            self._fail(runs, error)
+            self._fail(jobs, error)
             return
         self._turn += 1
         for (run, picture), own in zip(members, rows, strict=True):
             run.advance(picture, [next(outputs) for _ in own])
             picture.served = self._turn
-        for run in runs:
-            self._report(run)
+        for job in jobs:
+            self._report(job)
 
-    def _fail(self, runs: list[Run], error: PenultimateError) -> None:
-        for run in runs:
-            del self._running[run.work.job_id]
-            self._events.append(Failed(run.work.job_id, error))
+    def _fail(self, jobs: list[Job], error: PenultimateError) -> None:
+        for job in jobs:
+            self._drop(job.id)
+            self._events.append(Failed(job.id, error))
 
-    def _report(self, run: Run) -> None:
+    def _report(self, job: Job) -> None:
         """Progress now and then, and a preview now and then, made in a thread."""
         now = time.monotonic()
-        if now - run.previewed >= PREVIEW_SECONDS and (x0 := run.x0) is not None:
-            run.previewed = run.reported = now
-            vae, latents = run.vae, x0.cpu()
+        if now - job.previewed >= PREVIEW_SECONDS and (seen := job.x0) is not None:
+            job.previewed = job.reported = now
+            vae, latents = seen[0], seen[1].cpu()
             future = self._threads.submit(lambda: write_png(vae.preview(latents), ""))
-            self._background[future] = lambda png: self._progress(run, png)
-        elif now - run.reported >= PROGRESS_SECONDS or run.step == run.steps:
-            run.reported = now
-            self._progress(run)
+            self._background[future] = lambda png: self._progress(job, png)
+        elif now - job.reported >= PROGRESS_SECONDS or job.step == job.steps:
+            job.reported = now
+            self._progress(job)
 
-    def _progress(self, run: Run, preview: bytes | None = None) -> None:
-        if self._running.get(run.work.job_id) is run:
-            self._events.append(Progress(run.work.job_id, run.step, run.steps, preview))
+    def _progress(self, job: Job, preview: bytes | None = None) -> None:
+        if self._jobs.get(job.id) is job:
+            self._events.append(Progress(job.id, job.step, job.steps, preview))
 
-    def _write(self, run: Run, picture: Picture, pixels: Pixels) -> None:
+    def _write(self, run: Run, picture: Picture, vae: int, pixels: Pixels) -> None:
         """Turn pixels into a finished file in a thread; a large model's hash may take a while."""
-        future = self._threads.submit(_image, run, picture, pixels)
-        self._background[future] = lambda image: self._finish(run, picture, image)
+        future = self._threads.submit(_image, run, picture, vae, pixels)
+        place = (run.positions[vae], picture.index)
+        self._background[future] = lambda image: self._finish(run.job, place, image)
 
-    def _finish(self, run: Run, picture: Picture, image: Image) -> None:
-        run.images[picture.index] = image
-        if len(run.images) == len(run.pictures) and self._running.get(run.work.job_id) is run:
-            del self._running[run.work.job_id]
-            images = tuple(run.images[index] for index in range(len(run.pictures)))
-            seconds = time.monotonic() - run.started
-            self._events.append(Finished(run.work.job_id, images, run.notes, seconds))
+    def _finish(self, job: Job, place: tuple[int, int], image: Image) -> None:
+        job.images[place] = image
+        if job.done and self._jobs.get(job.id) is job:
+            seconds = time.monotonic() - job.started
+            self._drop(job.id)
+            self._events.append(Finished(job.id, job.finished_images(), job.notes, seconds))
 
     def _collect(self) -> None:
         """Take in what the threads have done; wait for it when there is nothing else to do."""
-        waiting = self._waiting or self._prepared or next(self._pictures(), None)
-        if self._background and not waiting:
+        self._running = [run for run in self._running if not run.done]
+        if self._background and not (self._waiting or self._prepared or self._running):
             wait(self._background, timeout=0.1, return_when=FIRST_COMPLETED)
         for future in [future for future in self._background if future.done()]:
             self._background.pop(future)(future.result())
 
 
-def _image(run: Run, picture: Picture, pixels: Pixels) -> Image:
+def _image(run: Run, picture: Picture, vae: int, pixels: Pixels) -> Image:
     """The PNG with its parameters inside."""
-    external = run.work.vae is not None
+    item, loaded = run.items[vae], run.vaes[vae]
+    external = item.vae is not None
     text = infotext.format(
-        run.request,
+        item.request,
         index=picture.index,
         model_hash=run.loaded.hash,
-        vae=run.vae.name if external else "",
-        vae_hash=run.vae.hash if external else "",
+        vae=loaded.name if external else "",
+        vae_hash=loaded.hash if external else "",
     )
     height, width = pixels.shape[:2]
     return Image(write_png(pixels, text), run.seed(picture), width, height, text)

@@ -3,32 +3,73 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from core.catalogue import Model, Vae
 from core.request import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A request on its way to the GPU.
+class Item:
+    """One request on its way to the GPU; ``vae`` None is the checkpoint's own."""
 
-    ``owner`` is an opaque string: who it is fair to. ``vae`` is the external VAE to use, None
-    for the checkpoint's own. ``priority`` above 0 goes before every lower one.
-    """
-
-    job_id: int
-    owner: str
     request: GenerationRequest
     model: Model
     vae: Vae | None = None
-    priority: int = 0
 
     @property
     def cost(self) -> float:
-        """Work in megapixel-steps, for fair shares and the ETA."""
+        """Work in megapixel-steps."""
         request = self.request
         pixels = request.width * request.height * request.steps
         if request.hires is not None:
             width, height = request.final_size
             pixels += width * height * (request.hires.steps or request.steps)
         return pixels * request.count / 1e6
+
+
+@dataclass(frozen=True)
+class Work:
+    """One job: a single request, or a sheet's, in the order to run them.
+
+    ``owner`` is an opaque string: who it is fair to. ``priority`` above 0 goes before every
+    lower one.
+    """
+
+    job_id: int
+    owner: str
+    items: tuple[Item, ...]
+    priority: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        job_id: int,
+        owner: str,
+        request: GenerationRequest,
+        model: Model,
+        vae: Vae | None = None,
+        priority: int = 0,
+    ) -> Work:
+        """A job of one request."""
+        return cls(job_id, owner, (Item(request, model, vae),), priority)
+
+    @property
+    def request(self) -> GenerationRequest:
+        """The first request, for most jobs the only one."""
+        return self.items[0].request
+
+    @property
+    def model(self) -> Model:
+        """The first request's model."""
+        return self.items[0].model
+
+    @property
+    def vae(self) -> Vae | None:
+        """The first request's external VAE."""
+        return self.items[0].vae
+
+    @cached_property
+    def cost(self) -> float:
+        """Work in megapixel-steps, for fair shares and the ETA."""
+        return sum(item.cost for item in self.items)

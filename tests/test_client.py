@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def work(job_id: int, script: str, *, owner: str = "ada", **values: Any) -> Work:
-    return Work(job_id, owner, GenerationRequest(script, "demo", job_id, **values), MODEL)
+    return Work.of(job_id, owner, GenerationRequest(script, "demo", job_id, **values), MODEL)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from PIL import Image as Pillow
 
 from core import engine as engine_module
-from core.catalogue import Model
+from core.catalogue import Model, Vae
 from core.config import EngineConfig
 from core.engine import Engine
 from core.errors import UnreadablePicture
@@ -22,7 +23,7 @@ from core.infotext import parse
 from core.picture import read_infotext, write_png
 from core.request import GenerationRequest, HiresFix
 from core.work import Work
-from tests.tiny_models import SIZE, tiny_model
+from tests.tiny_models import SIZE, tiny_model, tiny_vae
 
 MakeEngine = Callable[..., Engine]
 
@@ -49,7 +50,7 @@ def make_engine(tmp_path: Path) -> Iterator[MakeEngine]:
 def work(model: Model, job_id: int = 1, **values: Any) -> Work:
     defaults = {"prompt": "a red circle", "seed": 7, "steps": 3, "width": SIZE, "height": SIZE}
     request = GenerationRequest(model=model.name, **(defaults | values))
-    return Work(job_id, f"owner {job_id}", request, model)
+    return Work.of(job_id, f"owner {job_id}", request, model)
 
 
 def drive(engine: Engine) -> list[Event]:
@@ -211,6 +212,7 @@ def test_rows_bound_the_set_and_a_larger_job_runs_alone(
     make_engine: MakeEngine, model: Model
 ) -> None:
     engine = make_engine(max_rows=4)
+    sizes = unet_calls(engine, model)
     assert engine.rows_free == 4
     engine.add(work(model, 1))
     engine.step()
@@ -219,8 +221,9 @@ def test_rows_bound_the_set_and_a_larger_job_runs_alone(
     engine.step()
     assert engine.rows_free == 0, "somebody waits"
     events = drive(engine)
-    kinds = [(type(e), e.job_id) for e in events if isinstance(e, Started | Finished)]
-    assert kinds.index((Finished, 1)) < kinds.index((Started, 2))
+    last_step = max(i for i, e in enumerate(events) if isinstance(e, Progress) and e.job_id == 1)
+    assert last_step < events.index(Started(2))
+    assert max(sizes) == 4
     assert len(images(events, 2)) == 4
 
 
@@ -294,3 +297,60 @@ def test_notes_reach_the_member(make_engine: MakeEngine, model: Model) -> None:
     engine.add(work(model, prompt="a <lora:thing:1> circle"))
     (finished,) = (event for event in drive(engine) if isinstance(event, Finished))
     assert [note.key for note in finished.notes] == ["lora_left_out"]
+
+
+def sheet(model: Model, changes: list[dict[str, Any]], vaes: list[Vae | None]) -> Work:
+    items = [
+        replace(work(model, **values).items[0], vae=vae)
+        for values, vae in zip(changes, vaes, strict=True)
+    ]
+    return Work(1, "owner", tuple(items))
+
+
+def test_a_sheet_is_one_job_whose_cells_come_in_order(
+    make_engine: MakeEngine, model: Model
+) -> None:
+    engine = make_engine(strict=True, max_rows=4)
+    skips = [3, 1, 12]
+    engine.add(sheet(model, [{"clip_skip": k} for k in skips], [None] * 3))
+    events = drive(engine)
+    assert [type(e) for e in events if not isinstance(e, Progress)] == [Started, Finished]
+    cells = images(events)
+    assert [parse(cell.infotext)["Clip skip"] for cell in cells] == ["3", "1", "12"]
+    for skip, cell in zip(skips, cells, strict=True):
+        assert picture(engine, model, clip_skip=skip) == cell.png
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps == sorted(steps)
+    assert steps[-1] == 3
+
+
+def test_a_clip_skip_sheet_encodes_once(make_engine: MakeEngine, model: Model) -> None:
+    engine = make_engine()
+    (encoder,) = engine._models.load(model).conditioner.encoders
+    passes: list[object] = []
+    encoder.text_model.embeddings.register_forward_hook(lambda *_: passes.append(1))
+    engine.add(sheet(model, [{"clip_skip": k} for k in range(1, 13)], [None] * 12))
+    assert len(images(drive(engine))) == 12
+    assert len(passes) == 2, "the prompt and the negative prompt"
+
+
+def test_vaes_are_compared_on_the_same_latents(
+    make_engine: MakeEngine, model: Model, tmp_path: Path
+) -> None:
+    engine = make_engine()
+    calls = unet_calls(engine, model)
+    other = tiny_vae(tmp_path)
+    engine.add(sheet(model, [{}, {"vae": other.name}], [None, other]))
+    own, external = images(drive(engine))
+    assert calls == [2, 2, 2], "one walk for both"
+    assert pixels(own.png) != pixels(external.png)
+    assert "VAE" not in own.infotext.replace("VAE Encoder", "")
+    assert parse(external.infotext)["VAE"] == other.name
+
+
+def test_a_sheet_fails_as_a_whole(make_engine: MakeEngine, model: Model) -> None:
+    engine = make_engine()
+    engine.add(sheet(model, [{}, {"init_image": b"no picture"}, {}], [None] * 3))
+    ends = [e for e in drive(engine) if isinstance(e, Failed | Finished)]
+    assert [type(end) for end in ends] == [Failed]
+    assert engine.rows_free == 32

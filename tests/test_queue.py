@@ -32,7 +32,7 @@ MODEL = Model("demo", Path("demo"), "folder", "sd1", "epsilon", "sd1", (128, 128
 def work(job_id: int, owner: str = "ada", *, steps: int = 20, priority: int = 0) -> Work:
     """A megapixel each, so that its cost is its steps."""
     request = GenerationRequest("p", "demo", job_id, steps=steps, width=1000, height=1000)
-    return Work(job_id, owner, request, MODEL, priority=priority)
+    return Work.of(job_id, owner, request, MODEL, priority=priority)
 
 
 class Clock:
