@@ -11,7 +11,7 @@ import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -102,18 +102,27 @@ def check(arms: Arms) -> None:
     print(f"parity  early stops bit-identical to the sheet; transformers within {worst:.0e}")
 
 
-def measure(arms: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def measure(
+    arms: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
     """Seconds a run of each arm, the arms shuffled within every round."""
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     order = random.Random(0)
     for _ in range(rounds):
         for name in order.sample(list(arms), len(arms)):
-            start = time.perf_counter()
+            start = clock()
             arms[name]()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
+
+
+def spread(values: Sequence[float], unit: str) -> str:
+    """Median and range."""
+    return (
+        f"median {statistics.median(values):8.1f}{unit}  range {min(values):.1f}–{max(values):.1f}"
+    )
 
 
 def main() -> None:
@@ -121,11 +130,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    # On a CPU its own seconds count, so that other programs' do not.
+    clock = time.process_time if options.device == "cpu" else time.perf_counter
     arms = Arms(options.device)
-    print(f"{options.device}, {torch.get_num_threads()} threads, {arms.model.dtype}")
+    print(f"{options.device}, {options.threads} threads, {arms.model.dtype}, {clock.__name__}")
     check(arms)
     seconds = measure(
         {
@@ -136,15 +147,17 @@ def main() -> None:
             "clip skip 12": lambda: arms.stop(PROMPT, 12),
         },
         options.rounds,
+        clock,
     )
-    medians = {name: statistics.median(times) * 1e3 for name, times in seconds.items()}
     for name, times in seconds.items():
-        low, high = min(times) * 1e3, max(times) * 1e3
-        print(f"{name:29} median {medians[name]:8.1f} ms  range {low:.1f}–{high:.1f}")
-    one, twelve, early, first, last = medians.values()
-    print(f"ratio   {twelve / one:.1f}× for 12 exits against separate passes (to reach: 8)")
-    print(f"ratio   {early / one:.1f}× against separate passes that stop early")
-    print(f"ratio   {first / last:.1f}× for clip skip 12 against 1 (to reach: 5)")
+        print(f"{name:29} {spread([each * 1e3 for each in times], ' ms')}")
+    sheet, whole, early, first, last = seconds.values()
+    for name, slow, fast in (
+        ("12 exits ÷ separate passes (to reach: 8)", whole, sheet),
+        ("12 exits ÷ separate early stops", early, sheet),
+        ("clip skip 12 ÷ clip skip 1 (to reach: 5)", first, last),
+    ):
+        print(f"{name:41} {spread([a / b for a, b in zip(slow, fast, strict=True)], '×')}")
 
 
 if __name__ == "__main__":
