@@ -1,0 +1,92 @@
+"""Draws the training pictures and keeps only their latents, a sixth of the pictures' bytes.
+
+``python -m tools.demo_model.pool`` makes or finishes the pool.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from .draw import draw_scene
+from .networks import Vae, make_vae
+from .scene import Scene, Thing, random_faded, random_pair, random_single
+from .training import device, launch, load, save
+
+
+def load_vae(work: Path) -> Vae:
+    """The trained autoencoder, averaged weights, with its scaling factor."""
+    state = load(work / "vae.pt")
+    if state is None:
+        raise SystemExit(f"no autoencoder in {work}: run tools.demo_model.train_vae first")
+    vae = make_vae()
+    vae.load_state_dict(state["average"])
+    vae.register_to_config(scaling_factor=round(state["scaling_factor"], 5))
+    return vae.eval()
+
+
+def to_tensor(drawn: list[Image.Image]) -> torch.Tensor:
+    """Pictures as (count, 3, 128, 128) in -1…1."""
+    stacked = torch.from_numpy(np.stack([np.asarray(p) for p in drawn]))
+    return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def random_scenes(rng: random.Random, count: int) -> tuple[list[Scene], int]:
+    """The scenes of a pool, and where those for deep clip skip begin."""
+    faded = count // 10
+    scenes = []
+    for _ in range(count - faded):
+        scenes.append(random_pair(rng) if rng.random() < 0.36 else random_single(rng, small=0.3))
+    start = len(scenes)
+    scenes += [random_faded(rng, colourless=rng.random() < 0.25) for _ in range(faded)]
+    return scenes, start
+
+
+def scene_of(row: Any) -> Scene:
+    """A scene again from what ``dataclasses.astuple`` made of it."""
+    things, *rest = row
+    return Scene(tuple(Thing(*thing) for thing in things), *rest)
+
+
+@torch.no_grad()
+def make_pool(rank: int, world: int, args: argparse.Namespace) -> None:
+    """Draw and encode one process's part of the pictures, (count, 4, 16, 16) scaled latents."""
+    path = Path(args.work) / f"pool-{rank}.pt"
+    if load(path) is not None:
+        return
+    vae = load_vae(Path(args.work)).to(device(), memory_format=torch.channels_last)
+    rng = random.Random(f"pool/{args.seed}/{rank}")
+    scenes, faded_from = random_scenes(rng, args.pictures // world)
+    latents = []
+    for at in tqdm(range(0, len(scenes), 64), disable=rank > 0):
+        drawn = [draw_scene(scene, rng) for scene in scenes[at : at + 64]]
+        batch = to_tensor(drawn).to(device()).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device().type, torch.bfloat16, enabled=args.bf16):
+            found = vae.encode(batch).latent_dist.mode()
+        latents.append((found.float() * vae.config.scaling_factor).half().cpu())
+    rows = [astuple(scene) for scene in scenes]
+    save({"latents": torch.cat(latents), "scenes": rows, "faded_from": faded_from}, path)
+
+
+def main() -> None:
+    """Read the command line and make the pool."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--pictures", type=int, default=60_000)
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--port", type=int, default=29612)
+    launch(make_pool, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
