@@ -18,10 +18,10 @@ from core.errors import PenultimateError
 from core.events import Event, Failed, Finished, Image, Progress, Restarting, Started
 from core.notes import Note
 from core.queue import GpuQueue
-from core.work import Work
+from core.work import Item, Work
 
 
-def png(work: Work, index: int = 0, size: int = 16) -> bytes:
+def png(work: Work | Item, index: int = 0, size: int = 16) -> bytes:
     """A real PNG in a colour of its seed, with a line of parameters inside."""
     seed = work.request.seed + index
     colour = (seed * 53 % 256, seed * 97 % 256, work.request.clip_skip * 20 % 256)
@@ -32,7 +32,7 @@ def png(work: Work, index: int = 0, size: int = 16) -> bytes:
     return file.getvalue()
 
 
-def infotext(work: Work, index: int = 0) -> str:
+def infotext(work: Work | Item, index: int = 0) -> str:
     request = work.request
     return (
         f"{request.prompt}\nSteps: {request.steps}, Sampler: {request.sampler}, "
@@ -123,11 +123,10 @@ class FakeEngine:
 
     def finish(self, job_id: int) -> None:
         work = self.running[job_id]
-        request = work.request
-        width, height = request.final_size
         images = tuple(
-            Image(png(work, i), request.seed + i, width, height, infotext(work, i))
-            for i in range(request.count)
+            Image(png(item, i), item.request.seed + i, *item.request.final_size, infotext(item, i))
+            for item in work.items
+            for i in range(item.request.count)
         )
         self._end(Finished(job_id, images, self.notes, seconds=1.0))
 

@@ -121,7 +121,7 @@ def test_a_sheet_and_its_pictures(draw: Draw) -> None:
     code, paths, _ = draw("a cat", "--seed", "3", "--x", "Clip skip", "1-4", "--y", "Steps", "2,3")
     assert code == 0
     assert len(paths) == 8 + 1
-    assert sorted({work.request.clip_skip for work in ENGINES[0].seen}) == [1, 2, 3, 4]
+    assert [item.request.clip_skip for item in ENGINES[0].seen[0].items] == [1, 2, 3, 4] * 2
     sheet = Path(paths[-1])
     with PillowImage.open(sheet) as image:
         assert image.width > 4 * 16
@@ -132,4 +132,4 @@ def test_a_sheet_and_its_pictures(draw: Draw) -> None:
 
 def test_one_axis_is_enough_whichever(draw: Draw) -> None:
     assert len(draw("a cat", "--y", "Seed", "5,6")[1]) == 3
-    assert [work.request.seed for work in ENGINES[0].seen] == [5, 6]
+    assert [item.request.seed for item in ENGINES[0].seen[0].items] == [5, 6]
