@@ -111,6 +111,7 @@ _PICTURES: Final = {
     "kind": "is not a PNG, JPEG or WebP picture",
     "damaged": "is damaged or was not fully downloaded",
     "too_large": "is too large ({detail})",
+    "missing": "could not be fetched: {detail}",
 }
 
 
@@ -118,8 +119,8 @@ _PICTURES: Final = {
 class UnreadablePicture(PenultimateError):
     """A picture file that cannot be used.
 
-    ``reason`` is ``kind`` (another format), ``damaged`` (``detail`` is the decoder's remark) or
-    ``too_large`` (``detail`` says how large).
+    ``reason`` is ``kind`` (another format), ``damaged`` (``detail`` is the decoder's remark),
+    ``too_large`` (``detail`` says how large) or ``missing`` (``detail`` says why it did not come).
     """
 
     reason: str

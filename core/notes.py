@@ -25,6 +25,7 @@ NOTES: Final[dict[str, str]] = {
     "other_upscaler": "{name} is not here; {used} enlarges instead",
     "not_used": "not used from the parameters: {names}",
     "other_noise": "its noise was drawn elsewhere, so the same seed may give another picture here",
+    "first_frame": "only the first frame of the animated picture is used",
 }
 
 

@@ -103,6 +103,14 @@ def read_pixels(data: bytes) -> Image.Image:
         raise UnreadablePicture("damaged", str(error)) from error
 
 
+def is_animated(data: bytes) -> bool:
+    """Whether an image file has more frames than the one that :func:`read_pixels` gives.
+
+    Raises :class:`UnreadablePicture`.
+    """
+    return bool(getattr(_open(data), "is_animated", False))
+
+
 def _open(data: bytes) -> Image.Image:
     """The file's header, read by the one reader its first bytes call for."""
     if len(data) > MAX_BYTES:
