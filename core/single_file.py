@@ -5,11 +5,12 @@ What is not a Stable Diffusion 1, 2 or XL text-to-image checkpoint is refused by
 
 from __future__ import annotations
 
+import math
 import re
+import statistics
+import struct
 from dataclasses import dataclass
 from typing import Final, Literal
-
-import numpy as np
 
 from core.errors import Refused
 from core.ldm_keys import LAYOUTS
@@ -73,7 +74,7 @@ _TEXT_LAYERS: Final = {
     "sdxl": {"text_encoder": 12, "text_encoder_2": 32},
 }
 _SIZES: Final = {"sd1": 512, "sd2": 512, "sdxl": 1024}
-_FLOATS: Final = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
+_FLOATS: Final = {"F16": "<e", "BF16": "<f", "F32": "<f", "F64": "<d"}
 
 
 def _refused(header: Header, reason: str, detail: str, kind: str = "model") -> Refused:
@@ -185,7 +186,7 @@ def _prediction_type(header: Header, family: Family) -> Prediction:
 
 def _spread(header: Header, name: str) -> float:
     info = header.tensors.get(name)
-    if info is None or info.end - info.start > 1 << 16:
+    if info is None or info.dtype not in _FLOATS or info.end - info.start > 1 << 16:
         return 0.0
     try:
         with header.path.open("rb") as file:
@@ -195,12 +196,10 @@ def _spread(header: Header, name: str) -> float:
         raise _refused(header, "unreadable", error.strerror or "no access") from error
     if info.dtype == "BF16":
         # bfloat16 is the upper half of a float32.
-        values = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-    elif info.dtype in _FLOATS:
-        values = np.frombuffer(data, _FLOATS[info.dtype])
-    else:
-        return 0.0
-    return float(values.astype(np.float64).std()) if values.size else 0.0
+        data = b"".join(b"\0\0" + data[at : at + 2] for at in range(0, len(data), 2))
+    values = [value for (value,) in struct.iter_unpack(_FLOATS[info.dtype], data)]
+    values = [value for value in values if math.isfinite(value)]
+    return statistics.pstdev(values) if values else 0.0
 
 
 def vae_prefix(header: Header) -> str:

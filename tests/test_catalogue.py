@@ -265,7 +265,7 @@ def test_no_header_makes_a_scan_fail(
     for kind in ("models", "vaes"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         path = folder / kind / "any.safetensors"
-        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
+        path.write_bytes(len(text).to_bytes(8, "little") + text + b"\xff" * 16)
     catalogue = scan(folder)
     assert len(catalogue.models) + len(catalogue.vaes) + len(catalogue.refused) == 2
 
