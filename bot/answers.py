@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 
+import aiohttp
 import discord
 from discord import ui
 
@@ -13,6 +14,9 @@ from bot.errors import sentence
 log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
+
+# What a request to Discord may end in that is no mistake of ours: refused, or not arrived.
+TROUBLE: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 # Content of a message; longer texts are cut rather than refused by Discord.
 MAX_CONTENT = 2000
@@ -38,7 +42,7 @@ async def say(interaction: Interaction, text: str) -> None:
             await interaction.edit_original_response(content=text)
         else:
             await interaction.followup.send(text, ephemeral=True)
-    except discord.HTTPException as error:
+    except TROUBLE as error:
         # The interaction is gone (3 s, or 15 min, have passed): there is nobody left to tell.
         log.warning("could not answer an interaction: %s", error)
 

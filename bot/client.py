@@ -16,7 +16,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot import presses
-from bot.answers import Interaction, refuse
+from bot.answers import TROUBLE, Interaction, refuse
 from bot.controls import Control
 from bot.delivery import Delivery
 from bot.jobs import Jobs
@@ -169,6 +169,6 @@ class Penultimate(commands.AutoShardedBot):
             self.tree.copy_global_to(guild=guild)
         try:
             await self.tree.sync(guild=guild)
-        except discord.HTTPException as error:
+        except TROUBLE as error:
             # The commands of the last start are still there, and work.
             log.error("Discord did not take the commands: %s", error)

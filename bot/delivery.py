@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import discord
 from discord import ui
 
+from bot.answers import TROUBLE
 from bot.live import ended_view
 from bot.packing import Packed, pack
 from bot.result import Post, alt_text, result_view, usual_values, vae_names
@@ -108,7 +109,7 @@ class Delivery:
             else:
                 channel = self._bot.get_partial_messageable(job.channel_id)
                 await channel.get_partial_message(job.message_id).delete()
-        except discord.HTTPException as error:
+        except TROUBLE as error:
             log.info("job %d: its post could not be deleted: %s", job.id, error)
 
     # The ways.

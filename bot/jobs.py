@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 import discord
 
-from bot.answers import Interaction
+from bot.answers import TROUBLE, Interaction
 from bot.defaults import Resolved, check_limits, layers_of, resolve
 from bot.errors import Gone, foreseen
 from bot.live import LivePost, News, live_view
@@ -40,8 +39,6 @@ PATIENCE: Final = 1.5
 RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
 # A picture that could not be delivered for so long is not news any more.
 GIVE_UP_AFTER: Final = 7 * 86_400.0
-
-TROUBLE: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 
 class Jobs:
@@ -268,28 +265,31 @@ class Jobs:
 
     async def _ended(self, job: Job, error: PenultimateError | None) -> None:
         """A job without a picture. Told first and written after, so that it is told for sure."""
-        try:
-            await self._bot.delivery.tell_ended(job, error)
-        except TROUBLE as trouble:
-            log.warning("job %d: its end could not be told: %s", job.id, trouble)
+        await self._insist(job, lambda: self._bot.delivery.tell_ended(job, error))
         if error is None:
             await self._bot.store.jobs.set_state(job.id, "cancelled")
         else:
             await self._bot.store.jobs.fail(job.id, error)
 
     async def _deliver(self, job: Job, limit: int | None = None) -> None:
+        try:
+            await self._insist(job, lambda: self._bot.delivery.deliver(job, limit))
+        except FileNotFoundError:
+            await self._insist(job, lambda: self._bot.delivery.tell_ended(job, Gone("picture")))
+            await self._bot.store.jobs.set_state(job.id, "delivered")
+
+    async def _insist(self, job: Job, send: Callable[[], Awaitable[object]]) -> None:
+        """Send; while Discord or the network is in trouble, wait and send again."""
         for wait in (*RETRIES, None):
             try:
-                await self._bot.delivery.deliver(job, limit)
+                await send()
+                return
             except FileNotFoundError:
-                await self._bot.delivery.tell_ended(job, Gone("picture"))
-                await self._bot.store.jobs.set_state(job.id, "delivered")
+                raise
             except TROUBLE as trouble:
                 log.warning("job %d could not be delivered: %s", job.id, trouble)
-                if wait is not None:
-                    await asyncio.sleep(wait)
-                    continue
-            return
+            if wait is not None:
+                await asyncio.sleep(wait)
 
 
 @contextmanager
@@ -297,7 +297,7 @@ def _nobody_there() -> Iterator[None]:
     """Go on when the interaction is gone: an accepted job finds its way without it."""
     try:
         yield
-    except discord.HTTPException as error:
+    except TROUBLE as error:
         log.warning("an interaction could not be answered: %s", error)
 
 

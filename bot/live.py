@@ -14,7 +14,7 @@ from typing import Final, Literal
 import discord
 from discord import ui
 
-from bot.answers import excerpt
+from bot.answers import TROUBLE, excerpt
 from bot.controls import button, layout, row
 from bot.errors import sentence
 from bot.store import Job
@@ -71,10 +71,10 @@ class LivePost:
         files = [discord.File(io.BytesIO(preview), "preview.png")] if preview else []
         try:
             await self._edit(live_view(self._job, event, self._engine_state()), files)
-        except discord.HTTPException as error:
-            # The token is dead or the post is gone. Delivery finds another way.
-            self._lost = True
-            log.info("job %d: no more progress is shown: %s", self._job.id, error)
+        except TROUBLE as error:
+            # Refused for good: the token is dead or the post is gone. Delivery finds a way.
+            self._lost = isinstance(error, discord.HTTPException) and error.status < 500
+            log.info("job %d: its progress was not shown: %s", self._job.id, error)
 
     def _due(self, event: News) -> bool:
         # "Started" says little, and the first progress follows at once: it only counts when the

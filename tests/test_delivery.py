@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
 from PIL import Image
@@ -200,6 +201,24 @@ async def test_a_failed_progress_edit_does_not_matter(world: World) -> None:
     assert len(world.posts()) == 1
 
 
+async def test_a_network_that_is_gone_for_a_while_loses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unplugged(*_: Any, **__: Any) -> None:
+        raise aiohttp.ClientConnectionError("no route to host")
+
+    await held(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(discord.Webhook, "edit_message", unplugged)
+        world.engine.progress(1, 5)
+        await world.env.settle()
+        await released(world)
+        assert (await world.job(1)).state == "finished"
+    await world.env.advance_time(5)
+    assert (await world.job(1)).state == "delivered"
+    assert len(world.posts()) == 1
+
+
 async def test_an_answer_that_came_too_late_loses_nothing(world: World) -> None:
     # 10062: Discord waited 3 s and gave up.
     world.env.inject_error("POST", "/interactions/*/*/callback", status=404, code=10062)
@@ -220,6 +239,17 @@ async def test_a_failure_is_told_after_15_minutes_too(world: World) -> None:
     assert "does not fit" in text(post)
     assert f"<@{world.ann.id}>" in text(post)
     assert "Try again" in buttons(post)
+
+
+async def test_an_end_is_told_when_discord_is_back(world: World) -> None:
+    post = await held(world)
+    world.env.inject_error("PATCH", EDIT, status=503)
+    await world.ann.click(post, label="Cancel")
+    await world.env.settle()
+    assert (await world.job(1)).state == "running"
+    await world.env.advance_time(5)
+    assert "Cancelled" in text(world.last)
+    assert (await world.job(1)).state == "cancelled"
 
 
 async def test_a_post_deleted_meanwhile_comes_anew(world: World) -> None:

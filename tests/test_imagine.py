@@ -243,7 +243,7 @@ async def test_only_its_owner_or_a_manager_cancels(world: World) -> None:
         ({"prompt": "x" * 4001}, "prompt can be at most 4000"),
         ({"prompt": "x", "negative_prompt": ""}, ""),
         ({"prompt": "x", "model": "plian"}, "Did you mean **plain**"),
-        ({"prompt": "x", "vae": "other"}, "made for sdxl models"),
+        ({"prompt": "x", "vae": "other"}, "**other** is made for"),
         ({"prompt": "x", "vae": "gone.ckpt"}, "no VAE called"),
         ({"prompt": "x", "sampler": "magic"}, "no sampler called"),
         ({"prompt": "x", "size": "7x7"}, "a multiple of 8 from 64"),
