@@ -158,11 +158,9 @@ def check_betas(scheduler: Config, name: str) -> None:
 
 def _size(unet: Config, family: Family) -> tuple[int, int]:
     sample = unet.get("sample_size")
-    pair = isinstance(sample, list) and len(sample) == 2
-    sides: list[Any] = sample if pair else [sample, sample]
+    sides: list[Any] = sample if isinstance(sample, list) else [sample, sample]
     largest = RANGES["width"].high // 8
-    sides = [side for side in sides if isinstance(side, int) and 8 <= side <= largest]
-    if len(sides) == 2:
+    if len(sides) == 2 and all(isinstance(side, int) and 8 <= side <= largest for side in sides):
         height, width = sides
         return width * 8, height * 8
     return (1024, 1024) if family == "sdxl" else (512, 512)
