@@ -46,6 +46,12 @@ def requests(world: World, method: str, part: str) -> list[Any]:
     return [r for r in world.env.http_requests if r.method == method and part in r.path]
 
 
+@pytest.fixture
+def patient(world: World) -> None:
+    """Sleeps longer than a second are left to the virtual clock."""
+    world.env.settle_timeout = 1.0
+
+
 # Quick and slow.
 
 
@@ -171,6 +177,7 @@ async def test_what_could_not_be_delivered_for_a_week_is_left(world: World) -> N
     assert len(requests(world, "POST", "/channels/")) == tried
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("status", [500, 503])
 async def test_trouble_of_discords_own_is_waited_out(world: World, status: int) -> None:
     await held(world)
@@ -201,6 +208,7 @@ async def test_a_failed_progress_edit_does_not_matter(world: World) -> None:
     assert len(world.posts()) == 1
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_network_that_is_gone_for_a_while_loses_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +249,7 @@ async def test_a_failure_is_told_after_15_minutes_too(world: World) -> None:
     assert "Try again" in buttons(post)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_an_end_is_told_when_discord_is_back(world: World) -> None:
     post = await held(world)
     world.env.inject_error("PATCH", EDIT, status=503)
