@@ -112,6 +112,25 @@ class Delivery:
         except TROUBLE as error:
             log.info("job %d: its post could not be deleted: %s", job.id, error)
 
+    async def delete_posts(self, job: Job) -> None:
+        """Take away the job's post and every copy of it that can be reached."""
+        await self.delete_post(job)
+        for copy in await self._bot.store.posts.copies(job.id):
+            channel = self._bot.get_partial_messageable(copy.channel_id)
+            try:
+                await channel.get_partial_message(copy.message_id).delete()
+            except TROUBLE as error:
+                log.info("job %d: a copy could not be deleted: %s", job.id, error)
+
+    async def announce(self, job: Job, view: ui.LayoutView) -> discord.Message:
+        """Put the post of a job that no interaction asked for into its channel.
+
+        Raises :class:`discord.HTTPException` or :class:`OSError`.
+        """
+        parcel = Parcel(job, lambda _: (view, []), await self._parent(job))
+        # The result, should it come as a new message, must not be taken for this one.
+        return await self._send_to_channel(parcel, nonce=_nonce(job).replace("-", "+"))
+
     # The ways.
 
     async def _carry(self, parcel: Parcel) -> discord.Message | None:
@@ -135,6 +154,9 @@ class Delivery:
         if lives and (quick or job.private):
             yield self._edit_post
         if not job.private:
+            if quick and not lives and job.message_id is not None:
+                # No interaction asked for it: its post is an ordinary message.
+                yield self._edit_in_channel
             if job.channel_id is not None:
                 yield self._send_to_channel
             if lives:
@@ -151,16 +173,26 @@ class Delivery:
             allowed_mentions=discord.AllowedMentions.none(),
         )
 
-    async def _send_to_channel(self, parcel: Parcel) -> discord.Message:
+    async def _edit_in_channel(self, parcel: Parcel) -> discord.Message:
+        job = parcel.job
+        assert job.channel_id is not None
+        assert job.message_id is not None
+        channel = self._bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        view, files = parcel.build(False)
+        return await channel.get_partial_message(job.message_id).edit(
+            view=view, attachments=files, allowed_mentions=discord.AllowedMentions.none()
+        )
+
+    async def _send_to_channel(self, parcel: Parcel, nonce: str | None = None) -> discord.Message:
         job, parent = parcel.job, parcel.parent
         assert job.channel_id is not None
         channel = self._bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
         if parent is None or parent.message_id is None:
-            return await self._send(channel, parcel)
+            return await self._send(channel, parcel, nonce=nonce)
         reference = channel.get_partial_message(parent.message_id).to_reference(
             fail_if_not_exists=False
         )
-        return await self._send(channel, parcel, reference=reference)
+        return await self._send(channel, parcel, nonce=nonce, reference=reference)
 
     async def _follow_up(self, parcel: Parcel) -> discord.Message:
         view, files = parcel.build(True)
@@ -173,7 +205,11 @@ class Delivery:
         return await self._send(channel, parcel)
 
     async def _send(
-        self, channel: discord.abc.Messageable, parcel: Parcel, **options: Any
+        self,
+        channel: discord.abc.Messageable,
+        parcel: Parcel,
+        nonce: str | None = None,
+        **options: Any,
     ) -> discord.Message:
         view, files = parcel.build(True)
         job = parcel.job
@@ -183,7 +219,7 @@ class Delivery:
             view=view,
             files=files,
             allowed_mentions=_mention(job),
-            nonce=_nonce(job),
+            nonce=nonce or _nonce(job),
             **options,
         )
 

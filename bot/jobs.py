@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -77,6 +77,38 @@ class Jobs:
 
         await self._start(interaction, resolving(), private=parent.private, parent_id=parent.id)
 
+    async def vary_by(
+        self,
+        user_id: int,
+        parent: Job,
+        *,
+        guild_id: int | None,
+        channel_id: int,
+        locale: str,
+        **changes: Any,
+    ) -> None:
+        """The same for a reaction, where there is no interaction: its post is a message."""
+        resolved = self._replay(replace(parent.request, **changes), private=parent.private)
+        job = await self._bot.store.jobs.create(
+            resolved.request,
+            user_id=user_id,
+            application_id=parent.application_id,
+            guild_id=guild_id,
+            channel_id=channel_id,
+            private=parent.private,
+            locale=locale,
+            parent_id=parent.id,
+        )
+        ticket = await self._submit(job, resolved)
+        post = self._live_post(job)
+        if not job.private:
+            event = self._standing(job)
+            view = live_view(job, event, self._bot.engine.status.state)
+            post.noted(event)
+            with _nobody_there():
+                job = await self._posted(job, (await self._bot.delivery.announce(job, view)).id)
+        self._spawn(job, self._follow(job, ticket, post, resolved.notes))
+
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
         """One picture of several as its own result, without drawing it again."""
         store = self._bot.store
@@ -103,6 +135,16 @@ class Jobs:
     def cancel(self, job_id: int) -> bool:
         """Take a job back; False when it is over already."""
         return self._bot.queue.cancel(job_id)
+
+    async def drop(self, job_ids: Iterable[int]) -> None:
+        """Stop these jobs wherever they are: when this returns, nothing of them is sent."""
+        job_ids = list(job_ids)
+        tasks = [self._tasks[job_id] for job_id in job_ids if job_id in self._tasks]
+        for job_id in job_ids:
+            self.cancel(job_id)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def resume(self) -> None:
         """After a start: deliver what was finished, run again what was not."""
@@ -153,12 +195,14 @@ class Jobs:
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         resolved = await resolving
         job = await self._write(interaction, resolved.request, resolved.private, parent_id)
+        return job, await self._submit(job, resolved), resolved.notes
+
+    async def _submit(self, job: Job, resolved: Resolved) -> Ticket:
         try:
-            ticket = self._bot.queue.submit(_work(job, resolved))
+            return self._bot.queue.submit(_work(job, resolved))
         except PenultimateError:
             await self._bot.store.jobs.delete(job.id)
             raise
-        return job, ticket, resolved.notes
 
     async def _write(
         self,

@@ -10,18 +10,20 @@ from bot.settings import SHIPPED_DATA
 from bot.store.database import Database, DatabaseTooNew
 from bot.store.jobs import Job, Jobs, State
 from bot.store.pictures import Picture, Pictures
+from bot.store.posts import Post, Posts
 from bot.store.presets import Preset, Presets
 
 __all__ = ["DatabaseTooNew", "Job", "Picture", "Preset", "State", "Store"]
 
 
 class Store:
-    """The open store: ``.jobs``, ``.pictures``, ``.presets``."""
+    """The open store: ``.jobs``, ``.pictures``, ``.posts``, ``.presets``."""
 
     def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
         self._database = database
         self.pictures = Pictures(database, images_dir)
         self.jobs = Jobs(database, self.pictures, clock)
+        self.posts = Posts(database)
         self.presets = Presets(database, clock)
 
     @classmethod
