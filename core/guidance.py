@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from core.conditioning import Conditioning, TextConditioner
+from core.errors import InvalidRequest
+from core.prompt import read
 from core.request import GenerationRequest
 from core.samplers import conditioning_steps
+
+# Of all the texts a prompt switches between: some 25 times the longest prompt there is.
+MAX_LENGTH: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Guidance:
             hires_steps = conditioning_steps(request.sampler, passes)
 
         def conditioning(text: str, negative: bool) -> Conditioning:
+            _check_length(text, steps, "negative_prompt" if negative else "prompt")
             if all_exits:
                 conditioner.encode_all_exits(
                     text, steps, negative=negative, hires_steps=hires_steps
@@ -90,6 +97,21 @@ class Guidance:
         for weight, cond in zip(self._weights, positives, strict=True):
             prediction = torch.add(prediction, cond - uncond, alpha=weight)
         return prediction
+
+
+def _check_length(text: str, steps: int, field: str) -> None:
+    """Refuse what would keep the text encoder busy for minutes, and everybody waiting.
+
+    A prompt of many alternations (``[a|b]`` of different lengths) is another text at every call.
+    """
+    texts = {text for _, entries in read(text, steps).parts for _, text in entries}
+    length = sum(map(len, texts))
+    if length > MAX_LENGTH:
+        raise InvalidRequest(
+            field,
+            f"{length} characters in {len(texts)} versions",
+            f"at most {MAX_LENGTH} characters over all the versions its [a|b] and [a:b:0.5] make",
+        )
 
 
 def _repeated(context: Tensor, length: int) -> Tensor:

@@ -17,7 +17,7 @@ from core import engine as engine_module
 from core.catalogue import Model, Vae
 from core.config import EngineConfig
 from core.engine import Engine
-from core.errors import UnreadablePicture
+from core.errors import InvalidRequest, UnreadablePicture
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.infotext import parse
 from core.picture import read_infotext, write_png
@@ -250,6 +250,16 @@ def test_one_request_s_error_is_its_own(make_engine: MakeEngine, model: Model) -
     assert failed.job_id == 1
     assert isinstance(failed.error, UnreadablePicture)
     assert images(events, 2)
+
+
+def test_a_prompt_of_endless_versions_is_refused(make_engine: MakeEngine, model: Model) -> None:
+    engine = make_engine()
+    lengths = (2, 3, 5, 7)
+    changing = " ".join("[" + "|".join("abcdefg"[:n]) + "]" for n in lengths)
+    engine.add(work(model, prompt=changing + " word" * 700, steps=150))
+    (failed,) = (event for event in drive(engine) if isinstance(event, Failed))
+    assert isinstance(failed.error, InvalidRequest)
+    assert "150 versions" in str(failed.error)
 
 
 def test_a_start_image_leads_as_far_as_the_denoising_strength_lets_it(
