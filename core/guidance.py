@@ -110,7 +110,7 @@ def _check_length(text: str, steps: int, field: str) -> None:
         raise InvalidRequest(
             field,
             f"{length} characters in {len(texts)} versions",
-            f"at most {MAX_LENGTH} characters over all the versions its [a|b] and [a:b:0.5] make",
+            f"at most {MAX_LENGTH}",
         )
 
 
