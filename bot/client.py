@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 # There is no voice here, so nobody need hear that its libraries lack.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
-COGS: Final = ("cogs.imagine", "cogs.queue", "cogs.preset", "cogs.models")
+COGS: Final = ("cogs.imagine", "cogs.queue", "cogs.preset", "cogs.models", "cogs.style")
 
 # None of them is privileged: the bot reads no messages and no member lists.
 INTENTS: Final = discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True)

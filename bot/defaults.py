@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from bot.errors import NoModels
 from bot.settings import Settings
-from bot.store import Store
+from bot.wildcards import drawn
 from core.catalogue import Catalogue, Model, Vae
 from core.errors import UnknownName, VaeMismatch
 from core.infotext import looks_like_infotext, parse
@@ -30,6 +30,10 @@ from core.request import (
     parse_size,
     split_sampler,
 )
+
+if TYPE_CHECKING:
+    from bot.store import Store
+    from bot.store.styles import Style
 
 Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
@@ -127,9 +131,12 @@ def resolve(
     catalogue: Catalogue,
     settings: Settings,
     *,
+    style: Style | None = None,
     init_image: bytes | None = None,
 ) -> Resolved:
     """The request that ``prompt`` and ``layers`` make; a seed of −1 or none is drawn here.
+
+    ``style`` is put around the prompt, and then the choices in it are drawn from the seed.
 
     What a member chose and may not is an error; what a layer below recommends is cut to the
     owner's limits. Raises :class:`~core.errors.InvalidRequest`,
@@ -152,9 +159,14 @@ def resolve(
         if sources["size" if name in ("width", "height") else name] not in _CHOSEN:
             values[name] = min(values[name], limit)
     values["cfg_scale"] = float(values["cfg_scale"])
+    if style is not None:
+        negative_prompt = values["negative_prompt"]
+        prompt, values["negative_prompt"] = style.applied(prompt, negative_prompt)
     request = GenerationRequest(prompt, model.name, init_image=init_image, **values, **exact)
+    request, unread = drawn(request)
     check_limits(request, settings)
-    return Resolved(request, model, vae, private, MappingProxyType(sources), notes)
+    why = MappingProxyType(sources)
+    return Resolved(request, model, vae, private, why, notes + unread)
 
 
 def check_limits(request: GenerationRequest, settings: Settings) -> None:
@@ -183,6 +195,8 @@ def checked(values: Mapping[str, Any], catalogue: Catalogue, settings: Settings)
         proper["size"] = shape
     if kept.get("seed") == RANDOM_SEED:
         proper["seed"] = RANDOM_SEED
+    # Its choices are drawn anew for each job.
+    proper.pop("negative_prompt")
     return kept | {name: proper[name] for name in asked if name in proper}
 
 

@@ -17,7 +17,7 @@ from bot.answers import Interaction, payload
 from bot.controls import custom_id
 from bot.defaults import RANDOM_SEED
 from bot.store import Job
-from bot.store.presets import MAX_NAME
+from bot.store.names import MAX_NAME
 from bot.translate import t
 from core.errors import InvalidRequest
 from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size

@@ -20,6 +20,7 @@ from bot.defaults import Resolved, check_limits, layers_of, resolve
 from bot.errors import Gone, foreseen
 from bot.live import LivePost, News, live_view
 from bot.store import Job
+from bot.wildcards import drawn
 from core.errors import PenultimateError
 from core.events import Cancelled, Failed, Finished, Image, Queued, Started
 from core.notes import Note
@@ -57,12 +58,15 @@ class Jobs:
         prompt: str,
         options: Mapping[str, Any],
         preset: str | None = None,
+        style: str | None = None,
     ) -> None:
         """A new picture from a prompt and the options that were given."""
 
         async def resolving() -> Resolved:
-            layers = await layers_of(self._bot.store, interaction.user.id, options, preset)
-            return resolve(prompt, layers, self._bot.catalogue, self._bot.settings)
+            store = self._bot.store
+            layers = await layers_of(store, interaction.user.id, options, preset)
+            around = await store.styles.get(interaction.guild_id, style) if style else None
+            return resolve(prompt, layers, self._bot.catalogue, self._bot.settings, style=around)
 
         # Whether a preset of the member's says "private" is not known before it is read: an
         # answer that must come before that is seen by nobody else.
@@ -73,7 +77,8 @@ class Jobs:
         """The picture of ``parent`` again with some values changed; it belongs to who asked."""
 
         async def resolving() -> Resolved:
-            return self._replay(replace(parent.request, **changes), private=parent.private)
+            request, unread = drawn(replace(parent.request, **changes), parent.request)
+            return replace(self._replay(request, private=parent.private), notes=unread)
 
         await self._start(interaction, resolving(), private=parent.private, parent_id=parent.id)
 

@@ -79,6 +79,11 @@ async def _presets(interaction: Interaction, typed: str) -> list[Choice[str]]:
     return choices(search((preset.name for preset in presets), typed))
 
 
+async def _styles(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    styles = await interaction.client.store.styles.list(interaction.guild_id)
+    return choices(search((style.name for style in styles), typed))
+
+
 _SEARCHES: Final = {
     "model": _models,
     "vae": _vaes,
@@ -86,4 +91,5 @@ _SEARCHES: Final = {
     "size": _sizes,
     "preset": _presets,
     "name": _presets,
+    "style": _styles,
 }

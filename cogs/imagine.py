@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bot.client import Penultimate
 
 # Of the command's options, those that are no value of the request.
-NO_VALUES: Final = ("prompt", "preset")
+NO_VALUES: Final = ("prompt", "preset", "style")
 
 
 class ImagineCog(commands.Cog):
@@ -26,7 +26,7 @@ class ImagineCog(commands.Cog):
         self.bot = bot
 
     @app_commands.command(name="imagine", description=text("command.imagine"))
-    @options.shared("prompt", *OPTIONS, "preset")
+    @options.shared("prompt", *OPTIONS, "preset", "style")
     async def imagine(
         self,
         interaction: Interaction,
@@ -42,12 +42,13 @@ class ImagineCog(commands.Cog):
         size: str | None = None,
         count: options.Count | None = None,
         preset: str | None = None,
+        style: str | None = None,
         private: bool | None = None,
     ) -> None:
         """Draw ``prompt``; what is not given comes from the member's preset, the model, the bot."""
         given = dict(iter(interaction.namespace))
         values = {name: value for name, value in given.items() if name not in NO_VALUES}
-        await self.bot.jobs.imagine(interaction, prompt, values, preset)
+        await self.bot.jobs.imagine(interaction, prompt, values, preset, style)
 
 
 async def setup(bot: Penultimate) -> None:

@@ -12,7 +12,8 @@ from bot import answers, options
 from bot.answers import Interaction, excerpt
 from bot.controls import layout
 from bot.defaults import OPTIONS, checked
-from bot.store.presets import MAX_NAME, MAX_PER_USER, YOURS
+from bot.store.names import MAX_NAME
+from bot.store.presets import MAX_PER_USER, YOURS
 from bot.translate import t, text
 
 if TYPE_CHECKING:

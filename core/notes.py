@@ -25,6 +25,8 @@ NOTES: Final[dict[str, str]] = {
     "other_upscaler": "{name} is not here; {used} enlarges instead",
     "not_used": "not used from the parameters: {names}",
     "other_noise": "its noise was drawn elsewhere, so the same seed may give another picture here",
+    "choices_unclosed": "a choice in braces is never closed, so all choices stand as written",
+    "choices_too_deep": "the choices are too deep inside each other, so they stand as written",
     "first_frame": "only the first frame of the animated picture is used",
 }
 

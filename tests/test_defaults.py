@@ -19,7 +19,7 @@ from bot.defaults import (
 )
 from bot.errors import NoModels
 from bot.settings import Settings
-from bot.store import Store
+from bot.store import Store, Style
 from core.cards import Card
 from core.catalogue import Catalogue, Model, Vae
 from core.errors import InvalidRequest, UnknownName, VaeMismatch
@@ -289,6 +289,24 @@ def test_a_presets_vae_need_not_fit_the_default_model() -> None:
     assert checked({"vae": "XL"}, CATALOGUE, SETTINGS) == {"vae": "xl"}
     with pytest.raises(VaeMismatch):
         checked({"vae": "xl", "model": "plain"}, CATALOGUE, SETTINGS)
+
+
+def test_a_preset_keeps_choices_undrawn() -> None:
+    values = {"negative_prompt": "{bad|worse} hands", "seed": 1}
+    assert checked(values, CATALOGUE, SETTINGS) == values
+
+
+def test_a_style_goes_around_a_pasted_prompt_before_its_choices_are_drawn() -> None:
+    style = Style("film", "{prompt}, {ink|oil}", "blurry")
+    drawn = resolve(PASTED, Layers(), CATALOGUE, SETTINGS, style=style).request
+    assert drawn.prompt in ("masterpiece, 1girl, ink", "masterpiece, 1girl, oil")
+    assert drawn.negative_prompt == "bad hands, blurry"
+
+
+def test_choices_that_cannot_be_read_are_said() -> None:
+    resolved = resolve("{a|b", Layers(), CATALOGUE, SETTINGS)
+    assert resolved.request.prompt == "{a|b"
+    assert [note.key for note in resolved.notes] == ["choices_unclosed"]
 
 
 def test_nothing_given_keeps_nothing() -> None:

@@ -12,12 +12,13 @@ from bot.store.jobs import Job, Jobs, State
 from bot.store.pictures import Picture, Pictures
 from bot.store.posts import Post, Posts
 from bot.store.presets import Preset, Presets
+from bot.store.styles import Style, Styles
 
-__all__ = ["DatabaseTooNew", "Job", "Picture", "Preset", "State", "Store"]
+__all__ = ["DatabaseTooNew", "Job", "Picture", "Preset", "State", "Store", "Style"]
 
 
 class Store:
-    """The open store: ``.jobs``, ``.pictures``, ``.posts``, ``.presets``."""
+    """The open store: ``.jobs``, ``.pictures``, ``.posts``, ``.presets``, ``.styles``."""
 
     def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
         self._database = database
@@ -25,6 +26,7 @@ class Store:
         self.jobs = Jobs(database, self.pictures, clock)
         self.posts = Posts(database)
         self.presets = Presets(database, clock)
+        self.styles = Styles(database)
 
     @classmethod
     async def open(

@@ -6,11 +6,9 @@ itself.
 
 from __future__ import annotations
 
-import difflib
 import json
 import sqlite3
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,9 +17,9 @@ import aiosqlite
 
 from bot.errors import TooMany
 from bot.store.database import Database
-from core.errors import InvalidRequest, UnknownName
+from bot.store.names import clean_name, name_key, unknown
+from core.errors import UnknownName
 
-MAX_NAME: Final = 40
 MAX_PER_USER: Final = 50
 YOURS: Final = "default"
 
@@ -50,7 +48,7 @@ class Presets:
         """
         name = clean_name(name)
         preset = Preset(name, dict(values), self._clock())
-        row = (user_id, _key(name), name, json.dumps(preset.values), preset.saved_at)
+        row = (user_id, name_key(name), name, json.dumps(preset.values), preset.saved_at)
 
         async def work(connection: aiosqlite.Connection) -> None:
             others = await connection.execute_fetchall(
@@ -70,7 +68,7 @@ class Presets:
     async def get(self, user_id: int, name: str) -> Preset:
         """The member's preset. Raises :class:`UnknownName`, with names close to it."""
         rows = await self._database.read(
-            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, _key(name)
+            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, name_key(name)
         )
         if rows:
             return _preset(rows[0])
@@ -79,7 +77,7 @@ class Presets:
     async def yours(self, user_id: int) -> Mapping[str, Any]:
         """The values of the member's ``default``; empty without one."""
         rows = await self._database.read(
-            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, _key(YOURS)
+            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, name_key(YOURS)
         )
         return _preset(rows[0]).values if rows else {}
 
@@ -88,7 +86,7 @@ class Presets:
         rows = await self._database.read(
             "SELECT * FROM presets WHERE user_id = ? ORDER BY name_key <> ?, name_key",
             user_id,
-            _key(YOURS),
+            name_key(YOURS),
         )
         return tuple(_preset(row) for row in rows)
 
@@ -97,7 +95,7 @@ class Presets:
 
         async def work(connection: aiosqlite.Connection) -> bool:
             cursor = await connection.execute(
-                "DELETE FROM presets WHERE user_id = ? AND name_key = ?", (user_id, _key(name))
+                "DELETE FROM presets WHERE user_id = ? AND name_key = ?", (user_id, name_key(name))
             )
             return cursor.rowcount > 0
 
@@ -105,29 +103,7 @@ class Presets:
             raise await self._unknown(user_id, name)
 
     async def _unknown(self, user_id: int, name: str) -> UnknownName:
-        names = {_key(preset.name): preset.name for preset in await self.list(user_id)}
-        close = difflib.get_close_matches(_key(name), names, n=3)
-        return UnknownName("preset", name[:MAX_NAME], tuple(names[key] for key in close))
-
-
-def clean_name(name: str) -> str:
-    """The name with spaces and invisible characters put right. Raises :class:`InvalidRequest`."""
-    visible = "".join(
-        " " if character.isspace() else character
-        for character in unicodedata.normalize("NFKC", name)
-        if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
-    )
-    cleaned = " ".join(visible.split())
-    if not 1 <= len(cleaned) <= MAX_NAME:
-        raise InvalidRequest(
-            "preset_name", f"{len(cleaned)} characters", f"1 to {MAX_NAME} characters"
-        )
-    return cleaned
-
-
-def _key(name: str) -> str:
-    # Folded, then normalised again: folding can leave what NFKC would compose.
-    return unicodedata.normalize("NFKC", " ".join(name.split()).casefold())
+        return unknown("preset", name, (preset.name for preset in await self.list(user_id)))
 
 
 def _preset(row: sqlite3.Row) -> Preset:

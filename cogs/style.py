@@ -1,0 +1,107 @@
+"""/style: a server's prompt templates. Everybody may use them, its managers make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from discord import app_commands, ui
+from discord.ext import commands
+
+from bot import answers, options
+from bot.answers import Interaction, excerpt
+from bot.controls import layout
+from bot.store import Style
+from bot.store.names import MAX_NAME
+from bot.store.styles import MAX_PER_SERVER, MAX_TEMPLATE
+from bot.translate import t, text
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+# One post holds 4,000 characters of text; a list of every style must fit into one.
+MAX_TEXT: Final = 4000
+HEADER: Final = 300
+# Escaping can double a name.
+NAME_LENGTH: Final = 2 * MAX_NAME
+TEMPLATE_LENGTH: Final = 1800
+
+Name = app_commands.Range[str, 1, MAX_NAME]
+Template = app_commands.Range[str, 1, MAX_TEMPLATE]
+Negative = app_commands.Range[str, 0, MAX_TEMPLATE]
+
+
+@app_commands.guild_only()
+class StyleCog(
+    commands.GroupCog, group_name="style", group_description=text("command.style.about")
+):
+    """Save, list, show, delete. Every answer is for the member alone."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="save", description=text("command.style.save"))
+    @app_commands.checks.has_permissions(manage_guild=True)
+    @options.shared("style", "template", "negative_prompt")
+    async def save(
+        self,
+        interaction: Interaction,
+        style: Name,
+        template: Template,
+        negative_prompt: Negative = "",
+    ) -> None:
+        """Keep a template, in place of one of the same name."""
+        guild_id = _guild(interaction)
+        saved = await self.bot.store.styles.save(guild_id, style, template, negative_prompt)
+        name = excerpt(saved.name, NAME_LENGTH)
+        await _show(interaction, t("style.saved", interaction.locale, name=name), saved)
+
+    @app_commands.command(name="list", description=text("command.style.list"))
+    async def list(self, interaction: Interaction) -> None:
+        """Every style of the server, a line each."""
+        styles = await self.bot.store.styles.list(_guild(interaction))
+        locale = interaction.locale
+        if not styles:
+            await answers.say(interaction, t("style.none", locale))
+            return
+        lines = [t("style.count", locale, count=len(styles), limit=MAX_PER_SERVER)]
+        width = (MAX_TEXT - HEADER) // len(styles) - len("- **** — \n")
+        for style in styles:
+            name = excerpt(style.name, width * 2 // 3)
+            lines.append(f"- **{name}** — {excerpt(style.template, width - len(name))}")
+        await answers.show(interaction, layout(ui.TextDisplay("\n".join(lines))))
+
+    @app_commands.command(name="show", description=text("command.style.show"))
+    @options.shared("style")
+    async def show(self, interaction: Interaction, style: str) -> None:
+        """One style's template and its negative prompt."""
+        found = await self.bot.store.styles.get(_guild(interaction), style)
+        await _show(interaction, f"**{excerpt(found.name, NAME_LENGTH)}**", found)
+
+    @app_commands.command(name="delete", description=text("command.style.delete"))
+    @app_commands.checks.has_permissions(manage_guild=True)
+    @options.shared("style")
+    async def delete(self, interaction: Interaction, style: str) -> None:
+        """Delete one style. Pictures made with it keep their prompts."""
+        found = await self.bot.store.styles.get(_guild(interaction), style)
+        await self.bot.store.styles.delete(_guild(interaction), found.name)
+        name = excerpt(found.name, NAME_LENGTH)
+        await answers.say(interaction, t("style.deleted", interaction.locale, name=name))
+
+
+def _guild(interaction: Interaction) -> int:
+    if interaction.guild_id is None:
+        raise app_commands.NoPrivateMessage
+    return interaction.guild_id
+
+
+async def _show(interaction: Interaction, title: str, style: Style) -> None:
+    lines = [title, excerpt(style.template, TEMPLATE_LENGTH)]
+    if style.negative_prompt:
+        negative = excerpt(style.negative_prompt, TEMPLATE_LENGTH)
+        lines.append(t("style.negative", interaction.locale, text=negative))
+    await answers.show(interaction, layout(ui.TextDisplay("\n".join(lines))))
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(StyleCog(bot))
