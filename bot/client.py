@@ -19,7 +19,9 @@ from bot import presses
 from bot.answers import TROUBLE, Interaction, refuse
 from bot.controls import Control
 from bot.delivery import Delivery
+from bot.gate import Gate
 from bot.jobs import Jobs
+from bot.nsfw import Classifier
 from bot.settings import Settings
 from bot.store import Store
 from bot.translate import CatalogueTranslator
@@ -87,6 +89,7 @@ class Penultimate(commands.AutoShardedBot):
     engine: Engine
     jobs: Jobs
     delivery: Delivery
+    gate: Gate
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class Penultimate(commands.AutoShardedBot):
         self.delivery = Delivery(self)
         self.jobs = Jobs(self)
         self.add_dynamic_items(Control)
+        self.gate = Gate(self, Classifier(settings.nsfw_model, settings.nsfw_threshold / 100))
         for cog in COGS:
             await self.load_extension(cog)
         await self.tree.set_translator(CatalogueTranslator())
@@ -137,6 +141,7 @@ class Penultimate(commands.AutoShardedBot):
             await self.jobs.close()
         if hasattr(self, "engine"):
             await self.engine.close()
+            self.gate.classifier.close()
         if hasattr(self, "store"):
             await self.store.close()
 

@@ -10,6 +10,12 @@ Errors of the bot's own, beside the core's tree:
     ├── NotYours      only its owner may do this
     ├── TooMany       no more of these fit
     ├── NoModels      there is nothing to draw with
+    ├── NotAllowed    the server's rules, or the bot's owner, say no
+    ├── QuotaUsed     no more pictures today on this server
+    ├── UnreadableSettings  a file that holds no server's settings
+    ├── CannotExplore axes that make no sheet
+    ├── TooLarge      an upscaled picture beyond the owner's limit
+    ├── Unreachable   a member who takes no direct messages
     └── Unexpected    a bug; the log has the rest under ``incident``
 """
 
@@ -33,6 +39,9 @@ from core.catalogue import Family
 from core.errors import PenultimateError
 
 log = logging.getLogger(__name__)
+
+# Of what is allowed, so many are named.
+MAX_NAMED: Final = 12
 
 # The forms in which the core says what is allowed.
 _BOUNDS: Final = {
@@ -83,6 +92,73 @@ class NoModels(PenultimateError):
 
     def __str__(self) -> str:
         return "there is no model to draw with; put one into MODELS_DIR"
+
+
+@dataclass(eq=False)
+class NotAllowed(PenultimateError):
+    """``rule`` says no (``channel``, ``word`` …) to ``name``; ``allowed`` is what may be."""
+
+    rule: str
+    name: str = ""
+    allowed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"not allowed here ({self.rule}) {self.name}".strip()
+
+
+@dataclass(eq=False)
+class QuotaUsed(PenultimateError):
+    """``used`` of ``quota`` pictures are spent and ``cost`` more do not fit until ``resets_at``,
+    in Unix seconds."""
+
+    quota: int
+    used: float
+    cost: float
+    resets_at: int
+
+    def __str__(self) -> str:
+        return f"{self.used:g} of {self.quota} pictures are used; this one costs {self.cost:g}"
+
+
+@dataclass(eq=False)
+class UnreadableSettings(PenultimateError):
+    """``reason`` is ``not_json``, ``not_settings``, ``newer`` or ``too_large``."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"these settings cannot be read ({self.reason})"
+
+
+@dataclass(eq=False)
+class CannotExplore(PenultimateError):
+    """``reason`` is ``no_axis`` (values without one), ``no_values``, ``same_axis``, ``denoising``,
+    ``clip_skip`` (neither would change anything) or ``one_vae``."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"these axes make no sheet ({self.reason})"
+
+
+@dataclass(eq=False)
+class TooLarge(PenultimateError):
+    """A picture of ``width`` × ``height`` was asked for; a side may have ``limit`` pixels."""
+
+    width: int
+    height: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.width}×{self.height} is over {self.limit} pixels a side"
+
+
+@dataclass(eq=False)
+class Unreachable(PenultimateError):
+    """The member takes no direct messages from the bot."""
+
+    def __str__(self) -> str:
+        return "this member takes no direct messages"
 
 
 @dataclass(eq=False)
@@ -203,6 +279,47 @@ def _(error: TooMany, locale: Locale | str | None) -> str:
 @_say.register
 def _(error: NoModels, locale: Locale | str | None) -> str:
     return t("error.no_models", locale)
+
+
+@_say.register
+def _(error: NotAllowed, locale: Locale | str | None) -> str:
+    # Mentions stand as they are: Discord shows the channel or the role.
+    shown = [item if item.startswith("<") else _shown(item) for item in error.allowed]
+    allowed = ", ".join(shown[:MAX_NAMED]) + (" …" if len(shown) > MAX_NAMED else "")
+    return t(f"error.rule.{error.rule}", locale, name=_shown(error.name), allowed=allowed)
+
+
+@_say.register
+def _(error: QuotaUsed, locale: Locale | str | None) -> str:
+    return t(
+        "error.quota_used",
+        locale,
+        quota=error.quota,
+        used=f"{error.used:.3g}",
+        cost=f"{error.cost:.3g}",
+        when=f"<t:{error.resets_at}:R>",
+    )
+
+
+@_say.register
+def _(error: UnreadableSettings, locale: Locale | str | None) -> str:
+    return t(f"error.unreadable_settings.{error.reason}", locale)
+
+
+@_say.register
+def _(error: CannotExplore, locale: Locale | str | None) -> str:
+    return t(f"error.cannot_explore.{error.reason}", locale)
+
+
+@_say.register
+def _(error: TooLarge, locale: Locale | str | None) -> str:
+    width, height = error.width, error.height
+    return t("error.too_large", locale, width=width, height=height, limit=error.limit)
+
+
+@_say.register
+def _(error: Unreachable, locale: Locale | str | None) -> str:
+    return t("error.unreachable", locale)
 
 
 @_say.register

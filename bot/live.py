@@ -68,6 +68,9 @@ class LivePost:
             return
         self.noted(event)
         preview = event.preview if isinstance(event, Progress) else None
+        if self._job.spoiler:
+            # Nobody has looked at it yet.
+            preview = None
         files = [discord.File(io.BytesIO(preview), "preview.png")] if preview else []
         try:
             await self._edit(live_view(self._job, event, self._engine_state()), files)
@@ -87,7 +90,7 @@ class LivePost:
 def live_view(job: Job, event: News, engine_state: EngineState) -> ui.LayoutView:
     """What the post shows on ``event``, with a preview if the file ``preview.png`` comes along."""
     items: list[ui.Item[ui.LayoutView]] = []
-    if isinstance(event, Progress) and event.preview:
+    if isinstance(event, Progress) and event.preview and not job.spoiler:
         items.append(ui.MediaGallery(discord.MediaGalleryItem("attachment://preview.png")))
     text = f"{_news(job, event, engine_state)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
     cancel = button(t("control.cancel", job.locale), "cancel", job.id)

@@ -197,6 +197,13 @@ async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None
         raise NotYours("delete")
     bot = _bot(interaction)
     bot.jobs.cancel(job.id)
+async def _remove(interaction: Interaction, job: Job, _: int | None) -> None:
+    """The same from the log channel, whose post stays."""
+    if not _may_remove(interaction, job):
+        raise NotYours("delete")
+    await answers.show(interaction, panel.confirm_view(job, interaction.locale))
+
+
     await bot.delivery.delete_post(job)
     await bot.store.jobs.delete(job.id)
     await _instead(interaction, t("panel.deleted", interaction.locale))
@@ -228,6 +235,7 @@ CONTROLS: Final[dict[str, Action]] = {
 FORMS: Final[dict[str, Action]] = {
     "edit": _edited,
     "preset": _preset_named,
+    "remove": _remove,
     "vae": _vae_searched,
 }
 

@@ -14,6 +14,8 @@ from dotenv import dotenv_values
 
 from core.catalogue import Catalogue
 from core.config import EngineConfig
+from core.grid import MAX_CELLS
+from core.nsfw import check_folder
 from core.request import RANGES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -52,6 +54,9 @@ class Settings:
     max_size: int = 1536
     max_steps: int = 150
     max_count: int = 4
+    max_cells: int = 36
+    nsfw_model: Path | None = None
+    nsfw_threshold: int = 50
     log_level: str = "INFO"
 
     @property
@@ -170,6 +175,12 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _classifier(text: str) -> Path:
+    path = _folder(text)
+    check_folder(path)
+    return path
+
+
 READERS: Final[dict[str, Callable[[str], Any]]] = {
     "discord_token": _token,
     "guild_id": _whole(1, 2**63 - 1),
@@ -187,5 +198,8 @@ READERS: Final[dict[str, Callable[[str], Any]]] = {
     "max_size": _whole(64, int(RANGES["width"].high)),
     "max_steps": _whole(1, int(RANGES["steps"].high)),
     "max_count": _whole(1, int(RANGES["count"].high)),
+    "max_cells": _whole(12, MAX_CELLS),
+    "nsfw_model": _classifier,
+    "nsfw_threshold": _whole(1, 99),
     "log_level": _one_of(LOG_LEVELS),
 }

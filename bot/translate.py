@@ -43,6 +43,11 @@ def language_of(locale: Locale | str | None) -> str:
     return ENGLISH
 
 
+def speaks(locale: Locale | str) -> bool:
+    """Whether there is a catalogue for this locale, rather than English in its place."""
+    return language_of(locale) != ENGLISH or str(locale).partition("-")[0] == ENGLISH
+
+
 def t(key: str, locale: Locale | str | None = None, /, **values: object) -> str:
     """The sentence ``key`` in the member's language, its ``{places}`` filled from ``values``.
 

@@ -1,4 +1,4 @@
-"""Everything that is remembered: jobs, pictures and presets, in one SQLite file and a folder."""
+"""Everything that is remembered, in one SQLite file and a folder of pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bot.store.jobs import Job, Jobs, State
 from bot.store.pictures import Picture, Pictures
 from bot.store.posts import Post, Posts
 from bot.store.presets import Preset, Presets
+from bot.store.servers import Servers
 from bot.store.styles import Style, Styles
 
 __all__ = ["DatabaseTooNew", "Job", "Picture", "Preset", "State", "Store", "Style"]
@@ -27,6 +28,7 @@ class Store:
         self.posts = Posts(database)
         self.presets = Presets(database, clock)
         self.styles = Styles(database)
+        self.servers = Servers(database, clock)
 
     @classmethod
     async def open(
@@ -36,7 +38,9 @@ class Store:
 
         Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
         """
-        return cls(await Database.open(path, SHIPPED_DATA / "migrations"), images_dir, clock)
+        store = cls(await Database.open(path, SHIPPED_DATA / "migrations"), images_dir, clock)
+        await store.servers.load()
+        return store
 
     async def close(self) -> None:
         """Finish what is being written and close the file; without it a process does not end."""

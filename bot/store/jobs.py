@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, get_args
 import aiosqlite
 
 from bot.errors import from_json, to_json
+from bot.sheets import Sheet
 from bot.store.database import Database
 from bot.store.pictures import Pictures
 from core.errors import PenultimateError
@@ -48,7 +49,11 @@ _SELECT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row. Times are Unix seconds; ``message_id`` is the post that shows the job."""
+    """One row. Times are Unix seconds; ``message_id`` is the post that shows the job.
+
+    The pictures of a ``spoiler`` job are hidden until they are clicked. A ``sheet`` is drawn over
+    ``request``.
+    """
 
     id: int
     state: State
@@ -68,6 +73,8 @@ class Job:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    spoiler: bool = False
+    sheet: Sheet | None = None
 
     @property
     def ended(self) -> bool:
@@ -99,6 +106,8 @@ class Jobs:
         locale: str = "en-US",
         parent_id: int | None = None,
         notes: Sequence[Note] = (),
+        spoiler: bool = False,
+        sheet: Sheet | None = None,
     ) -> Job:
         """Write a new ``queued`` job. When this returns, the job is accepted.
 
@@ -119,6 +128,8 @@ class Jobs:
             "locale": locale,
             "notes": _notes_json(notes),
             "created_at": now,
+            "spoiler": spoiler,
+            "sheet": json.dumps(sheet.to_json()) if sheet else None,
         }
 
         async def insert(connection: aiosqlite.Connection) -> int:
@@ -159,7 +170,12 @@ class Jobs:
         return await self._move(job_id, state, **changes)
 
     async def finish(
-        self, job_id: int, images: Sequence[Image], notes: Sequence[Note] = ()
+        self,
+        job_id: int,
+        images: Sequence[Image],
+        notes: Sequence[Note] = (),
+        *,
+        spoiler: bool = False,
     ) -> bool:
         """Keep the pictures, files first, then make the job ``finished``; ``notes`` are added.
 
@@ -173,6 +189,7 @@ class Jobs:
                 job_id,
                 "finished",
                 finished_at=self._clock(),
+                spoiler=spoiler,
             )
             if moved:
                 await _add_notes(connection, job_id, notes)
@@ -304,6 +321,8 @@ def _job(row: sqlite3.Row) -> Job:
     del values["init_image"]
     values["request"] = GenerationRequest.from_dict(json.loads(row["request"]), init_image)
     values["private"] = bool(row["private"])
+    values["spoiler"] = bool(row["spoiler"])
+    values["sheet"] = Sheet.from_json(json.loads(row["sheet"])) if row["sheet"] else None
     values["notes"] = _notes(row["notes"])
     values["error"] = from_json(json.loads(row["error"])) if row["error"] else None
     return Job(**values)

@@ -1,0 +1,128 @@
+"""What stands before the one door: whether this member may make this here, now.
+
+Asked for every job however it is made, answered from memory; only the day's account is in the
+database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import discord
+
+from bot import rules
+from bot.answers import Interaction
+from bot.defaults import Layers
+from bot.errors import NotAllowed
+from bot.nsfw import Classifier
+from bot.rules import Asker, Server
+from bot.settings import Settings
+from bot.store import Job
+from bot.translate import speaks
+from core.events import Image
+from core.request import AUTOMATIC, NONE, GenerationRequest
+from core.work import Work
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+
+class Gate:
+    """Asks the server's rules, and the bot's owner's.
+
+    ``classifier`` tells NSFW pictures; while ``draining`` nothing new is taken.
+    """
+
+    def __init__(self, bot: Penultimate, classifier: Classifier) -> None:
+        self._bot = bot
+        self.classifier = classifier
+        self.draining = False
+
+    def server(self, guild_id: int | None) -> Server:
+        """A server's settings; in direct messages the defaults."""
+        return self._bot.store.servers.get(guild_id)
+
+    def limits(self, guild_id: int | None) -> Settings:
+        """The bot's settings with the server's narrower bounds."""
+        return rules.tightened(self._bot.settings, self.server(guild_id))
+
+    def layered(self, asker: Asker, guild_id: int | None, layers: Layers) -> Layers:
+        """``layers`` with the channel's and the server's values below."""
+        catalogue = self._bot.catalogue
+        vaes = (AUTOMATIC, NONE, *(vae.name for vae in catalogue.vaes))
+        channel, server = rules.values_below(self.server(guild_id), asker, catalogue.models, vaes)
+        return replace(layers, channel=channel, server=server)
+
+    def locale(self, guild_id: int | None, member: str) -> str:
+        """The member's language if the bot speaks it, else the server's."""
+        return member if speaks(member) else self.server(guild_id).language or member
+
+    def check(
+        self, asker: Asker, guild_id: int | None, requests: Iterable[GenerationRequest]
+    ) -> None:
+        """Raise :class:`~bot.errors.NotAllowed` when this may not be made here."""
+        if self.draining:
+            raise NotAllowed("draining")
+        server = self.server(guild_id)
+        rules.check_member(server, asker)
+        for request in requests:
+            rules.check_request(server, asker, request)
+        if server.nsfw == "block" and not self.classifier.available:
+            raise NotAllowed("unchecked")
+
+    async def charge(self, asker: Asker, job: Job, work: Work) -> None:
+        """Put a job that is written and not yet queued on its member's account.
+
+        Raises :class:`~bot.errors.QuotaUsed` or :class:`~core.errors.QueueFull`.
+        """
+        if job.guild_id is None:
+            return
+        quota = rules.quota_of(self.server(job.guild_id), asker)
+        pictures = work.cost / rules.ONE_PICTURE
+        servers = self._bot.store.servers
+        await servers.charge(job.id, job.guild_id, job.user_id, pictures, quota)
+
+    async def hidden(self, job: Job, images: Sequence[Image]) -> bool:
+        """Whether a drawn job is shown behind a spoiler; raises when it is not shown at all.
+
+        A picture that cannot be looked at counts as NSFW. Raises
+        :class:`~bot.errors.NotAllowed`.
+        """
+        server = self.server(job.guild_id)
+        if server.nsfw not in ("spoiler", "block"):
+            return server.spoiler
+        if server.nsfw == "spoiler" and (server.spoiler or not self.classifier.available):
+            return True
+        nsfw = await self.classifier.any_nsfw([image.png for image in images])
+        if nsfw is None and server.nsfw == "block":
+            raise NotAllowed("unchecked")
+        if nsfw and server.nsfw == "block":
+            raise NotAllowed("nsfw")
+        return server.spoiler or nsfw is not False
+
+
+def asker_of(interaction: Interaction) -> Asker:
+    """Who used a command or a control, and where."""
+    return asker(interaction.user, interaction.channel)
+
+
+def asker(user: discord.abc.Snowflake, channel: Any) -> Asker:
+    """``user`` in ``channel``: a member with roles, where there is a server."""
+    roles = user.roles if isinstance(user, discord.Member) else ()
+    return Asker(
+        user.id,
+        frozenset(role.id for role in roles),
+        places_of(channel),
+        bool(getattr(channel, "is_nsfw", bool)()),
+    )
+
+
+def places_of(channel: Any) -> tuple[int, ...]:
+    """The channel, what a thread belongs to, and the category: wherever a rule may name it."""
+    if getattr(channel, "guild", None) is None:
+        return ()
+    parent = channel.parent if isinstance(channel, discord.Thread) else channel
+    above = (getattr(channel, "parent_id", None), getattr(parent, "category_id", None))
+    return (channel.id, *(place for place in above if place is not None))

@@ -1,0 +1,109 @@
+"""The servers and spent tables: what each server's owner decided, and what was drawn today.
+
+Settings are read from memory, since every press asks for them, and written through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import aiosqlite
+
+from bot import server_json
+from bot.errors import QuotaUsed
+from bot.rules import Server
+from bot.store.database import Database
+from core.errors import QueueFull
+
+DAY: Final = 86_400
+
+
+class Servers:
+    """All servers' settings in memory, and the day's account. ``clock`` gives Unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._servers: dict[int, Server] = {}
+        self._changing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read every server's settings into memory."""
+        rows = await self._database.read("SELECT guild_id, settings FROM servers")
+        self._servers = {row["guild_id"]: server_json.from_json(row["settings"]) for row in rows}
+
+    def get(self, guild_id: int | None) -> Server:
+        """The server's settings, from memory; the defaults where there are none, and in DMs."""
+        return self._servers.get(guild_id or 0) or Server()
+
+    async def update(self, guild_id: int, change: Callable[[Server], Server]) -> Server:
+        """Replace the settings by ``change(settings)`` and keep them; one change at a time."""
+        async with self._changing:
+            server = change(self.get(guild_id))
+
+            async def work(connection: aiosqlite.Connection) -> None:
+                await connection.execute(
+                    "INSERT INTO servers VALUES (?, ?) ON CONFLICT DO UPDATE SET"
+                    " settings = excluded.settings",
+                    (guild_id, server_json.to_json(server)),
+                )
+
+            await self._database.write(work)
+            self._servers[guild_id] = server
+            return server
+
+    async def charge(
+        self, job_id: int, guild_id: int, user_id: int, pictures: float, quota: int | None
+    ) -> None:
+        """Put a written job on the member's account of today, if the server's bounds allow it.
+
+        ``quota`` is in pictures a day (days are UTC's). Raises :class:`~bot.errors.QuotaUsed` or
+        :class:`~core.errors.QueueFull`; then nothing is charged.
+        """
+        server, now = self.get(guild_id), self._clock()
+        today = now // DAY * DAY
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await _check_room(connection, server, guild_id, user_id)
+            if quota is not None:
+                used = await _one(connection, _SPENT, guild_id, user_id, today)
+                if used + pictures > quota:
+                    raise QuotaUsed(quota, round(used, 3), round(pictures, 3), int(today + DAY))
+            await connection.execute("DELETE FROM spent WHERE at < ?", (today,))
+            await connection.execute(
+                "INSERT INTO spent VALUES (?, ?, ?, ?, ?)",
+                (job_id, guild_id, user_id, now, pictures),
+            )
+
+        await self._database.write(work)
+
+    async def spent_today(self, guild_id: int, user_id: int) -> float:
+        """Pictures on the member's account of today."""
+        today = self._clock() // DAY * DAY
+        rows = await self._database.read(_SPENT, guild_id, user_id, today)
+        return float(rows[0][0])
+
+
+_SPENT: Final = "SELECT total(pictures) FROM spent WHERE guild_id = ? AND user_id = ? AND at >= ?"
+_OPEN: Final = "SELECT count(*) FROM jobs WHERE guild_id = ? AND state IN ('queued', 'running')"
+
+
+async def _check_room(
+    connection: aiosqlite.Connection, server: Server, guild_id: int, user_id: int
+) -> None:
+    """Raise :class:`QueueFull` when the job just written is one too many."""
+    total, mine = server.queue_total, server.queue_per_member
+    if total is not None and await _one(connection, _OPEN, guild_id) > total:
+        raise QueueFull("server", total)
+    if mine is not None:
+        count = await _one(connection, f"{_OPEN} AND user_id = ?", guild_id, user_id)
+        if count > mine:
+            raise QueueFull("server_member", mine)
+
+
+async def _one(connection: aiosqlite.Connection, sql: str, *parameters: float) -> float:
+    rows = await connection.execute_fetchall(sql, parameters)
+    return float(next(iter(rows))[0])
