@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import discord
@@ -17,7 +17,7 @@ from discord.ext import commands
 
 from bot import presses
 from bot.answers import TROUBLE, Interaction, refuse
-from bot.controls import Control
+from bot.controls import Control, Standing
 from bot.delivery import Delivery
 from bot.gate import Gate
 from bot.jobs import Jobs
@@ -111,6 +111,8 @@ class Penultimate(commands.AutoShardedBot):
         )
         self.settings = settings
         self.clock = clock
+        # What a control or a form of no job does, by its action; each cog names its own.
+        self.standing: dict[str, Callable[[Interaction, int | None], Awaitable[None]]] = {}
         self._make_engine = engine
         self._make_queue = queue
         self._make_catalogue = catalogue
@@ -125,7 +127,7 @@ class Penultimate(commands.AutoShardedBot):
         await self.engine.start()
         self.delivery = Delivery(self)
         self.jobs = Jobs(self)
-        self.add_dynamic_items(Control)
+        self.add_dynamic_items(Control, Standing)
         self.gate = Gate(self, Classifier(settings.nsfw_model, settings.nsfw_threshold / 100))
         for cog in COGS:
             await self.load_extension(cog)

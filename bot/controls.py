@@ -22,6 +22,9 @@ PATTERN: Final = re.compile(
     r"p:(?P<action>[a-z_]{1,24}):(?P<job>\d{1,18})(?::(?P<argument>\d{1,4}))?"
 )
 
+# ``s:<action>[:<number>]``: what belongs to no job, such as the settings panel or a shared preset.
+STANDING: Final = re.compile(r"s:(?P<action>[a-z_]{1,24})(?::(?P<number>\d{1,20}))?")
+
 # A select shows at most 25 options, a label and a value at most 100 characters each.
 MAX_OPTIONS: Final = 25
 MAX_LABEL: Final = 100
@@ -40,6 +43,15 @@ class Control(ui.DynamicItem[ui.Item[Any]], template=PATTERN):
     async def callback(self, interaction: Interaction) -> None:
         """Hand the press to the bot, which answers errors too: discord.py would only log them."""
         await interaction.client.press(interaction)
+
+
+class Standing(Control, template=STANDING):
+    """The same for what belongs to no job."""
+
+
+def standing_id(action: str, number: int | None = None) -> str:
+    """``s:import:12``."""
+    return f"s:{action}" + ("" if number is None else f":{number}")
 
 
 def custom_id(action: str, job_id: int, argument: int | None = None) -> str:

@@ -15,7 +15,7 @@ import discord
 
 from bot import answers, forms, panel
 from bot.answers import Interaction, payload
-from bot.controls import MAX_OPTIONS, PATTERN, chosen, layout, row
+from bot.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, layout, row
 from bot.defaults import values_of
 from bot.errors import Gone, NotYours, sentence
 from bot.result import SEARCH, vae_names, vae_select
@@ -42,7 +42,12 @@ async def handle(interaction: Interaction) -> None:
     Raises whatever :func:`bot.errors.sentence` has words for; a ``custom_id`` that is not ours
     is nobody's business here.
     """
-    match = PATTERN.fullmatch(str(payload(interaction).get("custom_id")))
+    pressed = str(payload(interaction).get("custom_id"))
+    if standing := STANDING.fullmatch(pressed):
+        number = int(standing["number"]) if standing["number"] else None
+        await _bot(interaction).standing[standing["action"]](interaction, number)
+        return
+    match = PATTERN.fullmatch(pressed)
     if match is None:
         return
     job = await _bot(interaction).store.jobs.get(int(match["job"]))
