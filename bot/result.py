@@ -82,7 +82,10 @@ def result_view(post: Post) -> ui.LayoutView:
     job = post.job
     alt = alt_text(job.request)
     gallery: ui.MediaGallery[ui.LayoutView] = ui.MediaGallery(
-        *(discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in post.files)
+        *(
+            discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=job.spoiler)
+            for name in post.files
+        )
     )
     rows = [_knobs(post), *_openers(job)]
     if post.clip_skip_works:
