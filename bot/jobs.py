@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import discord
 
+from bot import log_channel
 from bot.answers import TROUBLE, Interaction
 from bot.defaults import Resolved, check_limits, layers_of, resolve
-from bot.errors import Gone, foreseen
+from bot.errors import Gone, NotAllowed, foreseen
+from bot.gate import asker, asker_of
 from bot.live import LivePost, News, live_view
+from bot.rules import Asker
 from bot.store import Job
 from bot.wildcards import drawn
 from core.errors import PenultimateError
@@ -63,10 +66,12 @@ class Jobs:
         """A new picture from a prompt and the options that were given."""
 
         async def resolving() -> Resolved:
-            store = self._bot.store
+            store, gate, guild_id = self._bot.store, self._bot.gate, interaction.guild_id
             layers = await layers_of(store, interaction.user.id, options, preset)
             around = await store.styles.get(interaction.guild_id, style) if style else None
-            return resolve(prompt, layers, self._bot.catalogue, self._bot.settings, style=around)
+            layers = gate.layered(asker_of(interaction), guild_id, layers)
+            limits = gate.limits(guild_id)
+            return resolve(prompt, layers, self._bot.catalogue, limits, style=around)
 
         # Whether a preset of the member's says "private" is not known before it is read: an
         # answer that must come before that is seen by nobody else.
@@ -78,33 +83,42 @@ class Jobs:
 
         async def resolving() -> Resolved:
             request, unread = drawn(replace(parent.request, **changes), parent.request)
+            check_limits(request, self._bot.gate.limits(interaction.guild_id))
             return replace(self._replay(request, private=parent.private), notes=unread)
 
         await self._start(interaction, resolving(), private=parent.private, parent_id=parent.id)
 
     async def vary_by(
         self,
-        user_id: int,
+        user: discord.abc.Snowflake,
+        channel: discord.abc.Snowflake,
         parent: Job,
         *,
         guild_id: int | None,
-        channel_id: int,
         locale: str,
         **changes: Any,
     ) -> None:
-        """The same for a reaction, where there is no interaction: its post is a message."""
-        resolved = self._replay(replace(parent.request, **changes), private=parent.private)
+        """The same for a reaction, where there is no interaction: its post is a message.
+
+        ``user`` is a :class:`discord.Member` where there is a server.
+        """
+        gate, who = self._bot.gate, asker(user, channel)
+        request = replace(parent.request, **changes)
+        check_limits(request, gate.limits(guild_id))
+        resolved = self._replay(request, private=parent.private)
+        gate.check(who, guild_id, [request])
         job = await self._bot.store.jobs.create(
             resolved.request,
-            user_id=user_id,
+            user_id=user.id,
             application_id=parent.application_id,
             guild_id=guild_id,
-            channel_id=channel_id,
+            channel_id=channel.id,
             private=parent.private,
-            locale=locale,
+            locale=gate.locale(guild_id, locale),
             parent_id=parent.id,
+            spoiler=gate.server(guild_id).hides,
         )
-        ticket = await self._submit(job, resolved)
+        ticket = await self._submit(job, who, resolved)
         post = self._live_post(job)
         if not job.private:
             event = self._standing(job)
@@ -131,6 +145,7 @@ class Jobs:
             request = replace(request, variation_seed=seed, count=1)
         else:
             request = replace(request, seed=picture.seed, count=1)
+        self._bot.gate.check(asker_of(interaction), interaction.guild_id, [request])
         answer = await interaction.response.defer(thinking=True, ephemeral=parent.private)
         job = await self._write(interaction, request, parent.private, parent.id)
         job = await self._posted(job, answer.message_id if answer else None)
@@ -199,12 +214,16 @@ class Jobs:
         self, interaction: Interaction, resolving: Awaitable[Resolved], parent_id: int | None
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         resolved = await resolving
+        who = asker_of(interaction)
+        self._bot.gate.check(who, interaction.guild_id, [resolved.request])
         job = await self._write(interaction, resolved.request, resolved.private, parent_id)
-        return job, await self._submit(job, resolved), resolved.notes
+        return job, await self._submit(job, who, resolved), resolved.notes
 
-    async def _submit(self, job: Job, resolved: Resolved) -> Ticket:
+    async def _submit(self, job: Job, who: Asker, resolved: Resolved) -> Ticket:
+        work = _work(job, resolved)
         try:
-            return self._bot.queue.submit(_work(job, resolved))
+            await self._bot.gate.charge(who, job, work)
+            return self._bot.queue.submit(work)
         except PenultimateError:
             await self._bot.store.jobs.delete(job.id)
             raise
@@ -224,8 +243,9 @@ class Jobs:
             channel_id=interaction.channel_id,
             interaction_token=interaction.token,
             private=private,
-            locale=interaction.locale.value,
+            locale=self._bot.gate.locale(interaction.guild_id, interaction.locale.value),
             parent_id=parent_id,
+            spoiler=self._bot.gate.server(interaction.guild_id).hides,
         )
 
     async def _answer(self, interaction: Interaction, job: Job, post: LivePost) -> Job:
@@ -306,7 +326,12 @@ class Jobs:
         self, job: Job, images: Any, notes: tuple[Note, ...], limit: int | None
     ) -> None:
         store = self._bot.store
-        if not await store.jobs.finish(job.id, images, notes):
+        try:
+            spoiler = await self._bot.gate.hidden(job, images)
+        except NotAllowed as error:
+            await self._ended(job, error)
+            return
+        if not await store.jobs.finish(job.id, images, notes, spoiler=spoiler):
             return
         finished = await store.jobs.get(job.id)
         if finished is not None:
@@ -323,6 +348,7 @@ class Jobs:
     async def _deliver(self, job: Job, limit: int | None = None) -> None:
         try:
             await self._insist(job, lambda: self._bot.delivery.deliver(job, limit))
+            await log_channel.note(self._bot, job.id)
         except FileNotFoundError:
             await self._insist(job, lambda: self._bot.delivery.tell_ended(job, Gone("picture")))
             await self._bot.store.jobs.set_state(job.id, "delivered")
