@@ -42,8 +42,10 @@ PROMPTS: Final = (
     "masterpiece, best quality, 1star, yellow, night sky",
     "a small house on a grass field, a tree on the left, morning light",
 )
-# Largest mean difference of two pictures, in 1/255: DPM++ 2M's own error against stock's.
-PARITY: Final = 2.0
+# Largest mean difference of two pictures, in 1/255. Stock's DPM++ 2M Karras starts from other noise
+# and rounds its timesteps, so it is not A1111's; the others are the same to the last bits.
+PARITY: Final = {"DPM++ 2M Karras": 12.0}
+PARITY_ELSE: Final = 0.05
 
 Pictures = list[bytes]
 
@@ -94,9 +96,10 @@ class Stock:
     """
 
     def __init__(self, model: Model, device: str, dtype: torch.dtype) -> None:
-        self.pipe = diffusers.StableDiffusionPipeline.from_pretrained(
+        pipeline: Any = diffusers.StableDiffusionPipeline
+        self.pipe = pipeline.from_pretrained(
             model.path,
-            torch_dtype=dtype,
+            dtype=dtype,
             safety_checker=None,
             requires_safety_checker=False,
             local_files_only=True,
@@ -118,8 +121,7 @@ class Stock:
         return embedding
 
     def _picture(self, request: GenerationRequest) -> bytes:
-        kind = request.sampler + (" Karras" if request.schedule_type == "Karras" else "")
-        scheduler, options = SCHEDULERS[kind]
+        scheduler, options = SCHEDULERS[full_name(request)]
         self.pipe.scheduler = scheduler.from_config(
             self.pipe.scheduler.config, timestep_spacing="linspace", **options
         )
@@ -141,6 +143,23 @@ def difference(left: bytes, right: bytes) -> float:
     """Mean absolute difference of two PNGs, in 1/255."""
     a, b = (np.asarray(Image.open(io.BytesIO(png)), np.float32) for png in (left, right))
     return float(np.abs(a - b).mean())
+
+
+def full_name(request: GenerationRequest) -> str:
+    """The sampler with its schedule type, as :data:`SCHEDULERS` has it."""
+    return request.sampler + (" Karras" if request.schedule_type == "Karras" else "")
+
+
+def check_parity(requests: Sequence[GenerationRequest], left: Pictures, right: Pictures) -> None:
+    """Print how far the arms' pictures are apart, by sampler; end when it is too far."""
+    worst: dict[str, float] = {}
+    for request, a, b in zip(requests, left, right, strict=True):
+        name = full_name(request)
+        worst[name] = max(worst.get(name, 0.0), difference(a, b))
+    for name, apart in worst.items():
+        print(f"parity  {name:16} at most {apart:.3f} of 255 apart")
+        if apart > PARITY.get(name, PARITY_ELSE):
+            raise SystemExit("the arms do not draw the same pictures")
 
 
 def timed(arm: Callable[[], Pictures]) -> float:
@@ -185,11 +204,7 @@ def main() -> None:
         requests = trace(model, options.requests, 64 if tiny else 512)
 
         print(f"{engine.device_name}, {torch.get_num_threads()} threads, {options.size}, {dtype}")
-        pairs = zip(ours(engine, model, requests), stock(requests), strict=True)
-        worst = max(difference(left, right) for left, right in pairs)
-        print(f"parity  worst mean difference {worst:.2f} of 255 over {len(requests)} pictures")
-        if worst > PARITY:
-            raise SystemExit("the arms do not draw the same pictures")
+        check_parity(requests, ours(engine, model, requests), stock(requests))
 
         arms = {"engine": lambda: ours(engine, model, requests), "stock": lambda: stock(requests)}
         seconds: dict[str, list[float]] = {name: [] for name in arms}

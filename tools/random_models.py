@@ -157,6 +157,7 @@ def _scheduler(recipe: Recipe) -> dict[str, Any]:
         "beta_schedule": "scaled_linear",
         "prediction_type": recipe.prediction_type,
         "rescale_betas_zero_snr": recipe.zero_terminal_snr,
+        "steps_offset": 1,
     }
 
 
