@@ -92,17 +92,7 @@ def result_view(post: Post) -> ui.LayoutView:
         rows.append(row(_clip_skips(post)))
     if post.vaes:
         rows.append(row(vae_select(job, post.vaes)))
-    return layout(_gallery(post), ui.TextDisplay(_text(post)), *rows)
-
-
-def _gallery(post: Post) -> ui.MediaGallery[ui.LayoutView]:
-    alt, spoiler = alt_text(post.job), post.job.spoiler
-    return ui.MediaGallery(
-        *(
-            discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
-            for name in post.files
-        )
-    )
+    return layout(gallery, ui.TextDisplay(_text(post)), *rows)
 
 
 def alt_text(request: GenerationRequest) -> str:
