@@ -19,7 +19,7 @@ from bot.answers import TROUBLE
 from bot.live import ended_view
 from bot.packing import Packed, pack
 from bot.result import Post, alt_text, result_view, usual_values, vae_names
-from bot.store import Job
+from bot.store import Job, Place
 from bot.translate import t
 from core.catalogue import Model
 from core.errors import PenultimateError, UnknownName
@@ -73,24 +73,34 @@ class Delivery:
         :class:`FileNotFoundError` when a picture's file is gone, and
         :class:`discord.HTTPException` or :class:`OSError` when Discord itself is in trouble.
         """
-        pictures = await self._bot.store.pictures.of_job(job.id)
-        limit = limit or self._filesize_limit(job)
         parent = await self._parent(job)
-        while limit >= SMALLEST_LIMIT:
-            packed = await pack(pictures, limit)
-            try:
-                message = await self._carry(Parcel(job, self._result(job, packed, parent), parent))
-            except discord.HTTPException as error:
-                if not _too_large(error):
-                    raise
-                # What Discord takes here is less than it said.
-                limit = min(limit, packed.largest) // 2
-                continue
-            if message is None:
-                return False
+
+        def carry(packed: Packed) -> Awaitable[discord.Message | None]:
+            return self._carry(Parcel(job, self._result(job, packed, parent), parent))
+
+        message = await self._fitting(job, limit, carry)
+        if message is not None:
             await self._delivered(job, message)
-            return True
-        return False
+        return message is not None
+
+    async def copy(
+        self, job: Job, send: Callable[..., Awaitable[discord.Message]], limit: int | None = None
+    ) -> bool:
+        """Post a finished job once more, by ``send(view=…, files=…)``; False if it found no way.
+
+        The copy's controls and reactions work as the first post's. ``limit`` and what is raised
+        are as for :meth:`deliver`.
+        """
+
+        def sending(packed: Packed) -> Awaitable[discord.Message]:
+            view, files = self._result(job, packed, None)(False)
+            return send(view=view, files=files)
+
+        message = await self._fitting(job, limit, sending)
+        if message is not None:
+            place = Place(message.channel.id, message.id)
+            await self._bot.store.posts.add(job.id, place)
+        return message is not None
 
     async def tell_ended(self, job: Job, error: PenultimateError | None) -> None:
         """Say that a job ended without a picture: ``error``, or None when it was cancelled."""
@@ -222,6 +232,26 @@ class Delivery:
             nonce=nonce or _nonce(job),
             **options,
         )
+
+    async def _fitting(
+        self,
+        job: Job,
+        limit: int | None,
+        send: Callable[[Packed], Awaitable[discord.Message | None]],
+    ) -> discord.Message | None:
+        """Send the job's pictures, smaller and smaller until Discord takes them."""
+        pictures = await self._bot.store.pictures.of_job(job.id)
+        limit = limit or self._filesize_limit(job)
+        while limit >= SMALLEST_LIMIT:
+            packed = await pack(pictures, limit)
+            try:
+                return await send(packed)
+            except discord.HTTPException as error:
+                if not _too_large(error):
+                    raise
+                # What Discord takes here is less than it said.
+                limit = min(limit, packed.largest) // 2
+        return None
 
     # What is sent.
 

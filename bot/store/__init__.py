@@ -10,12 +10,12 @@ from bot.settings import SHIPPED_DATA
 from bot.store.database import Database, DatabaseTooNew
 from bot.store.jobs import Job, Jobs, State
 from bot.store.pictures import Picture, Pictures
-from bot.store.posts import Post, Posts
+from bot.store.posts import Place, Posts
 from bot.store.presets import Preset, Presets
 from bot.store.servers import Servers
 from bot.store.styles import Style, Styles
 
-__all__ = ["DatabaseTooNew", "Job", "Picture", "Preset", "State", "Store", "Style"]
+__all__ = ["DatabaseTooNew", "Job", "Picture", "Place", "Preset", "State", "Store", "Style"]
 
 
 class Store:

@@ -12,7 +12,7 @@ import aiosqlite
 from bot.store.database import Database
 
 
-class Post(NamedTuple):
+class Place(NamedTuple):
     """Where a message stands."""
 
     channel_id: int
@@ -25,14 +25,14 @@ class Posts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, job_id: int, post: Post) -> None:
+    async def add(self, job_id: int, place: Place) -> None:
         """Note a further post of a job; nothing when the job is gone by now."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
                 "INSERT OR REPLACE INTO copies (message_id, channel_id, job_id)"
                 " SELECT ?, ?, id FROM jobs WHERE id = ?",
-                (post.message_id, post.channel_id, job_id),
+                (place.message_id, place.channel_id, job_id),
             )
 
         await self._database.write(work)
@@ -46,9 +46,9 @@ class Posts:
         )
         return int(rows[0][0]) if rows else None
 
-    async def copies(self, job_id: int) -> list[Post]:
+    async def copies(self, job_id: int) -> list[Place]:
         """A job's further posts."""
         rows = await self._database.read(
             "SELECT channel_id, message_id FROM copies WHERE job_id = ?", job_id
         )
-        return [Post(*row) for row in rows]
+        return [Place(*row) for row in rows]
