@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from core import diffusers_folder, single_file
 from core.cards import Card, read_card
 from core.errors import Refused, UnknownName, VaeMismatch
-from core.hashes import Hashes
 from core.request import AUTOMATIC, NONE
-from core.safetensors_header import PICKLE_SUFFIXES, Header, read_header
-from core.single_file import ANY_LATENTS, Facts, Family, Prediction
+from core.weights import diffusers_folder, single_file
+from core.weights.hashes import Hashes
+from core.weights.safetensors_header import PICKLE_SUFFIXES, Header, read_header
+from core.weights.single_file import ANY_LATENTS, Facts, Family, Prediction
 
 __all__ = ["Card", "Catalogue", "Family", "Layout", "Model", "Prediction", "Vae", "search"]
 

@@ -21,17 +21,17 @@ from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from core import checkpoint, ldm_keys, single_file
 from core.catalogue import Family, Model, Vae
-from core.components import Config, DiffusersTensors, LdmTensors, Tensors, load_component
 from core.conditioning import TextConditioner
 from core.config import EngineConfig
-from core.diffusers_folder import check_vae_config, read_json, weight_files
 from core.errors import EngineStopped, OutOfMemory, Refused
-from core.hashes import Hashes
-from core.safetensors_header import read_header
 from core.sigmas import NoiseSchedule
 from core.vae import LoadedVae
+from core.weights import checkpoint, ldm_keys, single_file
+from core.weights.components import Config, DiffusersTensors, LdmTensors, Tensors, load_component
+from core.weights.diffusers_folder import check_vae_config, read_json, weight_files
+from core.weights.hashes import Hashes
+from core.weights.safetensors_header import read_header
 
 CONFIGS: Final = Path(__file__).parents[1] / "data" / "configs"
 WARM_VAES: Final = 4

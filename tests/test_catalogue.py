@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from core.catalogue import Catalogue, Model, Vae, search
 from core.errors import Refused, UnknownName, VaeMismatch
-from core.hashes import Hashes
-from core.safetensors_header import MAX_HEADER, read_header
-from core.single_file import SD_LATENTS, SDXL_LATENTS
+from core.weights.hashes import Hashes
+from core.weights.safetensors_header import MAX_HEADER, read_header
+from core.weights.single_file import SD_LATENTS, SDXL_LATENTS
 from tests.tiny_models import tiny_model, tiny_vae
 from tools import random_models
 
@@ -391,7 +391,7 @@ def test_a_bare_vae_is_told_by_metadata_then_by_name(
 def test_a_bare_vae_is_told_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "vaes" / "some.safetensors", SD_VAE)
     digest = Hashes(tmp_path / "other").of(path)
-    monkeypatch.setitem(sys.modules["core.single_file"]._KNOWN_VAES, digest, SDXL_LATENTS)
+    monkeypatch.setitem(sys.modules["core.weights.single_file"]._KNOWN_VAES, digest, SDXL_LATENTS)
     folders = (tmp_path / "models", tmp_path / "vaes", tmp_path / "data")
     assert Catalogue.scan(*folders).vae("some").latent_space == ""
     told = Catalogue.scan(*folders, cache_dir=tmp_path / "cache")

@@ -18,11 +18,11 @@ from transformers import (
     T5EncoderModel,
 )
 
-from core.clip_tokenizer import clip_tokenizer
 from core.conditioning import Conditioning, TextConditioner
 from core.errors import InvalidRequest, Refused
 from core.prompt import Chunk
 from core.text_encoder import Cache
+from core.weights.clip_tokenizer import clip_tokenizer
 from tests.strategies import any_text
 
 START, END = 512, 513

@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
-from core.components import empty_module
-from core.ldm_keys import LAYOUTS
+from core.weights.components import empty_module
+from core.weights.ldm_keys import LAYOUTS
 from tools import random_models
 
 

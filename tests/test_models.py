@@ -19,12 +19,12 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from core.catalogue import Catalogue, Family, Layout, Model
-from core.checkpoint import file_parts, tokenizer
-from core.clip_tokenizer import clip_tokenizer, read_merges
-from core.components import empty_module, load_component
 from core.config import EngineConfig
 from core.errors import EngineStopped, Refused
 from core.models import CONFIGS, LoadedModel, Models
+from core.weights.checkpoint import file_parts, tokenizer
+from core.weights.clip_tokenizer import clip_tokenizer, read_merges
+from core.weights.components import empty_module, load_component
 from tests.tiny_models import tiny_configs, tiny_model, tiny_vae
 from tools import random_models
 

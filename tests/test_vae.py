@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from core import vae as vae_module
-from core.components import empty_module
 from core.vae import LoadedVae
+from core.weights.components import empty_module
 from tools import random_models
 
 

@@ -13,20 +13,20 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
-from core import ldm_keys, single_file
 from core.catalogue import Model, Vae
-from core.clip_tokenizer import END, clip_tokenizer, read_merges
-from core.components import Config, DiffusersTensors, LdmTensors, Tensors
-from core.diffusers_folder import (
+from core.errors import Refused
+from core.sigmas import NoiseSchedule
+from core.weights import ldm_keys, single_file
+from core.weights.clip_tokenizer import END, clip_tokenizer, read_merges
+from core.weights.components import Config, DiffusersTensors, LdmTensors, Tensors
+from core.weights.diffusers_folder import (
     COMPONENTS,
     check_betas,
     check_vae_config,
     read_json,
     weight_files,
 )
-from core.errors import Refused
-from core.safetensors_header import read_header
-from core.sigmas import NoiseSchedule
+from core.weights.safetensors_header import read_header
 
 Parts = Iterator[tuple[str, Config, Tensors]]
 

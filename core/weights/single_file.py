@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from core.errors import Refused
-from core.ldm_keys import LAYOUTS
-from core.safetensors_header import Header
+from core.weights.ldm_keys import LAYOUTS
+from core.weights.safetensors_header import Header
 
 Family = Literal["sd1", "sd2", "sdxl"]
 Prediction = Literal["epsilon", "v_prediction"]

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from core.errors import Refused
-from core.ldm_keys import KeyMap
-from core.safetensors_header import Header, read_header
+from core.weights.ldm_keys import KeyMap
+from core.weights.safetensors_header import Header, read_header
 
 Config = Mapping[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from core.errors import Refused
 from core.request import RANGES
-from core.safetensors_header import PICKLE_SUFFIXES, read_header
-from core.single_file import SD_LATENTS, SDXL_LATENTS, Facts, Family, Prediction
+from core.weights.safetensors_header import PICKLE_SUFFIXES, read_header
+from core.weights.single_file import SD_LATENTS, SDXL_LATENTS, Facts, Family, Prediction
 
 Config = Mapping[str, Any]
 
