@@ -10,6 +10,7 @@ Errors of the bot's own, beside the core's tree:
     ├── NotYours      only its owner may do this
     ├── TooMany       no more of these fit
     ├── NoModels      there is nothing to draw with
+    ├── BadPreset     a file or text that is no preset
     ├── NotAllowed    the server's rules, or the bot's owner, say no
     ├── QuotaUsed     no more pictures today on this server
     ├── UnreadableSettings  a file that holds no server's settings
@@ -52,6 +53,8 @@ _BOUNDS: Final = {
     "size": re.compile(r"width x height, like 512x768"),
     "values": re.compile(r"(at least one value|a list),? like 1-12 or 5, 7, 11"),
     "contains": re.compile(r"a text that contains the first value"),
+    "text": re.compile(r"a text"),
+    "yes_no": re.compile(r"yes or no"),
 }
 
 
@@ -84,6 +87,17 @@ class TooMany(PenultimateError):
 
     def __str__(self) -> str:
         return f"you already have {self.limit} {self.what}; delete one first"
+
+
+@dataclass(eq=False)
+class BadPreset(PenultimateError):
+    """``reason`` is ``not_json``, ``no_preset``, ``too_large``, ``missing`` (it could not be
+    fetched), ``nothing`` (neither file nor text) or ``empty`` (no value that can be used)."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"this is no preset ({self.reason})"
 
 
 @dataclass(eq=False)
@@ -274,6 +288,11 @@ def _(error: NotYours, locale: Locale | str | None) -> str:
 @_say.register
 def _(error: TooMany, locale: Locale | str | None) -> str:
     return t(f"error.too_many.{error.what}", locale, limit=error.limit)
+
+
+@_say.register
+def _(error: BadPreset, locale: Locale | str | None) -> str:
+    return t(f"error.bad_preset.{error.reason}", locale)
 
 
 @_say.register

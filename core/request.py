@@ -50,9 +50,11 @@ class Range:
 
     def check(self, name: str, value: float) -> None:
         """Raise :class:`InvalidRequest` when ``value`` is not a number in here."""
-        inside = math.isfinite(value) and self.low <= value <= self.high
+        inside = self.low <= value <= self.high
         if not inside or (self.multiple > 1 and value % self.multiple):
-            raise InvalidRequest(name, f"{value:.12g}", str(self))
+            # A whole number may be larger than any float.
+            shown = str(value) if isinstance(value, int) else f"{value:.12g}"
+            raise InvalidRequest(name, shown, str(self))
 
 
 # Width and height: the VAE halves three times, so sizes are multiples of 8.

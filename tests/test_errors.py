@@ -14,6 +14,7 @@ import pytest
 from discord import app_commands
 
 from bot.errors import (
+    BadPreset,
     Gone,
     NoModels,
     NotYours,
@@ -51,6 +52,10 @@ EVERY: list[PenultimateError] = [
     InvalidRequest("size", "huge", "width x height, like 512x768"),
     InvalidRequest("steps", "x", "a list like 1-12 or 5, 7, 11"),
     InvalidRequest("preset_name", "41 characters", "1 to 40 characters"),
+    InvalidRequest("style_name", "41 characters", "1 to 40 characters"),
+    InvalidRequest("template", "0 characters", "1 to 2000 characters"),
+    InvalidRequest("private", "7", "yes or no"),
+    InvalidRequest("model", "7", "a text"),
     *(
         UnknownName(kind, "x", ("y", "z"))
         for kind in ("model", "VAE", "sampler", "schedule type", "upscaler", "preset")
@@ -68,10 +73,17 @@ EVERY: list[PenultimateError] = [
     Gone("picture"),
     Gone("message"),
     Gone("modal"),
+    Gone("share"),
     NotYours("delete"),
     NotYours("cancel"),
     NotYours("edit"),
+    NotYours("unshare"),
     TooMany("presets", 50),
+    TooMany("styles", 50),
+    *(
+        BadPreset(reason)
+        for reason in ("not_json", "no_preset", "too_large", "missing", "nothing", "empty")
+    ),
     NoModels(),
     Unexpected("abc123"),
 ]

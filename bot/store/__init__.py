@@ -13,13 +13,14 @@ from bot.store.pictures import Picture, Pictures
 from bot.store.posts import Place, Posts
 from bot.store.presets import Preset, Presets
 from bot.store.servers import Servers
+from bot.store.shares import Share, Shares
 from bot.store.styles import Style, Styles
 
-__all__ = ["DatabaseTooNew", "Job", "Picture", "Place", "Preset", "State", "Store", "Style"]
+__all__ = ["DatabaseTooNew", "Job", "Picture", "Place", "Preset", "Share", "State", "Store", "Style"]
 
 
 class Store:
-    """The open store: ``.jobs``, ``.pictures``, ``.posts``, ``.presets``, ``.styles``."""
+    """The open store: ``.jobs``, ``.pictures``, ``.posts``, ``.presets``, ``.shares``, ``.styles``."""
 
     def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
         self._database = database
@@ -27,6 +28,7 @@ class Store:
         self.jobs = Jobs(database, self.pictures, clock)
         self.posts = Posts(database)
         self.presets = Presets(database, clock)
+        self.shares = Shares(database, clock)
         self.styles = Styles(database)
         self.servers = Servers(database, clock)
 

@@ -17,7 +17,7 @@ import aiosqlite
 
 from bot.errors import TooMany
 from bot.store.database import Database
-from bot.store.names import clean_name, name_key, unknown
+from bot.store.names import MAX_NAME, clean_name, name_key, unknown
 from core.errors import UnknownName
 
 MAX_PER_USER: Final = 50
@@ -64,6 +64,24 @@ class Presets:
 
         await self._database.write(work)
         return preset
+
+    async def add(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
+        """Keep ``values`` from elsewhere, replacing nothing: as ``name``, ``name (2)`` …
+
+        What comes from elsewhere never applies by itself. A preset of that name with the same
+        values is given back. Raises what :meth:`save` does.
+        """
+        name = clean_name(name)
+        taken = {name_key(preset.name): preset for preset in await self.list(user_id)}
+        for number in range(1, MAX_PER_USER + 3):
+            end = f" ({number})" if number > 1 else ""
+            free = name[: MAX_NAME - len(end)].rstrip() + end
+            there = taken.get(name_key(free))
+            if there is None and name_key(free) != name_key(YOURS):
+                break
+            if there is not None and there.values == values:
+                return there
+        return await self.save(user_id, free, values)
 
     async def get(self, user_id: int, name: str) -> Preset:
         """The member's preset. Raises :class:`UnknownName`, with names close to it."""

@@ -1,0 +1,74 @@
+"""The shared_presets table: presets that were posted, for others to import.
+
+A share keeps the values as they were; changing or deleting the preset changes no post.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiosqlite
+
+from bot.store.database import Database
+
+# A member's oldest share goes when one more is made.
+MAX_SHARED: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A preset of ``user_id`` as it was posted."""
+
+    id: int
+    user_id: int
+    name: str
+    values: Mapping[str, Any]
+
+
+class Shares:
+    """Reads and writes of the shared_presets table. ``clock`` gives Unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def create(self, user_id: int, name: str, values: Mapping[str, Any]) -> Share:
+        """Keep a copy for a post; the member's oldest beyond :data:`MAX_SHARED` are forgotten."""
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(
+                "INSERT INTO shared_presets (user_id, name, options, shared_at)"
+                " VALUES (?, ?, ?, ?)",
+                (user_id, name, json.dumps(dict(values)), self._clock()),
+            )
+            await connection.execute(
+                "DELETE FROM shared_presets WHERE user_id = ? AND id NOT IN (SELECT id FROM"
+                " shared_presets WHERE user_id = ? ORDER BY id DESC LIMIT ?)",
+                (user_id, user_id, MAX_SHARED),
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+        return Share(await self._database.write(work), user_id, name, dict(values))
+
+    async def get(self, share_id: int) -> Share | None:
+        """The share, or None when it was taken back or forgotten."""
+        rows = await self._database.read(
+            "SELECT * FROM shared_presets WHERE id = ?", min(share_id, 2**63 - 1)
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        return Share(row["id"], row["user_id"], row["name"], json.loads(row["options"]))
+
+    async def delete(self, share_id: int) -> None:
+        """Take it back. Copies that others made are theirs."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute("DELETE FROM shared_presets WHERE id = ?", (share_id,))
+
+        await self._database.write(work)
