@@ -105,6 +105,7 @@ class Stock:
             local_files_only=True,
         ).to(device)
         self.pipe.set_progress_bar_config(disable=True)
+        self.noise_schedule = self.pipe.scheduler.config
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> Pictures:
         """A picture a request, in order."""
@@ -123,7 +124,7 @@ class Stock:
     def _picture(self, request: GenerationRequest) -> bytes:
         scheduler, options = SCHEDULERS[full_name(request)]
         self.pipe.scheduler = scheduler.from_config(
-            self.pipe.scheduler.config, timestep_spacing="linspace", **options
+            self.noise_schedule, timestep_spacing="linspace", **options
         )
         image = self.pipe(
             prompt_embeds=self._embed(request.prompt, request.clip_skip),
