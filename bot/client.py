@@ -35,10 +35,21 @@ log = logging.getLogger(__name__)
 # There is no voice here, so nobody need hear that its libraries lack.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
-COGS: Final = ("cogs.imagine", "cogs.queue", "cogs.preset", "cogs.models", "cogs.style")
+COGS: Final = (
+    "cogs.imagine",
+    "cogs.queue",
+    "cogs.preset",
+    "cogs.models",
+    "cogs.style",
+    "cogs.reactions",
+)
 
 # None of them is privileged: the bot reads no messages and no member lists.
 INTENTS: Final = discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True)
+
+# Every command, unless it says otherwise: added to a server or to an account, used anywhere.
+INSTALLS: Final = app_commands.AppInstallationType(guild=True, user=True)
+CONTEXTS: Final = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
 
 # What the invite link asks for, and nothing more.
 PERMISSIONS: Final = discord.Permissions(
@@ -107,6 +118,8 @@ class Penultimate(commands.AutoShardedBot):
             tree_cls=Tree,
             intents=INTENTS,
             allowed_mentions=discord.AllowedMentions.none(),
+            allowed_installs=INSTALLS,
+            allowed_contexts=CONTEXTS,
             **options,
         )
         self.settings = settings

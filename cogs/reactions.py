@@ -1,0 +1,161 @@
+"""Reactions on a result, of any age: 🎲 new seed, ⬆️ ⬇️ clip skip, ❌ delete, ✉️ into my messages.
+
+They do what the controls do. Discord shows a reaction's maker nothing privately, so what goes
+wrong is said in a direct message, or, where those are closed, not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import discord
+from discord import RawReactionActionEvent
+from discord.ext import commands
+
+from bot.answers import TROUBLE
+from bot.errors import Gone, NotYours, sentence
+from bot.store import Job
+from core.errors import PenultimateError
+from core.request import draw_seed
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+log = logging.getLogger(__name__)
+
+# So many of a member's reactions are answered in so many seconds; the rest are let go in silence.
+PER_MEMBER: Final = 5
+SECONDS: Final = 30.0
+
+Action = Callable[["ReactionsCog", RawReactionActionEvent, Job], Awaitable[None]]
+
+
+class ReactionsCog(commands.Cog):
+    """Listens to raw events: discord.py need never have seen the message."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+        self._quick = commands.CooldownMapping[RawReactionActionEvent](
+            commands.Cooldown(PER_MEMBER, SECONDS), lambda event: event.user_id
+        )
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_add(self, event: RawReactionActionEvent) -> None:
+        """Find out whether it means anything, and do it."""
+        action = ACTIONS.get(_plain(event.emoji))
+        if action is None or not await self._listens(event):
+            return
+        job = await self._job(event)
+        if job is None or self._quick.update_rate_limit(event, self.bot.clock()):
+            return
+        try:
+            await action(self, event, job)
+        except (PenultimateError, *TROUBLE) as error:
+            await self._tell(event, error, job)
+
+    async def _listens(self, event: RawReactionActionEvent) -> bool:
+        if event.member is not None and event.member.bot:
+            return False
+        me = self.bot.user
+        # Discord says who wrote the message, mostly: others' cost us no look into the database.
+        if me is None or event.user_id == me.id or event.message_author_id not in (None, me.id):
+            return False
+        return self.bot.gate.server(event.guild_id).reactions
+
+    async def _job(self, event: RawReactionActionEvent) -> Job | None:
+        """The finished job whose post it is, if this member may see it."""
+        store = self.bot.store
+        job_id = await store.posts.job_id(event.message_id)
+        job = await store.jobs.get(job_id) if job_id is not None else None
+        if job is None or (job.private and job.user_id != event.user_id):
+            return None
+        return job
+
+    async def vary(self, event: RawReactionActionEvent, job: Job, **changes: Any) -> None:
+        """The picture again, with a change, as an answer to the post."""
+        await self.bot.jobs.vary_by(
+            event.member or discord.Object(event.user_id),
+            self._channel(event),
+            job,
+            guild_id=event.guild_id,
+            locale=await self._locale(event, job),
+            **changes,
+        )
+
+    async def delete(self, event: RawReactionActionEvent, job: Job) -> None:
+        """For its author, and for who may manage messages there."""
+        if event.user_id != job.user_id and not self._manages(event, job):
+            raise NotYours("delete")
+        await self.bot.jobs.drop([job.id])
+        await self.bot.delivery.delete_posts(job)
+        await self.bot.store.jobs.delete(job.id)
+
+    async def send(self, event: RawReactionActionEvent, job: Job) -> None:
+        """A copy, for the one who asks."""
+        channel = await self.bot.create_dm(discord.Object(event.user_id))
+        limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+        try:
+            arrived = await self.bot.delivery.copy(job, channel.send, limit)
+        except FileNotFoundError:
+            arrived = False
+        if not arrived:
+            raise Gone("picture")
+
+    def _channel(self, event: RawReactionActionEvent) -> Any:
+        guild = self.bot.get_guild(event.guild_id) if event.guild_id else None
+        found = guild.get_channel_or_thread(event.channel_id) if guild else None
+        return found or self.bot.get_partial_messageable(event.channel_id, guild_id=event.guild_id)
+
+    def _manages(self, event: RawReactionActionEvent, job: Job) -> bool:
+        channel = self._channel(event)
+        if event.member is None or event.guild_id != job.guild_id:
+            return False
+        if isinstance(channel, discord.PartialMessageable):
+            return event.member.guild_permissions.manage_messages
+        return bool(channel.permissions_for(event.member).manage_messages)
+
+    async def _locale(self, event: RawReactionActionEvent, job: Job) -> str:
+        """The member's language as far as it is known: a reaction does not say it."""
+        before = await self.bot.store.jobs.of_user(event.user_id, 1)
+        return before[0].locale if before else job.locale
+
+    async def _tell(self, event: RawReactionActionEvent, error: Exception, job: Job) -> None:
+        said = sentence(error, await self._locale(event, job))
+        try:
+            channel = await self.bot.create_dm(discord.Object(event.user_id))
+            await channel.send(said)
+        except TROUBLE as closed:
+            log.info("job %d: a reaction could not be answered: %s", job.id, closed)
+
+
+async def _new_seed(cog: ReactionsCog, event: RawReactionActionEvent, job: Job) -> None:
+    await cog.vary(event, job, seed=draw_seed())
+
+
+async def _clip_skip_up(cog: ReactionsCog, event: RawReactionActionEvent, job: Job) -> None:
+    await cog.vary(event, job, clip_skip=job.request.clip_skip + 1)
+
+
+async def _clip_skip_down(cog: ReactionsCog, event: RawReactionActionEvent, job: Job) -> None:
+    await cog.vary(event, job, clip_skip=job.request.clip_skip - 1)
+
+
+ACTIONS: Final[dict[str, Action]] = {
+    "🎲": _new_seed,
+    "⬆": _clip_skip_up,
+    "⬇": _clip_skip_down,
+    "❌": ReactionsCog.delete,
+    "✉": ReactionsCog.send,
+}
+
+
+def _plain(emoji: discord.PartialEmoji) -> str:
+    """An emoji without the sign that asks for its coloured form; clients differ in that."""
+    return emoji.name.removesuffix("\N{VARIATION SELECTOR-16}")
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(ReactionsCog(bot))

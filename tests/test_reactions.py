@@ -1,0 +1,198 @@
+"""Reactions: what each does, whose it may be, and what is let go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import discord
+import pytest
+
+from cogs.reactions import PER_MEMBER, SECONDS
+from tests.simulation import World, answer, job_id, text
+
+
+@pytest.fixture
+async def post(world: World) -> Any:
+    """A result of Ann's."""
+    await world.ann.slash(world.channel, "imagine", prompt="a cat", seed=7, clip_skip=2)
+    await world.env.settle()
+    return world.last
+
+
+async def told(world: World, who: Any) -> list[str]:
+    """What stands in somebody's direct messages with the bot."""
+    return [text(message) for message in who.user.dm_channel.history()]
+
+
+@pytest.mark.parametrize(("emoji", "clip_skip"), [("🎲", 2), ("⬆️", 3), ("⬆", 3), ("⬇️", 1)])
+async def test_a_reaction_draws_again(world: World, post: Any, emoji: str, clip_skip: int) -> None:
+    await world.bob.react(post, emoji)
+    await world.env.settle()
+    job = await world.job(2)
+    assert (job.state, job.user_id, job.parent_id) == ("delivered", world.bob.id, 1)
+    assert (job.request.clip_skip, job.request.seed == 7) == (clip_skip, emoji != "🎲")
+    assert len(world.posts()) == 2
+    assert job.message_id == world.last.id
+    assert world.last.reference is not None
+    assert world.last.reference.message_id == post.id
+    assert [user.id for user in world.last.mentions] in ([], [world.bob.id])
+
+
+async def test_the_line_is_shown_meanwhile_and_can_be_left(world: World, post: Any) -> None:
+    world.engine.hold()
+    await world.bob.react(post, "🎲")
+    await world.env.settle()
+    assert len(world.posts()) == 2
+    await world.bob.click(world.last, label="Cancel")
+    await world.env.settle()
+    assert (await world.job(2)).state == "cancelled"
+    assert "Cancelled" in text(world.last)
+
+
+async def test_who_waited_long_is_called(world: World, post: Any) -> None:
+    world.engine.hold()
+    await world.bob.react(post, "🎲")
+    await world.env.settle()
+    live = world.last.id
+    world.now += 120
+    world.engine.release()
+    await world.env.settle()
+    assert world.last.id != live
+    assert len(world.posts()) == 2
+    assert [user.id for user in world.last.mentions] == [world.bob.id]
+
+
+async def test_it_works_on_posts_of_before_a_restart(world: World, post: Any) -> None:
+    await world.restart()
+    await world.bob.react(post, "⬆️")
+    await world.env.settle()
+    assert (await world.job(2)).request.clip_skip == 3
+
+
+async def test_the_edge_of_the_range_is_said_in_a_direct_message(world: World, post: Any) -> None:
+    await world.bob.react(post, "⬇️")
+    await world.env.settle()
+    await world.bob.react(world.last, "⬇️")
+    await world.env.settle()
+    assert len(world.posts()) == 2
+    assert "clip skip can be 1 to 12" in (await told(world, world.bob))[0]
+
+
+async def test_an_author_deletes(world: World, post: Any) -> None:
+    (picture,) = await world.bot.store.pictures.of_job(1)
+    await world.ann.react(post, "❌")
+    await world.env.settle()
+    assert not world.posts()
+    assert await world.bot.store.jobs.get(1) is None
+    assert not picture.path.exists()
+
+
+async def test_nobody_else_deletes_but_who_manages_messages(world: World, post: Any) -> None:
+    await world.bob.react(post, "❌")
+    await world.env.settle()
+    assert len(world.posts()) == 1
+    assert "can delete it" in (await told(world, world.bob))[0]
+    await world.moderator().react(post, "❌")
+    await world.env.settle()
+    assert not world.posts()
+
+
+async def test_a_copy_comes_by_direct_message_and_is_a_post_like_any(
+    world: World, post: Any
+) -> None:
+    await world.bob.react(post, "✉️")
+    await world.env.settle()
+    (copy,) = world.bob.user.dm_channel.history()
+    assert job_id(copy) == 1
+    assert copy.attachments
+    await world.bob.user.set_reaction(copy, "⬆️", reacted=True)
+    await world.env.settle()
+    assert (await world.job(2)).request.clip_skip == 3
+    assert len(world.bob.user.dm_channel.history()) == 2
+    await world.ann.react(post, "❌")
+    await world.env.settle()
+    assert copy.id not in [message.id for message in world.bob.user.dm_channel.history()]
+
+
+async def test_closed_direct_messages_break_nothing(world: World, post: Any) -> None:
+    for _ in range(2):
+        world.env.inject_error("POST", "/users/@me/channels", status=403, code=50007)
+    await world.bob.react(post, "✉️")
+    await world.env.settle()
+    assert not world.bob.user.dm_channel.history()
+
+
+async def test_a_lost_file_is_said(world: World, post: Any) -> None:
+    (picture,) = await world.bot.store.pictures.of_job(1)
+    picture.path.unlink()
+    await world.bob.react(post, "✉️")
+    await world.env.settle()
+    assert "file is gone" in (await told(world, world.bob))[0]
+
+
+async def test_other_emoji_and_other_messages_mean_nothing(world: World, post: Any) -> None:
+    await world.bob.react(post, "👍")
+    somebody = await world.bob.send(world.channel, "hello")
+    await world.bob.react(somebody, "🎲")
+    await world.bob.react(somebody, "❌")
+    await world.env.settle()
+    assert await world.bot.store.jobs.get(2) is None
+    assert len(world.posts()) == 2
+
+
+async def test_a_private_picture_is_its_owners(world: World) -> None:
+    await world.ann.slash(world.channel, "imagine", prompt="a cat", private=True)
+    await world.env.settle()
+    job = await world.job(1)
+    channel = await world.bot.create_dm(discord.Object(world.ann.id))
+    await world.bot.delivery.copy(job, channel.send)
+    (copy,) = world.ann.user.dm_channel.history()
+    await world.ann.user.set_reaction(copy, "🎲", reacted=True)
+    await world.env.settle()
+    child = await world.job(2)
+    assert child.private
+    assert child.state == "delivered"
+    assert not world.posts()
+    event = type("Event", (), {"message_id": copy.id, "user_id": world.bob.id})()
+    assert await world.bot.get_cog("ReactionsCog")._job(event) is None  # type: ignore[union-attr]
+
+
+async def test_an_owner_switches_them_off(world: World, post: Any) -> None:
+    await world.bot.store.servers.update(
+        world.guild.id, lambda server: replace(server, reactions=False)
+    )
+    await world.bob.react(post, "🎲")
+    await world.ann.react(post, "❌")
+    await world.env.settle()
+    assert len(world.posts()) == 1
+
+
+async def test_a_hundred_at_once_are_a_few(world: World, post: Any) -> None:
+    for _ in range(PER_MEMBER + 3):
+        await world.bob.react(post, "⬆️")
+        await world.bob.unreact(post, "⬆️")
+    await world.env.settle()
+    assert len(await world.bot.store.jobs.of_user(world.bob.id)) == PER_MEMBER
+    world.now += SECONDS + 1
+    await world.bob.react(post, "⬆️")
+    await world.env.settle()
+    assert len(await world.bot.store.jobs.of_user(world.bob.id)) == PER_MEMBER + 1
+
+
+async def test_a_full_queue_is_said(world: World, post: Any) -> None:
+    world.engine.hold()
+    world.bot.queue.per_owner = 1
+    await world.bob.react(post, "🎲")
+    await world.bob.react(post, "⬆️")
+    await world.env.settle()
+    assert "jobs waiting or running" in (await told(world, world.bob))[0]
+
+
+async def test_bots_are_not_answered(world: World, post: Any) -> None:
+    other = world.guild.add_member(world.env.create_user("other", bot=True))
+    await other.react(post, "🎲")
+    await world.env.settle()
+    assert len(world.posts()) == 1
+    result = await world.ann.slash(world.channel, "queue")
+    assert "0 drawing" in text(answer(result))
