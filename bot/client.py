@@ -37,11 +37,14 @@ discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
 COGS: Final = (
     "cogs.imagine",
+    "cogs.explore",
     "cogs.queue",
     "cogs.preset",
     "cogs.models",
     "cogs.style",
     "cogs.reactions",
+    "cogs.config",
+    "cogs.admin",
 )
 
 # None of them is privileged: the bot reads no messages and no member lists.
@@ -139,9 +142,9 @@ class Penultimate(commands.AutoShardedBot):
         self.engine = self._make_engine(settings.engine_config(), self.queue)
         await self.engine.start()
         self.delivery = Delivery(self)
+        self.gate = Gate(self, Classifier(settings.nsfw_model, settings.nsfw_threshold / 100))
         self.jobs = Jobs(self)
         self.add_dynamic_items(Control, Standing)
-        self.gate = Gate(self, Classifier(settings.nsfw_model, settings.nsfw_threshold / 100))
         for cog in COGS:
             await self.load_extension(cog)
         await self.tree.set_translator(CatalogueTranslator())
@@ -154,11 +157,16 @@ class Penultimate(commands.AutoShardedBot):
         # In the order of setup_hook backwards, as far as that came.
         if hasattr(self, "jobs"):
             await self.jobs.close()
+            self.gate.classifier.close()
         if hasattr(self, "engine"):
             await self.engine.close()
-            self.gate.classifier.close()
         if hasattr(self, "store"):
             await self.store.close()
+
+    async def reload_catalogue(self) -> Catalogue:
+        """Look through the folders of models and VAEs again; what is found holds at once."""
+        self.catalogue = await asyncio.to_thread(self._make_catalogue, self.settings)
+        return self.catalogue
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Submitted modals, by their id: those of before a restart are unknown to discord.py."""

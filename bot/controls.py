@@ -82,14 +82,18 @@ def button(
 
 
 def select(
-    placeholder: str, action: str, job_id: int, options: Iterable[discord.SelectOption]
+    placeholder: str,
+    action: str,
+    job_id: int,
+    options: Iterable[discord.SelectOption],
+    argument: int | None = None,
 ) -> Control:
     """A select that asks for ``action`` with the value chosen."""
     return Control(
         ui.Select(
             placeholder=placeholder,
             options=list(options)[:MAX_OPTIONS],
-            custom_id=custom_id(action, job_id),
+            custom_id=custom_id(action, job_id, argument),
         )
     )
 

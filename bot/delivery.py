@@ -92,8 +92,10 @@ class Delivery:
         are as for :meth:`deliver`.
         """
 
+        number = t("delivery.number", job.locale, job_id=job.id)
+
         def sending(packed: Packed) -> Awaitable[discord.Message]:
-            view, files = self._result(job, packed, None)(False)
+            view, files = self._result(job, packed, None, number)(False)
             return send(view=view, files=files)
 
         message = await self._fitting(job, limit, sending)
@@ -241,6 +243,9 @@ class Delivery:
     ) -> discord.Message | None:
         """Send the job's pictures, smaller and smaller until Discord takes them."""
         pictures = await self._bot.store.pictures.of_job(job.id)
+        if job.sheet is not None:
+            # The sheet itself; its cells are for those who ask for them.
+            pictures = pictures[:1]
         limit = limit or self._filesize_limit(job)
         while limit >= SMALLEST_LIMIT:
             packed = await pack(pictures, limit)
@@ -255,13 +260,16 @@ class Delivery:
 
     # What is sent.
 
-    def _result(self, job: Job, packed: Packed, parent: Job | None) -> Build:
+    def _result(self, job: Job, packed: Packed, parent: Job | None, *remarks: str) -> Build:
         catalogue = self._bot.catalogue
         model: Model | None
         try:
             model = catalogue.model(job.request.model)
         except UnknownName:
             model = None
+
+        if packed.shrunk:
+            remarks = (*remarks, t("delivery.shrunk", job.locale))
 
         def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
             post = Post(
@@ -272,9 +280,9 @@ class Delivery:
                 clip_skip_works=model is None or model.family != "sd2",
                 parent_url=_url(parent) if parent else None,
                 mention=mention,
-                remarks=(t("delivery.shrunk", job.locale),) if packed.shrunk else (),
+                remarks=remarks,
             )
-            return result_view(post), packed.to_discord(alt_text(job.request))
+            return result_view(post), packed.to_discord(alt_text(job))
 
         return build
 

@@ -6,25 +6,31 @@ opened before a restart still works.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 import discord
 from discord import ui
 
-from bot.answers import Interaction, payload
+from bot.answers import Interaction, payload, say
 from bot.controls import custom_id
 from bot.defaults import RANDOM_SEED
+from bot.errors import sentence
 from bot.store import Job
 from bot.store.names import MAX_NAME
 from bot.translate import t
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, UnknownName
 from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size
 
 # Steps, CFG scale and size share a field: a modal has at most five.
 SETTINGS_EXAMPLE: Final = "20, 7, 512x512"
 MAX_SEARCH: Final = 100
+# Of a prompt that could not be used, so much is given back.
+MAX_RETURNED: Final = 1500
+# Far enough to see the prompt in the picture, near enough to know it again.
+START_DENOISING: Final = 0.6
 
 
 def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
@@ -32,29 +38,55 @@ def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     request = job.request
     settings = f"{request.steps}, {request.cfg_scale:g}, {request.width}x{request.height}"
     form = _form("edit", job, t("edit.title", locale))
-    for name, text, length in (
-        ("prompt", request.prompt, MAX_PROMPT),
-        ("negative_prompt", request.negative_prompt, MAX_PROMPT),
-        ("clip_skip", str(request.clip_skip), 2),
-        ("seed", str(request.seed), 10),
-        ("settings", settings, 40),
-    ):
-        long = length == MAX_PROMPT
+    _add_prompts(form, request, locale)
+    _add(form, "clip_skip", str(request.clip_skip), 2, locale)
+    _add(form, "seed", str(request.seed), 10, locale, required=False)
+    return _add(form, "settings", settings, 40, locale)
+
+
+def start_form(job: Job, position: int, locale: discord.Locale) -> ui.Modal:
+    """What to draw from one of a job's pictures, and how far to go from it."""
+    request = job.request
+    form = _form("start", job, t("start.title", locale), position or None)
+    _add_prompts(form, request, locale)
+    _add(form, "denoising_strength", f"{START_DENOISING:g}", 5, locale, group="start")
+    _add(form, "clip_skip", str(request.clip_skip), 2, locale)
+    return _add(form, "seed", "", 10, locale, required=False)
+
+
+def _add_prompts(form: ui.Modal, request: GenerationRequest, locale: discord.Locale) -> None:
+    for name in ("prompt", "negative_prompt"):
         field = ui.TextInput[ui.Modal](
             custom_id=name,
-            style=discord.TextStyle.paragraph if long else discord.TextStyle.short,
-            default=text,
-            required=name in ("clip_skip", "settings"),
-            max_length=length,
+            style=discord.TextStyle.paragraph,
+            default=getattr(request, name),
+            required=False,
+            max_length=MAX_PROMPT,
         )
-        form.add_item(
-            ui.Label(
-                text=t(f"edit.{name}", locale),
-                description=t(f"edit.{name}_hint", locale) if not long else None,
-                component=field,
-            )
+        form.add_item(ui.Label(text=t(f"edit.{name}", locale), component=field))
+
+
+def _add(
+    form: ui.Modal,
+    name: str,
+    value: str,
+    length: int,
+    locale: discord.Locale,
+    *,
+    required: bool = True,
+    group: str = "edit",
+) -> ui.Modal:
+    """One line with a hint below its name."""
+    field = ui.TextInput[ui.Modal](
+        custom_id=name, default=value, required=required, max_length=length
+    )
+    return form.add_item(
+        ui.Label(
+            text=t(f"{group}.{name}", locale),
+            description=t(f"{group}.{name}_hint", locale),
+            component=field,
         )
-    return form
+    )
 
 
 def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
@@ -64,6 +96,25 @@ def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequ
     """
     steps, cfg_scale, size = _settings(fields["settings"])
     width, height = parse_size(size)
+    return replace(
+        _typed(request, fields),
+        steps=_number("steps", steps),
+        cfg_scale=_decimal("cfg_scale", cfg_scale),
+        width=width,
+        height=height,
+    )
+
+
+def started(request: GenerationRequest, fields: dict[str, str]) -> tuple[GenerationRequest, float]:
+    """The request with what was typed into :func:`start_form`, and the denoising strength.
+
+    Raises as :func:`edited`.
+    """
+    strength = _decimal("denoising_strength", fields["denoising_strength"])
+    return _typed(request, fields), strength
+
+
+def _typed(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
     seed = _number("seed", fields["seed"].strip() or str(RANDOM_SEED))
     return replace(
         request,
@@ -71,10 +122,6 @@ def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequ
         negative_prompt=fields["negative_prompt"],
         clip_skip=_number("clip_skip", fields["clip_skip"]),
         seed=draw_seed() if seed == RANDOM_SEED else seed,
-        steps=_number("steps", steps),
-        cfg_scale=_decimal("cfg_scale", cfg_scale),
-        width=width,
-        height=height,
     )
 
 
@@ -83,9 +130,11 @@ def preset_form(job: Job, locale: discord.Locale) -> ui.Modal:
     return _question("preset", job, MAX_NAME, locale)
 
 
-def vae_form(job: Job, locale: discord.Locale) -> ui.Modal:
+def vae_form(
+    job: Job, locale: discord.Locale, action: str = "vae", argument: int | None = None
+) -> ui.Modal:
     """Asks for a part of a VAE's name."""
-    return _question("vae", job, MAX_SEARCH, locale)
+    return _question(action, job, MAX_SEARCH, locale, argument)
 
 
 def fields(interaction: Interaction) -> dict[str, str]:
@@ -97,6 +146,18 @@ def fields(interaction: Interaction) -> dict[str, str]:
     }
 
 
+@asynccontextmanager
+async def given_back(interaction: Interaction, typed: dict[str, str]) -> AsyncIterator[None]:
+    """Say what of a form cannot be used, with the prompt, so that nobody types it twice."""
+    try:
+        yield
+    except (InvalidRequest, UnknownName) as error:
+        said = sentence(error, interaction.locale)
+        prompt = typed.get("prompt", "").replace("```", "'''")[:MAX_RETURNED]
+        back = t("edit.your_prompt", interaction.locale)
+        await say(interaction, f"{said}\n{back}\n```\n{prompt}\n```" if prompt else said)
+
+
 def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Fields stand inside labels, or inside rows in older clients."""
     for component in components:
@@ -104,14 +165,16 @@ def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from (item for item in inner if isinstance(item, dict))
 
 
-def _question(action: str, job: Job, length: int, locale: discord.Locale) -> ui.Modal:
-    form = _form(action, job, t(f"form.{action}.title", locale))
+def _question(
+    action: str, job: Job, length: int, locale: discord.Locale, argument: int | None = None
+) -> ui.Modal:
+    form = _form(action, job, t(f"form.{action}.title", locale), argument)
     field = ui.TextInput[ui.Modal](custom_id="name", max_length=length)
     return form.add_item(ui.Label(text=t(f"form.{action}.label", locale), component=field))
 
 
-def _form(action: str, job: Job, title: str) -> ui.Modal:
-    form = ui.Modal(title=title, custom_id=custom_id(action, job.id))
+def _form(action: str, job: Job, title: str, argument: int | None = None) -> ui.Modal:
+    form = ui.Modal(title=title, custom_id=custom_id(action, job.id, argument))
     # A finished modal is not kept by discord.py, which would hold on to every form that a
     # member opens and dismisses.
     form.stop()

@@ -17,18 +17,22 @@ import discord
 
 from bot import log_channel
 from bot.answers import TROUBLE, Interaction
-from bot.defaults import Resolved, check_limits, layers_of, resolve
+from bot.defaults import Layers, layers_of, resolve
 from bot.errors import Gone, NotAllowed, foreseen
 from bot.gate import asker, asker_of
 from bot.live import LivePost, News, live_view
+from bot.orders import NO_START, Axes, Order, Start, base_of_sheet, order_of, remade, started
+from bot.remakes import one_of
 from bot.rules import Asker
-from bot.store import Job
+from bot.sheets import Sheet, pictures_of
+from bot.store import Job, Picture
+from bot.store.styles import Style
 from bot.wildcards import drawn
 from core.errors import PenultimateError
 from core.events import Cancelled, Failed, Finished, Image, Queued, Started
 from core.notes import Note
 from core.queue import Ticket
-from core.request import MAX_SEED, GenerationRequest
+from core.request import GenerationRequest
 from core.work import Work
 
 if TYPE_CHECKING:
@@ -62,31 +66,63 @@ class Jobs:
         options: Mapping[str, Any],
         preset: str | None = None,
         style: str | None = None,
+        start: Start = NO_START,
     ) -> None:
         """A new picture from a prompt and the options that were given."""
 
-        async def resolving() -> Resolved:
-            store, gate, guild_id = self._bot.store, self._bot.gate, interaction.guild_id
-            layers = await layers_of(store, interaction.user.id, options, preset)
-            around = await store.styles.get(interaction.guild_id, style) if style else None
-            layers = gate.layered(asker_of(interaction), guild_id, layers)
-            limits = gate.limits(guild_id)
-            return resolve(prompt, layers, self._bot.catalogue, limits, style=around)
+        async def ordering() -> Order:
+            layers, around = await self._layers(interaction, options, preset, style)
+            limits = self._bot.gate.limits(interaction.guild_id)
+            resolved = resolve(prompt, layers, self._bot.catalogue, limits, style=around)
+            return order_of(await started(resolved, start, limits))
 
-        # Whether a preset of the member's says "private" is not known before it is read: an
-        # answer that must come before that is seen by nobody else.
-        unseen = options.get("private") is not False
-        await self._start(interaction, resolving(), private=unseen)
+        await self._start(interaction, ordering(), private=_unseen(options))
+
+    async def explore(
+        self,
+        interaction: Interaction,
+        prompt: str,
+        axes: Axes,
+        options: Mapping[str, Any],
+        preset: str | None = None,
+        style: str | None = None,
+        start: Start = NO_START,
+    ) -> None:
+        """A sheet: one job, whose pictures differ in one or two things."""
+
+        async def ordering() -> Order:
+            catalogue, limits = self._bot.catalogue, self._bot.gate.limits(interaction.guild_id)
+            layers, around = await self._layers(interaction, options, preset, style)
+            resolved, sheet = base_of_sheet(prompt, axes, layers, catalogue, limits, around)
+            resolved = await started(resolved, start, limits)
+            request, notes = resolved.request, resolved.notes
+            private = resolved.private
+            return remade(request, sheet, catalogue, limits, private=private, notes=notes)
+
+        await self._start(interaction, ordering(), private=_unseen(options))
 
     async def vary(self, interaction: Interaction, parent: Job, **changes: Any) -> None:
         """The picture of ``parent`` again with some values changed; it belongs to who asked."""
+        request = replace(parent.request, **changes)
+        await self.remake(interaction, parent, request, parent.sheet)
 
-        async def resolving() -> Resolved:
-            request, unread = drawn(replace(parent.request, **changes), parent.request)
-            check_limits(request, self._bot.gate.limits(interaction.guild_id))
-            return replace(self._replay(request, private=parent.private), notes=unread)
+    async def remake(
+        self,
+        interaction: Interaction,
+        parent: Job,
+        request: GenerationRequest,
+        sheet: Sheet | None = None,
+        notes: tuple[Note, ...] = (),
+    ) -> None:
+        """Something new made from a picture of ``parent``, which is linked to."""
 
-        await self._start(interaction, resolving(), private=parent.private, parent_id=parent.id)
+        async def ordering() -> Order:
+            base, unread = drawn(request, parent.request)
+            catalogue, limits = self._bot.catalogue, self._bot.gate.limits(interaction.guild_id)
+            said = notes + unread
+            return remade(base, sheet, catalogue, limits, private=parent.private, notes=said)
+
+        await self._start(interaction, ordering(), private=parent.private, parent_id=parent.id)
 
     async def vary_by(
         self,
@@ -103,12 +139,11 @@ class Jobs:
         ``user`` is a :class:`discord.Member` where there is a server.
         """
         gate, who = self._bot.gate, asker(user, channel)
-        request = replace(parent.request, **changes)
-        check_limits(request, gate.limits(guild_id))
-        resolved = self._replay(request, private=parent.private)
-        gate.check(who, guild_id, [request])
+        request, limits = replace(parent.request, **changes), gate.limits(guild_id)
+        order = remade(request, parent.sheet, self._bot.catalogue, limits, private=parent.private)
+        gate.check(who, guild_id, order.requests)
         job = await self._bot.store.jobs.create(
-            resolved.request,
+            request,
             user_id=user.id,
             application_id=parent.application_id,
             guild_id=guild_id,
@@ -117,8 +152,9 @@ class Jobs:
             locale=gate.locale(guild_id, locale),
             parent_id=parent.id,
             spoiler=gate.server(guild_id).hides,
+            sheet=order.sheet,
         )
-        ticket = await self._submit(job, who, resolved)
+        ticket = await self._submit(job, who, order)
         post = self._live_post(job)
         if not job.private:
             event = self._standing(job)
@@ -126,31 +162,33 @@ class Jobs:
             post.noted(event)
             with _nobody_there():
                 job = await self._posted(job, (await self._bot.delivery.announce(job, view)).id)
-        self._spawn(job, self._follow(job, ticket, post, resolved.notes))
+        self._spawn(job, self._follow(job, ticket, post, order.notes))
 
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
-        """One picture of several as its own result, without drawing it again."""
-        store = self._bot.store
-        pictures = await store.pictures.of_job(parent.id)
-        if position >= len(pictures):
-            raise Gone("picture")
-        picture = pictures[position]
-        try:
-            png = await picture.read()
-        except FileNotFoundError:
-            raise Gone("picture") from None
-        request = parent.request
-        if request.variation_strength > 0:
-            seed = (request.variation_seed + position) % (MAX_SEED + 1)
-            request = replace(request, variation_seed=seed, count=1)
+        """One picture of several, or one cell, as its own result, without drawing it again."""
+        picture, png = await self.picture(parent, position)
+        if parent.sheet is not None:
+            request = parent.sheet.request(parent.request, position)
         else:
-            request = replace(request, seed=picture.seed, count=1)
+            request = one_of(parent.request, position)
         self._bot.gate.check(asker_of(interaction), interaction.guild_id, [request])
         answer = await interaction.response.defer(thinking=True, ephemeral=parent.private)
-        job = await self._write(interaction, request, parent.private, parent.id)
+        order = Order(request, parent.private, ())
+        job = await self._write(interaction, order, parent.id)
         job = await self._posted(job, answer.message_id if answer else None)
         image = Image(png, picture.seed, picture.width, picture.height, picture.infotext)
-        await self._finished(job, [image], parent.notes, interaction.filesize_limit)
+        notes = tuple(note for note in parent.notes if note.key != "one_picture_a_cell")
+        await self._finished(job, [image], notes, interaction.filesize_limit)
+
+    async def picture(self, job: Job, position: int) -> tuple[Picture, bytes]:
+        """One of a job's pictures and its PNG. Raises :class:`~bot.errors.Gone`."""
+        pictures = await self._bot.store.pictures.of_job(job.id)
+        if position >= len(pictures):
+            raise Gone("picture")
+        try:
+            return pictures[position], await pictures[position].read()
+        except FileNotFoundError:
+            raise Gone("picture") from None
 
     def cancel(self, job_id: int) -> bool:
         """Take a job back; False when it is over already."""
@@ -175,11 +213,12 @@ class Jobs:
                 self._spawn(job, self._deliver(job))
         for job in await store.jobs.unfinished():
             try:
-                resolved = self._replay(job.request, private=job.private)
+                catalogue, settings = self._bot.catalogue, self._bot.settings
+                order = remade(job.request, job.sheet, catalogue, settings, private=job.private)
             except PenultimateError as error:
                 self._spawn(job, self._ended(job, error))
                 continue
-            ticket = self._bot.queue.submit(_work(job, resolved), resumed=True)
+            ticket = self._bot.queue.submit(_work(job, order), resumed=True)
             self._spawn(job, self._follow(job, ticket, self._live_post(job), ()))
 
     async def close(self) -> None:
@@ -194,12 +233,12 @@ class Jobs:
     async def _start(
         self,
         interaction: Interaction,
-        resolving: Awaitable[Resolved],
+        ordering: Awaitable[Order],
         *,
         private: bool,
         parent_id: int | None = None,
     ) -> None:
-        accepting = asyncio.ensure_future(self._accept(interaction, resolving, parent_id))
+        accepting = asyncio.ensure_future(self._accept(interaction, ordering, parent_id))
         done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
         if not done:
             with _nobody_there():
@@ -211,16 +250,16 @@ class Jobs:
         self._spawn(job, self._follow(job, ticket, post, notes, interaction.filesize_limit))
 
     async def _accept(
-        self, interaction: Interaction, resolving: Awaitable[Resolved], parent_id: int | None
+        self, interaction: Interaction, ordering: Awaitable[Order], parent_id: int | None
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
-        resolved = await resolving
+        order = await ordering
         who = asker_of(interaction)
-        self._bot.gate.check(who, interaction.guild_id, [resolved.request])
-        job = await self._write(interaction, resolved.request, resolved.private, parent_id)
-        return job, await self._submit(job, who, resolved), resolved.notes
+        self._bot.gate.check(who, interaction.guild_id, order.requests)
+        job = await self._write(interaction, order, parent_id)
+        return job, await self._submit(job, who, order), order.notes
 
-    async def _submit(self, job: Job, who: Asker, resolved: Resolved) -> Ticket:
-        work = _work(job, resolved)
+    async def _submit(self, job: Job, who: Asker, order: Order) -> Ticket:
+        work = _work(job, order)
         try:
             await self._bot.gate.charge(who, job, work)
             return self._bot.queue.submit(work)
@@ -228,24 +267,32 @@ class Jobs:
             await self._bot.store.jobs.delete(job.id)
             raise
 
-    async def _write(
+    async def _layers(
         self,
         interaction: Interaction,
-        request: GenerationRequest,
-        private: bool,
-        parent_id: int | None,
-    ) -> Job:
+        options: Mapping[str, Any],
+        preset: str | None,
+        style: str | None,
+    ) -> tuple[Layers, Style | None]:
+        """Everybody's values for a command, and the style around its prompt."""
+        store, guild_id = self._bot.store, interaction.guild_id
+        layers = await layers_of(store, interaction.user.id, options, preset)
+        around = await store.styles.get(guild_id, style) if style else None
+        return self._bot.gate.layered(asker_of(interaction), guild_id, layers), around
+
+    async def _write(self, interaction: Interaction, order: Order, parent_id: int | None) -> Job:
         return await self._bot.store.jobs.create(
-            request,
+            order.request,
             user_id=interaction.user.id,
             application_id=interaction.application_id,
             guild_id=interaction.guild_id,
             channel_id=interaction.channel_id,
             interaction_token=interaction.token,
-            private=private,
+            private=order.private,
             locale=self._bot.gate.locale(interaction.guild_id, interaction.locale.value),
             parent_id=parent_id,
             spoiler=self._bot.gate.server(interaction.guild_id).hides,
+            sheet=order.sheet,
         )
 
     async def _answer(self, interaction: Interaction, job: Job, post: LivePost) -> Job:
@@ -263,13 +310,6 @@ class Jobs:
             return job
         await self._bot.store.jobs.set_message(job.id, job.channel_id, message_id)
         return replace(job, message_id=message_id)
-
-    def _replay(self, request: GenerationRequest, *, private: bool) -> Resolved:
-        """A request that was resolved before, as things stand today."""
-        check_limits(request, self._bot.settings)
-        model = self._bot.catalogue.model(request.model)
-        vae = self._bot.catalogue.resolve_vae(request.vae, model)
-        return Resolved(request, model, vae, private, {})
 
     def _standing(self, job: Job) -> News:
         """Where the job stands in the line right now."""
@@ -326,6 +366,8 @@ class Jobs:
         self, job: Job, images: Any, notes: tuple[Note, ...], limit: int | None
     ) -> None:
         store = self._bot.store
+        if job.sheet is not None:
+            images = await asyncio.to_thread(pictures_of, job.sheet, job.request, images)
         try:
             spoiler = await self._bot.gate.hidden(job, images)
         except NotAllowed as error:
@@ -376,5 +418,13 @@ def _nobody_there() -> Iterator[None]:
         log.warning("an interaction could not be answered: %s", error)
 
 
-def _work(job: Job, resolved: Resolved) -> Work:
-    return Work.of(job.id, str(job.user_id), job.request, resolved.model, resolved.vae)
+def _work(job: Job, order: Order) -> Work:
+    return Work(job.id, str(job.user_id), order.items)
+
+
+def _unseen(options: Mapping[str, Any]) -> bool:
+    """Whether an answer that must come at once is for the member alone.
+
+    Whether a preset of the member's says "private" is not known before it is read.
+    """
+    return options.get("private") is not False

@@ -33,6 +33,9 @@ ClipSkip = app_commands.Range[int, int(RANGES["clip_skip"].low), int(RANGES["cli
 Seed = app_commands.Range[int, RANDOM_SEED, int(RANGES["seed"].high)]
 Steps = app_commands.Range[int, int(RANGES["steps"].low), int(RANGES["steps"].high)]
 CfgScale = app_commands.Range[float, RANGES["cfg_scale"].low, RANGES["cfg_scale"].high]
+Strength = app_commands.Range[
+    float, RANGES["denoising_strength"].low, RANGES["denoising_strength"].high
+]
 Count = app_commands.Range[int, int(RANGES["count"].low), int(RANGES["count"].high)]
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import discord
 from discord import ui
 
 from bot.answers import excerpt
-from bot.controls import button, layout, row
+from bot.controls import Control, button, layout, row, select
 from bot.store import Job
 from bot.translate import t
 
@@ -17,20 +19,71 @@ PROMPT_LENGTH: Final = 200
 MAX_CODE: Final = 3800
 
 
-def panel_view(job: Job, locale: discord.Locale, *, may_delete: bool) -> ui.LayoutView:
-    """Everything further one can do with a result."""
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What one can do with a picture here: ``explore`` where clip skip does something,
+    ``compare`` where there is another VAE, ``delete`` for whom it is theirs."""
+
+    explore: bool = True
+    compare: bool = True
+    delete: bool = True
+
+
+def panel_view(
+    job: Job, locale: discord.Locale, offers: Offers, position: int = 0
+) -> ui.LayoutView:
+    """Everything further one can do with a result: with all of a sheet, or with one picture."""
+    title = t("panel.title", locale, prompt=excerpt(job.request.prompt, PROMPT_LENGTH) or "—")
+    items: list[ui.Item[ui.LayoutView]] = [ui.TextDisplay(title)]
+    if job.request.count > 1:
+        items.append(row(_which(job, locale, position)))
+    groups = [] if job.sheet else [*_makers(job, locale, offers, position)]
+    groups.append(_keepers(job, locale, offers, position))
+    return layout(*items, *(row(*group) for group in groups if group))
+
+
+def _which(job: Job, locale: discord.Locale, position: int) -> Control:
+    options = [
+        discord.SelectOption(
+            label=t("control.which_option", locale, number=index + 1),
+            value=str(index),
+            default=index == position,
+        )
+        for index in range(job.request.count)
+    ]
+    return select(t("control.which", locale), "which", job.id, options)
+
+
+def _makers(
+    job: Job, locale: discord.Locale, offers: Offers, position: int
+) -> Iterator[list[Control]]:
+    """Buttons that draw something new from the picture, a line for each kind."""
+
+    def make(name: str, emoji: str) -> Control:
+        return button(t(f"control.{name}", locale), name, job.id, position or None, emoji=emoji)
+
+    explore = [make("explore", "🔬")] if offers.explore else []
+    compare = [make("compare", "🆎")] if offers.compare else []
+    yield explore + compare
+    # A picture is enlarged once; the enlarged one can still be a start image.
+    yield [] if job.request.hires else [make("upscale", "🔍"), make("upscale_twice", "🔎")]
+    yield [make("vary_subtly", "🌱"), make("vary_strongly", "🌳"), make("start", "🖼️")]
+
+
+def _keepers(job: Job, locale: discord.Locale, offers: Offers, position: int) -> list[Control]:
+    """What one does with the picture that is there."""
     controls = [
         button(t("control.save_preset", locale), "preset", job.id, emoji="💾"),
-        button(t("control.parameters", locale), "parameters", job.id, emoji="📋"),
-        button(t("control.take_seed", locale), "take_seed", job.id, emoji="📌"),
+        button(t("control.parameters", locale), "parameters", job.id, position or None, emoji="📋"),
+        button(t("control.take_seed", locale), "take_seed", job.id, position or None, emoji="📌"),
+        button(t("control.dm", locale), "dm", job.id, emoji="✉️"),
     ]
-    if may_delete:
+    if offers.delete:
         danger = discord.ButtonStyle.danger
         controls.append(
             button(t("control.delete", locale), "delete", job.id, emoji="🗑️", style=danger)
         )
-    title = t("panel.title", locale, prompt=excerpt(job.request.prompt, PROMPT_LENGTH) or "—")
-    return layout(ui.TextDisplay(title), row(*controls))
+    return controls
 
 
 def confirm_view(job: Job, locale: discord.Locale) -> ui.LayoutView:

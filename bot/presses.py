@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
-from dataclasses import fields as fields_of
 from typing import TYPE_CHECKING, Final
 
 import discord
 
-from bot import answers, forms, panel
+from bot import answers, forms, more, panel
 from bot.answers import Interaction, payload
+from bot.axes import other_vaes
 from bot.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, layout, row
 from bot.defaults import values_of
-from bot.errors import Gone, NotYours, sentence
+from bot.errors import Gone, NotYours
+from bot.remakes import one_of
 from bot.result import SEARCH, vae_names, vae_select
 from bot.store import Job
 from bot.store.presets import YOURS
 from bot.translate import t
-from core.catalogue import search
-from core.errors import InvalidRequest, UnknownName
+from core.catalogue import Model, search
+from core.errors import UnknownName
 from core.request import draw_seed
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 # What a press means: the interaction, its job, and the number at the end of the custom_id.
 Action = Callable[[Interaction, Job, int | None], Awaitable[None]]
-
-# What was typed into a form and could not be used is given back, so that nobody types it twice.
-MAX_RETURNED: Final = 1500
 
 
 async def handle(interaction: Interaction) -> None:
@@ -97,15 +95,9 @@ async def _edit(interaction: Interaction, job: Job, _: int | None) -> None:
 
 async def _edited(interaction: Interaction, job: Job, _: int | None) -> None:
     typed = forms.fields(interaction)
-    try:
+    async with forms.given_back(interaction, typed):
         request = forms.edited(job.request, typed)
-        changes = {field.name: getattr(request, field.name) for field in fields_of(request)}
-        await _bot(interaction).jobs.vary(interaction, job, **changes)
-    except (InvalidRequest, UnknownName) as error:
-        said = sentence(error, interaction.locale)
-        prompt = typed.get("prompt", "").replace("```", "'''")[:MAX_RETURNED]
-        back = t("edit.your_prompt", interaction.locale)
-        await answers.say(interaction, f"{said}\n{back}\n```\n{prompt}\n```" if prompt else said)
+        await _bot(interaction).jobs.remake(interaction, job, request, job.sheet)
 
 
 async def _open(interaction: Interaction, job: Job, argument: int | None) -> None:
@@ -136,11 +128,16 @@ async def _more(interaction: Interaction, job: Job, _: int | None) -> None:
     await answers.show(interaction, _panel(interaction, job))
 
 
-async def _parameters(interaction: Interaction, job: Job, _: int | None) -> None:
+async def _which(interaction: Interaction, job: Job, _: int | None) -> None:
+    view = _panel(interaction, job, int(chosen(interaction)))
+    await interaction.response.edit_message(view=view)
+
+
+async def _parameters(interaction: Interaction, job: Job, position: int | None) -> None:
     pictures = await _bot(interaction).store.pictures.of_job(job.id)
-    if not pictures:
+    if (position or 0) >= len(pictures):
         raise Gone("picture")
-    text, locale = pictures[0].infotext, interaction.locale
+    text, locale = pictures[position or 0].infotext, interaction.locale
     view = panel.code_view(text, locale)
     if view is not None:
         await answers.show(interaction, view)
@@ -172,11 +169,12 @@ async def _preset_named(interaction: Interaction, job: Job, _: int | None) -> No
     await answers.say(interaction, t(key, interaction.locale, name=shown))
 
 
-async def _take_seed(interaction: Interaction, job: Job, _: int | None) -> None:
+async def _take_seed(interaction: Interaction, job: Job, position: int | None) -> None:
+    seed = one_of(job.request, position or 0).seed
     presets = _bot(interaction).store.presets
     yours = await presets.yours(interaction.user.id)
-    await presets.save(interaction.user.id, YOURS, {**yours, "seed": job.request.seed})
-    view = panel.seed_view(job, job.request.seed, interaction.locale)
+    await presets.save(interaction.user.id, YOURS, {**yours, "seed": seed})
+    view = panel.seed_view(job, seed, interaction.locale)
     await interaction.response.edit_message(view=view)
 
 
@@ -197,11 +195,6 @@ async def _delete(interaction: Interaction, job: Job, _: int | None) -> None:
     await interaction.response.edit_message(view=panel.confirm_view(job, interaction.locale))
 
 
-async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None:
-    if not _may_remove(interaction, job):
-        raise NotYours("delete")
-    bot = _bot(interaction)
-    bot.jobs.cancel(job.id)
 async def _remove(interaction: Interaction, job: Job, _: int | None) -> None:
     """The same from the log channel, whose post stays."""
     if not _may_remove(interaction, job):
@@ -209,6 +202,11 @@ async def _remove(interaction: Interaction, job: Job, _: int | None) -> None:
     await answers.show(interaction, panel.confirm_view(job, interaction.locale))
 
 
+async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None:
+    if not _may_remove(interaction, job):
+        raise NotYours("delete")
+    bot = _bot(interaction)
+    bot.jobs.cancel(job.id)
     await bot.delivery.delete_post(job)
     await bot.store.jobs.delete(job.id)
     await _instead(interaction, t("panel.deleted", interaction.locale))
@@ -226,6 +224,7 @@ CONTROLS: Final[dict[str, Action]] = {
     "edit": _edit,
     "open": _open,
     "more": _more,
+    "which": _which,
     "cancel": _cancel,
     "again": _again,
     "preset": _save_preset,
@@ -235,13 +234,15 @@ CONTROLS: Final[dict[str, Action]] = {
     "delete": _delete,
     "delete_now": _delete_now,
     "keep": _keep,
+    "remove": _remove,
+    **more.CONTROLS,
 }
 
 FORMS: Final[dict[str, Action]] = {
     "edit": _edited,
     "preset": _preset_named,
-    "remove": _remove,
     "vae": _vae_searched,
+    **more.FORMS,
 }
 
 
@@ -259,9 +260,20 @@ def _may_remove(interaction: Interaction, job: Job) -> bool:
     return interaction.user.id == job.user_id or manages
 
 
-def _panel(interaction: Interaction, job: Job) -> discord.ui.LayoutView:
-    may_delete = _may_remove(interaction, job)
-    return panel.panel_view(job, interaction.locale, may_delete=may_delete)
+def _panel(interaction: Interaction, job: Job, position: int = 0) -> discord.ui.LayoutView:
+    catalogue = _bot(interaction).catalogue
+    model: Model | None
+    try:
+        model = catalogue.model(job.request.model)
+    except UnknownName:
+        # What is there can still be kept.
+        model = None
+    offers = panel.Offers(
+        explore=model is not None and model.family != "sd2",
+        compare=model is not None and bool(other_vaes(job.request, catalogue, model)),
+        delete=_may_remove(interaction, job),
+    )
+    return panel.panel_view(job, interaction.locale, offers, position)
 
 
 async def _instead(interaction: Interaction, text: str) -> None:

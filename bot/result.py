@@ -16,11 +16,13 @@ from discord import ui
 from bot.answers import excerpt
 from bot.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
 from bot.defaults import BOT, model_values, values_of
+from bot.sheets import Sheet
 from bot.store import Job
 from bot.translate import t
+from core.axes import Axis
 from core.catalogue import Catalogue, Model
 from core.notes import Note
-from core.request import AUTOMATIC, NONE, RANGES, GenerationRequest
+from core.request import AUTOMATIC, NONE, RANGES
 
 PROMPT_LENGTH: Final = 240
 NEGATIVE_LENGTH: Final = 80
@@ -80,28 +82,43 @@ def vae_names(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
 def result_view(post: Post) -> ui.LayoutView:
     """A fresh view of a finished job."""
     job = post.job
-    alt = alt_text(job.request)
-    gallery: ui.MediaGallery[ui.LayoutView] = ui.MediaGallery(
-        *(
-            discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=job.spoiler)
-            for name in post.files
-        )
-    )
+    if job.sheet is not None:
+        return layout(_gallery(post), ui.TextDisplay(_text(post)), *sheet_rows(job, job.sheet))
     rows = [_knobs(post), *_openers(job)]
     if post.clip_skip_works:
         rows.append(row(_clip_skips(post)))
     if post.vaes:
         rows.append(row(vae_select(job, post.vaes)))
-    return layout(gallery, ui.TextDisplay(_text(post)), *rows)
+    return layout(_gallery(post), ui.TextDisplay(_text(post)), *rows)
 
 
-def alt_text(request: GenerationRequest) -> str:
-    """The pictures' description: the beginning of the prompt."""
-    text = " ".join(request.prompt.split()) or "—"
+def _gallery(post: Post) -> ui.MediaGallery[ui.LayoutView]:
+    alt, spoiler = alt_text(post.job), post.job.spoiler
+    return ui.MediaGallery(
+        *(
+            discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
+            for name in post.files
+        )
+    )
+
+
+def alt_text(job: Job) -> str:
+    """The pictures' description: the beginning of the prompt, for a sheet its axes before that."""
+    text = " ".join(job.request.prompt.split()) or "—"
+    if job.sheet is not None:
+        axes = " × ".join(axis_text(axis, job.locale) for axis in job.sheet.axes)
+        text = t("sheet.alt", job.locale, axes=axes, prompt=text)
     return text if len(text) <= ALT_TEXT_LENGTH else text[: ALT_TEXT_LENGTH - 1] + "…"
 
 
-def vae_select(job: Job, vaes: tuple[str, ...], *, search: bool = True) -> Control:
+def vae_select(
+    job: Job,
+    vaes: tuple[str, ...],
+    *,
+    search: bool = True,
+    action: str = "vae",
+    argument: int | None = None,
+) -> Control:
     """The VAEs to choose from; past 24 the last option leads to a search."""
     names = [name for name in vaes if len(name) <= MAX_LABEL]
     more = search and len(names) > MAX_OPTIONS
@@ -116,7 +133,7 @@ def vae_select(job: Job, vaes: tuple[str, ...], *, search: bool = True) -> Contr
     if more:
         label = t("control.vae_search", job.locale)
         options.append(discord.SelectOption(label=label, value=SEARCH, emoji="🔎"))
-    return select(t("control.vae", job.locale), "vae", job.id, options)
+    return select(t(f"control.{action}", job.locale), action, job.id, options, argument)
 
 
 def _text(post: Post) -> str:
@@ -124,9 +141,7 @@ def _text(post: Post) -> str:
     lines = [excerpt(job.request.prompt, PROMPT_LENGTH)] if job.request.prompt.strip() else []
     if post.mention:
         lines.insert(0, t("result.for", job.locale, member=f"<@{job.user_id}>"))
-    facts = [t("result.clip_skip", job.locale, clip_skip=job.request.clip_skip)]
-    facts.append(t("result.seed", job.locale, seed=job.request.seed))
-    facts += _differences(job, post.usual)
+    facts = list(_facts(job, post.usual))
     if not post.mention:
         facts.append(f"<@{job.user_id}>")
     if post.parent_url:
@@ -138,10 +153,32 @@ def _text(post: Post) -> str:
     return "\n".join(lines)
 
 
-def _differences(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
-    """Every value that is not what it would have been by itself, in words."""
+def _facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
+    """What varies, clip skip and seed, how it was made if not in one go, and what is unusual."""
+    request, locale = job.request, job.locale
+    varied = {axis.kind.field for axis in job.sheet.axes} if job.sheet else set()
+    for axis in job.sheet.axes if job.sheet else ():
+        yield f"**{excerpt(axis_text(axis, locale), NAME_LENGTH)}**"
+    if "clip_skip" not in varied:
+        yield t("result.clip_skip", locale, clip_skip=request.clip_skip)
+    if "seed" not in varied:
+        yield t("result.seed", locale, seed=request.seed)
+    if request.variation_strength > 0:
+        yield t("result.variation", locale, strength=f"{request.variation_strength:g}")
+    if request.init_image is not None and "denoising_strength" in varied:
+        yield t("result.start_image", locale)
+    elif request.init_image is not None:
+        strength = f"{request.denoising_strength:g}"
+        yield t("result.start_image_strength", locale, strength=strength)
+    if request.hires is not None:
+        yield t("result.upscaled", locale, scale=f"{request.hires.scale:g}")
+    yield from _differences(job, usual, {"clip_skip", "seed", "count"} | varied)
+
+
+def _differences(job: Job, usual: Mapping[str, Any], known: set[str]) -> Iterable[str]:
+    """Every other value that is not what it would have been by itself, in words."""
     for name, value in values_of(job.request).items():
-        if name in ("clip_skip", "seed", "count") or value in ("", usual.get(name)):
+        if name in known or value in ("", usual.get(name)):
             continue
         if name == "size":
             shown = str(value).replace("x", "×")
@@ -150,6 +187,21 @@ def _differences(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
         else:
             shown = f"{value:g}"
         yield t("result.value", job.locale, name=t(f"option.{name}", job.locale), value=shown)
+
+
+def axis_text(axis: Axis, locale: str) -> str:
+    """What an axis varies and its values, as they were asked for."""
+    return t("result.value", locale, name=axis_name(axis, locale), value=axis.text)
+
+
+def axis_name(axis: Axis, locale: str) -> str:
+    """What an axis varies, in words."""
+    return t(field_key(axis.kind.field), locale)
+
+
+def field_key(field: str) -> str:
+    """The key of an axis's name; searching the prompt and replacing is not the prompt."""
+    return "option.prompt_sr" if field == "prompt" else f"option.{field}"
 
 
 def _notes(job: Job) -> Iterable[str]:
@@ -208,3 +260,27 @@ def _clip_skips(post: Post) -> Control:
         for k in range(LOWEST, HIGHEST + 1)
     ]
     return select(t("control.clip_skip", job.locale), "clip", job.id, options)
+
+
+def sheet_rows(job: Job, sheet: Sheet) -> Iterable[ui.ActionRow[Any]]:
+    """Under a sheet: a seed for all of it, and a select an axis to post one of its cells."""
+    again = button(t("control.new_seed", job.locale), "seed", job.id, emoji="🎲")
+    more = button(t("control.more", job.locale), "more", job.id)
+    yield row(more) if sheet.varies("seed") else row(again, more)
+    yield row(cell_select(job, sheet.x, "cell_x"))
+    if sheet.y is not None:
+        yield row(cell_select(job, sheet.y, "cell_y"))
+
+
+def cell_select(job: Job, axis: Axis, action: str, other: int | None = None) -> Control:
+    """A select over one axis's values; ``other`` is the place on the other axis, once known."""
+    name = axis_name(axis, job.locale)
+    options = [
+        discord.SelectOption(
+            label=(t("result.value", job.locale, name=name, value=value) or "—")[:MAX_LABEL],
+            value=str(index),
+        )
+        for index, value in enumerate(axis.values)
+    ]
+    placeholder = t("sheet.post_cell", job.locale, name=name)
+    return select(placeholder, action, job.id, options, other)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot import options
 from bot.answers import Interaction
 from bot.defaults import OPTIONS
+from bot.orders import Start
 from bot.translate import text
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
 
 # Of the command's options, those that are no value of the request.
-NO_VALUES: Final = ("prompt", "preset", "style")
+NO_VALUES: Final = ("prompt", "preset", "style", "start_image", "denoising_strength")
 
 
 class ImagineCog(commands.Cog):
@@ -27,6 +29,7 @@ class ImagineCog(commands.Cog):
 
     @app_commands.command(name="imagine", description=text("command.imagine"))
     @options.shared("prompt", *OPTIONS, "preset", "style")
+    @options.shared("start_image", "denoising_strength")
     async def imagine(
         self,
         interaction: Interaction,
@@ -41,6 +44,8 @@ class ImagineCog(commands.Cog):
         sampler: str | None = None,
         size: str | None = None,
         count: options.Count | None = None,
+        start_image: discord.Attachment | None = None,
+        denoising_strength: options.Strength | None = None,
         preset: str | None = None,
         style: str | None = None,
         private: bool | None = None,
@@ -48,7 +53,8 @@ class ImagineCog(commands.Cog):
         """Draw ``prompt``; what is not given comes from the member's preset, the model, the bot."""
         given = dict(iter(interaction.namespace))
         values = {name: value for name, value in given.items() if name not in NO_VALUES}
-        await self.bot.jobs.imagine(interaction, prompt, values, preset, style)
+        start = Start(start_image, denoising_strength)
+        await self.bot.jobs.imagine(interaction, prompt, values, preset, style, start)
 
 
 async def setup(bot: Penultimate) -> None:

@@ -27,6 +27,9 @@ NOTES: Final[dict[str, str]] = {
     "other_noise": "its noise was drawn elsewhere, so the same seed may give another picture here",
     "choices_unclosed": "a choice in braces is never closed, so all choices stand as written",
     "choices_too_deep": "the choices are too deep inside each other, so they stand as written",
+    "denoising_unused": "denoising strength counts with a start image only",
+    "one_picture_a_cell": "a sheet has one picture a cell; the count was left out",
+    "varies_the_seed": "a variation varies the seed's picture, not another variation of it",
     "first_frame": "only the first frame of the animated picture is used",
 }
 

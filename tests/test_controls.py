@@ -176,8 +176,10 @@ async def test_opening_a_picture_whose_file_is_gone(world: World) -> None:
 async def test_more_is_ephemeral_and_short(world: World, post: Any) -> None:
     panel = await world.ann.click(post, label="More…")
     assert answer(panel).ephemeral
-    labels = ["Save as preset", "Parameters", "Take this seed", "Delete"]
-    assert list(buttons(answer(panel))) == labels
+    make = ["Explore clip skip", "VAE A/B", "Upscale ×1.5", "Upscale ×2"]
+    further = ["Vary subtly", "Vary strongly", "Use as start image"]
+    keep = ["Save as preset", "Parameters", "Take this seed", "Send to my DMs", "Delete"]
+    assert list(buttons(answer(panel))) == make + further + keep
 
 
 async def test_parameters_can_be_copied(world: World, post: Any) -> None:

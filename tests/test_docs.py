@@ -58,7 +58,8 @@ async def test_every_command_is_documented_and_nothing_else(settings: Settings) 
     assert sorted(cell for cell in documented if cell.startswith("/")) == sorted(commands)
     imagine = commands["/imagine"]
     options = [cell for cell in documented if not cell.startswith("/")]
-    assert sorted(options) == sorted(parameter.name for parameter in imagine.parameters)
+    both = {p.name for name in ("/imagine", "/explore") for p in commands[name].parameters}
+    assert sorted(options) == sorted(both)
     for parameter in imagine.parameters:
         if parameter.min_value is not None and parameter.type.name != "string":
             row = next(line for line in text.splitlines() if f"| `{parameter.name}` |" in line)

@@ -12,10 +12,11 @@ from discord import ui
 from simcord.components import validate_components, validate_modal
 
 from bot import forms, panel
-from bot.controls import custom_id
+from bot.controls import custom_id, layout, row
 from bot.delivery import _nonce
 from bot.live import ended_view, live_view
-from bot.result import Post, result_view, vae_select
+from bot.result import Post, cell_select, result_view, vae_select
+from bot.sheets import Sheet, axis_of
 from bot.store import Job
 from core.errors import Refused
 from core.events import Progress, Queued, Restarting, Started
@@ -26,6 +27,8 @@ from tests.simulation import World, a_job, view_components, wire
 # One character that becomes two when escaped, and one of four bytes.
 LONG = ("*🎨" * MAX_PROMPT)[:MAX_PROMPT]
 NAME = "*" * 100
+NAMES = [f"{LONG[:1000]}{index}" for index in range(25)]
+LONGEST = Sheet(axis_of("model", NAMES), axis_of("prompt", ["", *NAMES[1:]]))
 LOCALE = discord.Locale.american_english
 
 
@@ -45,12 +48,19 @@ def longest_job() -> Job:
         height=2048,
         sampler="DPM++ 2M SDE",
         schedule_type="Exponential",
+        variation_strength=0.123456,
     )
     values = dict.fromkeys(
         ("kind", "name", "text", "bracket", "limit", "which", "tokens", "chunks", "family"), LONG
     )
     every = tuple(Note.of(key, **_places(key, values)) for key in NOTES)
     return replace(job, id=10**18 - 1, user_id=2**63 - 1, notes=every * 3)
+
+
+def longest_sheet() -> Job:
+    """A sheet of the longest names, 25 on each axis."""
+    job = longest_job()
+    return replace(job, sheet=LONGEST, request=replace(job.request, count=1, init_image=b"x"))
 
 
 def _places(key: str, values: dict[str, str]) -> dict[str, str]:
@@ -79,7 +89,11 @@ def views() -> Iterator[tuple[str, ui.LayoutView]]:
     error = Refused("model", LONG, "unreadable", LONG)
     yield "failed", ended_view(job, error, mention=True)
     yield "cancelled", ended_view(job, None, mention=True)
-    yield "panel", panel.panel_view(job, LOCALE, may_delete=True)
+    yield "panel", panel.panel_view(job, LOCALE, panel.Offers())
+    yield "sheet panel", panel.panel_view(longest_sheet(), LOCALE, panel.Offers())
+    yield "sheet", result_view(replace(post, job=longest_sheet(), files=files[:1]))
+    yield "cell", layout(row(cell_select(longest_sheet(), LONGEST.x, "cell_x", 24)))
+    yield "compare", layout(row(vae_select(job, vaes, action="vae_ab", argument=7)))
     yield "confirm", panel.confirm_view(job, LOCALE)
     yield "seed", panel.seed_view(job, MAX_SEED, LOCALE)
     code = panel.code_view("x" * panel.MAX_CODE, LOCALE)
@@ -107,6 +121,8 @@ def test_forms_are_ones_that_discord_takes() -> None:
         forms.edit_form(job, LOCALE),
         forms.preset_form(job, LOCALE),
         forms.vae_form(job, LOCALE),
+        forms.vae_form(job, LOCALE, "vae_ab", 7),
+        forms.start_form(job, 7, LOCALE),
     ):
         sent = form.to_dict()
         validate_modal(sent)

@@ -56,9 +56,8 @@ def test_a_mention_stands_first() -> None:
 
 
 def test_alt_text_is_the_prompt_bounded() -> None:
-    request = a_job(prompt="word " * 700).request
-    assert len(alt_text(request)) == 1024
-    assert alt_text(a_job(prompt="  ").request) == "—"
+    assert len(alt_text(a_job(prompt="word " * 700))) == 1024
+    assert alt_text(a_job(prompt="  ")) == "—"
 
 
 def test_the_cards_values_are_usual() -> None:

@@ -1,0 +1,229 @@
+"""What draws something new from behind "More…", and from a sheet's selects.
+
+Each acts on one picture of the job: the number at the end of the ``custom_id`` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import discord
+from discord import ui
+
+from bot import answers, axes, forms, remakes
+from bot.answers import Interaction, excerpt
+from bot.controls import MAX_OPTIONS, chosen, layout, row
+from bot.errors import CannotExplore, Gone, Unreachable
+from bot.remakes import STRONGLY, SUBTLY
+from bot.result import NAME_LENGTH, SEARCH, axis_name, cell_select, vae_select
+from bot.sheets import Sheet, axis_of
+from bot.store import Job
+from bot.translate import t
+from core.axes import Axis
+from core.catalogue import search
+from core.errors import UnknownName
+from core.notes import Note
+from core.request import GenerationRequest
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+
+# A sheet's selects. The second axis is asked for in an ephemeral panel of its own, whose
+# custom_id holds the first choice: nothing is kept in memory, and nobody sees another's choice.
+
+
+async def _cell_x(interaction: Interaction, job: Job, row_chosen: int | None) -> None:
+    sheet, column = _sheet_of(job), int(chosen(interaction))
+    if sheet.y is None:
+        await _bot(interaction).jobs.open_one(interaction, job, sheet.position(0, column))
+    elif row_chosen is None:
+        await _ask_other(
+            interaction, job, sheet.x, column, cell_select(job, sheet.y, "cell_y", column)
+        )
+    else:
+        await _bot(interaction).jobs.open_one(interaction, job, sheet.position(row_chosen, column))
+
+
+async def _cell_y(interaction: Interaction, job: Job, column: int | None) -> None:
+    sheet, row_chosen = _sheet_of(job), int(chosen(interaction))
+    if sheet.y is None:
+        raise Gone("picture")
+    if column is None:
+        other = cell_select(job, sheet.x, "cell_x", row_chosen)
+        await _ask_other(interaction, job, sheet.y, row_chosen, other)
+    else:
+        await _bot(interaction).jobs.open_one(interaction, job, sheet.position(row_chosen, column))
+
+
+async def _ask_other(
+    interaction: Interaction, job: Job, axis: Axis, index: int, other: Any
+) -> None:
+    value = excerpt(str(axis.values[index]), NAME_LENGTH)
+    said = t("sheet.other_axis", job.locale, name=axis_name(axis, job.locale), value=value)
+    await answers.show(interaction, layout(ui.TextDisplay(said), row(other)))
+
+
+# Sheets of one picture.
+
+
+async def _explore(interaction: Interaction, job: Job, position: int | None) -> None:
+    request = _one_of(job, position)
+    await _bot(interaction).jobs.remake(interaction, job, request, axes.strip())
+
+
+async def _compare(interaction: Interaction, job: Job, position: int | None) -> None:
+    others = _other_vaes(interaction, job)
+    if not others:
+        raise CannotExplore("one_vae")
+    if len(others) == 1:
+        await _compare_with(interaction, job, position, others[0])
+    else:
+        await _ask_vae(interaction, job, position, others)
+
+
+async def _vae_chosen(interaction: Interaction, job: Job, position: int | None) -> None:
+    name = chosen(interaction)
+    if name == SEARCH:
+        form = forms.vae_form(job, interaction.locale, "vae_ab", position)
+        await interaction.response.send_modal(form)
+    else:
+        await _compare_with(interaction, job, position, name)
+
+
+async def _vae_searched(interaction: Interaction, job: Job, position: int | None) -> None:
+    typed = forms.fields(interaction).get("name", "")
+    found = tuple(search(_other_vaes(interaction, job), typed, MAX_OPTIONS))
+    if not found:
+        raise UnknownName("VAE", typed)
+    if len(found) == 1:
+        await _compare_with(interaction, job, position, found[0])
+    else:
+        await _ask_vae(interaction, job, position, found, search=False)
+
+
+async def _ask_vae(
+    interaction: Interaction,
+    job: Job,
+    position: int | None,
+    names: tuple[str, ...],
+    *,
+    search: bool = True,
+) -> None:
+    names_select = vae_select(job, names, search=search, action="vae_ab", argument=position)
+    said = ui.TextDisplay[ui.LayoutView](t("panel.which_vae", interaction.locale))
+    await answers.show(interaction, layout(said, row(names_select)))
+
+
+async def _compare_with(
+    interaction: Interaction, job: Job, position: int | None, name: str
+) -> None:
+    request = _one_of(job, position)
+    sheet = Sheet(axis_of("vae", (request.vae, name)))
+    await _bot(interaction).jobs.remake(interaction, job, request, sheet)
+
+
+def _other_vaes(interaction: Interaction, job: Job) -> tuple[str, ...]:
+    catalogue = _bot(interaction).catalogue
+    return axes.other_vaes(job.request, catalogue, catalogue.model(job.request.model))
+
+
+# Other pictures of one picture.
+
+
+async def _upscale(interaction: Interaction, job: Job, position: int | None) -> None:
+    await _enlarge(interaction, job, position, 1.5)
+
+
+async def _upscale_twice(interaction: Interaction, job: Job, position: int | None) -> None:
+    await _enlarge(interaction, job, position, 2.0)
+
+
+async def _enlarge(interaction: Interaction, job: Job, position: int | None, scale: float) -> None:
+    limits = _bot(interaction).gate.limits(interaction.guild_id)
+    request = remakes.upscaled(_one_of(job, position), scale, limits.max_size)
+    await _bot(interaction).jobs.remake(interaction, job, request)
+
+
+async def _vary_subtly(interaction: Interaction, job: Job, position: int | None) -> None:
+    await _vary(interaction, job, position, SUBTLY)
+
+
+async def _vary_strongly(interaction: Interaction, job: Job, position: int | None) -> None:
+    await _vary(interaction, job, position, STRONGLY)
+
+
+async def _vary(interaction: Interaction, job: Job, position: int | None, strength: float) -> None:
+    request = remakes.varied(_one_of(job, position), strength)
+    again = job.request.variation_strength > 0
+    notes = (Note.of("varies_the_seed"),) if again else ()
+    await _bot(interaction).jobs.remake(interaction, job, request, notes=notes)
+
+
+async def _start(interaction: Interaction, job: Job, position: int | None) -> None:
+    await interaction.response.send_modal(forms.start_form(job, position or 0, interaction.locale))
+
+
+async def _started(interaction: Interaction, job: Job, position: int | None) -> None:
+    bot = _bot(interaction)
+    _, png = await bot.jobs.picture(job, position or 0)
+    typed = forms.fields(interaction)
+    async with forms.given_back(interaction, typed):
+        request, strength = forms.started(_one_of(job, position), typed)
+        request = remakes.started_from(request, png, strength)
+        await bot.jobs.remake(interaction, job, request)
+
+
+async def _dm(interaction: Interaction, job: Job, _: int | None) -> None:
+    await interaction.response.defer(thinking=True, ephemeral=True)
+    user = interaction.user
+    try:
+        channel = await user.create_dm()
+        limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+        arrived = await _bot(interaction).delivery.copy(job, channel.send, limit)
+    except discord.Forbidden:
+        raise Unreachable from None
+    except FileNotFoundError:
+        raise Gone("picture") from None
+    if not arrived:
+        raise Gone("picture")
+    await answers.say(interaction, t("panel.sent", interaction.locale))
+
+
+CONTROLS: Final[dict[str, Callable[[Interaction, Job, int | None], Awaitable[None]]]] = {
+    "cell_x": _cell_x,
+    "cell_y": _cell_y,
+    "explore": _explore,
+    "compare": _compare,
+    "vae_ab": _vae_chosen,
+    "upscale": _upscale,
+    "upscale_twice": _upscale_twice,
+    "vary_subtly": _vary_subtly,
+    "vary_strongly": _vary_strongly,
+    "start": _start,
+    "dm": _dm,
+}
+
+FORMS: Final[dict[str, Callable[[Interaction, Job, int | None], Awaitable[None]]]] = {
+    "start": _started,
+    "vae_ab": _vae_searched,
+}
+
+
+def _bot(interaction: Interaction) -> Penultimate:
+    bot: Penultimate = interaction.client
+    return bot
+
+
+def _sheet_of(job: Job) -> Sheet:
+    if job.sheet is None:
+        raise Gone("picture")
+    return job.sheet
+
+
+def _one_of(job: Job, position: int | None) -> GenerationRequest:
+    """The request of one picture of the job, alone."""
+    if job.sheet is not None or (position or 0) >= job.request.count:
+        raise Gone("picture")
+    return remakes.one_of(job.request, position or 0)
