@@ -45,6 +45,7 @@ COGS: Final = (
     "cogs.reactions",
     "cogs.config",
     "cogs.admin",
+    "cogs.history",
 )
 
 # None of them is privileged: the bot reads no messages and no member lists.

@@ -1,7 +1,8 @@
-"""/queue: your jobs, where they stand in the line, and a way to take one back."""
+"""/queue and /cancel: your jobs, where they stand in the line, and ways to take them back."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import discord
@@ -11,7 +12,10 @@ from discord.ext import commands
 from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.controls import button, layout
+from bot.errors import NotYours
+from bot.options import MAX_CHOICE, MAX_CHOICES
 from bot.translate import t, text
+from core.errors import UnknownName
 from core.queue import Place
 
 if TYPE_CHECKING:
@@ -20,6 +24,10 @@ if TYPE_CHECKING:
 # A section with its button counts three components, of the forty a post may have.
 MAX_SHOWN: Final = 10
 PROMPT_LENGTH: Final = 150
+
+# What stands for every job in /cancel, and the number of one.
+ALL: Final = "all"
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class QueueCog(commands.Cog):
@@ -46,6 +54,39 @@ class QueueCog(commands.Cog):
         elif len(mine) > MAX_SHOWN:
             items.append(ui.TextDisplay(t("queue.more", locale, count=len(mine) - MAX_SHOWN)))
         await answers.show(interaction, layout(*items))
+
+    @app_commands.command(name="cancel", description=text("command.cancel"))
+    @app_commands.describe(job=text("describe.job"))
+    async def cancel(self, interaction: Interaction, job: str) -> None:
+        """One job of the member's, by its number, or all of them."""
+        locale = interaction.locale
+        if job.strip().casefold() == ALL:
+            mine = await self.bot.store.jobs.open_of(interaction.user.id)
+            count = sum(self.bot.jobs.cancel(each.id) for each in mine)
+            await answers.say(interaction, t("cancel.cancelled", locale, count=count))
+            return
+        number = job.strip().lstrip("#")
+        found = await self.bot.store.jobs.get(int(number)) if NUMBER.fullmatch(number) else None
+        if found is None or (found.private and found.user_id != interaction.user.id):
+            raise UnknownName("job", job)
+        if found.user_id != interaction.user.id:
+            raise NotYours("cancel")
+        taken_back = self.bot.jobs.cancel(found.id)
+        key = "cancel.cancelled" if taken_back else "live.too_late"
+        await answers.say(interaction, t(key, locale, count=1))
+
+    @cancel.autocomplete("job")
+    async def _jobs(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        mine = await self.bot.store.jobs.open_of(interaction.user.id)
+        choices = [(f"#{job.id} · {job.request.prompt}", str(job.id)) for job in mine]
+        if len(mine) > 1:
+            choices.insert(0, (t("cancel.all", interaction.locale, count=len(mine)), ALL))
+        wanted = typed.casefold()
+        return [
+            app_commands.Choice(name=" ".join(name.split())[:MAX_CHOICE], value=value)
+            for name, value in choices
+            if wanted in name.casefold()
+        ][:MAX_CHOICES]
 
     async def _job(self, place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
         job = await self.bot.store.jobs.get(place.job_id)

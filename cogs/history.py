@@ -1,0 +1,204 @@
+"""/history and /show: one's results of before, and any of them brought back with its controls."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import discord
+from discord import Locale, app_commands, ui
+from discord.ext import commands
+
+from bot import answers
+from bot.answers import Interaction, excerpt
+from bot.controls import Standing, layout, standing_id
+from bot.errors import Gone, NotAllowed
+from bot.gate import asker_of
+from bot.live import ended_view
+from bot.rules import check_member
+from bot.store import Job
+from bot.translate import t, text
+from core.errors import UnknownName, UnreadablePicture
+from core.picture import read_pixels
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+# A row of Discord's holds five buttons.
+PAGE: Final = 5
+THUMBNAIL: Final = 256
+PROMPT_LENGTH: Final = 200
+# Far more than anybody pages through; OFFSET must be a number of SQLite's.
+MAX_PAGE: Final = 100_000
+
+JobId = app_commands.Range[int, 1, 2**53 - 1]
+
+
+class HistoryCog(commands.Cog):
+    """The commands, and the buttons under the history."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+        bot.standing |= {"history": self.turned, "show": self.pressed}
+
+    @app_commands.command(name="show", description=text("command.show"))
+    @app_commands.describe(id=text("describe.id"))
+    async def show(self, interaction: Interaction, id: JobId) -> None:
+        """A result of one's own, or a public one of this server, with everything under it."""
+        await self._show(interaction, id)
+
+    @app_commands.command(name="history", description=text("command.history"))
+    async def history(self, interaction: Interaction) -> None:
+        """The newest results, for the member alone."""
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        await self._page(interaction, 0)
+
+    async def turned(self, interaction: Interaction, page: int | None) -> None:
+        """Another page, of whoever presses."""
+        await interaction.response.defer()
+        await self._page(interaction, min(page or 0, MAX_PAGE))
+
+    async def pressed(self, interaction: Interaction, job_id: int | None) -> None:
+        """One of the page's results."""
+        await self._show(interaction, job_id or 0)
+
+    async def _show(self, interaction: Interaction, job_id: int) -> None:
+        job = await self.bot.store.jobs.get(job_id)
+        if job is None or not _may_see(interaction, job):
+            raise UnknownName("picture", str(job_id))
+        if job.state in ("queued", "running"):
+            await answers.say(interaction, t("history.not_yet", interaction.locale))
+        elif job.state in ("failed", "cancelled"):
+            await answers.show(interaction, ended_view(job, job.error))
+        else:
+            await self._bring_back(interaction, job)
+
+    async def _bring_back(self, interaction: Interaction, job: Job) -> None:
+        ephemeral = job.private or not self._may_stand(interaction, job)
+        await interaction.response.defer(thinking=True, ephemeral=ephemeral)
+        here = self.bot.gate.server(interaction.guild_id)
+        shown = replace(job, spoiler=job.spoiler or here.hides)
+
+        async def send(view: ui.LayoutView, files: list[discord.File]) -> discord.Message:
+            return await interaction.edit_original_response(view=view, attachments=files)
+
+        try:
+            arrived = await self.bot.delivery.copy(shown, send, interaction.filesize_limit)
+        except FileNotFoundError:
+            arrived = False
+        if not arrived:
+            raise Gone("picture")
+
+    def _may_stand(self, interaction: Interaction, job: Job) -> bool:
+        """Whether a public picture may be put here for everybody, as the server's owner sees it."""
+        server, who = self.bot.gate.server(interaction.guild_id), asker_of(interaction)
+        try:
+            check_member(server, who)
+        except NotAllowed:
+            return False
+        if job.guild_id != interaction.guild_id:
+            # Another server's pictures were not looked at by this one's rules.
+            return server.nsfw != "block"
+        guild = interaction.guild
+        before = guild.get_channel_or_thread(job.channel_id or 0) if guild else None
+        return who.age_restricted or before is None or not before.is_nsfw()
+
+    async def _page(self, interaction: Interaction, page: int) -> None:
+        jobs = await self.bot.store.jobs.results_of(interaction.user.id, PAGE + 1, page * PAGE)
+        thumbnails = [await self._thumbnail(job) for job in jobs[:PAGE]]
+        more = len(jobs) > PAGE
+        view = history_view(jobs[:PAGE], thumbnails, page, interaction.locale, more=more)
+        files = [
+            discord.File(io.BytesIO(data), _name(job))
+            for job, data in zip(jobs, thumbnails, strict=False)
+            if data
+        ]
+        await interaction.edit_original_response(view=view, attachments=files)
+
+    async def _thumbnail(self, job: Job) -> bytes | None:
+        first = (await self.bot.store.pictures.of_job(job.id))[0]
+        try:
+            return await asyncio.to_thread(_small, first.path)
+        except (OSError, UnreadablePicture):
+            # Removed by the owner, say. What is known of it is shown all the same.
+            return None
+
+
+def history_view(
+    jobs: list[Job],
+    thumbnails: list[bytes | None],
+    page: int,
+    locale: Locale,
+    *,
+    more: bool,
+) -> ui.LayoutView:
+    """A page: each result with its small picture, buttons to bring one back, and to turn."""
+    items: list[ui.Item[Any]] = [ui.TextDisplay(t("history.title", locale, page=page + 1))]
+    for job, thumbnail in zip(jobs, thumbnails, strict=True):
+        shown = ui.TextDisplay[ui.LayoutView](_line(job, locale))
+        if thumbnail:
+            picture = ui.Thumbnail[ui.LayoutView](f"attachment://{_name(job)}", spoiler=job.spoiler)
+            items.append(ui.Section(shown, accessory=picture))
+        else:
+            items.append(shown)
+    if jobs:
+        items.append(ui.ActionRow(*(_button(f"#{job.id}", "show", job.id) for job in jobs)))
+    else:
+        items.append(ui.TextDisplay(t("history.none", locale)))
+    if page or more:
+        back = _button("◀", "history", max(page - 1, 0), disabled=page == 0)
+        on = _button("▶", "history", page + 1, disabled=not more)
+        items.append(ui.ActionRow(back, on))
+    return layout(*items)
+
+
+def _line(job: Job, locale: Locale) -> str:
+    facts = [
+        f"**#{job.id}**",
+        f"<t:{int(job.created_at)}:R>",
+        t("result.clip_skip", locale, clip_skip=job.request.clip_skip),
+        t("result.seed", locale, seed=job.request.seed),
+    ]
+    if job.private:
+        facts.append(t("option.private", locale))
+    return f"{' · '.join(facts)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH) or '—'}"
+
+
+def _button(label: str, action: str, number: int, *, disabled: bool = False) -> Standing:
+    custom_id = standing_id(action, number)
+    return Standing(ui.Button(label=label, custom_id=custom_id, disabled=disabled))
+
+
+def _may_see(interaction: Interaction, job: Job) -> bool:
+    """One's own, or what one could scroll back to on this server."""
+    if job.user_id == interaction.user.id:
+        return True
+    if job.private or job.guild_id is None or job.guild_id != interaction.guild_id:
+        return False
+    guild, member = interaction.guild, interaction.user
+    if guild is None or not isinstance(member, discord.Member):
+        return False
+    channel = guild.get_channel_or_thread(job.channel_id or 0)
+    if channel is None:
+        return False
+    return bool(channel.permissions_for(member).read_message_history)
+
+
+def _name(job: Job) -> str:
+    return f"{job.id}.webp"
+
+
+def _small(path: Path) -> bytes:
+    pixels = read_pixels(path.read_bytes())
+    pixels.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    pixels.save(file, "WEBP", quality=80)
+    return file.getvalue()
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(HistoryCog(bot))
