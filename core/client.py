@@ -33,7 +33,8 @@ class EngineStatus:
     """What `/admin status` and `doctor` show.
 
     ``speed`` is in megapixel-steps per second, None while unmeasured; ``reason`` says why the
-    engine last died or could not start, empty if it never did.
+    engine last died or could not start, empty if it never did; ``memory`` is the device's in
+    bytes, (used, total), None where it shares the computer's.
     """
 
     state: Literal["starting", "ready", "restarting", "stopped"]
@@ -44,6 +45,7 @@ class EngineStatus:
     rows_free: int
     speed: float | None
     reason: str
+    memory: tuple[int, int] | None = None
 
 
 def exponential(deaths: int) -> float:
@@ -101,6 +103,7 @@ class EngineClient:
             rows_free=self._credit.rows_free,
             speed=self._queue.speed,
             reason=self._reason,
+            memory=self._credit.memory,
         )
 
     async def start(self) -> None:

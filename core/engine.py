@@ -74,6 +74,11 @@ class Engine:
         return self._models.warm
 
     @property
+    def memory(self) -> tuple[int, int] | None:
+        """The device's memory in bytes, (used by torch, total); see :class:`Models`."""
+        return self._models.memory
+
+    @property
     def busy(self) -> bool:
         """Whether ``step`` has anything to do."""
         return bool(self._jobs or self._background or self._events)

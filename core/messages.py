@@ -42,11 +42,14 @@ class Ready:
 class Credit:
     """``rows_free`` rows of the running set wait for work; ``warm`` names the loaded models.
 
-    Goes ahead of the events of the same step, so that a job is never missing from both counts.
+    ``memory`` is the device's memory in bytes, (used, total), where it has its own; coarse, so
+    that small changes are no news. Goes ahead of the events of the same step, so that a job is
+    never missing from both counts.
     """
 
     rows_free: int
     warm: tuple[str, ...]
+    memory: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

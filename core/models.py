@@ -33,6 +33,8 @@ from core.weights.diffusers_folder import check_vae_config, read_json, weight_fi
 from core.weights.hashes import Hashes
 from core.weights.safetensors_header import read_header
 
+# The memory in use is told in such steps, in bytes: smaller changes are no news.
+MEMORY_STEP: Final = 2**27
 CONFIGS: Final = Path(__file__).parents[1] / "data" / "configs"
 WARM_VAES: Final = 4
 # Left free on a GPU beside the weights, for the running set: so much, or a third of a small card.
@@ -99,6 +101,15 @@ class Models:
     def warm(self) -> tuple[str, ...]:
         """Names of the models that are loaded, the one used last at the end."""
         return tuple(resident.name for resident in self._warm.values())
+
+    @property
+    def memory(self) -> tuple[int, int] | None:
+        """A graphics card's memory in bytes: what torch holds, in coarse steps, and its total."""
+        if self.device.type != "cuda":
+            return None
+        held = torch.cuda.memory_reserved(self.device)
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        return held // MEMORY_STEP * MEMORY_STEP, total
 
     def close(self) -> None:
         """Stop what runs beside: hashes not yet taken."""

@@ -70,7 +70,7 @@ def serve(connection: Connection, engine: Engine) -> None:
     told: Credit | None = None
     events: list[Event] = []
     while True:
-        credit = Credit(engine.rows_free, engine.warm)
+        credit = Credit(engine.rows_free, engine.warm, engine.memory)
         if credit != told:
             connection.send(credit)
             told = credit

@@ -50,6 +50,7 @@ class StubEngine:
     def __init__(self, config: EngineConfig) -> None:
         self.device_name = "stub"
         self.warm: tuple[str, ...] = ()
+        self.memory: tuple[int, int] | None = None
         self._folder = config.cache_dir
         self._max_rows = config.max_rows
         self._waiting: list[Work] = []

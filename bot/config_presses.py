@@ -1,0 +1,344 @@
+"""What the controls and forms of /config do. One function an action, one table that names them.
+
+Only who may manage the server gets further than the table: asked at every press, since a panel
+may stay open longer than a right lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import discord
+from discord import app_commands
+
+from bot import answers, config_forms, forms
+from bot import config_panels as panels
+from bot.answers import Interaction, payload
+from bot.controls import chosen
+from bot.errors import Gone
+from bot.rules import MAX_WORD, MAX_WORDS, NSFW, Server
+from bot.server_json import MAX_ID
+from bot.translate import catalogues, t
+from core.catalogue import search
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+Action = Callable[[Interaction, int | None], Awaitable[None]]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def actions() -> dict[str, Action]:
+    """Every action by its name, each for those who may manage the server."""
+    return {name: partial(_managed, action) for name, action in ACTIONS.items()}
+
+
+def check_manager(interaction: Interaction) -> None:
+    """Raise discord.py's own errors for whoever may not manage this server."""
+    if interaction.guild_id is None:
+        raise app_commands.NoPrivateMessage
+    if not interaction.permissions.manage_guild:
+        raise app_commands.MissingPermissions(["manage_guild"])
+
+
+async def _managed(action: Action, interaction: Interaction, number: int | None) -> None:
+    check_manager(interaction)
+    await action(interaction, number)
+
+
+# Opening. From the overview a panel comes as a message of its own.
+
+
+async def open_access(interaction: Interaction, _: int | None = None) -> None:
+    """Channels and roles."""
+    view = panels.access_view(server_of(interaction), interaction.guild, interaction.locale)
+    await answers.show(interaction, view)
+
+
+async def open_models(interaction: Interaction, _: int | None = None) -> None:
+    """Models, the allowed ones first."""
+    await answers.show(interaction, _models_view(interaction))
+
+
+async def open_limits(interaction: Interaction, _: int | None = None) -> None:
+    """The form of the bounds."""
+    form = config_forms.limits_form(server_of(interaction), interaction.locale)
+    await interaction.response.send_modal(form)
+
+
+async def open_quota(interaction: Interaction, _: int | None = None) -> None:
+    """Quotas."""
+    view = panels.quota_view(server_of(interaction), interaction.guild, interaction.locale)
+    await answers.show(interaction, view)
+
+
+async def open_words(interaction: Interaction, _: int | None = None) -> None:
+    """The form of the blocked words."""
+    form = config_forms.words_form(server_of(interaction), interaction.locale)
+    await interaction.response.send_modal(form)
+
+
+async def open_nsfw(interaction: Interaction, _: int | None = None) -> None:
+    """NSFW and spoilers."""
+    await answers.show(interaction, _nsfw_view(interaction))
+
+
+async def open_general(interaction: Interaction, _: int | None = None) -> None:
+    """Log channel, language, reactions."""
+    view = panels.general_view(server_of(interaction), interaction.guild, interaction.locale)
+    await answers.show(interaction, view)
+
+
+# Changing. Each panel is shown again with what is now.
+
+
+async def _channels(interaction: Interaction, _: int | None) -> None:
+    await _update(interaction, channels=tuple(_ids(interaction)))
+    await _again(interaction, panels.access_view)
+
+
+async def _roles(interaction: Interaction, _: int | None) -> None:
+    await _update(interaction, roles=tuple(_ids(interaction)))
+    await _again(interaction, panels.access_view)
+
+
+async def _allowed(interaction: Interaction, _: int | None) -> None:
+    """Of the models that were shown, those picked are allowed; the others stay as they are."""
+    shown = _options(interaction)
+    picked = [name for name in _values(interaction) if name in shown]
+
+    def change(server: Server) -> Server:
+        kept = [name for name in server.models if name not in shown]
+        return replace(server, models=(*kept, *picked))
+
+    await _change(interaction, change)
+    await _edit(interaction, _models_view(interaction, shown))
+
+
+async def _find(interaction: Interaction, _: int | None) -> None:
+    await interaction.response.send_modal(config_forms.find_form(interaction.locale))
+
+
+async def _found(interaction: Interaction, _: int | None) -> None:
+    names = search(_model_names(interaction), forms.fields(interaction).get("name", ""))
+    await _edit(interaction, _models_view(interaction, names))
+
+
+async def _model(interaction: Interaction, _: int | None) -> None:
+    server, locale = server_of(interaction), interaction.locale
+    await _edit(
+        interaction, panels.model_view(server, chosen(interaction), interaction.guild, locale)
+    )
+
+
+async def _model_roles(interaction: Interaction, key: int | None) -> None:
+    names = _model_names(interaction)
+    model = next((name for name in names if panels.model_key(name) == key), None)
+    if model is None:
+        raise Gone("model")
+    roles = tuple(_ids(interaction)) or None
+    server = await _change(
+        interaction,
+        lambda server: replace(server, model_roles=_with(server.model_roles, model, roles)),
+    )
+    view = panels.model_view(server, model, interaction.guild, interaction.locale)
+    await _edit(interaction, view)
+
+
+async def _models_back(interaction: Interaction, _: int | None) -> None:
+    await _edit(interaction, _models_view(interaction))
+
+
+async def _limits(interaction: Interaction, _: int | None) -> None:
+    server = await _update(interaction, **config_forms.read_limits(forms.fields(interaction)))
+    view = panels.overview(server, interaction.guild, interaction.locale)
+    await answers.show(interaction, view)
+
+
+async def _quota_all(interaction: Interaction, _: int | None) -> None:
+    locale = interaction.locale
+    label = t("config.setting.quota", locale)
+    form = config_forms.quota_form(server_of(interaction).quota, 0, label, locale)
+    await interaction.response.send_modal(form)
+
+
+async def _quota_role(interaction: Interaction, _: int | None) -> None:
+    locale, role = interaction.locale, next(iter(_ids(interaction)), 0)
+    number = server_of(interaction).role_quotas.get(role)
+    label = t("config.setting.role_quotas", locale)
+    await interaction.response.send_modal(config_forms.quota_form(number, role, label, locale))
+
+
+async def _quota_set(interaction: Interaction, role: int | None) -> None:
+    number = config_forms.read_quota(forms.fields(interaction))
+    if not role:
+        await _update(interaction, quota=number)
+    else:
+        await _change(
+            interaction,
+            lambda server: replace(server, role_quotas=_with(server.role_quotas, role, number)),
+        )
+    await _again(interaction, panels.quota_view)
+
+
+async def _words(interaction: Interaction, _: int | None) -> None:
+    words, locale = config_forms.typed_words(forms.fields(interaction)), interaction.locale
+    if words is None:
+        said = t("config.words_many", locale, limit=MAX_WORDS, length=MAX_WORD)
+    else:
+        server = await _update(interaction, words=words)
+        said = t("config.words_saved", locale, words=panels.value_text(server, "words", locale))
+    await answers.say(interaction, said)
+
+
+async def _nsfw(interaction: Interaction, _: int | None) -> None:
+    picked = chosen(interaction)
+    offered = picked in NSFW and (picked != "block" or _bot(interaction).gate.classifier.available)
+    if offered:
+        await _update(interaction, nsfw=picked)
+    await _edit(interaction, _nsfw_view(interaction))
+
+
+async def _spoiler(interaction: Interaction, _: int | None) -> None:
+    await _change(interaction, lambda server: replace(server, spoiler=not server.spoiler))
+    await _edit(interaction, _nsfw_view(interaction))
+
+
+async def _log(interaction: Interaction, _: int | None) -> None:
+    await _update(interaction, log_channel=next(iter(_ids(interaction)), None))
+    await _again(interaction, panels.general_view)
+
+
+async def _language(interaction: Interaction, _: int | None) -> None:
+    picked = chosen(interaction)
+    await _update(interaction, language=picked if picked in catalogues() else None)
+    await _again(interaction, panels.general_view)
+
+
+async def _reactions(interaction: Interaction, _: int | None) -> None:
+    await _change(interaction, lambda server: replace(server, reactions=not server.reactions))
+    await _again(interaction, panels.general_view)
+
+
+async def _take(interaction: Interaction, channel: int | None) -> None:
+    names = set(_values(interaction))
+
+    def left(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name not in names}
+
+    def change(server: Server) -> Server:
+        if not channel:
+            return replace(server, defaults=left(server.defaults))
+        values = left(server.channel_defaults.get(channel, {})) or None
+        return replace(server, channel_defaults=_with(server.channel_defaults, channel, values))
+
+    server = await _change(interaction, change)
+    values = server.channel_defaults.get(channel, {}) if channel else server.defaults
+    await _edit(interaction, panels.defaults_view(values, channel or None, interaction.locale))
+
+
+# A control's action stands in posts for ever: add, never rename.
+ACTIONS: Final[dict[str, Action]] = {
+    "config_access": open_access,
+    "config_models": open_models,
+    "config_limits": open_limits,
+    "config_quota": open_quota,
+    "config_words": open_words,
+    "config_nsfw": open_nsfw,
+    "config_general": open_general,
+    "config_channels": _channels,
+    "config_roles": _roles,
+    "config_allowed": _allowed,
+    "config_find": _find,
+    "config_found": _found,
+    "config_model": _model,
+    "config_model_roles": _model_roles,
+    "config_models_back": _models_back,
+    "config_limits_set": _limits,
+    "config_quota_all": _quota_all,
+    "config_quota_role": _quota_role,
+    "config_quota_set": _quota_set,
+    "config_words_set": _words,
+    "config_nsfw_set": _nsfw,
+    "config_spoiler": _spoiler,
+    "config_log": _log,
+    "config_language": _language,
+    "config_reactions": _reactions,
+    "config_take": _take,
+}
+
+
+def server_of(interaction: Interaction) -> Server:
+    """The settings of the server the interaction is in."""
+    return _bot(interaction).store.servers.get(interaction.guild_id)
+
+
+def _bot(interaction: Interaction) -> Penultimate:
+    bot: Penultimate = interaction.client
+    return bot
+
+
+async def _change(interaction: Interaction, change: Callable[[Server], Server]) -> Server:
+    assert interaction.guild_id is not None
+    return await _bot(interaction).store.servers.update(interaction.guild_id, change)
+
+
+async def _update(interaction: Interaction, **values: Any) -> Server:
+    return await _change(interaction, lambda server: replace(server, **values))
+
+
+async def _edit(interaction: Interaction, view: discord.ui.LayoutView) -> None:
+    await interaction.response.edit_message(view=view)
+
+
+async def _again(interaction: Interaction, view: Callable[..., discord.ui.LayoutView]) -> None:
+    await _edit(interaction, view(server_of(interaction), interaction.guild, interaction.locale))
+
+
+def _nsfw_view(interaction: Interaction) -> discord.ui.LayoutView:
+    classifier = _bot(interaction).gate.classifier.available
+    return panels.nsfw_view(server_of(interaction), interaction.locale, classifier=classifier)
+
+
+def _models_view(interaction: Interaction, names: list[str] | None = None) -> discord.ui.LayoutView:
+    every = _model_names(interaction)
+    return panels.models_view(
+        server_of(interaction), every if names is None else names, len(every), interaction.locale
+    )
+
+
+def _model_names(interaction: Interaction) -> list[str]:
+    """Those in the settings, here or not, then those that are here."""
+    server, catalogue = server_of(interaction), _bot(interaction).catalogue
+    here = [model.name for model in catalogue.models]
+    return list(dict.fromkeys([*server.models, *server.model_roles, *here]))
+
+
+def _values(interaction: Interaction) -> list[str]:
+    return [str(value) for value in payload(interaction).get("values") or []]
+
+
+def _ids(interaction: Interaction) -> list[int]:
+    return [int(value) for value in _values(interaction) if 0 < int(value) <= MAX_ID]
+
+
+def _options(interaction: Interaction) -> list[str]:
+    """The values that the select offered, from the message it stands in."""
+    pressed = payload(interaction).get("custom_id")
+    assert interaction.message is not None
+    for line in interaction.message.components:
+        for item in line.children if isinstance(line, discord.ActionRow) else ():
+            if isinstance(item, discord.SelectMenu) and item.custom_id == pressed:
+                return [option.value for option in item.options]
+    return []
+
+
+def _with(values: Mapping[K, V], key: K, value: V | None) -> dict[K, V]:
+    """``values`` with one entry changed, or without it where ``value`` is None."""
+    left = {name: item for name, item in values.items() if name != key}
+    return left if value is None else {**left, key: value}

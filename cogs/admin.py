@@ -1,0 +1,142 @@
+"""/admin: for the bot's owner alone. What it is doing, a look for new models, and a calm end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import discord
+from discord import Locale, app_commands, ui
+from discord.ext import commands
+
+from bot import answers
+from bot.answers import Interaction, excerpt
+from bot.controls import Standing, layout, standing_id
+from bot.errors import sentence
+from bot.translate import t, text
+from core.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+# A post holds 4,000 characters.
+MAX_LINES: Final = 12
+NAME_LENGTH: Final = 60
+LINE_LENGTH: Final = 250
+
+
+@app_commands.default_permissions(administrator=True)
+class AdminCog(
+    commands.GroupCog, group_name="admin", group_description=text("command.admin.about")
+):
+    """Discord hides the commands from most; the bot refuses everybody but its owner or team."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+        bot.standing |= {"admin_status": self._refresh, "admin_drain": self._toggle}
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """The application's owner, or one of its team."""
+        await self._check_owner(interaction)
+        return True
+
+    @app_commands.command(name="status", description=text("command.admin.status"))
+    async def status(self, interaction: Interaction) -> None:
+        """Queue, engine, memory, speed."""
+        await answers.show(interaction, self._status_view(interaction.locale))
+
+    @app_commands.command(name="drain", description=text("command.admin.drain"))
+    async def drain(self, interaction: Interaction) -> None:
+        """Take nothing new; what waits and runs is finished."""
+        self.bot.gate.draining = True
+        await answers.show(interaction, self._status_view(interaction.locale))
+
+    @app_commands.command(name="reload", description=text("command.admin.reload"))
+    async def reload(self, interaction: Interaction) -> None:
+        """Look through the folders again, off the event loop, and say what changed."""
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        before = self.bot.catalogue
+        now = await self.bot.reload_catalogue()
+        view = layout(ui.TextDisplay(_changes(before, now, interaction.locale)))
+        await interaction.edit_original_response(view=view)
+
+    async def _refresh(self, interaction: Interaction, _: int | None) -> None:
+        await self._check_owner(interaction)
+        await interaction.response.edit_message(view=self._status_view(interaction.locale))
+
+    async def _toggle(self, interaction: Interaction, drain: int | None) -> None:
+        await self._check_owner(interaction)
+        self.bot.gate.draining = bool(drain)
+        await interaction.response.edit_message(view=self._status_view(interaction.locale))
+
+    async def _check_owner(self, interaction: Interaction) -> None:
+        if not await self.bot.is_owner(interaction.user):
+            raise app_commands.CheckFailure
+
+    def _status_view(self, locale: Locale) -> ui.LayoutView:
+        draining = self.bot.gate.draining
+        label = t("admin.take_again" if draining else "admin.drain", locale)
+        style = discord.ButtonStyle.primary if draining else discord.ButtonStyle.danger
+        drain = ui.Button[ui.LayoutView](
+            label=label, style=style, custom_id=standing_id("admin_drain", int(not draining))
+        )
+        refresh = ui.Button[ui.LayoutView](
+            label=t("admin.refresh", locale), custom_id=standing_id("admin_status")
+        )
+        return layout(
+            ui.TextDisplay("\n".join(self._status(locale))),
+            ui.ActionRow(Standing(refresh), Standing(drain)),
+        )
+
+    def _status(self, locale: Locale) -> Iterable[str]:
+        """One line each: the queue, then what the engine says of itself."""
+        places = self.bot.queue.snapshot()
+        waiting = sum(place.position is not None for place in places)
+        engine = self.bot.engine.status
+        yield t("admin.title", locale)
+        if self.bot.gate.draining:
+            yield t("admin.draining", locale, count=len(places))
+        yield t("admin.queue", locale, running=len(places) - waiting, waiting=waiting)
+        state = t(f"admin.state.{engine.state}", locale)
+        yield t("admin.engine", locale, state=state, device=engine.device_name or "—")
+        if engine.memory is not None:
+            used, total = (f"{size / 2**30:.1f}" for size in engine.memory)
+            yield t("admin.memory", locale, used=used, total=total)
+        speed = "—" if engine.speed is None else f"{engine.speed:.3g}"
+        yield t("admin.speed", locale, speed=speed)
+        yield t("admin.restarts", locale, count=engine.restarts)
+        if engine.reason:
+            yield t("admin.reason", locale, reason=excerpt(engine.reason, LINE_LENGTH))
+        warm = ", ".join(excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES])
+        yield t("admin.warm", locale, models=warm or "—")
+        servers = len(self.bot.guilds)
+        yield t("admin.servers", locale, count=servers)
+
+
+def _changes(before: Catalogue, now: Catalogue, locale: Locale) -> str:
+    """What is new and gone, and what was refused and why, a line each."""
+    lines = [t("admin.found", locale, models=len(now.models), vaes=len(now.vaes))]
+    old, new = _names(before), _names(now)
+    for key, names in (("new", new - old), ("gone", old - new)):
+        if names:
+            shown = ", ".join(excerpt(name, NAME_LENGTH) for name in sorted(names)[:MAX_LINES])
+            more = f" +{len(names) - MAX_LINES}" if len(names) > MAX_LINES else ""
+            lines.append(t(f"admin.{key}", locale, names=shown + more))
+    if new == old:
+        lines.append(t("admin.nothing_new", locale))
+    troubles = [sentence(error, locale) for error in now.refused]
+    # A card's mistakes are the owner's own words back to them.
+    troubles += [excerpt(warning, LINE_LENGTH) for warning in now.warnings]
+    lines += [f"- {trouble[:LINE_LENGTH]}" for trouble in troubles[:MAX_LINES]]
+    if len(troubles) > MAX_LINES:
+        lines.append(t("admin.more", locale, count=len(troubles) - MAX_LINES))
+    return "\n".join(lines)
+
+
+def _names(catalogue: Catalogue) -> set[str]:
+    return {model.name for model in catalogue.models} | {vae.name for vae in catalogue.vaes}
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(AdminCog(bot))

@@ -1,0 +1,283 @@
+"""/config: what a server's owners decide. A few commands that open panels, forms and files."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import answers, config_presses, options, server_json
+from bot import config_panels as panels
+from bot.answers import Interaction
+from bot.defaults import checked
+from bot.errors import TooMany, UnreadableSettings
+from bot.rules import DEFAULTS, MAX_BANNED, MAX_CHANNEL_DEFAULTS, Server
+from bot.server_json import Remark
+from bot.translate import t, text
+from core.errors import PenultimateError
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+Place = discord.TextChannel | discord.VoiceChannel | discord.ForumChannel | discord.CategoryChannel
+FILE: Final = "penultimate-settings.json"
+FORMER: Final = "former-settings.json"
+MAX_REMARKS: Final = 12
+WITH_IDS: Final = (
+    "channels",
+    "roles",
+    "model_roles",
+    "role_quotas",
+    "channel_defaults",
+    "log_channel",
+)
+
+
+@app_commands.default_permissions(manage_guild=True)
+@app_commands.guild_only()
+class ConfigCog(
+    commands.GroupCog, group_name="config", group_description=text("command.config.about")
+):
+    """Answers are for the one who asks; what is changed holds at once, for everybody."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+        bot.standing |= config_presses.actions()
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Discord hides the commands, but a server's admins can show them to anybody."""
+        config_presses.check_manager(interaction)
+        return True
+
+    @app_commands.command(name="show", description=text("command.config.show"))
+    async def show(self, interaction: Interaction) -> None:
+        """Every setting, and buttons to change them."""
+        server = config_presses.server_of(interaction)
+        view = panels.overview(server, interaction.guild, interaction.locale)
+        await answers.show(interaction, view)
+
+    @app_commands.command(name="access", description=text("command.config.access"))
+    async def access(self, interaction: Interaction) -> None:
+        """Channels and roles."""
+        await config_presses.open_access(interaction)
+
+    @app_commands.command(name="models", description=text("command.config.models"))
+    async def models(self, interaction: Interaction) -> None:
+        """Models, and roles for each."""
+        await config_presses.open_models(interaction)
+
+    @app_commands.command(name="limits", description=text("command.config.limits"))
+    async def limits(self, interaction: Interaction) -> None:
+        """Steps, size, count and the queue."""
+        await config_presses.open_limits(interaction)
+
+    @app_commands.command(name="quota", description=text("command.config.quota"))
+    async def quota(self, interaction: Interaction) -> None:
+        """Pictures a day."""
+        await config_presses.open_quota(interaction)
+
+    @app_commands.command(name="words", description=text("command.config.words"))
+    async def words(self, interaction: Interaction) -> None:
+        """Blocked words."""
+        await config_presses.open_words(interaction)
+
+    @app_commands.command(name="nsfw", description=text("command.config.nsfw"))
+    async def nsfw(self, interaction: Interaction) -> None:
+        """NSFW and spoilers."""
+        await config_presses.open_nsfw(interaction)
+
+    @app_commands.command(name="general", description=text("command.config.general"))
+    async def general(self, interaction: Interaction) -> None:
+        """Log channel, language, reactions."""
+        await config_presses.open_general(interaction)
+
+    @app_commands.command(name="defaults", description=text("command.config.defaults"))
+    @options.shared("channel", *DEFAULTS)
+    async def defaults(
+        self,
+        interaction: Interaction,
+        channel: Place | None = None,
+        negative_prompt: options.Prompt | None = None,
+        model: str | None = None,
+        vae: str | None = None,
+        clip_skip: options.ClipSkip | None = None,
+        steps: options.Steps | None = None,
+        cfg_scale: options.CfgScale | None = None,
+        sampler: str | None = None,
+        size: str | None = None,
+        count: options.Count | None = None,
+    ) -> None:
+        """Set what is given, for the server or a channel, and show what is set."""
+        namespace = dict(iter(interaction.namespace))
+        given = {name: value for name, value in namespace.items() if name != "channel"}
+        place = channel.id if channel else None
+        server = config_presses.server_of(interaction)
+        if given:
+            server = await self._set_defaults(interaction, place, given)
+        values = server.channel_defaults.get(place, {}) if place else server.defaults
+        await answers.show(interaction, panels.defaults_view(values, place, interaction.locale))
+
+    @app_commands.command(name="ban", description=text("command.config.ban"))
+    @options.shared("member")
+    async def ban(self, interaction: Interaction, member: discord.User) -> None:
+        """No more pictures for this member here."""
+
+        def change(server: Server) -> Server:
+            if len(server.banned) >= MAX_BANNED and member.id not in server.banned:
+                raise TooMany("banned", MAX_BANNED)
+            return replace(server, banned=tuple(dict.fromkeys((*server.banned, member.id))))
+
+        await self._change(interaction, change)
+        said = t("config.member_banned", interaction.locale, member=member.mention)
+        await answers.say(interaction, said)
+
+    @app_commands.command(name="unban", description=text("command.config.unban"))
+    @options.shared("member")
+    async def unban(self, interaction: Interaction, member: discord.User) -> None:
+        """Pictures again for this member."""
+        was = member.id in config_presses.server_of(interaction).banned
+        await self._change(
+            interaction,
+            lambda server: replace(
+                server, banned=tuple(id for id in server.banned if id != member.id)
+            ),
+        )
+        key = "config.unbanned" if was else "config.not_banned"
+        await answers.say(interaction, t(key, interaction.locale, member=member.mention))
+
+    @app_commands.command(name="export", description=text("command.config.export"))
+    async def export(self, interaction: Interaction) -> None:
+        """Every setting as a file."""
+        await interaction.response.send_message(
+            t("config.export", interaction.locale),
+            file=_file(config_presses.server_of(interaction), FILE),
+            ephemeral=True,
+        )
+
+    @app_commands.command(name="import", description=text("command.config.import"))
+    @app_commands.describe(file=text("describe.settings_file"))
+    async def import_(self, interaction: Interaction, file: discord.Attachment) -> None:
+        """Take the settings of a file; what cannot be used is said and stays as it was."""
+        if file.size > server_json.MAX_BYTES:
+            raise UnreadableSettings("too_large")
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        try:
+            changes, remarks = server_json.read((await file.read()).decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            raise UnreadableSettings("not_json") from None
+        remarks += self._usable(interaction, changes)
+        former = config_presses.server_of(interaction)
+        await self._change(interaction, lambda server: replace(server, **changes))
+        locale = interaction.locale
+        lines = [t("config.import.done", locale, count=len(changes))]
+        lines += [_said(remark, locale) for remark in remarks[:MAX_REMARKS]]
+        if len(remarks) > MAX_REMARKS:
+            lines.append(t("config.import.more", locale, count=len(remarks) - MAX_REMARKS))
+        await interaction.edit_original_response(
+            content="\n".join(lines)[: answers.MAX_CONTENT], attachments=[_file(former, FORMER)]
+        )
+
+    async def _set_defaults(
+        self, interaction: Interaction, place: int | None, given: dict[str, Any]
+    ) -> Server:
+        """Raises what :func:`~bot.defaults.checked` raises for values that cannot be used."""
+        limits = self.bot.gate.limits(interaction.guild_id)
+
+        def change(server: Server) -> Server:
+            channels = dict(server.channel_defaults)
+            before = channels.get(place, {}) if place else server.defaults
+            values = checked({**before, **given}, self.bot.catalogue, limits)
+            if place is None:
+                return replace(server, defaults=values)
+            if len(channels) >= MAX_CHANNEL_DEFAULTS and place not in channels:
+                raise TooMany("channel_defaults", MAX_CHANNEL_DEFAULTS)
+            return replace(server, channel_defaults=channels | {place: values})
+
+        return await self._change(interaction, change)
+
+    def _usable(self, interaction: Interaction, changes: dict[str, Any]) -> list[Remark]:
+        """Take out of ``changes`` what is not on this server or not in this bot."""
+        remarks = []
+        guild = interaction.guild
+        if guild is not None:
+            remarks += _without_gone(changes, guild)
+        if changes.get("nsfw") == "block" and not self.bot.gate.classifier.available:
+            del changes["nsfw"]
+            remarks.append(("no_classifier", {"name": "nsfw"}))
+        every = [("defaults", changes.get("defaults", {}))]
+        every += [("channel_defaults", v) for v in changes.get("channel_defaults", {}).values()]
+        for name, values in every:
+            try:
+                checked(values, self.bot.catalogue, self.bot.settings)
+            except PenultimateError:
+                if changes.pop(name, None) is not None:
+                    remarks.append(("unusable", {"name": name}))
+        return remarks
+
+    async def _change(self, interaction: Interaction, change: Any) -> Server:
+        assert interaction.guild_id is not None
+        return await self.bot.store.servers.update(interaction.guild_id, change)
+
+
+def _without_gone(changes: dict[str, Any], guild: discord.Guild) -> list[Remark]:
+    """Take out channels and roles that this server does not have.
+
+    A list that would become empty, and so allow everybody, stays as it was on this server.
+    """
+    channels, roles = panels.gone(replace(Server(), **changes), guild)
+    gone = {*channels, *roles}
+    remarks: list[Remark] = []
+    for name in WITH_IDS:
+        value = changes.get(name)
+        named = sorted(gone & _ids_in(value))
+        if not named:
+            continue
+        changes[name] = _left(value, gone)
+        if _opened(changes[name]):
+            del changes[name]
+            remarks.append(("all_gone", {"name": name}))
+        else:
+            ids = ", ".join(f"`{id}`" for id in named[: panels.MAX_GONE])
+            remarks.append(("gone", {"name": name, "ids": ids}))
+    return remarks
+
+
+def _ids_in(value: Any) -> set[Any]:
+    if isinstance(value, dict):
+        return {*value, *(id for item in value.values() for id in _ids_in(item))}
+    return set(value) if isinstance(value, tuple) else {value}
+
+
+def _left(value: Any, gone: set[int]) -> Any:
+    if isinstance(value, dict):
+        return {key: _left(item, gone) for key, item in value.items() if key not in gone}
+    if isinstance(value, tuple):
+        return tuple(item for item in value if item not in gone)
+    return None if value in gone else value
+
+
+def _opened(value: Any) -> bool:
+    """Whether nothing is left of it, or of the roles for one model."""
+    return value in (None, (), {}) or (isinstance(value, dict) and () in value.values())
+
+
+def _said(remark: Remark, locale: discord.Locale) -> str:
+    key, values = remark
+    if key != "unknown":
+        values = values | {"name": t(f"config.setting.{values['name']}", locale)}
+    else:
+        values = {"name": " ".join(values["name"].replace("`", "'").split())}
+    return t(f"config.import.{key}", locale, **values)
+
+
+def _file(server: Server, name: str) -> discord.File:
+    return discord.File(io.BytesIO(server_json.to_json(server).encode()), name)
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(ConfigCog(bot))
