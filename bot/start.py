@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import sqlite3
 import sys
@@ -13,7 +12,9 @@ from typing import Final
 import aiohttp
 import discord
 
+from bot import logs
 from bot.client import Penultimate
+from bot.lock import FolderInUse, alone_in
 from bot.settings import Settings
 from bot.store import DatabaseTooNew
 
@@ -34,14 +35,15 @@ def main(settings: Settings) -> int:
     """Run until Ctrl-C or SIGTERM; returns the exit code, 2 with a sentence on what to do."""
     if settings.discord_token is None:
         return _refuse(NO_TOKEN)
-    discord.utils.setup_logging(level=logging.getLevelNamesMapping()[settings.log_level])
+    logs.set_up(settings.log_level, settings.discord_token)
     try:
-        asyncio.run(serve(settings, settings.discord_token))
+        with alone_in(settings.data_dir):
+            asyncio.run(serve(settings, settings.discord_token))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
     except discord.LoginFailure:
         return _refuse(BAD_TOKEN)
-    except DatabaseTooNew as error:
+    except (FolderInUse, DatabaseTooNew) as error:
         return _refuse(str(error))
     except sqlite3.DatabaseError as error:
         return _refuse(BAD_DATABASE.format(path=settings.database_path, error=error))

@@ -14,6 +14,7 @@ import pytest
 
 import run
 from bot import start
+from bot.lock import alone_in
 from bot.settings import READERS, ROOT, Settings
 from bot.store import DatabaseTooNew
 from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
@@ -142,7 +143,7 @@ def test_what_keeps_the_bot_from_starting_is_a_sentence(
         raise error
 
     monkeypatch.setattr(start, "serve", serve)
-    monkeypatch.setattr("discord.utils.setup_logging", lambda level: None)
+    monkeypatch.setattr("bot.logs.set_up", lambda level, token: None)
     assert start.main(with_token) == 2
     assert sentence in capsys.readouterr().err
 
@@ -175,3 +176,14 @@ async def test_a_newer_database_is_told_at_the_start(
         monkeypatch.setattr(discord.http.Route, "BASE", address)
         with pytest.raises(DatabaseTooNew):
             await start.serve(with_token, TOKEN)
+
+
+def test_a_second_bot_in_the_same_folder_is_refused(with_token: Settings) -> None:
+    with alone_in(with_token.data_dir):
+        second = door("start", DISCORD_TOKEN=TOKEN, DATA_DIR=str(with_token.data_dir))
+    assert second.returncode == 2
+    assert "Another bot is running in" in second.stderr
+    assert str(with_token.data_dir) in second.stderr
+    assert "Traceback" not in second.stderr
+    with alone_in(with_token.data_dir):
+        pass  # Free again when its bot is gone.
