@@ -46,6 +46,7 @@ COGS: Final = (
     "cogs.config",
     "cogs.admin",
     "cogs.history",
+    "cogs.remix",
 )
 
 # None of them is privileged: the bot reads no messages and no member lists.

@@ -143,7 +143,7 @@ def resolve(
     :class:`~core.errors.UnknownName`, :class:`~core.errors.VaeMismatch` or
     :class:`~bot.errors.NoModels`.
     """
-    prompt, layers, exact, notes = _read_pasted(prompt, layers, catalogue)
+    prompt, layers, exact, notes = read_pasted(prompt, layers, catalogue)
     model, model_source = _model(layers, catalogue)
     layers = replace(layers, model=model_values(model), bot=BOT)
     chosen = {name: layers.first(name) for name in OPTIONS if name != "model"}
@@ -242,7 +242,7 @@ def size_of(text: str, model: Model) -> tuple[int, int]:
     return round(unit * shape[0] / 8) * 8, round(unit * shape[1] / 8) * 8
 
 
-def _read_pasted(
+def read_pasted(
     prompt: str, layers: Layers, catalogue: Catalogue
 ) -> tuple[str, Layers, dict[str, Any], tuple[Note, ...]]:
     """A prompt that is a whole picture's parameters, taken apart.

@@ -15,7 +15,7 @@ import discord
 from discord import ui
 
 from bot.answers import Interaction, payload, say
-from bot.controls import custom_id
+from bot.controls import custom_id, standing_id
 from bot.defaults import RANDOM_SEED
 from bot.errors import sentence
 from bot.store import Job
@@ -46,8 +46,18 @@ def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
 
 def start_form(job: Job, position: int, locale: discord.Locale) -> ui.Modal:
     """What to draw from one of a job's pictures, and how far to go from it."""
-    request = job.request
     form = _form("start", job, t("start.title", locale), position or None)
+    return _start_fields(form, job.request, locale)
+
+
+def foreign_start_form(number: int, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
+    """The same for a picture that is no job's, kept at hand under ``number``."""
+    form = ui.Modal(title=t("start.title", locale), custom_id=standing_id("start", number))
+    form.stop()
+    return _start_fields(form, request, locale)
+
+
+def _start_fields(form: ui.Modal, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
     _add_prompts(form, request, locale)
     _add(form, "denoising_strength", f"{START_DENOISING:g}", 5, locale, group="start")
     _add(form, "clip_skip", str(request.clip_skip), 2, locale)

@@ -240,7 +240,7 @@ class Jobs:
     ) -> None:
         accepting = asyncio.ensure_future(self._accept(interaction, ordering, parent_id))
         done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
-        if not done:
+        if not done and not interaction.response.is_done():
             with _nobody_there():
                 await interaction.response.defer(thinking=True, ephemeral=private)
         job, ticket, notes = await accepting

@@ -154,7 +154,10 @@ def _weight(option: dict[str, Any]) -> int:
 
 
 async def test_commands_are_ones_that_discord_takes(world: World) -> None:
-    commands = _commands(world)
+    menus = [command for command in _commands(world) if command["type"] != 1]
+    assert all(len(menu["name"]) <= 32 for menu in menus)
+    assert len(menus) <= 5
+    commands = [command for command in _commands(world) if command["type"] == 1]
     assert {"imagine", "queue"} <= {command["name"] for command in commands}
     for command in commands:
         assert _weight(command) <= 8000
