@@ -40,6 +40,7 @@ COGS: Final = (
     "cogs.explore",
     "cogs.queue",
     "cogs.preset",
+    "cogs.settings",
     "cogs.models",
     "cogs.style",
     "cogs.reactions",

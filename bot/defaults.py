@@ -16,7 +16,7 @@ from bot.errors import NoModels
 from bot.settings import Settings
 from bot.wildcards import drawn
 from core.catalogue import Catalogue, Model, Vae
-from core.errors import UnknownName, VaeMismatch
+from core.errors import PenultimateError, UnknownName, VaeMismatch
 from core.infotext import looks_like_infotext, parse
 from core.notes import Note
 from core.remix import to_request_values
@@ -167,6 +167,46 @@ def resolve(
     check_limits(request, settings)
     why = MappingProxyType(sources)
     return Resolved(request, model, vae, private, why, notes + unread)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a member's next job would have by itself: each option's value, and the layer it comes
+    from. ``model`` is what the others are for; ``error`` is what keeps such a job from starting.
+    """
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, Source]
+    model: Model
+    error: PenultimateError | None = None
+
+
+def explain(layers: Layers, catalogue: Catalogue, settings: Settings) -> Explained:
+    """Why each value is what it is. What cannot be used stands as it was said.
+
+    Raises :class:`~bot.errors.NoModels`.
+    """
+    try:
+        model, model_source = _model(layers, catalogue)
+        name = model.name
+    except UnknownName:
+        if not catalogue.models:
+            raise NoModels from None
+        model, (name, model_source) = catalogue.models[0], layers.first("model")
+    below = replace(layers, model=model_values(model), bot=BOT)
+    said = {option: below.first(option) for option in OPTIONS if option != "model"}
+    said["model"] = name, model_source
+    values = {option: said[option][0] for option in OPTIONS}
+    sources = {option: said[option][1] for option in OPTIONS}
+    try:
+        resolved = resolve("", layers, catalogue, settings)
+    except PenultimateError as error:
+        return Explained(values, sources, model, error)
+    # What was cut to a limit, or does not fit; a seed to be drawn and a shape stay words.
+    kept = {"seed", "negative_prompt"} | ({"size"} if str(values["size"]) in SHAPES else set())
+    used = values_of(resolved.request)
+    values |= {option: used[option] for option in used if option not in kept}
+    return Explained(values, sources | dict(resolved.sources), model)
 
 
 def check_limits(request: GenerationRequest, settings: Settings) -> None:

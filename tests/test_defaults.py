@@ -11,6 +11,7 @@ from bot.defaults import (
     OPTIONS,
     Layers,
     checked,
+    explain,
     layers_of,
     model_values,
     resolve,
@@ -253,6 +254,47 @@ def test_a_pasted_model_that_is_not_here_is_left_out_and_said() -> None:
 def test_an_ordinary_prompt_is_not_taken_apart() -> None:
     resolved = resolve("a cat, Steps: many", Layers(), CATALOGUE, SETTINGS)
     assert (resolved.request.prompt, resolved.notes) == ("a cat, Steps: many", ())
+
+
+# --- why this value ---------------------------------------------------------------------------
+
+
+def test_what_is_explained_is_what_is_drawn() -> None:
+    layers = Layers(yours={"model": "Anime", "size": "portrait"}, server={"steps": 200})
+    explained = explain(layers, CATALOGUE, SETTINGS)
+    assert explained.error is None
+    assert explained.model == ANIME
+    assert dict(explained.sources) == {
+        "negative_prompt": "model",
+        "model": "yours",
+        "vae": "model",
+        "clip_skip": "model",
+        "seed": "bot",
+        "steps": "server",
+        "cfg_scale": "model",
+        "sampler": "model",
+        "size": "yours",
+        "count": "bot",
+        "private": "bot",
+    }
+    values = explained.values
+    assert (values["steps"], values["size"], values["seed"]) == (150, "portrait", -1)
+    assert (values["sampler"], values["vae"]) == ("DPM++ 2M Karras", "vivid")
+
+
+def test_what_cannot_be_used_is_explained_as_it_was_said() -> None:
+    for yours, error in (
+        ({"model": "lost"}, UnknownName),
+        ({"vae": "xl"}, VaeMismatch),
+        ({"steps": 151}, InvalidRequest),
+    ):
+        explained = explain(Layers(yours=yours), CATALOGUE, SETTINGS)
+        assert isinstance(explained.error, error)
+        for name, value in yours.items():
+            assert (explained.values[name], explained.sources[name]) == (value, "yours")
+    for layers in (Layers(), Layers(yours={"model": "lost"})):
+        with pytest.raises(NoModels):
+            explain(layers, Catalogue(), SETTINGS)
 
 
 # --- what a preset keeps --------------------------------------------------------------------

@@ -46,21 +46,11 @@ class Presets:
         Raises :class:`InvalidRequest` for a name too long or empty and :class:`TooMany` when the
         member has :data:`MAX_PER_USER` others.
         """
-        name = clean_name(name)
-        preset = Preset(name, dict(values), self._clock())
-        row = (user_id, name_key(name), name, json.dumps(preset.values), preset.saved_at)
+        preset = Preset(clean_name(name), dict(values), self._clock())
+        row = _row(user_id, preset)
 
         async def work(connection: aiosqlite.Connection) -> None:
-            others = await connection.execute_fetchall(
-                "SELECT count(*) FROM presets WHERE user_id = ? AND name_key <> ?", row[:2]
-            )
-            if next(iter(others))[0] >= MAX_PER_USER:
-                raise TooMany("presets", MAX_PER_USER)
-            await connection.execute(
-                "INSERT INTO presets VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                " name = excluded.name, options = excluded.options, saved_at = excluded.saved_at",
-                row,
-            )
+            await _write(connection, row)
 
         await self._database.write(work)
         return preset
@@ -99,6 +89,33 @@ class Presets:
         )
         return _preset(rows[0]).values if rows else {}
 
+    async def change_yours(self, user_id: int, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Set values of the member's ``default``; None takes one away. Gives what it holds then.
+
+        Without a value there is no preset. Raises what :meth:`save` does.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> Mapping[str, Any]:
+            key = (user_id, name_key(YOURS))
+            rows = await connection.execute_fetchall(
+                "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", key
+            )
+            before = next((_preset(row) for row in rows), Preset(YOURS, {}, 0.0))
+            values = {
+                name: value
+                for name, value in {**before.values, **changes}.items()
+                if value is not None
+            }
+            if values:
+                await _write(connection, _row(user_id, Preset(before.name, values, self._clock())))
+            else:
+                await connection.execute(
+                    "DELETE FROM presets WHERE user_id = ? AND name_key = ?", key
+                )
+            return values
+
+        return await self._database.write(work)
+
     async def list(self, user_id: int) -> tuple[Preset, ...]:
         """The member's presets by name, ``default`` first."""
         rows = await self._database.read(
@@ -122,6 +139,24 @@ class Presets:
 
     async def _unknown(self, user_id: int, name: str) -> UnknownName:
         return unknown("preset", name, (preset.name for preset in await self.list(user_id)))
+
+
+def _row(user_id: int, preset: Preset) -> tuple[int, str, str, str, float]:
+    values = json.dumps(dict(preset.values))
+    return user_id, name_key(preset.name), preset.name, values, preset.saved_at
+
+
+async def _write(connection: aiosqlite.Connection, row: tuple[int, str, str, str, float]) -> None:
+    others = await connection.execute_fetchall(
+        "SELECT count(*) FROM presets WHERE user_id = ? AND name_key <> ?", row[:2]
+    )
+    if next(iter(others))[0] >= MAX_PER_USER:
+        raise TooMany("presets", MAX_PER_USER)
+    await connection.execute(
+        "INSERT INTO presets VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " name = excluded.name, options = excluded.options, saved_at = excluded.saved_at",
+        row,
+    )
 
 
 def _preset(row: sqlite3.Row) -> Preset:
