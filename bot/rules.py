@@ -14,7 +14,7 @@ from bot.errors import NotAllowed
 from bot.settings import Settings
 from bot.words import find_blocked
 from core.catalogue import Model
-from core.request import RANGES, GenerationRequest, Range
+from core.request import RANGES, Range
 
 # off: nothing is done. restricted: pictures only in age-restricted channels. spoiler: NSFW
 # pictures are hidden. block: they are not posted.
@@ -115,18 +115,18 @@ def check_member(server: Server, asker: Asker) -> None:
         raise NotAllowed("restricted")
 
 
-def check_request(server: Server, asker: Asker, request: GenerationRequest) -> None:
-    """Raise :class:`~bot.errors.NotAllowed` when ``request`` may not be drawn for ``asker``.
+def check_model(server: Server, asker: Asker, model: str) -> None:
+    """Raise :class:`~bot.errors.NotAllowed` when ``asker`` may not draw with this model."""
+    if server.models and model not in server.models:
+        raise NotAllowed("model", model, server.models)
+    if not may_use(server, asker, model):
+        raise NotAllowed("model_role", model, mentions(server.model_roles[model]))
 
-    Sizes, steps and counts are bounded by :func:`tightened` settings, not here.
-    """
-    if not may_use(server, asker, request.model):
-        if server.models and request.model not in server.models:
-            raise NotAllowed("model", request.model, server.models)
-        roles = server.model_roles[request.model]
-        raise NotAllowed("model_role", request.model, mentions(roles))
-    for text in (request.prompt, request.negative_prompt):
-        word = find_blocked(text, server.words)
+
+def check_words(server: Server, prompts: Iterable[str]) -> None:
+    """Raise :class:`~bot.errors.NotAllowed` when one of the prompts says a blocked word."""
+    for prompt in prompts:
+        word = find_blocked(prompt, server.words)
         if word is not None:
             raise NotAllowed("word", word)
 

@@ -34,9 +34,12 @@ _LEET_L: Final = _table(f"{_LEET} 1l")
 
 _LIKE_A_WORD: Final = re.compile(r"[\w@$!|€+]*[^\W\d_][\w@$!|€+]*")
 _WORD: Final = re.compile(r"[^\W_]+")
+# Letters on their own, one after another: “b l o o d”.
 _SPELT_OUT: Final = re.compile(r"(?<![^\W_])(?:[^\W_](?:[ .\-_*]+|$)){3,}")
 # Scripts that are written without spaces: there a word is found anywhere.
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+# Shorter words than this are not looked for in letters on their own.
+LETTERS: Final = 3
 # A prompt that changes at every step has a text for each; so many calls show them all.
 _STEPS: Final = 150
 
@@ -48,17 +51,25 @@ def find_blocked(prompt: str, words: tuple[str, ...]) -> str | None:
     blocked = _normalised(words)
     for text in _texts(prompt):
         for form in _forms(text):
-            padded = f" {' '.join(_WORD.findall(form))} "
+            said = f" {' '.join(_WORD.findall(form))} "
+            spelt = ["".join(_WORD.findall(run)) for run in _SPELT_OUT.findall(form)]
             for word, key in blocked:
-                if (key if _UNSPACED.search(key) else f" {key} ") in padded:
+                anywhere = _UNSPACED.search(key) is not None
+                if (key if anywhere else f" {key} ") in said:
+                    return word
+                if len(key) >= LETTERS and any(key in run for run in spelt):
                     return word
     return None
 
 
 def read_words(text: str) -> tuple[str, ...]:
     """Words and phrases, one a line or parted by commas, each once."""
-    parts = (" ".join(part.split()) for part in re.split(r"[,\n、，]", text))
-    return tuple({_plain(part): part for part in parts if _WORD.search(_plain(part))}.values())
+    words: dict[str, str] = {}
+    for part in re.split(r"[,\n、，]", text):
+        key = _plain(part)
+        if _WORD.search(key):
+            words.setdefault(" ".join(key.split()), " ".join(part.split()))
+    return tuple(words.values())
 
 
 @lru_cache(maxsize=256)
@@ -81,16 +92,13 @@ def _texts(prompt: str) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """The text as it is read, then with its digits read as letters, then with spelt words."""
+    """The text as it is read, then with its digits read as letters."""
     plain = _plain(text)
     yield plain
     for table in (_LEET_I, _LEET_L):
         read = _LIKE_A_WORD.sub(partial(_translated, table), plain)
         if read != plain:
             yield read
-    spelt = _SPELT_OUT.sub(lambda run: "".join(_WORD.findall(run[0])) + " ", plain)
-    if spelt != plain:
-        yield spelt
 
 
 def _translated(table: dict[int, str], word: re.Match[str]) -> str:

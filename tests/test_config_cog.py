@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from bot import config_forms, config_panels, rules
 from bot.config_presses import ACTIONS
 from bot.rules import BOUNDS, DEFAULTS, NSFW, Server
 from bot.server_json import READERS, VERSION
+from bot.settings import ROOT
 from bot.translate import catalogues
 from core.catalogue import Catalogue
 from tests.simulation import World, answer, components, model, text, view_components, wire
@@ -540,3 +542,22 @@ def test_every_action_is_one_that_a_custom_id_can_name() -> None:
 def test_every_choice_has_its_words() -> None:
     for name in NSFW:
         assert f"config.nsfw.{name}" in catalogues()["en"]
+
+
+def test_every_setting_is_documented_with_its_bounds() -> None:
+    page = (ROOT / "docs" / "servers.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)$", page, re.MULTILINE))
+    assert list(rows) == list(config_panels.SETTINGS)
+    for name, bounds in BOUNDS.items():
+        assert f"{bounds.low:g} to {bounds.high:g}" in rows[name]
+    for name, bound in (
+        ("channels", rules.MAX_CHANNELS),
+        ("roles", rules.MAX_ROLES),
+        ("models", rules.MAX_MODELS),
+        ("role_quotas", rules.MAX_ROLES),
+        ("channel_defaults", rules.MAX_CHANNEL_DEFAULTS),
+        ("banned", rules.MAX_BANNED),
+    ):
+        assert f"up to {bound}" in rows[name]
+    assert f"up to {rules.MAX_WORDS} words or phrases of up to {rules.MAX_WORD}" in rows["words"]
+    assert rows["nsfw"].split("|")[1].split(" (")[0].split(", ") == [f" {NSFW[0]}", *NSFW[1:]]

@@ -1,0 +1,244 @@
+"""The NSFW check: its folder, its labels, its process; and what a server does with the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.nsfw import Classifier
+from bot.settings import Settings, SettingsError
+from core import nsfw
+from tests.simulation import World, answer, components, text
+
+
+class Eye(Classifier):
+    """Sees what a test says."""
+
+    def __init__(self, verdict: bool | None) -> None:
+        super().__init__(Path("somewhere"), 0.5)
+        self.verdict = verdict
+        self.seen: list[int] = []
+
+    async def any_nsfw(self, pictures: Sequence[bytes]) -> bool | None:
+        self.seen.append(len(pictures))
+        return self.verdict
+
+
+async def look(world: World, how: Any, verdict: bool | None, **values: Any) -> Any:
+    """The answer to a picture drawn under the rule ``how``."""
+    world.bot.gate.classifier = Eye(verdict)
+    await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, nsfw=how, **values))
+    result = await world.ann.slash(world.channel, "imagine", prompt="x")
+    await world.env.settle()
+    return result
+
+
+def hidden(message: Any) -> bool:
+    gallery = next(item for item in components(message) if item["type"] == 12)
+    return bool(gallery["items"][0]["spoiler"])
+
+
+@pytest.mark.parametrize(
+    ("how", "verdict", "expected"),
+    [
+        ("off", True, False),
+        ("spoiler", True, True),
+        ("spoiler", False, False),
+        ("spoiler", None, True),
+        ("block", False, False),
+    ],
+)
+async def test_what_is_hidden(world: World, how: str, verdict: bool | None, expected: bool) -> None:
+    await look(world, how, verdict)
+    assert hidden(world.last) is expected
+    assert (await world.job(1)).spoiler is expected
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"), [(True, "does not show NSFW pictures"), (None, "not working")]
+)
+async def test_what_is_held_back(world: World, verdict: bool | None, words: str) -> None:
+    await look(world, "block", verdict)
+    assert words in text(world.last)
+    assert not [item for item in components(world.last) if item["type"] == 12]
+    job = await world.job(1)
+    assert job.state == "failed"
+    assert await world.bot.store.pictures.of_job(1) == ()
+    # It was drawn: the quota counts it.
+    assert await world.bot.store.servers.spent_today(world.guild.id, world.ann.id) == 1
+
+
+async def test_every_picture_hidden_needs_no_look(world: World) -> None:
+    await look(world, "spoiler", False, spoiler=True)
+    assert hidden(world.last)
+    eye = world.bot.gate.classifier
+    assert isinstance(eye, Eye)
+    assert eye.seen == []
+
+
+async def test_without_a_classifier_a_spoiler_hides_everything(world: World) -> None:
+    await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, nsfw="spoiler"))
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert hidden(world.last)
+
+
+async def test_a_block_whose_classifier_is_gone_draws_nothing(world: World) -> None:
+    await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, nsfw="block"))
+    result = await world.ann.slash(world.channel, "imagine", prompt="x")
+    list(world.env.errors)
+    assert answer(result).ephemeral
+    assert "not working" in text(answer(result))
+    assert not world.engine.seen
+
+
+async def test_the_panel_offers_block_with_a_classifier(world: World) -> None:
+    import discord
+
+    from bot.config_panels import nsfw_view
+    from bot.rules import Server
+    from tests.simulation import view_components
+
+    view = nsfw_view(Server(), discord.Locale.american_english, classifier=True)
+    select = next(item for item in view_components(view) if item.get("options"))
+    assert [option["value"] for option in select["options"]][-1] == "block"
+
+
+# The classifier itself.
+
+
+def folder(path: Path, labels: dict[str, str] | None = None) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    config = {"id2label": labels or {"0": "normal", "1": "nsfw"}}
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "preprocessor_config.json").write_text("{}")
+    (path / "model.safetensors").touch()
+    return path
+
+
+def test_a_folder_that_will_do(tmp_path: Path) -> None:
+    settings = Settings.load({"NSFW_MODEL": str(folder(tmp_path / "eye"))}, dotenv_path=None)
+    assert settings.nsfw_model == tmp_path / "eye"
+    assert Classifier(settings.nsfw_model, 0.5).available
+    assert not Classifier(None, 0.5).available
+
+
+@pytest.mark.parametrize(
+    "missing", ["config.json", "preprocessor_config.json", "model.safetensors"]
+)
+def test_a_folder_that_lacks_something(tmp_path: Path, missing: str) -> None:
+    (folder(tmp_path / "eye") / missing).unlink()
+    with pytest.raises(SettingsError, match="NSFW_MODEL must be a folder with"):
+        Settings.load({"NSFW_MODEL": str(tmp_path / "eye")}, dotenv_path=None)
+
+
+@pytest.mark.parametrize("labels", [{"0": "cat"}, {"0": "neutral", "1": "drawings"}])
+def test_a_classifier_of_something_else(tmp_path: Path, labels: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="must know one of the labels"):
+        nsfw.check_folder(folder(tmp_path / "eye", labels))
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", '{"id2label": []}'])
+def test_a_config_that_names_no_labels(tmp_path: Path, content: str) -> None:
+    (folder(tmp_path / "eye") / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="names no labels"):
+        nsfw.check_folder(tmp_path / "eye")
+
+
+def test_the_score_adds_up_the_labels_that_count() -> None:
+    labels = [
+        {"label": "Porn", "score": 0.3},
+        {"label": "hentai", "score": 0.25},
+        {"label": "drawings", "score": 0.45},
+    ]
+    assert nsfw.nsfw_score(labels) == pytest.approx(0.55)
+
+
+class Process:
+    """In the place of the process pool: answers, or dies."""
+
+    def __init__(self, answer: list[float] | Exception) -> None:
+        self.answer = answer
+        self.closed = False
+
+    def submit(self, *_: Any) -> Any:
+        from concurrent.futures import Future
+
+        future: Future[list[float]] = Future()
+        if isinstance(self.answer, Exception):
+            future.set_exception(self.answer)
+        else:
+            future.set_result(self.answer)
+        return future
+
+    def shutdown(self, **_: Any) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"), [([0.1, 0.6], True), ([0.1, 0.49], False), ([0.5], True), ([], False)]
+)
+async def test_one_picture_over_the_threshold_is_enough(
+    scores: list[float], expected: bool
+) -> None:
+    classifier = Classifier(Path("eye"), 0.5)
+    process: Any = Process(scores)
+    classifier._process = process
+    assert await classifier.any_nsfw([b"", b""]) is expected
+    classifier.close()
+    assert process.closed
+
+
+async def test_a_dead_process_is_no_answer_and_the_next_one_is_new(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    classifier = Classifier(Path("eye"), 0.5)
+    process: Any = Process(BrokenProcessPool("gone"))
+    classifier._process = process
+    assert await classifier.any_nsfw([b""]) is None
+    assert process.closed
+    assert classifier._process is None
+    assert "the NSFW check failed" in caplog.text
+
+
+async def test_a_real_process_with_a_real_classifier(tmp_path: Path) -> None:
+    """A tiny ViT of random weights, made here: only that it runs, and where."""
+    torch = pytest.importorskip("torch")
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    from core.request import GenerationRequest
+    from core.work import Work
+    from tests.fake_engine import png
+    from tests.simulation import model
+
+    torch.manual_seed(0)
+    path = str(tmp_path / "eye")
+    config = ViTConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        image_size=16,
+        patch_size=8,
+        id2label={0: "normal", 1: "nsfw"},
+        label2id={"normal": 0, "nsfw": 1},
+    )
+    ViTForImageClassification(config).save_pretrained(path)
+    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(path)
+    nsfw.check_folder(Path(path))
+    picture = png(Work.of(1, "1", GenerationRequest("x", "plain", 7), model("plain")))
+    strict, lenient = Classifier(Path(path), 1e-9), Classifier(Path(path), 1.0)
+    try:
+        assert await strict.any_nsfw([picture]) is True
+        assert await lenient.any_nsfw([picture, picture]) is False
+        assert strict._process is not None
+        assert os.getpid() not in strict._process._processes
+    finally:
+        strict.close()
+        lenient.close()

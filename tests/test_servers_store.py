@@ -1,0 +1,197 @@
+"""Settings in memory and on disk, the day's account, and settings as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from bot.errors import QuotaUsed
+from bot.rules import Server
+from bot.server_json import READERS, VERSION, from_json, read, to_json
+from bot.settings import Settings
+from bot.store import Store
+from core.errors import PenultimateError, QueueFull
+from core.request import GenerationRequest
+
+REQUEST = GenerationRequest("x", "plain", 7)
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [1_800_000_000.0]
+
+
+@pytest.fixture
+async def store(settings: Settings, now: list[float]) -> Any:
+    store = await Store.open(settings.database_path, settings.images_dir, lambda: now[0])
+    yield store
+    await store.close()
+
+
+async def a_job(store: Store, user_id: int = 1, guild_id: int = 9) -> int:
+    job = await store.jobs.create(REQUEST, user_id=user_id, application_id=5, guild_id=guild_id)
+    return job.id
+
+
+async def test_settings_are_kept_and_read_from_memory(store: Store, settings: Settings) -> None:
+    assert store.servers.get(9) == store.servers.get(None) == Server()
+    saved = await store.servers.update(9, lambda s: replace(s, max_steps=30, words=("a",)))
+    assert store.servers.get(9) is saved
+    assert store.servers.get(8) == Server()
+    again = await Store.open(settings.database_path, settings.images_dir)
+    assert again.servers.get(9) == saved
+    await again.close()
+
+
+async def test_changes_at_one_time_lose_nothing(store: Store) -> None:
+    def add(number: int) -> Any:
+        return lambda s: replace(s, banned=(*s.banned, number))
+
+    await asyncio.gather(*(store.servers.update(9, add(number)) for number in range(1, 21)))
+    assert sorted(store.servers.get(9).banned) == list(range(1, 21))
+
+
+async def test_a_change_that_raises_changes_nothing(store: Store) -> None:
+    def wrong(server: Server) -> Server:
+        raise QuotaUsed(1, 1, 1, 1)
+
+    with pytest.raises(QuotaUsed):
+        await store.servers.update(9, wrong)
+    assert store.servers.get(9) == Server()
+
+
+async def test_the_account_of_a_day(store: Store, now: list[float]) -> None:
+    servers = store.servers
+    await servers.charge(await a_job(store), 9, 1, 1.5, 2)
+    with pytest.raises(QuotaUsed) as caught:
+        await servers.charge(await a_job(store), 9, 1, 0.6, 2)
+    assert (caught.value.used, caught.value.cost) == (1.5, 0.6)
+    assert caught.value.resets_at % 86_400 == 0
+    assert 0 < caught.value.resets_at - now[0] <= 86_400
+    await servers.charge(await a_job(store), 9, 1, 0.5, 2)
+    assert await servers.spent_today(9, 1) == 2
+    assert await servers.spent_today(8, 1) == await servers.spent_today(9, 2) == 0
+    await servers.charge(await a_job(store), 9, 1, 50, None)
+    now[0] = caught.value.resets_at
+    assert await servers.spent_today(9, 1) == 0
+    await servers.charge(await a_job(store), 9, 1, 2, 2)
+
+
+async def test_two_at_once_do_not_share_the_last_picture(store: Store) -> None:
+    ids = [await a_job(store) for _ in range(5)]
+    results = await asyncio.gather(
+        *(store.servers.charge(id, 9, 1, 1, 2) for id in ids), return_exceptions=True
+    )
+    assert sum(isinstance(result, QuotaUsed) for result in results) == 3
+
+
+@pytest.mark.parametrize(
+    ("end", "left"), [("cancelled", 0), ("failed", 0), ("nsfw", 1), ("refused", 0), ("done", 1)]
+)
+async def test_what_is_given_back(store: Store, end: str, left: float) -> None:
+    from bot.errors import Gone, NotAllowed
+
+    job_id = await a_job(store)
+    await store.servers.charge(job_id, 9, 1, 1, None)
+    if end == "refused":
+        await store.jobs.delete(job_id)
+    elif end == "cancelled":
+        await store.jobs.set_state(job_id, "cancelled")
+    elif end == "done":
+        await store.jobs.finish(job_id, [])
+        await store.jobs.delete(job_id)
+    else:
+        error: PenultimateError = NotAllowed("nsfw") if end == "nsfw" else Gone("picture")
+        await store.jobs.fail(job_id, error)
+    assert await store.servers.spent_today(9, 1) == left
+
+
+async def test_room_in_the_queue(store: Store) -> None:
+    await store.servers.update(9, lambda s: replace(s, queue_per_member=1, queue_total=2))
+    await store.servers.charge(await a_job(store), 9, 1, 1, None)
+    second = await a_job(store)
+    with pytest.raises(QueueFull) as caught:
+        await store.servers.charge(second, 9, 1, 1, None)
+    assert (caught.value.scope, caught.value.limit) == ("server_member", 1)
+    await store.jobs.delete(second)
+    await store.servers.charge(await a_job(store, 2), 9, 2, 1, None)
+    third = await a_job(store, 3)
+    with pytest.raises(QueueFull) as caught:
+        await store.servers.charge(third, 9, 3, 1, None)
+    assert (caught.value.scope, caught.value.limit) == ("server", 2)
+    await store.servers.charge(await a_job(store, 3, 8), 8, 3, 1, None)
+
+
+async def test_a_spoiler_is_remembered(store: Store) -> None:
+    job = await store.jobs.create(REQUEST, user_id=1, application_id=5, spoiler=True)
+    assert job.spoiler
+    await store.jobs.finish(job.id, [], spoiler=False)
+    finished = await store.jobs.get(job.id)
+    assert finished is not None
+    assert not finished.spoiler
+
+
+# JSON.
+
+
+def test_every_setting_has_a_reader() -> None:
+    assert set(READERS) == {field.name for field in fields(Server)}
+
+
+def test_the_defaults_are_read_back() -> None:
+    assert from_json(to_json(Server())) == Server()
+
+
+def test_ids_are_text() -> None:
+    assert json.loads(to_json(Server(channels=(10**18,))))["channels"] == [str(10**18)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("channels", "1"),
+        ("channels", ["x"]),
+        ("channels", [True]),
+        ("channels", [0]),
+        ("channels", ["9" * 5000]),
+        ("channels", list(range(1, 27))),
+        ("models", [1]),
+        ("models", [""]),
+        ("models", ["x" * 101]),
+        ("model_roles", {"a": "b"}),
+        ("max_steps", 0),
+        ("max_steps", 151),
+        ("max_steps", True),
+        ("max_steps", 1.5),
+        ("max_steps", "30"),
+        ("max_size", 10**400),
+        ("quota", -1),
+        ("role_quotas", {"1": None}),
+        ("defaults", {"seed": 1}),
+        ("defaults", {"steps": [1]}),
+        ("defaults", {"negative_prompt": "x" * 5000}),
+        ("defaults", []),
+        ("channel_defaults", {"1": 5}),
+        ("words", ["x" * 51]),
+        ("words", [5]),
+        ("nsfw", "everything"),
+        ("nsfw", None),
+        ("nsfw", []),
+        ("spoiler", 1),
+        ("reactions", None),
+        ("language", "tlh"),
+        ("language", {}),
+        ("log_channel", {}),
+        ("banned", {}),
+    ],
+)
+def test_values_that_cannot_be_used_cost_only_themselves(name: str, value: Any) -> None:
+    text = json.dumps({"version": VERSION, name: value, "max_count": 3})
+    changes, remarks = read(text)
+    assert remarks == [("unusable", {"name": name})]
+    assert changes == {"max_count": 3}
+    assert from_json(text) == Server(max_count=3)
