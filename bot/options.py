@@ -14,6 +14,8 @@ from discord.app_commands import Choice
 
 from bot.answers import Interaction
 from bot.defaults import RANDOM_SEED, SHAPES
+from bot.gate import asker_of
+from bot.rules import may_use
 from bot.translate import text
 from core.catalogue import search
 from core.request import AUTOMATIC, MAX_PROMPT, RANGES, SAMPLERS, SCHEDULE_TYPES
@@ -61,7 +63,10 @@ def choices(names: Iterable[str]) -> list[Choice[str]]:
 
 
 async def _models(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    return choices(interaction.client.catalogue.search_models(typed))
+    # Those this server uses, and this member may.
+    server, who = interaction.client.gate.server(interaction.guild_id), asker_of(interaction)
+    models = interaction.client.catalogue.models
+    return choices(search((m.name for m in models if may_use(server, who, m.name)), typed))
 
 
 async def _vaes(interaction: Interaction, typed: str) -> list[Choice[str]]:

@@ -176,7 +176,11 @@ def _words(value: Any) -> tuple[str, ...]:
     words = [item for item in _list(value, rules.MAX_WORDS) if len(item) <= rules.MAX_WORD]
     if len(words) < len(value):
         raise ValueError(value)
-    return read_words("\n".join(words))
+    text = "\n".join(words)
+    # All of them stand in one form.
+    if len(text) > MAX_PROMPT:
+        raise ValueError(value)
+    return read_words(text)
 
 
 READERS: Final[dict[str, Callable[[Any], Any]]] = {

@@ -9,6 +9,7 @@ import discord
 import pytest
 
 from bot.errors import NotAllowed, sentence
+from bot.gate import asker, places_of
 from bot.rules import (
     Asker,
     Server,
@@ -301,3 +302,22 @@ async def test_the_servers_language_is_for_those_the_bot_does_not_speak(world: W
     assert gate.locale(world.guild.id, discord.Locale.korean.value) == "en"
     assert gate.locale(world.guild.id, discord.Locale.british_english.value) == "en-GB"
     assert gate.locale(None, discord.Locale.korean.value) == "ko"
+
+
+async def test_a_thread_is_in_its_channel_and_its_category(world: World) -> None:
+    category = world.guild.create_category("art")
+    inside = world.guild.create_text_channel("inside", category=category)
+    channel = world.bot.get_channel(inside.id)
+    assert isinstance(channel, discord.TextChannel)
+    thread = await channel.create_thread(name="t", type=discord.ChannelType.public_thread)
+    assert places_of(thread) == (thread.id, inside.id, category.id)
+    assert places_of(channel) == (inside.id, category.id)
+    channel.nsfw = True
+    assert asker(discord.Object(1), thread).age_restricted
+    assert asker(discord.Object(1), None) == Asker(1)
+
+
+async def test_the_search_offers_what_one_may_use(world: World) -> None:
+    await rule(world, models=("anime", "two"), model_roles={"two": (5,)})
+    offered = await world.ann.autocomplete(world.channel, "imagine", "model", "")
+    assert [choice["value"] for choice in offered] == ["anime"]

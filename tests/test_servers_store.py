@@ -178,6 +178,7 @@ def test_ids_are_text() -> None:
         ("channel_defaults", {"1": 5}),
         ("words", ["x" * 51]),
         ("words", [5]),
+        ("words", [f"{number:050}" for number in range(100)]),
         ("nsfw", "everything"),
         ("nsfw", None),
         ("nsfw", []),
