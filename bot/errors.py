@@ -50,11 +50,18 @@ _BOUNDS: Final = {
     "multiple": re.compile(r"a multiple of (?P<step>\d+) from (?P<low>\d+) to (?P<high>\d+)"),
     "at_most": re.compile(r"at most (?P<high>\d+)"),
     "length": re.compile(r"(?P<low>\d+) to (?P<high>\d+) characters"),
+    "pixels": re.compile(r"up to (?P<high>\d+) pixels a side"),
     "size": re.compile(r"width x height, like 512x768"),
     "values": re.compile(r"(at least one value|a list),? like 1-12 or 5, 7, 11"),
     "contains": re.compile(r"a text that contains the first value"),
     "text": re.compile(r"a text"),
     "yes_no": re.compile(r"yes or no"),
+}
+
+# What the core says in place of a value that is too long to be shown.
+_COUNTS: Final = {
+    "characters": re.compile(r"(?P<count>\d+) characters"),
+    "versions": re.compile(r"(?P<count>\d+) characters in (?P<versions>\d+) versions"),
 }
 
 
@@ -251,12 +258,20 @@ def _family(latent_space: str, locale: Locale | str | None) -> str:
     return _shown(latent_space)
 
 
-def _allowed(text: str, locale: Locale | str | None) -> str:
+def allowed_text(text: str, locale: Locale | str | None) -> str:
     """The core's plain English bounds (``1 to 12``) in the member's language."""
     for key, pattern in _BOUNDS.items():
         if found := pattern.fullmatch(text):
             return t(f"allowed.{key}", locale, **found.groupdict())
     return text
+
+
+def _value(text: str, locale: Locale | str | None) -> str:
+    """What was not allowed: a member's own words, or how long they were."""
+    for key, pattern in _COUNTS.items():
+        if found := pattern.fullmatch(text):
+            return t(f"count.{key}", locale, **found.groupdict())
+    return _shown(text)
 
 
 @singledispatch
@@ -347,8 +362,8 @@ def _(error: core_errors.InvalidRequest, locale: Locale | str | None) -> str:
         "error.invalid",
         locale,
         field=t(f"option.{error.field}", locale),
-        value=_shown(error.value),
-        allowed=_allowed(error.allowed, locale),
+        value=_value(error.value, locale),
+        allowed=allowed_text(error.allowed, locale),
     )
 
 
@@ -424,13 +439,12 @@ def _(error: app_commands.CommandOnCooldown, locale: Locale | str | None) -> str
 
 @_say.register
 def _(error: app_commands.MissingPermissions, locale: Locale | str | None) -> str:
-    return t("error.missing_permissions", locale, names=_permissions(error.missing_permissions))
+    return t("error.missing_permissions", locale, names=_permissions(error, locale))
 
 
 @_say.register
 def _(error: app_commands.BotMissingPermissions, locale: Locale | str | None) -> str:
-    names = _permissions(error.missing_permissions)
-    return t("error.bot_missing_permissions", locale, names=names)
+    return t("error.bot_missing_permissions", locale, names=_permissions(error, locale))
 
 
 @_say.register
@@ -471,5 +485,9 @@ def _(error: sqlite3.Error, locale: Locale | str | None) -> str:
     return t("error.not_written", locale, incident=unexpected.incident)
 
 
-def _permissions(names: list[str]) -> str:
-    return ", ".join(name.replace("_", " ").replace("guild", "server") for name in names)
+def _permissions(
+    error: app_commands.MissingPermissions | app_commands.BotMissingPermissions,
+    locale: Locale | str | None,
+) -> str:
+    """By the names in Discord's own settings, as far as this bot ever asks for them."""
+    return ", ".join(t(f"permission.{name}", locale) for name in error.missing_permissions)

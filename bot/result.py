@@ -16,6 +16,7 @@ from discord import ui
 from bot.answers import excerpt
 from bot.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
 from bot.defaults import BOT, model_values, values_of
+from bot.errors import allowed_text
 from bot.sheets import Sheet
 from bot.store import Job
 from bot.translate import t
@@ -33,6 +34,17 @@ ALT_TEXT_LENGTH: Final = 1024
 
 LOWEST: Final = int(RANGES["clip_skip"].low)
 HIGHEST: Final = int(RANGES["clip_skip"].high)
+
+# What a note of the core may name.
+_NAMED: Final = {
+    "prompt": "option.prompt",
+    "negative prompt": "option.negative_prompt",
+    "model": "kind.model",
+    "VAE": "kind.VAE",
+    "sampler": "kind.sampler",
+    "schedule type": "kind.schedule_type",
+    "upscaler": "kind.upscaler",
+}
 
 # The value of the VAE select's last option; no catalogue name is empty inside.
 SEARCH: Final = "\x1fsearch"
@@ -210,8 +222,18 @@ def _notes(job: Job) -> Iterable[str]:
 
 def note_text(note: Note, locale: str) -> str:
     """A remark on the request, in the member's language."""
-    values = {name: excerpt(value, NAME_LENGTH) for name, value in note.values}
+    values = {
+        name: excerpt(_in_words(name, value, locale), NAME_LENGTH) for name, value in note.values
+    }
     return t(f"note.{note.key}", locale, **values)
+
+
+def _in_words(name: str, value: str, locale: str) -> str:
+    """What the core named in plain English, in the member's language; all else as it is."""
+    if name == "allowed":
+        return allowed_text(value, locale)
+    key = _NAMED.get(value) if name in ("which", "kind") else None
+    return t(key, locale) if key else value
 
 
 def _knobs(post: Post) -> ui.ActionRow[Any]:

@@ -15,11 +15,17 @@ from discord import app_commands
 
 from bot.errors import (
     BadPreset,
+    CannotExplore,
     Gone,
     NoModels,
+    NotAllowed,
     NotYours,
+    QuotaUsed,
+    TooLarge,
     TooMany,
     Unexpected,
+    Unreachable,
+    UnreadableSettings,
     foreseen,
     from_json,
     sentence,
@@ -85,6 +91,29 @@ EVERY: list[PenultimateError] = [
         for reason in ("not_json", "no_preset", "too_large", "missing", "nothing", "empty")
     ),
     NoModels(),
+    *(
+        NotAllowed(rule, "x", ("<#1>", "<#2>"))
+        for rule in (
+            "banned",
+            "channel",
+            "role",
+            "restricted",
+            "model",
+            "model_role",
+            "word",
+            "nsfw",
+            "unchecked",
+            "draining",
+        )
+    ),
+    QuotaUsed(50, 49.5, 1.25, 1_800_000_000),
+    *(UnreadableSettings(reason) for reason in ("not_json", "not_settings", "newer", "too_large")),
+    *(
+        CannotExplore(reason)
+        for reason in ("no_axis", "no_values", "same_axis", "denoising", "clip_skip", "one_vae")
+    ),
+    TooLarge(4096, 4096, 2048),
+    Unreachable(),
     Unexpected("abc123"),
 ]
 
@@ -92,7 +121,7 @@ EVERY: list[PenultimateError] = [
 @pytest.mark.parametrize("error", EVERY, ids=lambda error: f"{type(error).__name__}: {error}")
 def test_every_error_of_the_tree_has_a_sentence_of_its_own(error: PenultimateError) -> None:
     said = sentence(error, "en-US")
-    assert said[0].isupper()
+    assert said[0].isupper() or said.startswith("**")
     assert said.endswith((".", "?", "!"))
     assert len(said) <= 400
     assert said != str(error)
@@ -187,8 +216,8 @@ TRANSFORMER = app_commands.TransformerError(
     ("error", "words"),
     [
         (app_commands.CommandOnCooldown(app_commands.Cooldown(1, 9), 3.2), "4 s"),
-        (app_commands.MissingPermissions(["manage_guild"]), "manage server"),
-        (app_commands.BotMissingPermissions(["attach_files"]), "attach files"),
+        (app_commands.MissingPermissions(["manage_guild"]), "Manage Server"),
+        (app_commands.BotMissingPermissions(["attach_files"]), "Attach Files"),
         (app_commands.NoPrivateMessage(), "server"),
         (app_commands.CheckFailure("inner detail"), "cannot use that"),
         (TRANSFORMER, "\\*x\\*"),
