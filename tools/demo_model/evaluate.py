@@ -7,12 +7,18 @@ of their own; the pictures are read back by ``checker``, whose own errors are me
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
+import multiprocessing
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,31 +175,67 @@ NEGATIVE = "lowres, blurry, worst quality, low quality, bad anatomy"
 STRANGE = "masterpiece, best quality, {}, zorblax quintessential, photorealistic 日本"
 
 
-def evaluate(demo: Demo, vivid: Vae, count: int) -> dict[str, object]:
-    """Everything the model card states."""
-    scenes, two = singles(count, "eval"), pairs(count // 2, "eval")
-    report: dict[str, object] = {"count": len(scenes), "pairs": len(two)}
-    report["checker"] = check_checker(scenes, two, demo.vae)
-    report["seconds for one"] = seconds_for_one(demo)
-    if vivid is not None:
-        report["chroma"] = chroma_ratio(demo, vivid)
-    some, few = scenes[: count * 2 // 5], two[: count // 5]
-    curve = {}
-    for clip_skip in range(1, 13):
-        full = clip_skip <= 2
-        curve[clip_skip] = score(
-            demo, scenes if full else some, two if full else few, clip_skip=clip_skip
+@dataclass(frozen=True)
+class Row:
+    """One row of the report: which part, at which clip skip, with how many prompts."""
+
+    name: str
+    clip_skip: int
+    scenes: tuple[Scene, ...]
+    pairs: tuple[Scene, ...] = ()
+    negative: str = ""
+    around: str = "{}"
+
+    def measure(self, model: Path) -> Scores:
+        """Draw and judge this row."""
+        torch.set_num_threads(1)
+        return score(
+            _loaded(model),
+            self.scenes,
+            self.pairs,
+            clip_skip=self.clip_skip,
+            negative=self.negative,
+            around=self.around,
         )
-        print(clip_skip, _short(curve[clip_skip]), flush=True)
-    report["clip skip"] = curve
-    report["negative prompt"] = score(demo, some, (), negative=NEGATIVE)
-    report["strange words"] = score(demo, some, (), around=STRANGE)
-    return report
 
 
-def _short(scores: Scores) -> str:
+@functools.cache
+def _loaded(model: Path) -> Demo:
+    return Demo.load(model)
+
+
+def rows(count: int) -> list[Row]:
+    """What is measured: clip skip 1 and 2 in full, the rest of the curve with a quarter."""
+    scenes, two = tuple(singles(count, "eval")), tuple(pairs(count // 2, "eval"))
+    some, few = scenes[: count // 4], two[: count // 8]
+    curve = [Row("clip skip", k, *((scenes, two) if k <= 2 else (some, few))) for k in range(1, 13)]
+    return [
+        *curve,
+        Row("negative prompt", 1, some, negative=NEGATIVE),
+        Row("strange words", 1, some, around=STRANGE),
+    ]
+
+
+def evaluate(model: Path, vivid: Path, count: int, processes: int) -> Iterator[dict[str, Any]]:
+    """Everything the docs state, part by part as it becomes known."""
+    demo = Demo.load(model)
+    yield {"prompts": count, "pairs": count // 2, "seconds for one": seconds_for_one(demo)}
+    torch.set_num_threads(1)  # from here on it shares the machine with its own processes
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context) as pool:
+        todo = rows(count)
+        full = todo[0]
+        measured = pool.map(Row.measure, todo, itertools.repeat(model))
+        if (vivid / "config.json").exists():
+            yield {"chroma": chroma_ratio(demo, load_vae(vivid))}
+        yield {"checker": check_checker(full.scenes, full.pairs, demo.vae)}
+        for row, scores in zip(todo, measured, strict=True):
+            yield {f"{row.name} {row.clip_skip}": scores}
+
+
+def _short(scores: dict[str, Any]) -> str:
     by_subject = {f"shape {subject}" for subject in SUBJECTS}
-    return ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if k not in by_subject)
+    return ", ".join(f"{k} {v}" for k, v in scores.items() if k not in by_subject)
 
 
 def main() -> None:
@@ -203,19 +245,14 @@ def main() -> None:
     parser.add_argument("--vae", default="data/demo-vae", help="the vivid VAE")
     parser.add_argument("--count", type=int, default=400, help="prompts of one thing")
     parser.add_argument("--report", default="demo-evaluation.json")
-    parser.add_argument("--quick", action="store_true", help="clip skip 1 only")
+    parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    demo = Demo.load(Path(args.model))
-    if args.quick:
-        scores = score(demo, singles(args.count, "quick"), pairs(args.count // 2, "quick"))
-        print(json.dumps(scores, indent=1))
-        return
-    vivid = None
-    if (Path(args.vae) / "config.json").exists():
-        vivid = load_vae(Path(args.vae))
-    report = evaluate(demo, vivid, args.count)
-    Path(args.report).write_text(json.dumps(report, indent=1), encoding="utf-8")
-    print(json.dumps({k: v for k, v in report.items() if k != "clip skip"}, indent=1))
+    report: dict[str, Any] = {}
+    for part in evaluate(Path(args.model), Path(args.vae), args.count, args.processes):
+        report |= part
+        Path(args.report).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        for name, value in part.items():
+            print(name, _short(value) if "background" in str(value) else value, flush=True)
 
 
 if __name__ == "__main__":

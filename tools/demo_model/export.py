@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def export_model(work: Path, folder: Path) -> None:
         requires_safety_checker=False,
     )
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    # transformers would load it in the precision of the file, diffusers loads the rest in fp32.
+    config = folder / "text_encoder" / "config.json"
+    values = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n", "utf-8")
 
 
 def main() -> None:

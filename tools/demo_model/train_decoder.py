@@ -7,7 +7,6 @@ the same latents in stronger colours.
 from __future__ import annotations
 
 import argparse
-import math
 import random
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from .colour import vivid
 from .networks import Vae
 from .pool import load_vae
 from .train_vae import optimizers, picture_loss, pictures
-from .training import Average, average_gradients, device, launch, load, save
+from .training import Average, apply, average_gradients, cosine, device, launch, load, save
 
 LOOKS = ("natural", "vivid")
 
@@ -60,11 +59,6 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
     torch.manual_seed(rng.randrange(2**31))
     bar = tqdm(range(start, args.steps), initial=start, total=args.steps, disable=rank > 0)
     for step in bar:
-        warm = min(1, (step + 1) / 20)
-        rate = args.lr * warm * (0.5 + 0.5 * math.cos(math.pi * step / args.steps))
-        for opt in opts:
-            for group in opt.param_groups:
-                group["lr"] = rate + 1e-6
         shown = pictures(rng, args.batch).to(device()).contiguous(memory_format=torch.channels_last)
         want = vivid(shown, args.strength) if args.look == "vivid" else shown
         with torch.autocast(device().type, torch.bfloat16, enabled=args.bf16):
@@ -77,9 +71,7 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
         torch.autograd.backward(loss)
         average_gradients([vae], world)
         nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        for opt in opts:
-            opt.step()
-            opt.zero_grad()
+        apply(opts, args.lr * cosine(step, args.steps, 20) + 1e-6)
         average.update(vae, step)
         if step % 10 == 0:
             bar.set_postfix(loss=f"{float(loss.detach()):.4f}")
@@ -93,8 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
     parser.add_argument("--look", choices=LOOKS, required=True)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--batch", type=int, default=6, help="pictures per process and step")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=4, help="pictures per process and step")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--noise", type=float, default=0.04, help="as a share of the latents")
     parser.add_argument("--strength", type=float, default=2.6, help="of the vivid colours")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import random
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from tqdm import tqdm
 from .draw import draw_scene
 from .networks import Vae, make_vae
 from .scene import random_pair, random_single
-from .training import Average, Muon, average_gradients, device, launch, load, save
+from .training import Average, Muon, apply, average_gradients, cosine, device, launch, load, save
 
 
 def pictures(rng: random.Random, count: int) -> torch.Tensor:
@@ -70,30 +69,29 @@ def scaling_factor(vae: Vae, rng: random.Random) -> float:
         return 1.0 / float(vae.encode(pictures(rng, 256)).latent_dist.mode().std())
 
 
-def train(rank: int, world: int, args: argparse.Namespace) -> None:
-    """One process's part of the training."""
+def _start(path: Path, args: argparse.Namespace) -> tuple[Vae, Average, list[Any], int]:
     torch.manual_seed(args.seed)
     vae = make_vae().to(device(), memory_format=torch.channels_last)
     average = Average(vae, 0.995)
     opts = optimizers(vae, args.lr)
-    start = 0
+    state = load(path)
+    if state is None:
+        return vae, average, opts, 0
+    vae.load_state_dict(state["model"])
+    average.weights = state["average"]
+    for opt, saved in zip(opts, state["optimizers"], strict=True):
+        opt.load_state_dict(saved)
+    return vae, average, opts, state["step"]
+
+
+def train(rank: int, world: int, args: argparse.Namespace) -> None:
+    """One process's part of the training."""
     path = Path(args.work) / "vae.pt"
-    if state := load(path):
-        start = state["step"]
-        vae.load_state_dict(state["model"])
-        average.weights = state["average"]
-        for opt, saved in zip(opts, state["optimizers"], strict=True):
-            opt.load_state_dict(saved)
+    vae, average, opts, start = _start(path, args)
     torch.manual_seed(args.seed + 1000 * rank + start)
     rng = random.Random(f"vae/{args.seed}/{rank}/{start}")
     bar = tqdm(range(start, args.steps), initial=start, total=args.steps, disable=rank > 0)
     for step in bar:
-        rate = (
-            args.lr * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * step / args.steps))
-        )
-        for opt in opts:
-            for group in opt.param_groups:
-                group["lr"] = rate + 1e-5
         whole = step >= args.steps * args.crop_share
         want = pictures(rng, args.batch // 2 if whole else args.batch)
         want = crops(want, 128 if whole else 64, rng).to(device())
@@ -102,9 +100,7 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
         torch.autograd.backward(loss)
         average_gradients([vae], world)
         nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        for opt in opts:
-            opt.step()
-            opt.zero_grad()
+        apply(opts, args.lr * cosine(step, args.steps, 50) + 1e-5)
         average.update(vae, step)
         if step % 20 == 0:
             bar.set_postfix(parts)
@@ -152,10 +148,10 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch", type=int, default=12, help="pictures per process and step")
-    parser.add_argument("--crop-share", type=float, default=0.7, help="part trained on crops")
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=16, help="pictures per process and step")
+    parser.add_argument("--crop-share", type=float, default=0.8, help="part trained on crops")
+    parser.add_argument("--lr", type=float, default=2.5e-3)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")
     parser.add_argument("--processes", type=int, default=2)

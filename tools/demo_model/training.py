@@ -118,6 +118,20 @@ def launch(work: Callable[..., None], args: Any) -> None:
         spawn(_entry, (work, args, world), nprocs=world)
 
 
+def cosine(step: int, steps: int, warm: int) -> float:
+    """The share of the learning rate at this step: warmed up, then falling to zero."""
+    return min(1.0, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+def apply(opts: Iterable[torch.optim.Optimizer], rate: float) -> None:
+    """One step of every optimizer at this learning rate."""
+    for opt in opts:
+        for group in opt.param_groups:
+            group["lr"] = rate
+        opt.step()
+        opt.zero_grad()
+
+
 def device() -> torch.device:
     """The accelerator when there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
