@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from core.config import EngineConfig
 from core.events import Event
@@ -44,7 +44,7 @@ def _engine(config: EngineConfig) -> Engine:
 
 
 def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:
-    """Serve until the pipe ends. What nobody knows is told to both sides, and ends the process."""
+    """Serve until the pipe ends, then end the process. What nobody knows is told to both sides."""
     # Ctrl-C reaches the whole terminal; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(ENVIRONMENT)
@@ -56,13 +56,23 @@ def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:
         connection.send(Ready(engine.device_name))
         serve(connection, engine)
         engine.close()
+        _leave(0)
     except Exception as error:
         parent = multiprocessing.parent_process()
-        if parent is None or not parent.is_alive():
-            return
-        traceback.print_exc()
-        connection.send(Crashed(f"{type(error).__name__}: {error}"))
-        sys.exit(1)
+        if parent is not None and parent.is_alive():
+            traceback.print_exc()
+            connection.send(Crashed(f"{type(error).__name__}: {error}"))
+        _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: the interpreter would take torch apart for seconds, and nothing is left to do.
+
+    Whoever stops or restarts the bot waits for this.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def serve(connection: Connection, engine: Engine) -> None:

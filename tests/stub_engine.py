@@ -9,6 +9,7 @@ After its last word the job is finished.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -34,6 +35,12 @@ def broken(connection: Connection, config: EngineConfig) -> None:
         raise ImportError("no torch here")
 
     worker.run(connection, import_engine)
+
+
+def long_farewell(connection: Connection, config: EngineConfig) -> None:
+    """A target whose interpreter has something to take apart at its end."""
+    atexit.register((config.cache_dir / "taken apart.txt").touch)
+    main(connection, config)
 
 
 def silent(connection: Connection, config: EngineConfig) -> None:

@@ -95,6 +95,13 @@ async def test_jobs_run_and_close_leaves_no_process(tmp_path: Path) -> None:
     assert (tmp_path / "closed.txt").exists()
 
 
+@pytest.mark.parametrize("script", ["step", "raise"])
+async def test_nobody_waits_until_the_child_is_taken_apart(tmp_path: Path, script: str) -> None:
+    async with running(tmp_path, target=stub_engine.long_farewell) as (queue, _):
+        await ending(queue.submit(work(1, script)))
+    assert not (tmp_path / "taken apart.txt").exists()
+
+
 async def test_what_is_submitted_before_the_start_is_run(tmp_path: Path) -> None:
     queue = GpuQueue(10, 10)
     tickets = [queue.submit(work(job_id, "step"), resumed=True) for job_id in range(3)]
