@@ -48,6 +48,7 @@ COGS: Final = (
     "cogs.admin",
     "cogs.history",
     "cogs.remix",
+    "cogs.privacy",
 )
 
 # None of them is privileged: the bot reads no messages and no member lists.

@@ -207,7 +207,7 @@ async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None
         raise NotYours("delete")
     bot = _bot(interaction)
     bot.jobs.cancel(job.id)
-    await bot.delivery.delete_post(job)
+    await bot.delivery.delete_posts(job)
     await bot.store.jobs.delete(job.id)
     await _instead(interaction, t("panel.deleted", interaction.locale))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from bot.settings import SHIPPED_DATA
 from bot.store.database import Database, DatabaseTooNew
 from bot.store.jobs import Job, Jobs, State
+from bot.store.members import Members
 from bot.store.pictures import Picture, Pictures
 from bot.store.posts import Place, Posts
 from bot.store.presets import Preset, Presets
@@ -25,8 +26,9 @@ class Store:
     def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
         self._database = database
         self.pictures = Pictures(database, images_dir)
-        self.jobs = Jobs(database, self.pictures, clock)
         self.posts = Posts(database)
+        self.members = Members(database, self.pictures)
+        self.jobs = Jobs(database, self.pictures, clock)
         self.presets = Presets(database, clock)
         self.shares = Shares(database, clock)
         self.styles = Styles(database)

@@ -1,0 +1,125 @@
+"""One member's rows of every table: given out whole, or deleted whole.
+
+Posts cannot be deleted in a transaction. Theirs are noted as farewells and taken away afterwards,
+also after a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any, Final
+
+import aiosqlite
+
+from bot.store.database import Database
+from bot.store.pictures import Pictures
+from bot.store.posts import Place
+
+# Every table with a user_id, and whether /privacy delete empties it. What was spent of a day's
+# quota goes by itself after that day: else deleting would fill the quota up again.
+TABLES: Final = {"jobs": True, "presets": True, "shared_presets": True, "spent": False}
+# Not the member's data but a key to answer them with, and bytes that have files of their own.
+_LEFT_OUT: Final = frozenset({"interaction_token", "token_expires_at", "user_id"})
+_JSON: Final = frozenset({"request", "notes", "error", "options", "sheet"})
+
+
+class Members:
+    """Reads and deletes across the tables."""
+
+    def __init__(self, database: Database, pictures: Pictures) -> None:
+        self._database = database
+        self._pictures = pictures
+
+    async def rows(self, user_id: int) -> dict[str, list[dict[str, Any]]]:
+        """Everything that is written about a member, by table, in JSON's types."""
+        return {
+            table: [
+                _readable(row)
+                for row in await self._database.read(
+                    f"SELECT * FROM {table} WHERE user_id = ?", user_id
+                )
+            ]
+            for table in TABLES
+        }
+
+    async def counts(self, user_id: int) -> tuple[int, int]:
+        """How many jobs and how many presets there are."""
+        rows = await self._database.read(
+            "SELECT (SELECT count(*) FROM jobs WHERE user_id = ?1),"
+            " (SELECT count(*) FROM presets WHERE user_id = ?1)",
+            user_id,
+        )
+        return int(rows[0][0]), int(rows[0][1])
+
+    async def job_ids(self, user_id: int) -> list[int]:
+        """All jobs of a member, newest first."""
+        rows = await self._database.read(
+            "SELECT id FROM jobs WHERE user_id = ? ORDER BY id DESC", user_id
+        )
+        return [int(row[0]) for row in rows]
+
+    async def start_images(self, user_id: int) -> list[str]:
+        """The names of a member's start images."""
+        rows = await self._database.read(
+            "SELECT DISTINCT init_image FROM jobs WHERE user_id = ? AND init_image IS NOT NULL",
+            user_id,
+        )
+        return [str(row[0]) for row in rows]
+
+    async def start_image(self, sha256: str) -> bytes | None:
+        """One of them; None when it is gone."""
+        rows = await self._database.read("SELECT data FROM inputs WHERE sha256 = ?", sha256)
+        return bytes(rows[0][0]) if rows else None
+
+    async def forget(self, user_id: int) -> None:
+        """Delete a member's jobs, pictures, start images and presets; note their posts."""
+
+        async def work(connection: aiosqlite.Connection) -> list[int]:
+            rows = await connection.execute_fetchall(
+                "SELECT id FROM jobs WHERE user_id = ?", (user_id,)
+            )
+            await connection.execute(
+                "INSERT OR IGNORE INTO farewells (message_id, channel_id)"
+                " SELECT message_id, channel_id FROM jobs"
+                " WHERE user_id = ?1 AND message_id IS NOT NULL AND channel_id IS NOT NULL"
+                " UNION SELECT copies.message_id, copies.channel_id FROM copies"
+                " JOIN jobs ON jobs.id = copies.job_id WHERE jobs.user_id = ?1",
+                (user_id,),
+            )
+            for table, goes in TABLES.items():
+                if goes:
+                    await connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,))
+            await connection.execute(
+                "DELETE FROM inputs WHERE sha256 NOT IN"
+                " (SELECT init_image FROM jobs WHERE init_image IS NOT NULL)"
+            )
+            return [int(row[0]) for row in rows]
+
+        for job_id in await self._database.write(work):
+            await self._pictures.delete_files(job_id)
+
+    async def farewells(self, limit: int = 50) -> list[Place]:
+        """Posts of deleted jobs that are still to be taken away."""
+        rows = await self._database.read(
+            "SELECT channel_id, message_id FROM farewells LIMIT ?", limit
+        )
+        return [Place(*row) for row in rows]
+
+    async def gone(self, place: Place) -> None:
+        """That post is away, or out of reach for good."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "DELETE FROM farewells WHERE message_id = ?", (place.message_id,)
+            )
+
+        await self._database.write(work)
+
+
+def _readable(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        name: json.loads(value) if name in _JSON and value else value
+        for name, value in dict(row).items()
+        if name not in _LEFT_OUT
+    }
