@@ -41,6 +41,7 @@ COGS: Final = (
     "cogs.queue",
     "cogs.preset",
     "cogs.settings",
+    "cogs.help",
     "cogs.models",
     "cogs.style",
     "cogs.reactions",

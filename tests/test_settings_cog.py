@@ -14,7 +14,6 @@ from bot.settings_panel import Panel, settings_view
 from core.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, model, selects, text, vae
 
-
 LOCALE = discord.Locale.american_english
 
 
