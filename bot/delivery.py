@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import discord
@@ -115,14 +116,16 @@ class Delivery:
         """Take the job's post away, if it is still there."""
         if job.message_id is None or job.channel_id is None:
             return
-        try:
-            if self._token_lives(job):
-                await self._webhook(job).delete_message(job.message_id)
-            else:
-                channel = self._bot.get_partial_messageable(job.channel_id)
-                await channel.get_partial_message(job.message_id).delete()
-        except TROUBLE as error:
-            log.info("job %d: its post could not be deleted: %s", job.id, error)
+        channel = self._bot.get_partial_messageable(job.channel_id)
+        ways = [channel.get_partial_message(job.message_id).delete]
+        if self._token_lives(job):
+            ways.insert(0, partial(self._webhook(job).delete_message, job.message_id))
+        for delete in ways:
+            try:
+                await delete()
+                return
+            except TROUBLE as error:
+                log.info("job %d: its post could not be deleted: %s", job.id, error)
 
     async def delete_posts(self, job: Job) -> None:
         """Take away the job's post and every copy of it that can be reached."""
