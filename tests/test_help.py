@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from simcord.components import validate_components
 
 from bot import help_pages
 from bot.help_pages import PAGES, help_view, picture_of
+from bot.settings import ROOT
 from bot.translate import catalogues
 from tests.simulation import World, answer, components, selects, text, view_components, wire
 from tests.simulation import view_text as words
@@ -70,6 +72,23 @@ async def test_the_commands_are_those_there_are(world: World) -> None:
         open_to_all = (command.root_parent or command).default_permissions is None
         assert (f"`/{command.qualified_name}`" in said) == open_to_all
     assert "- `/help` What clip skip and VAE are" in said
+
+
+async def test_the_walk_for_members_names_every_command_there_is(world: World) -> None:
+    page = (ROOT / "docs" / "members.md").read_text("utf-8")
+    for_all = {
+        command.qualified_name
+        for command in listed(world)
+        if (command.root_parent or command).default_permissions is None
+    }
+    roots = "|".join({name.split()[0] for name in for_all})
+    named = set(re.findall(rf"/((?:{roots})(?: (?:{_leaves(for_all)}))?)\b", page))
+    assert for_all <= named
+    assert {name.split()[0] for name in re.findall(r"`/([a-z ]+)", page)} <= set(roots.split("|"))
+
+
+def _leaves(names: set[str]) -> str:
+    return "|".join({name.split()[1] for name in names if " " in name})
 
 
 async def test_pages_are_searched_by_their_names(world: World) -> None:
