@@ -24,7 +24,7 @@ from bot.jobs import Jobs
 from bot.nsfw import Classifier
 from bot.settings import Settings
 from bot.store import Store
-from bot.translate import CatalogueTranslator
+from bot.translate import ENGLISH, CatalogueTranslator
 from core.catalogue import Catalogue
 from core.client import EngineClient, EngineStatus
 from core.config import EngineConfig
@@ -45,11 +45,11 @@ COGS: Final = (
     "cogs.models",
     "cogs.style",
     "cogs.reactions",
-    "cogs.config",
-    "cogs.admin",
     "cogs.history",
     "cogs.remix",
     "cogs.privacy",
+    "cogs.config",
+    "cogs.admin",
 )
 
 # None of them is privileged: the bot reads no messages and no member lists.
@@ -88,6 +88,11 @@ class Engine(Protocol):
 
 class Tree(app_commands.CommandTree["Penultimate"]):
     """Answers what a command raised, in the member's language."""
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Before every command, menu and autocomplete."""
+        interaction.client.address(interaction)
+        return True
 
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /
@@ -180,10 +185,18 @@ class Penultimate(commands.AutoShardedBot):
 
     async def press(self, interaction: Interaction) -> None:
         """Do what a control or a modal of ours asks for, and answer what goes wrong."""
+        self.address(interaction)
         try:
             await presses.handle(interaction)
         except Exception as error:
             await refuse(interaction, error)
+
+    def address(self, interaction: Interaction) -> None:
+        """Answer in the server's language whom the bot cannot answer in their own."""
+        language = self.gate.locale(interaction.guild_id, interaction.locale.value)
+        # Discord has several Englishes; any locale that the bot does not speak is one to it.
+        if language not in (interaction.locale.value, ENGLISH):
+            interaction.locale = discord.Locale(language)
 
     @property
     def invite_url(self) -> str:

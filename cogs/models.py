@@ -62,6 +62,7 @@ class PageButton(
 
     async def callback(self, interaction: Interaction) -> None:
         """Show the page in place of the one before."""
+        interaction.client.address(interaction)
         view = panel(interaction.client.catalogue, self.section, self.page, interaction.locale)
         try:
             await interaction.response.edit_message(view=view)

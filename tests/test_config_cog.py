@@ -76,7 +76,7 @@ async def test_a_right_that_was_taken_away_no_longer_changes_anything(
     for role in world.env.backend.guilds[world.guild.id].roles.values():
         role.permissions = 0 if role.name == "Owners" else role.permissions
     result = await owner.click(panel, label="Do not hide every picture")
-    assert "manage server" in text(answer(result))
+    assert "Manage Server" in text(answer(result))
     assert server(world).spoiler
 
 

@@ -18,6 +18,7 @@ from bot.live import ended_view, live_view
 from bot.result import Post, cell_select, result_view, vae_select
 from bot.sheets import Sheet, axis_of
 from bot.store import Job
+from bot.translate import CatalogueTranslator
 from core.errors import Refused
 from core.events import Progress, Queued, Restarting, Started
 from core.notes import NOTES, Note
@@ -30,9 +31,10 @@ NAME = "*" * 100
 NAMES = [f"{LONG[:1000]}{index}" for index in range(25)]
 LONGEST = Sheet(axis_of("model", NAMES), axis_of("prompt", ["", *NAMES[1:]]))
 LOCALE = discord.Locale.american_english
+LOCALES = (LOCALE, discord.Locale.japanese, discord.Locale.chinese)
 
 
-def longest_job() -> Job:
+def longest_job(locale: discord.Locale = LOCALE) -> Job:
     """Everything as long as it can be."""
     job = a_job(
         prompt=LONG,
@@ -54,12 +56,13 @@ def longest_job() -> Job:
         ("kind", "name", "text", "bracket", "limit", "which", "tokens", "chunks", "family"), LONG
     )
     every = tuple(Note.of(key, **_places(key, values)) for key in NOTES)
-    return replace(job, id=10**18 - 1, user_id=2**63 - 1, notes=every * 3)
+    facts: dict[str, Any] = {"id": 10**18 - 1, "user_id": 2**63 - 1, "locale": locale.value}
+    return replace(job, notes=every * 3, **facts)
 
 
-def longest_sheet() -> Job:
+def longest_sheet(locale: discord.Locale = LOCALE) -> Job:
     """A sheet of the longest names, 25 on each axis."""
-    job = longest_job()
+    job = longest_job(locale)
     return replace(job, sheet=LONGEST, request=replace(job.request, count=1, init_image=b"x"))
 
 
@@ -70,8 +73,8 @@ def _places(key: str, values: dict[str, str]) -> dict[str, str]:
     return {name: values.get(name, LONG) for name in names}
 
 
-def views() -> Iterator[tuple[str, ui.LayoutView]]:
-    job = longest_job()
+def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
+    job = longest_job(locale)
     files = tuple(f"{job.id}-{number}.webp" for number in range(1, 9))
     url = "https://discord.com/channels/" + "/".join(["9" * 19] * 3)
     vaes = tuple(f"{NAME[:-2]}{number:02}" for number in range(60))
@@ -89,23 +92,30 @@ def views() -> Iterator[tuple[str, ui.LayoutView]]:
     error = Refused("model", LONG, "unreadable", LONG)
     yield "failed", ended_view(job, error, mention=True)
     yield "cancelled", ended_view(job, None, mention=True)
-    yield "panel", panel.panel_view(job, LOCALE, panel.Offers())
-    yield "sheet panel", panel.panel_view(longest_sheet(), LOCALE, panel.Offers())
-    yield "sheet", result_view(replace(post, job=longest_sheet(), files=files[:1]))
-    yield "cell", layout(row(cell_select(longest_sheet(), LONGEST.x, "cell_x", 24)))
+    yield "panel", panel.panel_view(job, locale, panel.Offers())
+    yield "sheet panel", panel.panel_view(longest_sheet(locale), locale, panel.Offers())
+    yield "sheet", result_view(replace(post, job=longest_sheet(locale), files=files[:1]))
+    yield "cell", layout(row(cell_select(longest_sheet(locale), LONGEST.x, "cell_x", 24)))
     yield "compare", layout(row(vae_select(job, vaes, action="vae_ab", argument=7)))
-    yield "confirm", panel.confirm_view(job, LOCALE)
-    yield "seed", panel.seed_view(job, MAX_SEED, LOCALE)
-    code = panel.code_view("x" * panel.MAX_CODE, LOCALE)
+    yield "confirm", panel.confirm_view(job, locale)
+    yield "seed", panel.seed_view(job, MAX_SEED, locale)
+    code = panel.code_view("x" * panel.MAX_CODE, locale)
     assert code is not None
     yield "code", code
-    yield "file", panel.file_view("parameters.txt", LOCALE)
+    yield "file", panel.file_view("parameters.txt", locale)
     search = ui.LayoutView(timeout=None)
     yield "search", search.add_item(ui.ActionRow(vae_select(job, vaes, search=False)))
 
 
-@pytest.mark.parametrize(("name", "view"), [pytest.param(*case, id=case[0]) for case in views()])
-def test_every_view_is_one_that_discord_takes(name: str, view: ui.LayoutView) -> None:
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(view, id=f"{locale} {name}")
+        for locale in LOCALES
+        for name, view in views(locale)
+    ],
+)
+def test_every_view_is_one_that_discord_takes(view: ui.LayoutView) -> None:
     validate_components(wire(view), flags=1 << 15)
     found = view_components(view)
     assert len(found) <= 40
@@ -113,21 +123,24 @@ def test_every_view_is_one_that_discord_takes(name: str, view: ui.LayoutView) ->
     for item in found:
         assert len(item.get("custom_id", "")) <= 100
         assert len(item.get("label") or "") <= 80
+        assert len(item.get("placeholder") or "") <= 150
 
 
-def test_forms_are_ones_that_discord_takes() -> None:
-    job = longest_job()
+@pytest.mark.parametrize("locale", LOCALES)
+def test_forms_are_ones_that_discord_takes(locale: discord.Locale) -> None:
+    job = longest_job(locale)
     for form in (
-        forms.edit_form(job, LOCALE),
-        forms.preset_form(job, LOCALE),
-        forms.vae_form(job, LOCALE),
-        forms.vae_form(job, LOCALE, "vae_ab", 7),
-        forms.start_form(job, 7, LOCALE),
+        forms.edit_form(job, locale),
+        forms.preset_form(job, locale),
+        forms.vae_form(job, locale),
+        forms.vae_form(job, locale, "vae_ab", 7),
+        forms.start_form(job, 7, locale),
     ):
         sent = form.to_dict()
         validate_modal(sent)
         assert len(sent["components"]) <= 5
         assert len(sent["title"]) <= 45
+        assert all(len(label["label"]) <= 45 for label in sent["components"])
 
 
 def test_a_form_holds_the_longest_prompt_whole() -> None:
@@ -140,29 +153,37 @@ def test_ids_of_a_lifetime_fit() -> None:
     assert len(_nonce(replace(longest_job(), created_at=4e9))) <= 25
 
 
-def _commands(world: World) -> list[dict[str, Any]]:
-    tree = world.bot.tree
-    return [command.to_dict(tree) for command in tree.get_commands()]
+async def _commands(world: World) -> list[dict[str, Any]]:
+    """Every command as Discord gets it, in all languages."""
+    tree, translator = world.bot.tree, CatalogueTranslator()
+    return [await each.get_translated_payload(tree, translator) for each in tree.get_commands()]
 
 
 def _weight(option: dict[str, Any]) -> int:
-    """Names, descriptions and choices together, as Discord counts them."""
-    choices = option.get("choices") or []
-    own = len(option["name"]) + len(option.get("description", ""))
-    own += sum(len(choice["name"]) + len(str(choice["value"])) for choice in choices)
-    return own + sum(_weight(inner) for inner in option.get("options") or [])
+    """Names, descriptions and values together, each by its longest language, as Discord counts."""
+    own = len(str(option.get("value", "")))
+    for name in ("name", "description"):
+        said = (option.get(f"{name}_localizations") or {}).values()
+        own += max(map(len, [option.get(name) or "", *said]))
+    inner = [*(option.get("options") or []), *(option.get("choices") or [])]
+    return own + sum(map(_weight, inner))
 
 
 async def test_commands_are_ones_that_discord_takes(world: World) -> None:
-    menus = [command for command in _commands(world) if command["type"] != 1]
-    assert all(len(menu["name"]) <= 32 for menu in menus)
+    every = await _commands(world)
+    menus = [command for command in every if command.get("type", 1) != 1]
+    names = [
+        name for menu in menus for name in (menu["name"], *menu["name_localizations"].values())
+    ]
+    assert all(len(name) <= 32 for name in names)
     assert len(menus) <= 5
-    commands = [command for command in _commands(world) if command["type"] == 1]
+    commands = [command for command in every if command not in menus]
     assert {"imagine", "queue"} <= {command["name"] for command in commands}
     for command in commands:
         assert _weight(command) <= 8000
         for option in _options(command):
-            assert 1 <= len(option["description"]) <= 100
+            said = [option["description"], *option["description_localizations"].values()]
+            assert all(1 <= len(each) <= 100 for each in said)
             assert len(option["name"]) <= 32
             assert len(option.get("options") or []) <= 25
 
