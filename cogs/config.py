@@ -38,7 +38,8 @@ WITH_IDS: Final = (
 
 
 @app_commands.default_permissions(manage_guild=True)
-@app_commands.guild_only()
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 class ConfigCog(
     commands.GroupCog, group_name="config", group_description=text("command.config.about")
 ):

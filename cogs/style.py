@@ -30,7 +30,8 @@ Template = app_commands.Range[str, 1, MAX_TEMPLATE]
 Negative = app_commands.Range[str, 0, MAX_TEMPLATE]
 
 
-@app_commands.guild_only()
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 class StyleCog(
     commands.GroupCog, group_name="style", group_description=text("command.style.about")
 ):
