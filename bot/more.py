@@ -6,7 +6,8 @@ Each acts on one picture of the job: the number at the end of the ``custom_id`` 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import discord
 from discord import ui
@@ -39,9 +40,7 @@ async def _cell_x(interaction: Interaction, job: Job, row_chosen: int | None) ->
     if sheet.y is None:
         await _bot(interaction).jobs.open_one(interaction, job, sheet.position(0, column))
     elif row_chosen is None:
-        await _ask_other(
-            interaction, job, sheet.x, column, cell_select(job, sheet.y, "cell_y", column)
-        )
+        await _ask_other(interaction, job, (sheet.x, column), (sheet.y, "cell_y"))
     else:
         await _bot(interaction).jobs.open_one(interaction, job, sheet.position(row_chosen, column))
 
@@ -51,17 +50,20 @@ async def _cell_y(interaction: Interaction, job: Job, column: int | None) -> Non
     if sheet.y is None:
         raise Gone("picture")
     if column is None:
-        other = cell_select(job, sheet.x, "cell_x", row_chosen)
-        await _ask_other(interaction, job, sheet.y, row_chosen, other)
+        await _ask_other(interaction, job, (sheet.y, row_chosen), (sheet.x, "cell_x"))
     else:
         await _bot(interaction).jobs.open_one(interaction, job, sheet.position(row_chosen, column))
 
 
 async def _ask_other(
-    interaction: Interaction, job: Job, axis: Axis, index: int, other: Any
+    interaction: Interaction, job: Job, known: tuple[Axis, int], asked: tuple[Axis, str]
 ) -> None:
+    """After a value on one axis, an (axis, action) to choose one on the other."""
+    axis, index = known
+    job = _said_to(interaction, job)
     value = excerpt(str(axis.values[index]), NAME_LENGTH)
     said = t("sheet.other_axis", job.locale, name=axis_name(axis, job.locale), value=value)
+    other = cell_select(job, *asked, index)
     await answers.show(interaction, layout(ui.TextDisplay(said), row(other)))
 
 
@@ -111,8 +113,9 @@ async def _ask_vae(
     *,
     search: bool = True,
 ) -> None:
+    job = _said_to(interaction, job)
     names_select = vae_select(job, names, search=search, action="vae_ab", argument=position)
-    said = ui.TextDisplay[ui.LayoutView](t("panel.which_vae", interaction.locale))
+    said = ui.TextDisplay[ui.LayoutView](t("panel.which_vae", job.locale))
     await answers.show(interaction, layout(said, row(names_select)))
 
 
@@ -214,6 +217,11 @@ FORMS: Final[dict[str, Callable[[Interaction, Job, int | None], Awaitable[None]]
 def _bot(interaction: Interaction) -> Penultimate:
     bot: Penultimate = interaction.client
     return bot
+
+
+def _said_to(interaction: Interaction, job: Job) -> Job:
+    """The job in the language of who pressed, for an answer that nobody else sees."""
+    return replace(job, locale=interaction.locale.value)
 
 
 def _sheet_of(job: Job) -> Sheet:
