@@ -284,8 +284,11 @@ async def test_a_spoiler_hides_the_picture_and_every_preview(world: World) -> No
     await rule(world, spoiler=True)
     world.engine.hold()
     await world.ann.slash(world.channel, "imagine", prompt="x", count=2)
+    await world.engine.started(1)
     world.engine.progress(1, 5, preview=True)
     await world.env.settle()
+    assert "5 / 20" in text(world.last)
+    assert world.last.attachments == []
     assert not [item for item in components(world.last) if item["type"] == 12]
     world.engine.release()
     await world.env.settle()
