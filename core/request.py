@@ -5,7 +5,6 @@ Two equal requests give equal pictures, so the seed is a number here, never −1
 
 from __future__ import annotations
 
-import math
 import secrets
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final

@@ -17,11 +17,21 @@ from bot.store.servers import Servers
 from bot.store.shares import Share, Shares
 from bot.store.styles import Style, Styles
 
-__all__ = ["DatabaseTooNew", "Job", "Picture", "Place", "Preset", "Share", "State", "Store", "Style"]
+__all__ = [
+    "DatabaseTooNew",
+    "Job",
+    "Picture",
+    "Place",
+    "Preset",
+    "Share",
+    "State",
+    "Store",
+    "Style",
+]
 
 
 class Store:
-    """The open store: ``.jobs``, ``.pictures``, ``.posts``, ``.presets``, ``.shares``, ``.styles``."""
+    """The open store, a table family an attribute."""
 
     def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
         self._database = database
