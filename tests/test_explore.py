@@ -233,6 +233,23 @@ async def test_progress_is_shown_and_cancel_ends_it(world: World) -> None:
     assert (await world.job(1)).state == "cancelled"
 
 
+async def test_a_sheet_too_large_for_discord_is_shrunk(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.delivery.SMALLEST_LIMIT", 10)
+    world.engine.hold()
+    await world.ann.slash(world.channel, "explore", prompt="x")
+    await world.engine.started(1)
+    await world.env.settle()
+    world.env.inject_error("PATCH", "/webhooks/*/*/messages/*", status=413, code=40005)
+    world.engine.release()
+    await world.env.settle()
+    (file,) = world.last.attachments
+    assert file.filename.endswith(".webp")
+    assert "X Type: Clip skip" in str(read_infotext(await file.read()))
+    assert "Sent as WebP" in text(world.last)
+
+
 async def test_a_sheet_that_failed_is_tried_again_whole(world: World) -> None:
     world.engine.fail_next(OutOfMemory(512, 512))
     await world.ann.slash(world.channel, "explore", prompt="x", x_values="1, 2")
@@ -343,6 +360,20 @@ async def test_the_owner_decides_how_many_cells(settings: Settings) -> None:
             world.channel, "explore", prompt="x", y_axis="seed", y_values="1-4", size="64x64"
         )
         assert len(world.engine.seen[0].items) == 48
+
+
+async def test_every_cell_is_held_against_the_servers_rules(world: World) -> None:
+    await world.bot.store.servers.update(
+        world.guild.id, lambda server: replace(server, models=("plain",), max_steps=30)
+    )
+    for options, sentence in (
+        ({"x_axis": "model", "x_values": "plain, anime"}, "**anime** is not used on this server"),
+        ({"x_axis": "steps", "x_values": "20, 40"}, "steps can be 1 to 30"),
+    ):
+        result = await world.ann.slash(world.channel, "explore", prompt="x", **options)
+        assert sentence in text(answer(result))
+    assert world.env.errors
+    assert world.engine.seen == []
 
 
 async def test_an_axis_there_is_not_cannot_be_chosen(world: World) -> None:
