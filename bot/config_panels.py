@@ -67,14 +67,11 @@ CHANNELS: Final = [
 
 def overview(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
     """Every setting with its value, what of it is gone, and buttons to the panels."""
-    lines = [t("config.title", locale)]
-    for name in SETTINGS:
-        label = t(f"config.setting.{name}", locale)
-        lines.append(f"- {label}: {value_text(server, name, locale)}")
+    text = f"{t('config.title', locale)}\n{_lines(server, SETTINGS, locale)}"
     gone = gone_text(server, guild, locale) if guild else ""
     buttons = [button(t(f"config.open.{name}", locale), f"config_{name}") for name in PANELS]
     rows: list[ui.Item[Any]] = [ui.ActionRow(*buttons[:4]), ui.ActionRow(*buttons[4:])]
-    return layout(ui.TextDisplay("\n".join(lines) + gone), *rows)
+    return layout(ui.TextDisplay(text + gone), *rows)
 
 
 def access_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
@@ -293,10 +290,12 @@ def _joined(items: Iterable[str], between: str = ", ", limit: int = LIST_LENGTH)
 
 
 def _lines(server: Server, names: Iterable[str], locale: Locale) -> str:
-    return "\n".join(
-        f"- {t(f'config.setting.{name}', locale)}: {value_text(server, name, locale)}"
-        for name in names
-    )
+    return "\n".join(_line(server, name, locale) for name in names)
+
+
+def _line(server: Server, name: str, locale: Locale) -> str:
+    label, value = t(f"config.setting.{name}", locale), value_text(server, name, locale)
+    return t("config.line", locale, name=label, value=value)
 
 
 def gone(server: Server, guild: discord.Guild) -> tuple[list[int], list[int]]:

@@ -370,11 +370,11 @@ def _(error: core_errors.InvalidRequest, locale: Locale | str | None) -> str:
 @_say.register
 def _(error: core_errors.UnknownName, locale: Locale | str | None) -> str:
     kind = t(f"kind.{error.kind.replace(' ', '_')}", locale)
-    said = t("error.unknown_name.none", locale, kind=kind, name=_shown(error.name))
+    name = _shown(error.name)
     if not error.close:
-        return said
+        return t("error.unknown_name.none", locale, kind=kind, name=name)
     names = ", ".join(f"**{_shown(name)}**" for name in error.close)
-    return f"{said} {t('error.unknown_name.close', locale, names=names)}"
+    return t("error.unknown_name.close", locale, kind=kind, name=name, names=names)
 
 
 @_say.register

@@ -174,7 +174,8 @@ def _select(name: str, panel: Panel, offered: Iterable[str], locale: Locale) -> 
 
 
 def _label(name: str, value: str, locale: Locale) -> str:
-    return t("settings.choice", locale, name=t(f"option.{name}", locale), value=value)[:MAX_LABEL]
+    shown = t(f"shape.{value}", locale) if name == "size" and value in SHAPES else value
+    return t("settings.choice", locale, name=t(f"option.{name}", locale), value=shown)[:MAX_LABEL]
 
 
 def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
