@@ -96,11 +96,13 @@ async def test_what_the_file_tells_about_its_owner_stays_behind() -> None:
     info.add_text("parameters", "a secret place")
     exif = Image.Exif()
     exif[0x010E] = "a secret place"
-    data = encoded(Image.new("RGB", (8, 8)), pnginfo=info, exif=exif)
+    data = encoded(Image.new("RGB", (8, 8)), pnginfo=info, exif=exif, icc_profile=b"a camera")
     assert b"a secret place" in data
     kept = await read_start_image(Attachment(data))  # type: ignore[arg-type]
     assert b"secret" not in kept
     assert b"eXIf" not in kept
+    assert b"iCCP" in data
+    assert b"iCCP" not in kept
 
 
 async def test_a_large_picture_is_made_small_enough_to_keep() -> None:

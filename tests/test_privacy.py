@@ -207,6 +207,7 @@ async def test_what_runs_is_taken_back_and_never_comes(world: World) -> None:
     asked = await ask(world, world.ann)
     await world.ann.click(answer(asked), label="Delete everything")
     await world.env.settle()
+    assert not world.bot.queue.snapshot()
     world.engine.release()
     await world.env.settle()
     assert not world.posts()

@@ -50,6 +50,17 @@ async def test_the_line_is_shown_meanwhile_and_can_be_left(world: World, post: A
     assert "Cancelled" in text(world.last)
 
 
+async def test_a_quick_result_takes_the_place_of_the_line(world: World, post: Any) -> None:
+    world.engine.hold()
+    await world.bob.react(post, "🎲")
+    await world.env.settle()
+    live = world.last.id
+    world.engine.release()
+    await world.env.settle()
+    assert world.last.id == live
+    assert world.last.attachments
+
+
 async def test_who_waited_long_is_called(world: World, post: Any) -> None:
     world.engine.hold()
     await world.bob.react(post, "🎲")
