@@ -48,7 +48,13 @@ def make_engine(tmp_path: Path) -> Iterator[MakeEngine]:
 
 
 def work(model: Model, job_id: int = 1, **values: Any) -> Work:
-    defaults = {"prompt": "a red circle", "seed": 7, "steps": 3, "width": SIZE, "height": SIZE}
+    defaults: dict[str, Any] = {
+        "prompt": "a red circle",
+        "seed": 7,
+        "steps": 3,
+        "width": SIZE,
+        "height": SIZE,
+    }
     request = GenerationRequest(model=model.name, **(defaults | values))
     return Work.of(job_id, f"owner {job_id}", request, model)
 
@@ -116,7 +122,7 @@ def test_strict_bytes_are_the_same_alone_and_in_a_crowd_that_comes_and_goes(
     make_engine: MakeEngine, model: Model
 ) -> None:
     engine = make_engine(strict=True, max_rows=32)
-    wanted = {"steps": 6, "clip_skip": 2, "sampler": "Euler a"}
+    wanted: dict[str, Any] = {"steps": 6, "clip_skip": 2, "sampler": "Euler a"}
     alone = picture(engine, model, **wanted)
 
     engine.add(work(model, 10, **CROWD[0]))
