@@ -1,35 +1,35 @@
-"""The one door for making or replaying a job: resolve → write → submit → follow → deliver.
+"""The one door for making or replaying a job: resolve → write → submit.
 
-Commands, buttons and modals all come here. Accepted means written; from then on the job ends in
-exactly one post, whatever dies in between.
+Commands, buttons and modals all come here. Accepted means written; from then on the job is followed
+(:mod:`bot.following`) and ends in exactly one post, whatever dies in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import discord
 
-from bot import log_channel
 from bot.answers import TROUBLE, Interaction
 from bot.defaults import Layers, layers_of, resolve
-from bot.errors import Gone, NotAllowed, foreseen
+from bot.errors import Gone
+from bot.following import Following
 from bot.gate import asker, asker_of
 from bot.live import LivePost, News, live_view
 from bot.orders import NO_START, Axes, Order, Start, base_of_sheet, order_of, remade, started
 from bot.remakes import one_of
 from bot.rules import Asker
-from bot.sheets import Sheet, pictures_of
+from bot.sheets import Sheet
 from bot.store import Job, Picture
 from bot.store.styles import Style
 from bot.wildcards import drawn
 from core.errors import PenultimateError
-from core.events import Cancelled, Failed, Finished, Image, Queued, Started
+from core.events import Image, Queued, Started
 from core.notes import Note
 from core.queue import Ticket
 from core.request import GenerationRequest
@@ -43,18 +43,16 @@ log = logging.getLogger(__name__)
 # Discord wants an answer within 3 s. Nearly always the job is written long before that, and the
 # first answer is the post itself, or an ephemeral sentence; else it is "thinking" in the meantime.
 PATIENCE: Final = 1.5
-# Seconds until a delivery that Discord itself made fail is tried again; then at the next start.
-RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
 # A picture that could not be delivered for so long is not news any more.
 GIVE_UP_AFTER: Final = 7 * 86_400.0
 
 
 class Jobs:
-    """Makes jobs and follows each to its end, in a task of its own."""
+    """Makes jobs, and has each followed to its end."""
 
     def __init__(self, bot: Penultimate) -> None:
         self._bot = bot
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._following = Following(bot)
 
     # What commands, buttons and modals ask for. Each raises what ``bot.errors`` has words for,
     # and then nothing was queued.
@@ -155,14 +153,14 @@ class Jobs:
             sheet=order.sheet,
         )
         ticket = await self._submit(job, who, order)
-        post = self._live_post(job)
+        post = self._following.live_post(job)
         if not job.private:
             event = self._standing(job)
             view = live_view(job, event, self._bot.engine.status.state)
             post.noted(event)
             with _nobody_there():
                 job = await self._posted(job, (await self._bot.delivery.announce(job, view)).id)
-        self._spawn(job, self._follow(job, ticket, post, order.notes))
+        self._following.begin(job, self._following.follow(job, ticket, post, order.notes))
 
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
         """One picture of several, or one cell, as its own result, without drawing it again."""
@@ -178,7 +176,7 @@ class Jobs:
         job = await self._posted(job, answer.message_id if answer else None)
         image = Image(png, picture.seed, picture.width, picture.height, picture.infotext)
         notes = tuple(note for note in parent.notes if note.key != "one_picture_a_cell")
-        await self._finished(job, [image], notes, interaction.filesize_limit)
+        await self._following.finished(job, [image], notes, interaction.filesize_limit)
 
     async def picture(self, job: Job, position: int) -> tuple[Picture, bytes]:
         """One of a job's pictures and its PNG. Raises :class:`~bot.errors.Gone`."""
@@ -197,12 +195,9 @@ class Jobs:
     async def drop(self, job_ids: Iterable[int]) -> None:
         """Stop these jobs wherever they are: when this returns, nothing of them is sent."""
         job_ids = list(job_ids)
-        tasks = [self._tasks[job_id] for job_id in job_ids if job_id in self._tasks]
         for job_id in job_ids:
             self.cancel(job_id)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._following.stop(job_ids)
 
     async def resume(self) -> None:
         """After a start: deliver what was finished, run again what was not."""
@@ -210,23 +205,21 @@ class Jobs:
         await store.jobs.erase_expired_tokens()
         for job in await store.jobs.undelivered():
             if self._bot.clock() - (job.finished_at or job.created_at) < GIVE_UP_AFTER:
-                self._spawn(job, self._deliver(job))
+                self._following.begin(job, self._following.deliver(job))
         for job in await store.jobs.unfinished():
             try:
                 catalogue, settings = self._bot.catalogue, self._bot.settings
                 order = remade(job.request, job.sheet, catalogue, settings, private=job.private)
             except PenultimateError as error:
-                self._spawn(job, self._ended(job, error))
+                self._following.begin(job, self._following.ended(job, error))
                 continue
             ticket = self._bot.queue.submit(_work(job, order), resumed=True)
-            self._spawn(job, self._follow(job, ticket, self._live_post(job), ()))
+            post = self._following.live_post(job)
+            self._following.begin(job, self._following.follow(job, ticket, post, ()))
 
     async def close(self) -> None:
         """Stop following. What is not delivered is resumed by the next start."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._following.stop()
 
     # Accepting.
 
@@ -244,10 +237,11 @@ class Jobs:
             with _nobody_there():
                 await interaction.response.defer(thinking=True, ephemeral=private)
         job, ticket, notes = await accepting
-        post = self._live_post(job)
+        post = self._following.live_post(job)
         with _nobody_there():
             job = await self._answer(interaction, job, post)
-        self._spawn(job, self._follow(job, ticket, post, notes, interaction.filesize_limit))
+        limit = interaction.filesize_limit
+        self._following.begin(job, self._following.follow(job, ticket, post, notes, limit))
 
     async def _accept(
         self, interaction: Interaction, ordering: Awaitable[Order], parent_id: int | None
@@ -319,94 +313,6 @@ class Jobs:
             if place.job_id == job.id and place.position is not None:
                 return Queued(job.id, place.position, len(waiting), place.eta)
         return Started(job.id)
-
-    # Following.
-
-    def _live_post(self, job: Job) -> LivePost:
-        engine = self._bot.engine
-
-        async def edit(view: discord.ui.LayoutView, files: list[discord.File]) -> None:
-            current = await self._bot.store.jobs.get(job.id)
-            if current is not None:
-                await self._bot.delivery.edit(current, view, files)
-
-        return LivePost(job, edit, lambda: engine.status.state)
-
-    def _spawn(self, job: Job, work: Any) -> None:
-        task = asyncio.create_task(work, name=f"job {job.id}")
-        self._tasks[job.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
-
-    async def _follow(
-        self,
-        job: Job,
-        ticket: Ticket,
-        post: LivePost,
-        notes: tuple[Note, ...],
-        limit: int | None = None,
-    ) -> None:
-        try:
-            async for event in ticket:
-                match event:
-                    case Finished(images=images):
-                        await self._finished(job, images, notes + event.notes, limit)
-                    case Failed(error=error):
-                        await self._ended(job, error)
-                    case Cancelled():
-                        await self._ended(job, None)
-                    case _:
-                        if isinstance(event, Started):
-                            await self._bot.store.jobs.set_state(job.id, "running")
-                        await post.show(event)
-        except Exception as error:
-            # A bug of ours, or a full disk: the member must not wait for ever.
-            await self._ended(job, foreseen(error))
-
-    async def _finished(
-        self, job: Job, images: Any, notes: tuple[Note, ...], limit: int | None
-    ) -> None:
-        store = self._bot.store
-        if job.sheet is not None:
-            images = await asyncio.to_thread(pictures_of, job.sheet, job.request, images)
-        try:
-            spoiler = await self._bot.gate.hidden(job, images)
-        except NotAllowed as error:
-            await self._ended(job, error)
-            return
-        if not await store.jobs.finish(job.id, images, notes, spoiler=spoiler):
-            return
-        finished = await store.jobs.get(job.id)
-        if finished is not None:
-            await self._deliver(finished, limit)
-
-    async def _ended(self, job: Job, error: PenultimateError | None) -> None:
-        """A job without a picture. Told first and written after, so that it is told for sure."""
-        await self._insist(job, lambda: self._bot.delivery.tell_ended(job, error))
-        if error is None:
-            await self._bot.store.jobs.set_state(job.id, "cancelled")
-        else:
-            await self._bot.store.jobs.fail(job.id, error)
-
-    async def _deliver(self, job: Job, limit: int | None = None) -> None:
-        try:
-            await self._insist(job, lambda: self._bot.delivery.deliver(job, limit))
-            await log_channel.note(self._bot, job.id)
-        except FileNotFoundError:
-            await self._insist(job, lambda: self._bot.delivery.tell_ended(job, Gone("picture")))
-            await self._bot.store.jobs.set_state(job.id, "delivered")
-
-    async def _insist(self, job: Job, send: Callable[[], Awaitable[object]]) -> None:
-        """Send; while Discord or the network is in trouble, wait and send again."""
-        for wait in (*RETRIES, None):
-            try:
-                await send()
-                return
-            except FileNotFoundError:
-                raise
-            except TROUBLE as trouble:
-                log.warning("job %d could not be delivered: %s", job.id, trouble)
-            if wait is not None:
-                await asyncio.sleep(wait)
 
 
 @contextmanager
