@@ -148,10 +148,11 @@ async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]
 
 
 async def _preview(env: Env, port: int) -> Preview:
-    """One server, one channel, a member to be, and a word of welcome."""
-    guild = env.create_guild("Sandbox")
+    """One server that is yours, one channel, and a word of welcome."""
+    user = env.create_user("you")
+    guild = env.create_guild("Sandbox", owner=user)
     channel = guild.create_text_channel("pictures")
-    you = guild.add_member(env.create_user("you"))
+    you = guild.add_member(user)
     guide = guild.add_member(env.create_user("guide"))
     await guide.send(channel, WELCOME)
     return env.preview(channel, viewers=[you], layout="channel", port=port)
