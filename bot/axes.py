@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Final
 
 from bot.controls import MAX_OPTIONS
-from bot.errors import CannotExplore
 from bot.result import vae_names
 from bot.sheets import Sheet, axis_of
+from bot.trouble import CannotExplore
 from core.axes import AXES, Axis, AxisKind, Value, read_axis
 from core.catalogue import Catalogue, Model
 from core.errors import SheetTooLarge
@@ -48,7 +48,7 @@ def read_sheet(
     """The sheet of two (name, values) pairs, each of which may be left out in part or whole.
 
     ``model`` is the one whose VAEs are meant when an axis is all of them. Raises
-    :class:`~bot.errors.CannotExplore`, :class:`~core.errors.UnknownName`,
+    :class:`~bot.trouble.CannotExplore`, :class:`~core.errors.UnknownName`,
     :class:`~core.errors.InvalidRequest` or :class:`~core.errors.SheetTooLarge`.
     """
     (x_name, x_values), (y_name, y_values) = asked
@@ -62,7 +62,7 @@ def read_sheet(
 
 
 def check_sense(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) -> None:
-    """Raise :class:`~bot.errors.CannotExplore` when an axis would change nothing."""
+    """Raise :class:`~bot.trouble.CannotExplore` when an axis would change nothing."""
     if sheet.varies("denoising_strength") and base.init_image is None and base.hires is None:
         raise CannotExplore("denoising")
     if sheet.varies("clip_skip") and all(item.model.family == "sd2" for item in items):

@@ -18,10 +18,10 @@ from bot import answers, config_forms, forms
 from bot import config_panels as panels
 from bot.answers import Interaction, payload
 from bot.controls import chosen
-from bot.errors import Gone
 from bot.rules import MAX_WORD, MAX_WORDS, NSFW, Server
 from bot.server_json import MAX_ID
 from bot.translate import catalogues, t
+from bot.trouble import Gone
 from core.catalogue import search
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from bot.errors import NoModels
 from bot.settings import Settings
+from bot.trouble import NoModels
 from bot.wildcards import drawn
 from core.catalogue import Catalogue, Model, Vae
 from core.errors import PenultimateError, UnknownName, VaeMismatch
@@ -141,7 +141,7 @@ def resolve(
     What a member chose and may not is an error; what a layer below recommends is cut to the
     owner's limits. Raises :class:`~core.errors.InvalidRequest`,
     :class:`~core.errors.UnknownName`, :class:`~core.errors.VaeMismatch` or
-    :class:`~bot.errors.NoModels`.
+    :class:`~bot.trouble.NoModels`.
     """
     prompt, layers, exact, notes = read_pasted(prompt, layers, catalogue)
     model, model_source = _model(layers, catalogue)
@@ -184,7 +184,7 @@ class Explained:
 def explain(layers: Layers, catalogue: Catalogue, settings: Settings) -> Explained:
     """Why each value is what it is. What cannot be used stands as it was said.
 
-    Raises :class:`~bot.errors.NoModels`.
+    Raises :class:`~bot.trouble.NoModels`.
     """
     try:
         model, model_source = _model(layers, catalogue)

@@ -15,10 +15,11 @@ import discord
 
 from bot import log_channel
 from bot.answers import TROUBLE
-from bot.errors import Gone, NotAllowed, foreseen
+from bot.errors import foreseen
 from bot.live import LivePost
 from bot.sheets import pictures_of
 from bot.store import Job
+from bot.trouble import Gone, NotAllowed
 from core.errors import PenultimateError
 from core.events import Cancelled, Failed, Finished, Image, Started
 from core.notes import Note

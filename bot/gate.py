@@ -15,12 +15,12 @@ import discord
 from bot import rules
 from bot.answers import Interaction
 from bot.defaults import Layers
-from bot.errors import NotAllowed
 from bot.nsfw import Classifier
 from bot.rules import Asker, Server
 from bot.settings import Settings
 from bot.store import Job
 from bot.translate import speaks
+from bot.trouble import NotAllowed
 from core.events import Image
 from core.request import AUTOMATIC, NONE, GenerationRequest
 from core.work import Work
@@ -62,7 +62,7 @@ class Gate:
     def check(
         self, asker: Asker, guild_id: int | None, requests: Iterable[GenerationRequest]
     ) -> None:
-        """Raise :class:`~bot.errors.NotAllowed` when this may not be made here."""
+        """Raise :class:`~bot.trouble.NotAllowed` when this may not be made here."""
         if self.draining:
             raise NotAllowed("draining")
         server = self.server(guild_id)
@@ -77,7 +77,7 @@ class Gate:
     async def charge(self, asker: Asker, job: Job, work: Work) -> None:
         """Put a job that is written and not yet queued on its member's account.
 
-        Raises :class:`~bot.errors.QuotaUsed` or :class:`~core.errors.QueueFull`.
+        Raises :class:`~bot.trouble.QuotaUsed` or :class:`~core.errors.QueueFull`.
         """
         if job.guild_id is None:
             return
@@ -90,7 +90,7 @@ class Gate:
         """Whether a drawn job is shown behind a spoiler; raises when it is not shown at all.
 
         A picture that cannot be looked at counts as NSFW. Raises
-        :class:`~bot.errors.NotAllowed`.
+        :class:`~bot.trouble.NotAllowed`.
         """
         server = self.server(job.guild_id)
         if server.nsfw not in ("spoiler", "block"):

@@ -17,7 +17,6 @@ import discord
 
 from bot.answers import TROUBLE, Interaction
 from bot.defaults import Layers, layers_of, resolve
-from bot.errors import Gone
 from bot.following import Following
 from bot.gate import asker, asker_of
 from bot.live import LivePost, News, live_view
@@ -27,6 +26,7 @@ from bot.rules import Asker
 from bot.sheets import Sheet
 from bot.store import Job, Picture
 from bot.store.styles import Style
+from bot.trouble import Gone
 from bot.wildcards import drawn
 from core.errors import PenultimateError
 from core.events import Image, Queued, Started
@@ -179,7 +179,7 @@ class Jobs:
         await self._following.finished(job, [image], notes, interaction.filesize_limit)
 
     async def picture(self, job: Job, position: int) -> tuple[Picture, bytes]:
-        """One of a job's pictures and its PNG. Raises :class:`~bot.errors.Gone`."""
+        """One of a job's pictures and its PNG. Raises :class:`~bot.trouble.Gone`."""
         pictures = await self._bot.store.pictures.of_job(job.id)
         if position >= len(pictures):
             raise Gone("picture")

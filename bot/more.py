@@ -15,12 +15,12 @@ from discord import ui
 from bot import answers, axes, forms, remakes
 from bot.answers import Interaction, excerpt
 from bot.controls import MAX_OPTIONS, chosen, layout, row
-from bot.errors import CannotExplore, Gone, Unreachable
 from bot.remakes import STRONGLY, SUBTLY
 from bot.result import NAME_LENGTH, SEARCH, axis_name, cell_select, vae_select
 from bot.sheets import Sheet, axis_of
 from bot.store import Job
 from bot.translate import t
+from bot.trouble import CannotExplore, Gone, Unreachable
 from core.axes import Axis
 from core.catalogue import search
 from core.errors import UnknownName

@@ -73,7 +73,7 @@ def remade(
 
     Raises :class:`~core.errors.InvalidRequest`, :class:`~core.errors.UnknownName`,
     :class:`~core.errors.VaeMismatch`, :class:`~core.errors.SheetTooLarge` or
-    :class:`~bot.errors.CannotExplore`.
+    :class:`~bot.trouble.CannotExplore`.
     """
     requests = [request]
     if sheet is not None:

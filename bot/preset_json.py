@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.defaults import OPTIONS, checked
-from bot.errors import BadPreset
 from bot.settings import Settings
 from bot.store import Preset
+from bot.trouble import BadPreset
 from core.catalogue import Catalogue
 from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
 from core.request import RANGES
@@ -46,7 +46,7 @@ def to_json(preset: Preset) -> str:
 def read(data: bytes, catalogue: Catalogue, settings: Settings) -> Imported:
     """What a text by :func:`to_json`, or a bare object of values, gives.
 
-    Raises :class:`~bot.errors.BadPreset` when it is no such thing.
+    Raises :class:`~bot.trouble.BadPreset` when it is no such thing.
     """
     if len(data) > MAX_BYTES:
         raise BadPreset("too_large")

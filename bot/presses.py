@@ -17,12 +17,12 @@ from bot.answers import Interaction, payload
 from bot.axes import other_vaes
 from bot.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, layout, row
 from bot.defaults import values_of
-from bot.errors import Gone, NotYours
 from bot.remakes import one_of
 from bot.result import SEARCH, vae_names, vae_select
 from bot.store import Job
 from bot.store.presets import YOURS
 from bot.translate import t
+from bot.trouble import Gone, NotYours
 from core.catalogue import Model, search
 from core.errors import UnknownName
 from core.request import draw_seed

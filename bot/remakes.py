@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.attachments import StartImage
 from bot.defaults import Resolved
-from bot.errors import TooLarge
+from bot.trouble import TooLarge
 from core.notes import Note
 from core.request import MAX_SEED, RANGES, GenerationRequest, HiresFix, draw_seed
 
@@ -37,7 +37,7 @@ def one_of(request: GenerationRequest, position: int) -> GenerationRequest:
 def upscaled(request: GenerationRequest, scale: float, max_size: int) -> GenerationRequest:
     """The same picture and a second pass at ``scale`` times its size.
 
-    Raises :class:`~bot.errors.TooLarge` when a side would be over ``max_size`` pixels.
+    Raises :class:`~bot.trouble.TooLarge` when a side would be over ``max_size`` pixels.
     """
     width, height = (int(side * scale) // 8 * 8 for side in (request.width, request.height))
     if max(width, height) > min(max_size, RANGES["width"].high):

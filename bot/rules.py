@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
-from bot.errors import NotAllowed
 from bot.settings import Settings
+from bot.trouble import NotAllowed
 from bot.words import find_blocked
 from core.catalogue import Model
 from core.request import RANGES, Range
@@ -104,7 +104,7 @@ class Asker:
 
 
 def check_member(server: Server, asker: Asker) -> None:
-    """Raise :class:`~bot.errors.NotAllowed` when this member may make nothing here."""
+    """Raise :class:`~bot.trouble.NotAllowed` when this member may make nothing here."""
     if asker.user_id in server.banned:
         raise NotAllowed("banned")
     if server.channels and not set(server.channels) & set(asker.channels):
@@ -116,7 +116,7 @@ def check_member(server: Server, asker: Asker) -> None:
 
 
 def check_model(server: Server, asker: Asker, model: str) -> None:
-    """Raise :class:`~bot.errors.NotAllowed` when ``asker`` may not draw with this model."""
+    """Raise :class:`~bot.trouble.NotAllowed` when ``asker`` may not draw with this model."""
     if server.models and model not in server.models:
         raise NotAllowed("model", model, server.models)
     if not may_use(server, asker, model):
@@ -124,7 +124,7 @@ def check_model(server: Server, asker: Asker, model: str) -> None:
 
 
 def check_words(server: Server, prompts: Iterable[str]) -> None:
-    """Raise :class:`~bot.errors.NotAllowed` when one of the prompts says a blocked word."""
+    """Raise :class:`~bot.trouble.NotAllowed` when one of the prompts says a blocked word."""
     for prompt in prompts:
         word = find_blocked(prompt, server.words)
         if word is not None:

@@ -11,9 +11,9 @@ from dataclasses import fields, replace
 from typing import Any, Final
 
 from bot import rules
-from bot.errors import UnreadableSettings
 from bot.rules import BOUNDS, DEFAULTS, NSFW, Server
 from bot.translate import catalogues
+from bot.trouble import UnreadableSettings
 from bot.words import read_words
 from core.catalogue import MAX_NAME
 from core.request import MAX_PROMPT
@@ -42,7 +42,7 @@ def from_json(text: str) -> Server:
 def read(text: str) -> tuple[dict[str, Any], list[Remark]]:
     """The settings that a file holds, by field, and remarks on what was left out.
 
-    Raises :class:`~bot.errors.UnreadableSettings` for what is no such file, or a newer one's.
+    Raises :class:`~bot.trouble.UnreadableSettings` for what is no such file, or a newer one's.
     """
     try:
         data = json.loads(text)

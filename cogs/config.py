@@ -14,10 +14,10 @@ from bot import answers, config_presses, options, server_json
 from bot import config_panels as panels
 from bot.answers import Interaction
 from bot.defaults import checked
-from bot.errors import TooMany, UnreadableSettings
 from bot.rules import DEFAULTS, MAX_BANNED, MAX_CHANNEL_DEFAULTS, Server
 from bot.server_json import Remark
 from bot.translate import t, text
+from bot.trouble import TooMany, UnreadableSettings
 from core.errors import PenultimateError
 
 if TYPE_CHECKING:

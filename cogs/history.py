@@ -15,12 +15,12 @@ from discord.ext import commands
 from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.controls import Standing, layout, standing_id
-from bot.errors import Gone, NotAllowed
 from bot.gate import asker_of
 from bot.live import ended_view
 from bot.rules import check_member
 from bot.store import Job
 from bot.translate import t, text
+from bot.trouble import Gone, NotAllowed
 from core.errors import UnknownName, UnreadablePicture
 from core.picture import read_pixels
 

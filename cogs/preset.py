@@ -17,7 +17,6 @@ from bot import answers, options
 from bot.answers import Interaction, excerpt
 from bot.controls import layout
 from bot.defaults import OPTIONS, checked
-from bot.errors import BadPreset, Gone, NotAllowed, NotYours
 from bot.preset_json import MAX_BYTES, Imported, read, readable, to_json
 from bot.preset_panels import (
     NAME_LENGTH,
@@ -30,6 +29,7 @@ from bot.preset_panels import (
 from bot.store.names import clean_name
 from bot.store.presets import MAX_PER_USER, YOURS
 from bot.translate import t, text
+from bot.trouble import BadPreset, Gone, NotAllowed, NotYours
 from bot.words import find_blocked
 from core.errors import InvalidRequest
 

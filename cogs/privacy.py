@@ -14,9 +14,9 @@ from discord.ext import commands
 from bot import answers
 from bot.answers import TROUBLE, Interaction
 from bot.controls import Standing, layout, row, standing_id
-from bot.errors import Unreachable
 from bot.export import Export
 from bot.translate import t, text
+from bot.trouble import Unreachable
 
 if TYPE_CHECKING:
     from bot.client import Penultimate

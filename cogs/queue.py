@@ -12,9 +12,9 @@ from discord.ext import commands
 from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.controls import button, layout
-from bot.errors import NotYours
 from bot.options import MAX_CHOICE, MAX_CHOICES
 from bot.translate import t, text
+from bot.trouble import NotYours
 from core.errors import UnknownName
 from core.queue import Place
 

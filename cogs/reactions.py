@@ -15,8 +15,9 @@ from discord import RawReactionActionEvent
 from discord.ext import commands
 
 from bot.answers import TROUBLE
-from bot.errors import Gone, NotYours, sentence
+from bot.errors import sentence
 from bot.store import Job
+from bot.trouble import Gone, NotYours
 from core.errors import PenultimateError
 from core.request import draw_seed
 

@@ -16,12 +16,12 @@ from bot import answers, forms
 from bot.answers import Interaction
 from bot.controls import MAX_OPTIONS, chosen
 from bot.defaults import OPTIONS, checked, explain, layers_of
-from bot.errors import NotYours
 from bot.gate import asker_of
 from bot.options import SAMPLER_NAMES
 from bot.result import SEARCH, vae_names
 from bot.settings_panel import EVERYTHING, Panel, numbers_form, search_form, settings_view
 from bot.translate import t, text
+from bot.trouble import NotYours
 from core.catalogue import search
 from core.errors import InvalidRequest, UnknownName, VaeMismatch
 from core.request import RANGES

@@ -18,9 +18,9 @@ from bot.defaults import (
     size_of,
     values_of,
 )
-from bot.errors import NoModels
 from bot.settings import Settings
 from bot.store import Store, Style
+from bot.trouble import NoModels
 from core.cards import Card
 from core.catalogue import Catalogue, Model, Vae
 from core.errors import InvalidRequest, UnknownName, VaeMismatch

@@ -13,7 +13,10 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.errors import (
+from bot.errors import foreseen, from_json, sentence, to_json
+from bot.settings import ROOT
+from bot.translate import catalogues
+from bot.trouble import (
     BadPreset,
     CannotExplore,
     Gone,
@@ -26,13 +29,7 @@ from bot.errors import (
     Unexpected,
     Unreachable,
     UnreadableSettings,
-    foreseen,
-    from_json,
-    sentence,
-    to_json,
 )
-from bot.settings import ROOT
-from bot.translate import catalogues
 from core.axes import AXES
 from core.errors import (
     EngineCrashed,

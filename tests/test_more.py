@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot import remakes
-from bot.errors import TooLarge
+from bot.trouble import TooLarge
 from core.catalogue import Catalogue
 from core.request import GenerationRequest, HiresFix
 from tests.simulation import World, answer, buttons, model, selects, text, vae

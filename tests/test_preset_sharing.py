@@ -11,12 +11,12 @@ import discord
 import pytest
 from simcord.actors import MemberActor
 
-from bot.errors import BadPreset
 from bot.preset_json import MAX_BYTES, VERSION, read, to_json
 from bot.settings import Settings
 from bot.store import Preset, Store
 from bot.store.presets import MAX_PER_USER
 from bot.store.shares import MAX_SHARED
+from bot.trouble import BadPreset
 from core.errors import PenultimateError
 from tests.simulation import World, answer, buttons, catalogue, components, text
 

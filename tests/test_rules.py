@@ -8,7 +8,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.errors import NotAllowed, sentence
+from bot.errors import sentence
 from bot.gate import asker, places_of
 from bot.rules import (
     Asker,
@@ -22,6 +22,7 @@ from bot.rules import (
     values_below,
 )
 from bot.settings import Settings
+from bot.trouble import NotAllowed
 from tests.simulation import World, answer, components, model, text
 
 ANN = Asker(1, frozenset({10, 11}), (100, 200))

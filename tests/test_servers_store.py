@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.errors import QuotaUsed
 from bot.rules import Server
 from bot.server_json import READERS, VERSION, from_json, read, to_json
 from bot.settings import Settings
 from bot.store import Store
+from bot.trouble import QuotaUsed
 from core.errors import PenultimateError, QueueFull
 from core.request import GenerationRequest
 
@@ -93,7 +93,7 @@ async def test_two_at_once_do_not_share_the_last_picture(store: Store) -> None:
     ("end", "left"), [("cancelled", 0), ("failed", 0), ("nsfw", 1), ("refused", 0), ("done", 1)]
 )
 async def test_what_is_given_back(store: Store, end: str, left: float) -> None:
-    from bot.errors import Gone, NotAllowed
+    from bot.trouble import Gone, NotAllowed
 
     job_id = await a_job(store)
     await store.servers.charge(job_id, 9, 1, 1, None)

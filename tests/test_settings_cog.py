@@ -9,8 +9,8 @@ import discord
 import pytest
 
 from bot.defaults import Layers, explain
-from bot.errors import NoModels
 from bot.settings_panel import Panel, settings_view
+from bot.trouble import NoModels
 from core.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, model, selects, text, vae
 

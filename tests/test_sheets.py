@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from bot import axes
-from bot.errors import CannotExplore
 from bot.sheets import Sheet, axis_of, columns_of_strip, pictures_of
+from bot.trouble import CannotExplore
 from core.catalogue import Catalogue
 from core.errors import InvalidRequest, SheetTooLarge, UnknownName
 from core.events import Image

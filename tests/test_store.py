@@ -7,12 +7,12 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from bot.errors import TooMany, Unexpected
 from bot.settings import SHIPPED_DATA, Settings
 from bot.store import DatabaseTooNew, Job, Store
 from bot.store.database import Database
 from bot.store.jobs import STATES, TOKEN_LIFETIME, State
 from bot.store.presets import MAX_PER_USER
+from bot.trouble import TooMany, Unexpected
 from core.errors import InvalidRequest, UnknownName, VaeMismatch
 from core.events import Image
 from core.notes import Note

@@ -13,9 +13,9 @@ from typing import Final
 import aiosqlite
 
 from bot import server_json
-from bot.errors import QuotaUsed
 from bot.rules import Server
 from bot.store.database import Database
+from bot.trouble import QuotaUsed
 from core.errors import QueueFull
 
 DAY: Final = 86_400
@@ -60,7 +60,7 @@ class Servers:
     ) -> None:
         """Put a written job on the member's account of today, if the server's bounds allow it.
 
-        ``quota`` is in pictures a day (days are UTC's). Raises :class:`~bot.errors.QuotaUsed` or
+        ``quota`` is in pictures a day (days are UTC's). Raises :class:`~bot.trouble.QuotaUsed` or
         :class:`~core.errors.QueueFull`; then nothing is charged.
         """
         server, now = self.get(guild_id), self._clock()
