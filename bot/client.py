@@ -19,9 +19,9 @@ from bot import presses
 from bot.answers import TROUBLE, Interaction, refuse
 from bot.controls import Control, Standing
 from bot.delivery import Delivery
-from bot.gate import Gate
 from bot.jobs import Jobs
-from bot.nsfw import Classifier
+from bot.server.gate import Gate
+from bot.server.nsfw import Classifier
 from bot.settings import Settings
 from bot.store import Store
 from bot.translate import ENGLISH, CatalogueTranslator

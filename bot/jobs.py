@@ -18,11 +18,11 @@ import discord
 from bot.answers import TROUBLE, Interaction
 from bot.defaults import Layers, layers_of, resolve
 from bot.following import Following
-from bot.gate import asker, asker_of
 from bot.live import LivePost, News, live_view
 from bot.orders import NO_START, Axes, Order, Start, base_of_sheet, order_of, remade, started
 from bot.remakes import one_of
-from bot.rules import Asker
+from bot.server.gate import asker, asker_of
+from bot.server.rules import Asker
 from bot.sheets import Sheet
 from bot.store import Job, Picture
 from bot.store.styles import Style

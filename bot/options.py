@@ -14,8 +14,8 @@ from discord.app_commands import Choice
 
 from bot.answers import Interaction
 from bot.defaults import RANDOM_SEED, SHAPES
-from bot.gate import asker_of
-from bot.rules import may_use
+from bot.server.gate import asker_of
+from bot.server.rules import may_use
 from bot.translate import text
 from core.catalogue import search
 from core.request import AUTOMATIC, MAX_PROMPT, RANGES, SAMPLERS, SCHEDULE_TYPES

@@ -10,12 +10,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import answers, config_presses, options, server_json
-from bot import config_panels as panels
+from bot import answers, options
 from bot.answers import Interaction
 from bot.defaults import checked
-from bot.rules import DEFAULTS, MAX_BANNED, MAX_CHANNEL_DEFAULTS, Server
-from bot.server_json import Remark
+from bot.server import panels, presses, settings_json
+from bot.server.rules import DEFAULTS, MAX_BANNED, MAX_CHANNEL_DEFAULTS, Server
+from bot.server.settings_json import Remark
 from bot.translate import t, text
 from bot.trouble import TooMany, UnreadableSettings
 from core.errors import PenultimateError
@@ -47,54 +47,54 @@ class ConfigCog(
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
-        bot.standing |= config_presses.actions()
+        bot.standing |= presses.actions()
 
     async def interaction_check(self, interaction: Interaction, /) -> bool:
         """Discord hides the commands, but a server's admins can show them to anybody."""
-        config_presses.check_manager(interaction)
+        presses.check_manager(interaction)
         return True
 
     @app_commands.command(name="show", description=text("command.config.show"))
     async def show(self, interaction: Interaction) -> None:
         """Every setting, and buttons to change them."""
-        server = config_presses.server_of(interaction)
+        server = presses.server_of(interaction)
         view = panels.overview(server, interaction.guild, interaction.locale)
         await answers.show(interaction, view)
 
     @app_commands.command(name="access", description=text("command.config.access"))
     async def access(self, interaction: Interaction) -> None:
         """Channels and roles."""
-        await config_presses.open_access(interaction)
+        await presses.open_access(interaction)
 
     @app_commands.command(name="models", description=text("command.config.models"))
     async def models(self, interaction: Interaction) -> None:
         """Models, and roles for each."""
-        await config_presses.open_models(interaction)
+        await presses.open_models(interaction)
 
     @app_commands.command(name="limits", description=text("command.config.limits"))
     async def limits(self, interaction: Interaction) -> None:
         """Steps, size, count and the queue."""
-        await config_presses.open_limits(interaction)
+        await presses.open_limits(interaction)
 
     @app_commands.command(name="quota", description=text("command.config.quota"))
     async def quota(self, interaction: Interaction) -> None:
         """Pictures a day."""
-        await config_presses.open_quota(interaction)
+        await presses.open_quota(interaction)
 
     @app_commands.command(name="words", description=text("command.config.words"))
     async def words(self, interaction: Interaction) -> None:
         """Blocked words."""
-        await config_presses.open_words(interaction)
+        await presses.open_words(interaction)
 
     @app_commands.command(name="nsfw", description=text("command.config.nsfw"))
     async def nsfw(self, interaction: Interaction) -> None:
         """NSFW and spoilers."""
-        await config_presses.open_nsfw(interaction)
+        await presses.open_nsfw(interaction)
 
     @app_commands.command(name="general", description=text("command.config.general"))
     async def general(self, interaction: Interaction) -> None:
         """Log channel, language, reactions."""
-        await config_presses.open_general(interaction)
+        await presses.open_general(interaction)
 
     @app_commands.command(name="defaults", description=text("command.config.defaults"))
     @options.shared("channel", *DEFAULTS)
@@ -116,7 +116,7 @@ class ConfigCog(
         namespace = dict(iter(interaction.namespace))
         given = {name: value for name, value in namespace.items() if name != "channel"}
         place = channel.id if channel else None
-        server = config_presses.server_of(interaction)
+        server = presses.server_of(interaction)
         if given:
             server = await self._set_defaults(interaction, place, given)
         values = server.channel_defaults.get(place, {}) if place else server.defaults
@@ -140,7 +140,7 @@ class ConfigCog(
     @options.shared("member")
     async def unban(self, interaction: Interaction, member: discord.User) -> None:
         """Pictures again for this member."""
-        was = member.id in config_presses.server_of(interaction).banned
+        was = member.id in presses.server_of(interaction).banned
         await self._change(
             interaction,
             lambda server: replace(
@@ -155,7 +155,7 @@ class ConfigCog(
         """Every setting as a file."""
         await interaction.response.send_message(
             t("config.export", interaction.locale),
-            file=_file(config_presses.server_of(interaction), FILE),
+            file=_file(presses.server_of(interaction), FILE),
             ephemeral=True,
         )
 
@@ -163,15 +163,15 @@ class ConfigCog(
     @app_commands.describe(file=text("describe.settings_file"))
     async def import_(self, interaction: Interaction, file: discord.Attachment) -> None:
         """Take the settings of a file; what cannot be used is said and stays as it was."""
-        if file.size > server_json.MAX_BYTES:
+        if file.size > settings_json.MAX_BYTES:
             raise UnreadableSettings("too_large")
         await interaction.response.defer(thinking=True, ephemeral=True)
         try:
-            changes, remarks = server_json.read((await file.read()).decode("utf-8-sig"))
+            changes, remarks = settings_json.read((await file.read()).decode("utf-8-sig"))
         except UnicodeDecodeError:
             raise UnreadableSettings("not_json") from None
         remarks += self._usable(interaction, changes)
-        former = config_presses.server_of(interaction)
+        former = presses.server_of(interaction)
         await self._change(interaction, lambda server: replace(server, **changes))
         locale = interaction.locale
         lines = [t("config.import.done", locale, count=len(changes))]
@@ -276,7 +276,7 @@ def _said(remark: Remark, locale: discord.Locale) -> str:
 
 
 def _file(server: Server, name: str) -> discord.File:
-    return discord.File(io.BytesIO(server_json.to_json(server).encode()), name)
+    return discord.File(io.BytesIO(settings_json.to_json(server).encode()), name)
 
 
 async def setup(bot: Penultimate) -> None:

@@ -15,9 +15,9 @@ from discord.ext import commands
 from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.controls import Standing, layout, standing_id
-from bot.gate import asker_of
 from bot.live import ended_view
-from bot.rules import check_member
+from bot.server.gate import asker_of
+from bot.server.rules import check_member
 from bot.store import Job
 from bot.translate import t, text
 from bot.trouble import Gone, NotAllowed

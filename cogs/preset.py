@@ -26,11 +26,11 @@ from bot.preset_panels import (
     share_view,
     values_view,
 )
+from bot.server.words import find_blocked
 from bot.store.names import clean_name
 from bot.store.presets import MAX_PER_USER, YOURS
 from bot.translate import t, text
 from bot.trouble import BadPreset, Gone, NotAllowed, NotYours
-from bot.words import find_blocked
 from core.errors import InvalidRequest
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from bot.answers import Interaction
 from bot.attachments import parameters_of, pictures_in, read_bytes
 from bot.controls import layout
 from bot.defaults import BOT, OPTIONS, Layers, layers_of, read_pasted
-from bot.gate import asker_of
 from bot.orders import Start
 from bot.result import note_text
+from bot.server.gate import asker_of
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture

@@ -16,9 +16,9 @@ from bot import answers, forms
 from bot.answers import Interaction
 from bot.controls import MAX_OPTIONS, chosen
 from bot.defaults import OPTIONS, checked, explain, layers_of
-from bot.gate import asker_of
 from bot.options import SAMPLER_NAMES
 from bot.result import SEARCH, vae_names
+from bot.server.gate import asker_of
 from bot.settings_panel import EVERYTHING, Panel, numbers_form, search_form, settings_view
 from bot.translate import t, text
 from bot.trouble import NotYours

@@ -12,10 +12,10 @@ import pytest
 from simcord.actors import MemberActor
 from simcord.components import validate_components, validate_modal
 
-from bot import config_forms, config_panels, rules
-from bot.config_presses import ACTIONS
-from bot.rules import BOUNDS, DEFAULTS, NSFW, Server
-from bot.server_json import READERS, VERSION
+from bot.server import forms, panels, rules
+from bot.server.presses import ACTIONS
+from bot.server.rules import BOUNDS, DEFAULTS, NSFW, Server
+from bot.server.settings_json import READERS, VERSION
 from bot.settings import ROOT
 from bot.translate import catalogues
 from core.catalogue import Catalogue
@@ -87,11 +87,11 @@ async def test_show_has_every_setting(world: World, owner: MemberActor) -> None:
         assert names[f"config.setting.{field.name}"] in shown
     assert "everybody" in shown
     assert "as the bot allows" in shown
-    assert sorted(config_panels.SETTINGS) == sorted(field.name for field in fields(Server))
-    assert sorted(READERS) == sorted(config_panels.SETTINGS)
+    assert sorted(panels.SETTINGS) == sorted(field.name for field in fields(Server))
+    assert sorted(READERS) == sorted(panels.SETTINGS)
 
 
-@pytest.mark.parametrize("name", config_panels.PANELS)
+@pytest.mark.parametrize("name", panels.PANELS)
 async def test_the_overview_opens_every_panel(world: World, owner: MemberActor, name: str) -> None:
     overview = answer(await config(world, owner, "show"))
     result = await owner.click(overview, custom_id=f"s:config_{name}")
@@ -119,7 +119,7 @@ async def test_models_and_their_roles(world: World, owner: MemberActor) -> None:
     await owner.select(panel, ["plain", "anime"], custom_id="s:config_allowed")
     assert server(world).models == ("plain", "anime")
     await owner.select(panel, ["anime"], custom_id="s:config_model")
-    key = config_panels.model_key("anime")
+    key = panels.model_key("anime")
     await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
     assert server(world).model_roles == {"anime": (role.id,)}
     assert f"<@&{role.id}>" in text(panel)
@@ -149,7 +149,7 @@ async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberAc
     panel = answer(await config(world, owner, "models"))
     await owner.select(panel, ["anime"], custom_id="s:config_model")
     world.bot.catalogue = Catalogue()
-    key = config_panels.model_key("anime")
+    key = panels.model_key("anime")
     role = world.guild.create_role("Artists")
     result = await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
     assert "no longer there" in text(answer(result))
@@ -157,7 +157,7 @@ async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberAc
 
 async def test_limits(world: World, owner: MemberActor) -> None:
     form = await config(world, owner, "limits")
-    typed = dict.fromkeys(config_panels.LIMITS, "") | {"max_steps": "30", "queue_total": "9"}
+    typed = dict.fromkeys(panels.LIMITS, "") | {"max_steps": "30", "queue_total": "9"}
     result = await owner.submit_modal(form, typed)
     assert (server(world).max_steps, server(world).queue_total) == (30, 9)
     assert server(world).max_size is None
@@ -167,11 +167,11 @@ async def test_limits(world: World, owner: MemberActor) -> None:
     assert '"30"' in json.dumps(form.modal)
 
 
-@pytest.mark.parametrize("name", config_panels.LIMITS)
+@pytest.mark.parametrize("name", panels.LIMITS)
 @pytest.mark.parametrize("typed", ["0", "99999", "many", "-1", "1.5"])
 async def test_limits_have_bounds(world: World, owner: MemberActor, name: str, typed: str) -> None:
     form = await config(world, owner, "limits")
-    fields = dict.fromkeys(config_panels.LIMITS, "") | {name: typed}
+    fields = dict.fromkeys(panels.LIMITS, "") | {name: typed}
     result = await owner.submit_modal(form, fields)
     assert f"can be {BOUNDS[name].low:g} to {BOUNDS[name].high:g}" in text(answer(result))
     assert server(world) == Server()
@@ -497,18 +497,18 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
     full, locale = longest(), discord.Locale(language if language != "en" else "en-US")
     guild: Any = NobodyHome()
     for view in (
-        config_panels.overview(full, guild, locale),
-        config_panels.access_view(full, guild, locale),
-        config_panels.access_view(full, None, locale),
-        config_panels.models_view(full, full.models, len(full.models), locale),
-        config_panels.model_view(full, full.models[0], guild, locale),
-        config_panels.quota_view(full, guild, locale),
-        config_panels.nsfw_view(full, locale, classifier=True),
-        config_panels.general_view(full, guild, locale),
-        config_panels.defaults_view(full.defaults, 10**18, locale),
-        config_panels.overview(Server(), guild, locale),
-        config_panels.models_view(Server(), [], 0, locale),
-        config_panels.defaults_view({}, None, locale),
+        panels.overview(full, guild, locale),
+        panels.access_view(full, guild, locale),
+        panels.access_view(full, None, locale),
+        panels.models_view(full, full.models, len(full.models), locale),
+        panels.model_view(full, full.models[0], guild, locale),
+        panels.quota_view(full, guild, locale),
+        panels.nsfw_view(full, locale, classifier=True),
+        panels.general_view(full, guild, locale),
+        panels.defaults_view(full.defaults, 10**18, locale),
+        panels.overview(Server(), guild, locale),
+        panels.models_view(Server(), [], 0, locale),
+        panels.defaults_view({}, None, locale),
     ):
         validate_components(wire(view), flags=1 << 15)
         found = view_components(view)
@@ -520,10 +520,10 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
             assert len(item.get("placeholder") or "") <= 150
             assert len(item.get("options") or []) <= 25
     for form in (
-        config_forms.limits_form(full, locale),
-        config_forms.quota_form(10_000, 10**19, "x", locale),
-        config_forms.words_form(full, locale),
-        config_forms.find_form(locale),
+        forms.limits_form(full, locale),
+        forms.quota_form(10_000, 10**19, "x", locale),
+        forms.words_form(full, locale),
+        forms.find_form(locale),
     ):
         validate_modal(form.to_dict())
         assert len(form.title) <= 45
@@ -547,7 +547,7 @@ def test_every_choice_has_its_words() -> None:
 def test_every_setting_is_documented_with_its_bounds() -> None:
     page = (ROOT / "docs" / "servers.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*)$", page, re.MULTILINE))
-    assert list(rows) == list(config_panels.SETTINGS)
+    assert list(rows) == list(panels.SETTINGS)
     for name, bounds in BOUNDS.items():
         assert f"{bounds.low:g} to {bounds.high:g}" in rows[name]
     for name, bound in (

@@ -12,9 +12,9 @@ import pytest
 from discord import Locale, app_commands
 from simcord import interactions
 
-from bot.config_panels import LANGUAGES
 from bot.errors import sentence
 from bot.result import note_text
+from bot.server.panels import LANGUAGES
 from bot.translate import CatalogueTranslator, catalogues
 from core.errors import InvalidRequest
 from core.notes import Note

@@ -10,7 +10,7 @@ import pytest
 from simcord.builders import ChannelHandle
 from simcord.components import validate_components
 
-from bot.log_channel import log_view
+from bot.server.log_channel import log_view
 from tests.simulation import World, a_job, answer, buttons, text, view_text, wire
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bot.nsfw import Classifier
+from bot.server.nsfw import Classifier
 from bot.settings import Settings, SettingsError
 from core import nsfw
 from tests.simulation import World, answer, components, text
@@ -101,8 +101,8 @@ async def test_a_block_whose_classifier_is_gone_draws_nothing(world: World) -> N
 async def test_the_panel_offers_block_with_a_classifier(world: World) -> None:
     import discord
 
-    from bot.config_panels import nsfw_view
-    from bot.rules import Server
+    from bot.server.panels import nsfw_view
+    from bot.server.rules import Server
     from tests.simulation import view_components
 
     view = nsfw_view(Server(), discord.Locale.american_english, classifier=True)

@@ -9,8 +9,8 @@ import discord
 import pytest
 
 from bot.errors import sentence
-from bot.gate import asker, places_of
-from bot.rules import (
+from bot.server.gate import asker, places_of
+from bot.server.rules import (
     Asker,
     Server,
     check_member,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.rules import Server
-from bot.server_json import READERS, VERSION, from_json, read, to_json
+from bot.server.rules import Server
+from bot.server.settings_json import READERS, VERSION, from_json, read, to_json
 from bot.settings import Settings
 from bot.store import Store
 from bot.trouble import QuotaUsed

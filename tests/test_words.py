@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.words import find_blocked, read_words
+from bot.server.words import find_blocked, read_words
 
 WORDS = ("Blood", "red car", "血", "4k")
 

@@ -12,8 +12,8 @@ from typing import Final
 
 import aiosqlite
 
-from bot import server_json
-from bot.rules import Server
+from bot.server import settings_json
+from bot.server.rules import Server
 from bot.store.database import Database
 from bot.trouble import QuotaUsed
 from core.errors import QueueFull
@@ -33,7 +33,7 @@ class Servers:
     async def load(self) -> None:
         """Read every server's settings into memory."""
         rows = await self._database.read("SELECT guild_id, settings FROM servers")
-        self._servers = {row["guild_id"]: server_json.from_json(row["settings"]) for row in rows}
+        self._servers = {row["guild_id"]: settings_json.from_json(row["settings"]) for row in rows}
 
     def get(self, guild_id: int | None) -> Server:
         """The server's settings, from memory; the defaults where there are none, and in DMs."""
@@ -48,7 +48,7 @@ class Servers:
                 await connection.execute(
                     "INSERT INTO servers VALUES (?, ?) ON CONFLICT DO UPDATE SET"
                     " settings = excluded.settings",
-                    (guild_id, server_json.to_json(server)),
+                    (guild_id, settings_json.to_json(server)),
                 )
 
             await self._database.write(work)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from bot import rules
-from bot.rules import BOUNDS, DEFAULTS, NSFW, Server
+from bot.server import rules
+from bot.server.rules import BOUNDS, DEFAULTS, NSFW, Server
+from bot.server.words import read_words
 from bot.translate import catalogues
 from bot.trouble import UnreadableSettings
-from bot.words import read_words
 from core.catalogue import MAX_NAME
 from core.request import MAX_PROMPT
 

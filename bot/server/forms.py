@@ -7,12 +7,12 @@ from typing import Final
 import discord
 from discord import Locale, ui
 
-from bot import rules
-from bot.config_panels import LIMITS
 from bot.controls import standing_id
-from bot.rules import BOUNDS, Server
+from bot.server import rules
+from bot.server.panels import LIMITS
+from bot.server.rules import BOUNDS, Server
+from bot.server.words import read_words
 from bot.translate import t
-from bot.words import read_words
 from core.errors import InvalidRequest
 
 MAX_NUMBER: Final = 6

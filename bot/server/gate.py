@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from bot import rules
 from bot.answers import Interaction
 from bot.defaults import Layers
-from bot.nsfw import Classifier
-from bot.rules import Asker, Server
+from bot.server import rules
+from bot.server.nsfw import Classifier
+from bot.server.rules import Asker, Server
 from bot.settings import Settings
 from bot.store import Job
 from bot.translate import speaks

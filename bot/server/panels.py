@@ -1,6 +1,6 @@
 """How a server's settings look: the overview, and a panel or a form for what belongs together.
 
-Pure layout: what a press does is in :mod:`bot.config_presses`. Every panel is for its owner alone
+Pure layout: what a press does is in :mod:`bot.server.presses`. Every panel is for its owner alone
 and edited in place.
 """
 
@@ -13,10 +13,10 @@ from typing import Any, Final
 import discord
 from discord import Locale, ui
 
-from bot import rules
 from bot.answers import excerpt
 from bot.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, standing_id
-from bot.rules import DEFAULTS, NSFW, Server
+from bot.server import rules
+from bot.server.rules import DEFAULTS, NSFW, Server
 from bot.translate import catalogues, t
 
 # One post holds 4,000 characters; twenty settings, some of them lists, must fit.

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
+from bot.server.words import find_blocked
 from bot.settings import Settings
 from bot.trouble import NotAllowed
-from bot.words import find_blocked
 from core.catalogue import Model
 from core.request import RANGES, Range
 

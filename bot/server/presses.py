@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import discord
 from discord import app_commands
 
-from bot import answers, config_forms, forms
-from bot import config_panels as panels
+from bot import answers
 from bot.answers import Interaction, payload
 from bot.controls import chosen
-from bot.rules import MAX_WORD, MAX_WORDS, NSFW, Server
-from bot.server_json import MAX_ID
+from bot.forms import fields
+from bot.server import forms, panels
+from bot.server.rules import MAX_WORD, MAX_WORDS, NSFW, Server
+from bot.server.settings_json import MAX_ID
 from bot.translate import catalogues, t
 from bot.trouble import Gone
 from core.catalogue import search
@@ -67,7 +68,7 @@ async def open_models(interaction: Interaction, _: int | None = None) -> None:
 
 async def open_limits(interaction: Interaction, _: int | None = None) -> None:
     """The form of the bounds."""
-    form = config_forms.limits_form(server_of(interaction), interaction.locale)
+    form = forms.limits_form(server_of(interaction), interaction.locale)
     await interaction.response.send_modal(form)
 
 
@@ -79,7 +80,7 @@ async def open_quota(interaction: Interaction, _: int | None = None) -> None:
 
 async def open_words(interaction: Interaction, _: int | None = None) -> None:
     """The form of the blocked words."""
-    form = config_forms.words_form(server_of(interaction), interaction.locale)
+    form = forms.words_form(server_of(interaction), interaction.locale)
     await interaction.response.send_modal(form)
 
 
@@ -121,11 +122,11 @@ async def _allowed(interaction: Interaction, _: int | None) -> None:
 
 
 async def _find(interaction: Interaction, _: int | None) -> None:
-    await interaction.response.send_modal(config_forms.find_form(interaction.locale))
+    await interaction.response.send_modal(forms.find_form(interaction.locale))
 
 
 async def _found(interaction: Interaction, _: int | None) -> None:
-    names = search(_model_names(interaction), forms.fields(interaction).get("name", ""))
+    names = search(_model_names(interaction), fields(interaction).get("name", ""))
     await _edit(interaction, _models_view(interaction, names))
 
 
@@ -155,7 +156,7 @@ async def _models_back(interaction: Interaction, _: int | None) -> None:
 
 
 async def _limits(interaction: Interaction, _: int | None) -> None:
-    server = await _update(interaction, **config_forms.read_limits(forms.fields(interaction)))
+    server = await _update(interaction, **forms.read_limits(fields(interaction)))
     view = panels.overview(server, interaction.guild, interaction.locale)
     await answers.show(interaction, view)
 
@@ -163,7 +164,7 @@ async def _limits(interaction: Interaction, _: int | None) -> None:
 async def _quota_all(interaction: Interaction, _: int | None) -> None:
     locale = interaction.locale
     label = t("config.setting.quota", locale)
-    form = config_forms.quota_form(server_of(interaction).quota, 0, label, locale)
+    form = forms.quota_form(server_of(interaction).quota, 0, label, locale)
     await interaction.response.send_modal(form)
 
 
@@ -171,11 +172,11 @@ async def _quota_role(interaction: Interaction, _: int | None) -> None:
     locale, role = interaction.locale, next(iter(_ids(interaction)), 0)
     number = server_of(interaction).role_quotas.get(role)
     label = t("config.setting.role_quotas", locale)
-    await interaction.response.send_modal(config_forms.quota_form(number, role, label, locale))
+    await interaction.response.send_modal(forms.quota_form(number, role, label, locale))
 
 
 async def _quota_set(interaction: Interaction, role: int | None) -> None:
-    number = config_forms.read_quota(forms.fields(interaction))
+    number = forms.read_quota(fields(interaction))
     if not role:
         await _update(interaction, quota=number)
     else:
@@ -187,7 +188,7 @@ async def _quota_set(interaction: Interaction, role: int | None) -> None:
 
 
 async def _words(interaction: Interaction, _: int | None) -> None:
-    words, locale = config_forms.typed_words(forms.fields(interaction)), interaction.locale
+    words, locale = forms.typed_words(fields(interaction)), interaction.locale
     if words is None:
         said = t("config.words_many", locale, limit=MAX_WORDS, length=MAX_WORD)
     else:

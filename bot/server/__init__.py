@@ -1,0 +1,1 @@
+"""What a server's owners decide: the rules, the gate that asks them, and /config."""
