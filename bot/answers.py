@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
 import discord
@@ -11,9 +11,13 @@ from discord import ui
 
 from bot.errors import sentence
 
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
 log = logging.getLogger(__name__)
 
-Interaction = discord.Interaction[Any]
+# Where a method of discord.py's own is overridden, the client stays any: it is typed so.
+Interaction: TypeAlias = discord.Interaction["Penultimate"]
 
 # What a request to Discord may end in that is no mistake of ours: refused, or not arrived.
 TROUBLE: Final = (discord.HTTPException, aiohttp.ClientError, OSError)

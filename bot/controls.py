@@ -35,12 +35,12 @@ class Control(ui.DynamicItem[ui.Item[Any]], template=PATTERN):
 
     @classmethod
     async def from_custom_id(
-        cls, interaction: Interaction, item: ui.Item[Any], match: re.Match[str], /
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """Nothing is read here: discord.py only logs what this raises."""
         return cls(item)
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Hand the press to the bot, which answers errors too: discord.py would only log them."""
         await interaction.client.press(interaction)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import discord
 from discord import ui
@@ -27,10 +27,6 @@ from core.errors import UnknownName
 from core.notes import Note
 from core.request import GenerationRequest
 
-if TYPE_CHECKING:
-    from bot.client import Penultimate
-
-
 # A sheet's selects. The second axis is asked for in an ephemeral panel of its own, whose
 # custom_id holds the first choice: nothing is kept in memory, and nobody sees another's choice.
 
@@ -38,11 +34,11 @@ if TYPE_CHECKING:
 async def _cell_x(interaction: Interaction, job: Job, row_chosen: int | None) -> None:
     sheet, column = _sheet_of(job), int(chosen(interaction))
     if sheet.y is None:
-        await _bot(interaction).jobs.open_one(interaction, job, sheet.position(0, column))
+        await interaction.client.jobs.open_one(interaction, job, sheet.position(0, column))
     elif row_chosen is None:
         await _ask_other(interaction, job, (sheet.x, column), (sheet.y, "cell_y"))
     else:
-        await _bot(interaction).jobs.open_one(interaction, job, sheet.position(row_chosen, column))
+        await interaction.client.jobs.open_one(interaction, job, sheet.position(row_chosen, column))
 
 
 async def _cell_y(interaction: Interaction, job: Job, column: int | None) -> None:
@@ -52,7 +48,7 @@ async def _cell_y(interaction: Interaction, job: Job, column: int | None) -> Non
     if column is None:
         await _ask_other(interaction, job, (sheet.y, row_chosen), (sheet.x, "cell_x"))
     else:
-        await _bot(interaction).jobs.open_one(interaction, job, sheet.position(row_chosen, column))
+        await interaction.client.jobs.open_one(interaction, job, sheet.position(row_chosen, column))
 
 
 async def _ask_other(
@@ -72,7 +68,7 @@ async def _ask_other(
 
 async def _explore(interaction: Interaction, job: Job, position: int | None) -> None:
     request = _one_of(job, position)
-    await _bot(interaction).jobs.remake(interaction, job, request, axes.strip())
+    await interaction.client.jobs.remake(interaction, job, request, axes.strip())
 
 
 async def _compare(interaction: Interaction, job: Job, position: int | None) -> None:
@@ -124,11 +120,11 @@ async def _compare_with(
 ) -> None:
     request = _one_of(job, position)
     sheet = Sheet(axis_of("vae", (request.vae, name)))
-    await _bot(interaction).jobs.remake(interaction, job, request, sheet)
+    await interaction.client.jobs.remake(interaction, job, request, sheet)
 
 
 def _other_vaes(interaction: Interaction, job: Job) -> tuple[str, ...]:
-    catalogue = _bot(interaction).catalogue
+    catalogue = interaction.client.catalogue
     return axes.other_vaes(job.request, catalogue, catalogue.model(job.request.model))
 
 
@@ -144,9 +140,9 @@ async def _upscale_twice(interaction: Interaction, job: Job, position: int | Non
 
 
 async def _enlarge(interaction: Interaction, job: Job, position: int | None, scale: float) -> None:
-    limits = _bot(interaction).gate.limits(interaction.guild_id)
+    limits = interaction.client.gate.limits(interaction.guild_id)
     request = remakes.upscaled(_one_of(job, position), scale, limits.max_size)
-    await _bot(interaction).jobs.remake(interaction, job, request)
+    await interaction.client.jobs.remake(interaction, job, request)
 
 
 async def _vary_subtly(interaction: Interaction, job: Job, position: int | None) -> None:
@@ -161,7 +157,7 @@ async def _vary(interaction: Interaction, job: Job, position: int | None, streng
     request = remakes.varied(_one_of(job, position), strength)
     again = job.request.variation_strength > 0
     notes = (Note.of("varies_the_seed"),) if again else ()
-    await _bot(interaction).jobs.remake(interaction, job, request, notes=notes)
+    await interaction.client.jobs.remake(interaction, job, request, notes=notes)
 
 
 async def _start(interaction: Interaction, job: Job, position: int | None) -> None:
@@ -169,7 +165,7 @@ async def _start(interaction: Interaction, job: Job, position: int | None) -> No
 
 
 async def _started(interaction: Interaction, job: Job, position: int | None) -> None:
-    bot = _bot(interaction)
+    bot = interaction.client
     _, png = await bot.jobs.picture(job, position or 0)
     typed = forms.fields(interaction)
     async with forms.given_back(interaction, typed):
@@ -184,7 +180,7 @@ async def _dm(interaction: Interaction, job: Job, _: int | None) -> None:
     try:
         channel = await user.create_dm()
         limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
-        arrived = await _bot(interaction).delivery.copy(job, channel.send, limit)
+        arrived = await interaction.client.delivery.copy(job, channel.send, limit)
     except discord.Forbidden:
         raise Unreachable from None
     except FileNotFoundError:
@@ -212,11 +208,6 @@ FORMS: Final[dict[str, Callable[[Interaction, Job, int | None], Awaitable[None]]
     "start": _started,
     "vae_ab": _vae_searched,
 }
-
-
-def _bot(interaction: Interaction) -> Penultimate:
-    bot: Penultimate = interaction.client
-    return bot
 
 
 def _said_to(interaction: Interaction, job: Job) -> Job:

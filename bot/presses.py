@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import discord
 
@@ -27,9 +27,6 @@ from core.catalogue import Model, search
 from core.errors import UnknownName
 from core.request import draw_seed
 
-if TYPE_CHECKING:
-    from bot.client import Penultimate
-
 # What a press means: the interaction, its job, and the number at the end of the custom_id.
 Action = Callable[[Interaction, Job, int | None], Awaitable[None]]
 
@@ -43,12 +40,12 @@ async def handle(interaction: Interaction) -> None:
     pressed = str(payload(interaction).get("custom_id"))
     if standing := STANDING.fullmatch(pressed):
         number = int(standing["number"]) if standing["number"] else None
-        await _bot(interaction).standing[standing["action"]](interaction, number)
+        await interaction.client.standing[standing["action"]](interaction, number)
         return
     match = PATTERN.fullmatch(pressed)
     if match is None:
         return
-    job = await _bot(interaction).store.jobs.get(int(match["job"]))
+    job = await interaction.client.store.jobs.get(int(match["job"]))
     if job is None or (job.private and job.user_id != interaction.user.id):
         raise Gone("job")
     submitted = interaction.type is discord.InteractionType.modal_submit
@@ -61,11 +58,11 @@ async def handle(interaction: Interaction) -> None:
 
 async def _clip_skip(interaction: Interaction, job: Job, argument: int | None) -> None:
     clip_skip = int(chosen(interaction)) if argument is None else argument
-    await _bot(interaction).jobs.vary(interaction, job, clip_skip=clip_skip)
+    await interaction.client.jobs.vary(interaction, job, clip_skip=clip_skip)
 
 
 async def _new_seed(interaction: Interaction, job: Job, _: int | None) -> None:
-    await _bot(interaction).jobs.vary(interaction, job, seed=draw_seed())
+    await interaction.client.jobs.vary(interaction, job, seed=draw_seed())
 
 
 async def _vae(interaction: Interaction, job: Job, _: int | None) -> None:
@@ -73,18 +70,18 @@ async def _vae(interaction: Interaction, job: Job, _: int | None) -> None:
     if name == SEARCH:
         await interaction.response.send_modal(forms.vae_form(job, interaction.locale))
     else:
-        await _bot(interaction).jobs.vary(interaction, job, vae=name)
+        await interaction.client.jobs.vary(interaction, job, vae=name)
 
 
 async def _vae_searched(interaction: Interaction, job: Job, _: int | None) -> None:
     typed = forms.fields(interaction).get("name", "")
-    catalogue = _bot(interaction).catalogue
+    catalogue = interaction.client.catalogue
     names = vae_names(catalogue, catalogue.model(job.request.model))
     found = tuple(search(names, typed, MAX_OPTIONS))
     if not found:
         raise UnknownName("VAE", typed)
     if len(found) == 1:
-        await _bot(interaction).jobs.vary(interaction, job, vae=found[0])
+        await interaction.client.jobs.vary(interaction, job, vae=found[0])
     else:
         await answers.show(interaction, layout(row(vae_select(job, found, search=False))))
 
@@ -97,11 +94,11 @@ async def _edited(interaction: Interaction, job: Job, _: int | None) -> None:
     typed = forms.fields(interaction)
     async with forms.given_back(interaction, typed):
         request = forms.edited(job.request, typed)
-        await _bot(interaction).jobs.remake(interaction, job, request, job.sheet)
+        await interaction.client.jobs.remake(interaction, job, request, job.sheet)
 
 
 async def _open(interaction: Interaction, job: Job, argument: int | None) -> None:
-    await _bot(interaction).jobs.open_one(interaction, job, argument or 0)
+    await interaction.client.jobs.open_one(interaction, job, argument or 0)
 
 
 # While it waits or runs, and after it failed.
@@ -110,7 +107,7 @@ async def _open(interaction: Interaction, job: Job, argument: int | None) -> Non
 async def _cancel(interaction: Interaction, job: Job, _: int | None) -> None:
     if not _may_remove(interaction, job):
         raise NotYours("cancel")
-    if _bot(interaction).jobs.cancel(job.id):
+    if interaction.client.jobs.cancel(job.id):
         # Whoever follows the job edits the post.
         await interaction.response.defer()
     else:
@@ -118,7 +115,7 @@ async def _cancel(interaction: Interaction, job: Job, _: int | None) -> None:
 
 
 async def _again(interaction: Interaction, job: Job, _: int | None) -> None:
-    await _bot(interaction).jobs.vary(interaction, job)
+    await interaction.client.jobs.vary(interaction, job)
 
 
 # Behind "More…".
@@ -134,7 +131,7 @@ async def _which(interaction: Interaction, job: Job, _: int | None) -> None:
 
 
 async def _parameters(interaction: Interaction, job: Job, position: int | None) -> None:
-    pictures = await _bot(interaction).store.pictures.of_job(job.id)
+    pictures = await interaction.client.store.pictures.of_job(job.id)
     if (position or 0) >= len(pictures):
         raise Gone("picture")
     text, locale = pictures[position or 0].infotext, interaction.locale
@@ -161,7 +158,7 @@ async def _preset_named(interaction: Interaction, job: Job, _: int | None) -> No
         for name, value in values_of(job.request).items()
         if name not in ("seed", "count")
     }
-    presets = _bot(interaction).store.presets
+    presets = interaction.client.store.presets
     name = forms.fields(interaction).get("name", "")
     preset = await presets.save(interaction.user.id, name, values)
     key = "preset.saved_default" if preset.name.casefold() == YOURS else "preset.saved"
@@ -171,7 +168,7 @@ async def _preset_named(interaction: Interaction, job: Job, _: int | None) -> No
 
 async def _take_seed(interaction: Interaction, job: Job, position: int | None) -> None:
     seed = one_of(job.request, position or 0).seed
-    presets = _bot(interaction).store.presets
+    presets = interaction.client.store.presets
     yours = await presets.yours(interaction.user.id)
     await presets.save(interaction.user.id, YOURS, {**yours, "seed": seed})
     view = panel.seed_view(job, seed, interaction.locale)
@@ -179,7 +176,7 @@ async def _take_seed(interaction: Interaction, job: Job, position: int | None) -
 
 
 async def _free_seed(interaction: Interaction, job: Job, _: int | None) -> None:
-    presets = _bot(interaction).store.presets
+    presets = interaction.client.store.presets
     yours = dict(await presets.yours(interaction.user.id))
     if yours.pop("seed", None) is not None:
         if yours:
@@ -205,7 +202,7 @@ async def _remove(interaction: Interaction, job: Job, _: int | None) -> None:
 async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None:
     if not _may_remove(interaction, job):
         raise NotYours("delete")
-    bot = _bot(interaction)
+    bot = interaction.client
     bot.jobs.cancel(job.id)
     await bot.delivery.delete_posts(job)
     await bot.store.jobs.delete(job.id)
@@ -246,11 +243,6 @@ FORMS: Final[dict[str, Action]] = {
 }
 
 
-def _bot(interaction: Interaction) -> Penultimate:
-    bot: Penultimate = interaction.client
-    return bot
-
-
 def _may_remove(interaction: Interaction, job: Job) -> bool:
     manages = (
         interaction.guild_id is not None
@@ -261,7 +253,7 @@ def _may_remove(interaction: Interaction, job: Job) -> bool:
 
 
 def _panel(interaction: Interaction, job: Job, position: int = 0) -> discord.ui.LayoutView:
-    catalogue = _bot(interaction).catalogue
+    catalogue = interaction.client.catalogue
     model: Model | None
     try:
         model = catalogue.model(job.request.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import discord
 from discord import Locale, app_commands, ui
@@ -35,7 +35,7 @@ class AdminCog(
         self.bot = bot
         bot.standing |= {"admin_status": self._refresh, "admin_drain": self._toggle}
 
-    async def interaction_check(self, interaction: Interaction, /) -> bool:
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """The application's owner, or one of its team."""
         await self._check_owner(interaction)
         return True

@@ -49,7 +49,7 @@ class ConfigCog(
         self.bot = bot
         bot.standing |= presses.actions()
 
-    async def interaction_check(self, interaction: Interaction, /) -> bool:
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Discord hides the commands, but a server's admins can show them to anybody."""
         presses.check_manager(interaction)
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
@@ -16,9 +16,6 @@ from bot.translate import text
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
-
-# Of the command's options, those that are no value of the request.
-NO_VALUES: Final = ("prompt", "preset", "style", "start_image", "denoising_strength")
 
 
 class ImagineCog(commands.Cog):
@@ -52,7 +49,7 @@ class ImagineCog(commands.Cog):
     ) -> None:
         """Draw ``prompt``; what is not given comes from the member's preset, the model, the bot."""
         given = dict(iter(interaction.namespace))
-        values = {name: value for name, value in given.items() if name not in NO_VALUES}
+        values = {name: value for name, value in given.items() if name in OPTIONS}
         start = Start(start_image, denoising_strength)
         await self.bot.jobs.imagine(interaction, prompt, values, preset, style, start)
 

@@ -54,13 +54,13 @@ class PageButton(
 
     @classmethod
     async def from_custom_id(
-        cls, interaction: Interaction, item: ui.Item[Any], match: re.Match[str], /
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """Made new by discord.py for each press."""
         assert isinstance(item, ui.Button)
         return cls(item, match["section"], int(match["page"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in place of the one before."""
         interaction.client.address(interaction)
         view = panel(interaction.client.catalogue, self.section, self.page, interaction.locale)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import discord
 from discord import app_commands
@@ -24,9 +24,6 @@ from bot.server.settings_json import MAX_ID
 from bot.translate import catalogues, t
 from bot.trouble import Gone
 from core.catalogue import search
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 Action = Callable[[Interaction, int | None], Awaitable[None]]
 
@@ -199,7 +196,7 @@ async def _words(interaction: Interaction, _: int | None) -> None:
 
 async def _nsfw(interaction: Interaction, _: int | None) -> None:
     picked = chosen(interaction)
-    offered = picked in NSFW and (picked != "block" or _bot(interaction).gate.classifier.available)
+    offered = picked in NSFW and (picked != "block" or interaction.client.gate.classifier.available)
     if offered:
         await _update(interaction, nsfw=picked)
     await _edit(interaction, _nsfw_view(interaction))
@@ -276,17 +273,12 @@ ACTIONS: Final[dict[str, Action]] = {
 
 def server_of(interaction: Interaction) -> Server:
     """The settings of the server the interaction is in."""
-    return _bot(interaction).store.servers.get(interaction.guild_id)
-
-
-def _bot(interaction: Interaction) -> Penultimate:
-    bot: Penultimate = interaction.client
-    return bot
+    return interaction.client.store.servers.get(interaction.guild_id)
 
 
 async def _change(interaction: Interaction, change: Callable[[Server], Server]) -> Server:
     assert interaction.guild_id is not None
-    return await _bot(interaction).store.servers.update(interaction.guild_id, change)
+    return await interaction.client.store.servers.update(interaction.guild_id, change)
 
 
 async def _update(interaction: Interaction, **values: Any) -> Server:
@@ -302,7 +294,7 @@ async def _again(interaction: Interaction, view: Callable[..., discord.ui.Layout
 
 
 def _nsfw_view(interaction: Interaction) -> discord.ui.LayoutView:
-    classifier = _bot(interaction).gate.classifier.available
+    classifier = interaction.client.gate.classifier.available
     return panels.nsfw_view(server_of(interaction), interaction.locale, classifier=classifier)
 
 
@@ -315,7 +307,7 @@ def _models_view(interaction: Interaction, names: list[str] | None = None) -> di
 
 def _model_names(interaction: Interaction) -> list[str]:
     """Those in the settings, here or not, then those that are here."""
-    server, catalogue = server_of(interaction), _bot(interaction).catalogue
+    server, catalogue = server_of(interaction), interaction.client.catalogue
     here = [model.name for model in catalogue.models]
     return list(dict.fromkeys([*server.models, *server.model_roles, *here]))
 
