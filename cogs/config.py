@@ -13,7 +13,7 @@ from discord.ext import commands
 from bot import answers, options
 from bot.answers import Interaction
 from bot.defaults import checked
-from bot.server import panels, presses, settings_json
+from bot.server import panels, presses, settings_json, wording
 from bot.server.rules import DEFAULTS, MAX_BANNED, MAX_CHANNEL_DEFAULTS, Server
 from bot.server.settings_json import Remark
 from bot.translate import t, text
@@ -229,7 +229,7 @@ def _without_gone(changes: dict[str, Any], guild: discord.Guild) -> list[Remark]
 
     A list that would become empty, and so allow everybody, stays as it was on this server.
     """
-    channels, roles = panels.gone(replace(Server(), **changes), guild)
+    channels, roles = wording.gone(replace(Server(), **changes), guild)
     gone = {*channels, *roles}
     remarks: list[Remark] = []
     for name in WITH_IDS:
@@ -242,7 +242,7 @@ def _without_gone(changes: dict[str, Any], guild: discord.Guild) -> list[Remark]
             del changes[name]
             remarks.append(("all_gone", {"name": name}))
         else:
-            ids = ", ".join(f"`{id}`" for id in named[: panels.MAX_GONE])
+            ids = ", ".join(f"`{id}`" for id in named[: wording.MAX_GONE])
             remarks.append(("gone", {"name": name, "ids": ids}))
     return remarks
 

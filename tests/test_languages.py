@@ -14,7 +14,7 @@ from simcord import interactions
 
 from bot.errors import sentence
 from bot.result import note_text
-from bot.server.panels import LANGUAGES
+from bot.server.wording import LANGUAGES
 from bot.translate import CatalogueTranslator, catalogues
 from core.errors import InvalidRequest
 from core.notes import Note

@@ -17,13 +17,8 @@ from bot.answers import excerpt
 from bot.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, standing_id
 from bot.server import rules
 from bot.server.rules import DEFAULTS, NSFW, Server
+from bot.server.wording import LANGUAGES, NAME_LENGTH, gone_text, joined, lines_of, values_said
 from bot.translate import catalogues, t
-
-# One post holds 4,000 characters; twenty settings, some of them lists, must fit.
-LIST_LENGTH: Final = 170
-NAME_LENGTH: Final = 40
-VALUE_LENGTH: Final = 80
-MAX_GONE: Final = 8
 
 # The settings in the order of the overview; each is opened by one of the panels.
 SETTINGS: Final = (
@@ -51,8 +46,6 @@ SETTINGS: Final = (
 LIMITS: Final = ("max_steps", "max_size", "max_count", "queue_per_member", "queue_total")
 PANELS: Final = ("access", "models", "limits", "quota", "words", "nsfw", "general")
 
-# Each language by its own name, which is the same in every language.
-LANGUAGES: Final = {"en": "English", "ja": "日本語", "zh-CN": "简体中文"}
 OWN_LANGUAGE: Final = "own"
 
 CHANNELS: Final = [
@@ -67,7 +60,7 @@ CHANNELS: Final = [
 
 def overview(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
     """Every setting with its value, what of it is gone, and buttons to the panels."""
-    text = f"{t('config.title', locale)}\n{_lines(server, SETTINGS, locale)}"
+    text = f"{t('config.title', locale)}\n{lines_of(server, SETTINGS, locale)}"
     gone = gone_text(server, guild, locale) if guild else ""
     buttons = [button(t(f"config.open.{name}", locale), f"config_{name}") for name in PANELS]
     rows: list[ui.Item[Any]] = [ui.ActionRow(*buttons[:4]), ui.ActionRow(*buttons[4:])]
@@ -86,7 +79,7 @@ def access_view(server: Server, guild: discord.Guild | None, locale: Locale) -> 
         default_values=_channels(server.channels, guild),
     )
     roles = _role_select("config_roles", server.roles, guild, t("config.setting.roles", locale))
-    text = _lines(server, ("channels", "roles"), locale) + gone
+    text = lines_of(server, ("channels", "roles"), locale) + gone
     return layout(
         ui.TextDisplay(f"{t('config.about.access', locale)}\n{text}"),
         ui.ActionRow(Standing(channels)),
@@ -96,7 +89,7 @@ def access_view(server: Server, guild: discord.Guild | None, locale: Locale) -> 
 
 def models_view(server: Server, names: Sequence[str], total: int, locale: Locale) -> ui.LayoutView:
     """Which models, and who for each. ``names`` are shown; past 25 of ``total`` is a search."""
-    text = _lines(server, ("models", "model_roles"), locale)
+    text = lines_of(server, ("models", "model_roles"), locale)
     items: list[ui.Item[Any]] = [ui.TextDisplay(f"{t('config.about.models', locale)}\n{text}")]
     shown = [name for name in names if len(name) <= MAX_LABEL][:MAX_OPTIONS]
     if shown:
@@ -125,7 +118,7 @@ def model_view(
         t("config.setting.model_roles", locale),
         number=model_key(model),
     )
-    who = _joined(rules.mentions(roles)) or t("config.value.everybody", locale)
+    who = joined(rules.mentions(roles)) or t("config.value.everybody", locale)
     text = t("config.about.model", locale, model=excerpt(model, NAME_LENGTH * 2), who=who)
     return layout(
         ui.TextDisplay(text),
@@ -137,7 +130,7 @@ def model_view(
 def quota_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
     """Pictures a day, for everybody and for roles."""
     gone = gone_text(server, guild, locale) if guild else ""
-    text = _lines(server, ("quota", "role_quotas"), locale) + gone
+    text = lines_of(server, ("quota", "role_quotas"), locale) + gone
     select = _role_select("config_quota_role", (), guild, t("config.pick_role", locale), most=1)
     return layout(
         ui.TextDisplay(f"{t('config.about.quota', locale)}\n{text}"),
@@ -148,7 +141,7 @@ def quota_view(server: Server, guild: discord.Guild | None, locale: Locale) -> u
 
 def nsfw_view(server: Server, locale: Locale, *, classifier: bool) -> ui.LayoutView:
     """What is done about NSFW pictures; ``block`` needs a classifier to be offered."""
-    text = _lines(server, ("nsfw", "spoiler"), locale)
+    text = lines_of(server, ("nsfw", "spoiler"), locale)
     key = "config.about.nsfw" if classifier else "config.about.nsfw_blind"
     options = [
         discord.SelectOption(
@@ -170,7 +163,7 @@ def nsfw_view(server: Server, locale: Locale, *, classifier: bool) -> ui.LayoutV
 def general_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
     """The log channel, the language and reactions."""
     gone = gone_text(server, guild, locale) if guild else ""
-    text = _lines(server, ("log_channel", "language", "reactions"), locale) + gone
+    text = lines_of(server, ("log_channel", "language", "reactions"), locale) + gone
     log: ui.ChannelSelect[Any] = ui.ChannelSelect(
         custom_id=standing_id("config_log"),
         channel_types=[discord.ChannelType.text, discord.ChannelType.news],
@@ -203,7 +196,7 @@ def defaults_view(
         title = t("config.about.defaults", locale)
     else:
         title = t("config.about.channel_defaults", locale, channel=f"<#{channel_id}>")
-    lines = [title, *(f"- {line}" for line in _said(values, locale))]
+    lines = [title, *(f"- {line}" for line in values_said(values, locale))]
     items: list[ui.Item[Any]] = [ui.TextDisplay("\n".join(lines))]
     if values:
         options = [
@@ -219,111 +212,6 @@ def defaults_view(
     else:
         items.append(ui.TextDisplay(t("config.no_defaults", locale)))
     return layout(*items)
-
-
-# What the settings say.
-
-
-def value_text(server: Server, name: str, locale: Locale) -> str:
-    """One setting's value in words; its default says what that means."""
-    value = getattr(server, name)
-    if name == "nsfw":
-        return t(f"config.nsfw.{value}", locale)
-    if isinstance(value, bool):
-        return t("word.yes" if value else "word.no", locale)
-    if value in (None, (), {}):
-        return t(f"config.default.{name}", locale)
-    if name == "language":
-        return LANGUAGES.get(value) or str(value)
-    if name in ("channels", "log_channel"):
-        ids = value if isinstance(value, tuple) else (value,)
-        return _joined(f"<#{id}>" for id in ids)
-    if name == "roles":
-        return _joined(rules.mentions(value))
-    if name == "banned":
-        return _joined(f"<@{id}>" for id in value)
-    if isinstance(value, tuple):
-        return _joined(excerpt(item, NAME_LENGTH) for item in value)
-    if isinstance(value, Mapping):
-        return _joined(_entries(name, value, locale), "; ")
-    return f"{value:,}".replace(",", "\N{THIN SPACE}")
-
-
-def _entries(name: str, value: Mapping[Any, Any], locale: Locale) -> Iterable[str]:
-    if name == "defaults":
-        return _said(value, locale)
-    if name == "role_quotas":
-        return (f"<@&{role}> {count}" for role, count in value.items())
-    if name == "model_roles":
-        return (
-            f"{excerpt(model, NAME_LENGTH)} {_joined(rules.mentions(roles), limit=60)}"
-            for model, roles in value.items()
-        )
-    return (
-        f"<#{channel}> {_joined(_said(values, locale), limit=60)}"
-        for channel, values in value.items()
-    )
-
-
-def _said(values: Mapping[str, Any], locale: Locale) -> list[str]:
-    """``steps 30`` for each value, in the order of the options."""
-    return [
-        f"{t(f'option.{name}', locale)} {excerpt(_plain(values[name]), VALUE_LENGTH) or '—'}"
-        for name in DEFAULTS
-        if name in values
-    ]
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _joined(items: Iterable[str], between: str = ", ", limit: int = LIST_LENGTH) -> str:
-    """As many as fit, whole; the rest is a number. The first always fits."""
-    items = list(items)
-    text = items[0] if items else ""
-    for place, item in enumerate(items[1:], 1):
-        if len(text) + len(between) + len(item) > limit:
-            return f"{text} … +{len(items) - place}"
-        text += between + item
-    return text
-
-
-def _lines(server: Server, names: Iterable[str], locale: Locale) -> str:
-    return "\n".join(_line(server, name, locale) for name in names)
-
-
-def _line(server: Server, name: str, locale: Locale) -> str:
-    label, value = t(f"config.setting.{name}", locale), value_text(server, name, locale)
-    return t("config.line", locale, name=label, value=value)
-
-
-def gone(server: Server, guild: discord.Guild) -> tuple[list[int], list[int]]:
-    """The channels and the roles in the settings that were deleted since."""
-    places = {*server.channels, *server.channel_defaults}
-    places |= {server.log_channel} if server.log_channel else set()
-    named = {*server.roles, *server.role_quotas}
-    named |= {role for roles in server.model_roles.values() for role in roles}
-    channels = [id for id in sorted(places) if guild.get_channel_or_thread(id) is None]
-    return channels, [id for id in sorted(named) if guild.get_role(id) is None]
-
-
-def gone_text(server: Server, guild: discord.Guild, locale: Locale) -> str:
-    """What is ignored because it is gone, and what that means; empty where nothing is."""
-    channels, roles = gone(server, guild)
-    lines = []
-    for key, ids in (("channels", channels), ("roles", roles)):
-        if ids:
-            shown = ", ".join(f"`{id}`" for id in ids[:MAX_GONE])
-            more = f" +{len(ids) - MAX_GONE}" if len(ids) > MAX_GONE else ""
-            lines.append(t(f"config.gone.{key}", locale, ids=shown + more))
-    for key, allowed, missing in (
-        ("no_channels", server.channels, channels),
-        ("no_roles", server.roles, roles),
-    ):
-        if allowed and set(allowed) <= set(missing):
-            lines.append(t(f"config.gone.{key}", locale))
-    return "".join(f"\n⚠️ {line}" for line in lines)
 
 
 # Parts.

@@ -21,6 +21,7 @@ from bot.forms import fields
 from bot.server import forms, panels
 from bot.server.rules import MAX_WORD, MAX_WORDS, NSFW, Server
 from bot.server.settings_json import MAX_ID
+from bot.server.wording import value_text
 from bot.translate import catalogues, t
 from bot.trouble import Gone
 from core.catalogue import search
@@ -190,7 +191,7 @@ async def _words(interaction: Interaction, _: int | None) -> None:
         said = t("config.words_many", locale, limit=MAX_WORDS, length=MAX_WORD)
     else:
         server = await _update(interaction, words=words)
-        said = t("config.words_saved", locale, words=panels.value_text(server, "words", locale))
+        said = t("config.words_saved", locale, words=value_text(server, "words", locale))
     await answers.say(interaction, said)
 
 

@@ -1,0 +1,126 @@
+"""A server's settings in words: what each is set to, and what in them is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import discord
+from discord import Locale
+
+from bot.answers import excerpt
+from bot.server import rules
+from bot.server.rules import DEFAULTS, Server
+from bot.translate import t
+
+# One post holds 4,000 characters; twenty settings, some of them lists, must fit.
+LIST_LENGTH: Final = 170
+NAME_LENGTH: Final = 40
+VALUE_LENGTH: Final = 80
+MAX_GONE: Final = 8
+
+# Each language by its own name, which is the same in every language.
+LANGUAGES: Final = {"en": "English", "ja": "日本語", "zh-CN": "简体中文"}
+
+
+def value_text(server: Server, name: str, locale: Locale) -> str:
+    """One setting's value in words; its default says what that means."""
+    value = getattr(server, name)
+    if name == "nsfw":
+        return t(f"config.nsfw.{value}", locale)
+    if isinstance(value, bool):
+        return t("word.yes" if value else "word.no", locale)
+    if value in (None, (), {}):
+        return t(f"config.default.{name}", locale)
+    if name == "language":
+        return LANGUAGES.get(value) or str(value)
+    if name in ("channels", "log_channel"):
+        ids = value if isinstance(value, tuple) else (value,)
+        return joined(f"<#{id}>" for id in ids)
+    if name == "roles":
+        return joined(rules.mentions(value))
+    if name == "banned":
+        return joined(f"<@{id}>" for id in value)
+    if isinstance(value, tuple):
+        return joined(excerpt(item, NAME_LENGTH) for item in value)
+    if isinstance(value, Mapping):
+        return joined(_entries(name, value, locale), "; ")
+    return f"{value:,}".replace(",", "\N{THIN SPACE}")
+
+
+def _entries(name: str, value: Mapping[Any, Any], locale: Locale) -> Iterable[str]:
+    if name == "defaults":
+        return values_said(value, locale)
+    if name == "role_quotas":
+        return (f"<@&{role}> {count}" for role, count in value.items())
+    if name == "model_roles":
+        return (
+            f"{excerpt(model, NAME_LENGTH)} {joined(rules.mentions(roles), limit=60)}"
+            for model, roles in value.items()
+        )
+    return (
+        f"<#{channel}> {joined(values_said(values, locale), limit=60)}"
+        for channel, values in value.items()
+    )
+
+
+def values_said(values: Mapping[str, Any], locale: Locale) -> list[str]:
+    """``steps 30`` for each value, in the order of the options."""
+    return [
+        f"{t(f'option.{name}', locale)} {excerpt(_plain(values[name]), VALUE_LENGTH) or '—'}"
+        for name in DEFAULTS
+        if name in values
+    ]
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def joined(items: Iterable[str], between: str = ", ", limit: int = LIST_LENGTH) -> str:
+    """As many as fit, whole; the rest is a number. The first always fits."""
+    items = list(items)
+    text = items[0] if items else ""
+    for place, item in enumerate(items[1:], 1):
+        if len(text) + len(between) + len(item) > limit:
+            return f"{text} … +{len(items) - place}"
+        text += between + item
+    return text
+
+
+def lines_of(server: Server, names: Iterable[str], locale: Locale) -> str:
+    """A line for each of these settings: its name and its value."""
+    return "\n".join(_line(server, name, locale) for name in names)
+
+
+def _line(server: Server, name: str, locale: Locale) -> str:
+    label, value = t(f"config.setting.{name}", locale), value_text(server, name, locale)
+    return t("config.line", locale, name=label, value=value)
+
+
+def gone(server: Server, guild: discord.Guild) -> tuple[list[int], list[int]]:
+    """The channels and the roles in the settings that were deleted since."""
+    places = {*server.channels, *server.channel_defaults}
+    places |= {server.log_channel} if server.log_channel else set()
+    named = {*server.roles, *server.role_quotas}
+    named |= {role for roles in server.model_roles.values() for role in roles}
+    channels = [id for id in sorted(places) if guild.get_channel_or_thread(id) is None]
+    return channels, [id for id in sorted(named) if guild.get_role(id) is None]
+
+
+def gone_text(server: Server, guild: discord.Guild, locale: Locale) -> str:
+    """What is ignored because it is gone, and what that means; empty where nothing is."""
+    channels, roles = gone(server, guild)
+    lines = []
+    for key, ids in (("channels", channels), ("roles", roles)):
+        if ids:
+            shown = ", ".join(f"`{id}`" for id in ids[:MAX_GONE])
+            more = f" +{len(ids) - MAX_GONE}" if len(ids) > MAX_GONE else ""
+            lines.append(t(f"config.gone.{key}", locale, ids=shown + more))
+    for key, allowed, missing in (
+        ("no_channels", server.channels, channels),
+        ("no_roles", server.roles, roles),
+    ):
+        if allowed and set(allowed) <= set(missing):
+            lines.append(t(f"config.gone.{key}", locale))
+    return "".join(f"\n⚠️ {line}" for line in lines)
