@@ -140,10 +140,10 @@ class Engine:
         run, taken = self._prepared, self._rows_taken
         # One that is larger than the whole set runs alone, its rows split over calls.
         if run is not None and (not taken or taken + run.rows_needed <= self._max_rows):
-            if not run.job.runs:
+            if not run.job.begun:
                 run.job.started = time.monotonic()
                 self._events.append(Started(run.job.id))
-            run.job.runs.append(run)
+            run.job.begin(run)
             self._running.append(run)
             self._prepared = None
 
@@ -231,7 +231,9 @@ class Engine:
 
     def _collect(self) -> None:
         """Take in what the threads have done; wait for it when there is nothing else to do."""
-        self._running = [run for run in self._running if not run.done]
+        for run in [run for run in self._running if run.done]:
+            self._running.remove(run)
+            run.job.end(run)
         if self._background and not (self._waiting or self._prepared or self._running):
             wait(self._background, timeout=0.1, return_when=FIRST_COMPLETED)
         for future in [future for future in self._background if future.done()]:

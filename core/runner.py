@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,9 @@ class Job:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.id = work.job_id
+        # Those under way: one that is done is let go of, and with it its model.
         self.runs: list[Run] = []
+        self.begun = False
         self.images: dict[tuple[int, int], Image] = {}
         # time.monotonic() of its start, its last progress and its last preview.
         self.started = self.reported = self.previewed = time.monotonic()
@@ -59,6 +61,8 @@ class Job:
         self.steps = max(walk_steps(request) for request in requests)
         self._steps_in_all = sum(walk_steps(request) * request.count for request in requests)
         self._pictures = sum(request.count for request in requests)
+        self._steps_done = 0
+        self._notes: dict[Note, None] = {}
         self.all_exits = len({request.clip_skip for request in requests}) > 1
 
     @property
@@ -72,15 +76,21 @@ class Job:
             groups.setdefault(key, []).append(position)
         yield from map(tuple, groups.values())
 
+    def begin(self, run: Run) -> None:
+        """One of its runs joins the running set."""
+        self.begun = True
+        self.runs.append(run)
+        self._notes |= dict.fromkeys(run.notes)
+
+    def end(self, run: Run) -> None:
+        """One of its runs is done."""
+        self.runs.remove(run)
+        self._steps_done += run.steps_done
+
     @property
     def step(self) -> int:
         """How far it is, out of ``steps``: all its pictures together."""
-        done = sum(
-            len(run.positions) * (picture.steps_done + (walk.step if walk else 0))
-            for run in self.runs
-            for picture in run.pictures
-            for walk in [picture.trajectory]
-        )
+        done = self._steps_done + sum(run.steps_done for run in self.runs)
         return self.steps * done // self._steps_in_all
 
     @property
@@ -95,7 +105,7 @@ class Job:
     @property
     def notes(self) -> tuple[Note, ...]:
         """What the member should know about the prompts, each once."""
-        return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
+        return tuple(self._notes)
 
     @property
     def done(self) -> bool:
@@ -116,7 +126,7 @@ class Picture:
     latents: Tensor | None = None
     trajectory: Trajectory | None = None
     steps_done: int = 0
-    served: int = field(default=0)
+    served: int = 0
 
     @property
     def phase(self) -> Phase:
@@ -161,6 +171,14 @@ class Run:
     def rows_needed(self) -> int:
         """Rows of the running set that its pictures take."""
         return self._guidance[0].rows_needed * len(self.pictures)
+
+    @property
+    def steps_done(self) -> int:
+        """Sampler steps done, of all its pictures, once for each item that they serve."""
+        return len(self.positions) * sum(
+            picture.steps_done + (picture.trajectory.step if picture.trajectory else 0)
+            for picture in self.pictures
+        )
 
     @property
     def done(self) -> bool:

@@ -370,3 +370,19 @@ def test_a_sheet_fails_as_a_whole(make_engine: MakeEngine, model: Model) -> None
     ends = [e for e in drive(engine) if isinstance(e, Failed | Finished)]
     assert [type(end) for end in ends] == [Failed]
     assert engine.rows_free == 32
+
+
+def test_a_sheet_over_models_holds_only_those_it_still_needs(
+    make_engine: MakeEngine, model: Model, tmp_path: Path
+) -> None:
+    engine = make_engine(max_rows=2)
+    models = [model, *(tiny_model(tmp_path, f"other {seed}", seed=seed) for seed in (1, 2, 3))]
+    engine.add(Work(1, "owner", tuple(work(each).items[0] for each in models)))
+    held: list[int] = []
+    events: list[Event] = []
+    while engine.busy:
+        events += engine.step()
+        held.append(len(engine._models._handles))
+    assert len(images(events)) == 4
+    # The one that runs, the one prepared ahead, and one whose picture is being written.
+    assert max(held) <= 3
