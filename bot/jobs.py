@@ -292,12 +292,18 @@ class Jobs:
     async def _answer(self, interaction: Interaction, job: Job, post: LivePost) -> Job:
         """Send the live post as the interaction's answer, or in place of its "thinking"."""
         event = self._standing(job)
-        view = live_view(job, event, self._bot.engine.status.state)
+        state = self._bot.engine.status.state
         post.noted(event)
-        if interaction.response.is_done():
-            return await self._posted(job, (await interaction.edit_original_response(view=view)).id)
-        answer = await interaction.response.send_message(view=view, ephemeral=job.private)
-        return await self._posted(job, answer.message_id)
+        if not interaction.response.is_done():
+            view = live_view(job, event, state)
+            try:
+                answer = await interaction.response.send_message(view=view, ephemeral=job.private)
+                return await self._posted(job, answer.message_id)
+            except TROUBLE as error:
+                # Discord may have taken it and only its reply was lost: then there is a post.
+                log.info("job %d: its first answer had trouble: %s", job.id, error)
+        edited = await interaction.edit_original_response(view=live_view(job, event, state))
+        return await self._posted(job, edited.id)
 
     async def _posted(self, job: Job, message_id: int | None) -> Job:
         if message_id is None or job.channel_id is None:

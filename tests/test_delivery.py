@@ -239,6 +239,41 @@ async def test_an_answer_that_came_too_late_loses_nothing(world: World) -> None:
     assert (await world.job(1)).state == "delivered"
 
 
+def reply_lost(monkeypatch: pytest.MonkeyPatch, *, again: bool) -> None:
+    """Discord takes the first answer, but what it says to that does not arrive.
+
+    ``again``: discord.py asks once more by itself, and is told that this was answered (40060).
+    """
+    taken = discord.InteractionResponse.send_message
+
+    async def unheard(self: Any, *args: Any, **options: Any) -> None:
+        await taken(self, *args, **options)
+        self._response_type = None
+        if again:
+            await taken(self, *args, **options)
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(discord.InteractionResponse, "send_message", unheard)
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_first_answer_whose_reply_is_lost_leaves_no_second_post(
+    world: World, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    reply_lost(monkeypatch, again=again)
+    post = await held(world, private=True)
+    assert (await world.job(1)).message_id == post.id
+    world.engine.progress(1, 5)
+    await world.env.settle()
+    (shown,) = world.channel.history(viewer=world.ann)
+    assert "5 / 20" in text(shown)
+    await released(world)
+    (result,) = world.channel.history(viewer=world.ann)
+    assert result.id == post.id
+    assert "seed 7" in text(result)
+    assert to_ann(world) == []
+
+
 async def test_a_failure_is_told_after_15_minutes_too(world: World) -> None:
     from core.errors import OutOfMemory
 
