@@ -1,12 +1,14 @@
 """Draws an X/Y sheet: pictures in a grid, legends above the columns and left of the rows.
 
-Laid out like A1111's, in the font that comes with Pillow; core/grid.py says what goes where.
+Laid out like A1111's, in the font that comes with Pillow as far as that goes; core/grid.py says
+what goes where.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +20,17 @@ MAX_SHEET_PIXELS: Final = 40_000_000
 MAX_SIDE: Final = 16_000  # less the gaps; WebP ends at 16,383
 MAX_LEGEND: Final = 300  # characters
 MAX_LINES: Final = 6
+# Pillow's own font ends with ASCII. Beyond that, what Linux, Windows and macOS usually have.
+FONTS: Final = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "segoeui.ttf",
+    "YuGothM.ttc",
+    "msyh.ttc",
+    "Arial Unicode.ttf",
+)
+NO_CHARACTER: Final = "\uffff"
 
 
 def draw_sheet(
@@ -35,22 +48,22 @@ def draw_sheet(
         raise ValueError(f"{len(images)} pictures for {columns} × {rows} cells")
     width, height = _cell_size(images, columns, rows)
     gap, pad = max(2, width // 64), max(8, width // 32)
-    font = _font(width, height)
-    heads = [_wrap(text, font, width - pad) for text in x_labels]
-    titles = [_wrap(text, font, max(width * 3 // 4, 8 * int(font.size))) for text in y_labels]
-    longest = max((font.getlength(line) for title in titles for line in title), default=0.0)
-    left = math.ceil(longest) + 2 * pad if titles else gap
-    top = max(map(len, heads), default=1) * _pitch(font) + pad
+    # Near A1111's proportion (a 25th), within what is readable and calm.
+    size = min(56, max(14, (width + height) // 30))
+    heads = [_legend(text, size, width - pad) for text in x_labels]
+    titles = [_legend(text, size, max(width * 3 // 4, 8 * size)) for text in y_labels]
+    left = math.ceil(max(title.width for title in titles)) + 2 * pad if titles else gap
+    top = max((head.height for head in heads), default=_pitch(size)) + pad
     # A row is at least as high as its title.
-    down = max(height, max(map(len, titles), default=0) * _pitch(font)) + gap
+    down = max(height, *(title.height for title in titles), 0) + gap
     sheet = Image.new("RGB", (left + columns * (width + gap), top + rows * down), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, head in enumerate(heads):
         across = left + column * (width + gap) + width // 2
-        _write(draw, head, (across, (top - len(head) * _pitch(font)) // 2), font)
+        head.write(draw, across, (top - head.height) // 2)
     for row, title in enumerate(titles):
         middle = top + row * down + (down - gap) // 2
-        _write(draw, title, (left // 2, middle - len(title) * _pitch(font) // 2), font)
+        title.write(draw, left // 2, middle - title.height // 2)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
         corner = left + column * (width + gap), top + row * down + (down - gap - height) // 2
@@ -97,16 +110,63 @@ def _fitted(image: Image.Image | None, width: int, height: int) -> Image.Image:
     return cell
 
 
-def _font(width: int, height: int) -> ImageFont.FreeTypeFont:
-    """Near A1111's proportion (a 25th), within what is readable and calm."""
-    size = min(56, max(14, (width + height) // 30))
-    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+@dataclass(frozen=True, slots=True)
+class _Legend:
+    """Lines in a font that has their characters, as far as one is here."""
+
+    lines: list[str]
+    font: ImageFont.FreeTypeFont
+
+    @property
+    def width(self) -> float:
+        return max(map(self.font.getlength, self.lines))
+
+    @property
+    def height(self) -> int:
+        return len(self.lines) * _pitch(self.font.size)
+
+    def write(self, draw: ImageDraw.ImageDraw, across: int, top: int) -> None:
+        """Centred on ``across``, from ``top`` down."""
+        pitch = _pitch(self.font.size)
+        for index, line in enumerate(self.lines):
+            middle = across, top + (index + 0.5) * pitch
+            draw.text(middle, line, INK, self.font, anchor="mm")
+
+
+def _legend(text: str, size: float, width: int) -> _Legend:
+    text = text[:MAX_LEGEND]
+    font = _font(text, size)
+    return _Legend(_wrap(text, font, width), font)
+
+
+def _font(text: str, size: float) -> ImageFont.FreeTypeFont:
+    """Of the fonts that are here, the first that lacks the fewest of the text's characters."""
+    best = cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+    lacking = _lacking(text, best)
+    for name in FONTS if lacking else ():
+        try:
+            font = ImageFont.truetype(name, size)
+        except OSError:  # Not on this system.
+            continue
+        if len(left := _lacking(text, font)) < len(lacking):
+            best, lacking = font, left
+    return best
+
+
+def _lacking(text: str, font: ImageFont.FreeTypeFont) -> set[str]:
+    """The characters which the font draws as it draws one that does not exist."""
+    nothing = font.getmask(NO_CHARACTER)
+    return {
+        letter
+        for letter in set(text)
+        if (mask := font.getmask(letter)).size == nothing.size and bytes(mask) == bytes(nothing)
+    }
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Lines no wider than ``width`` pixels, at spaces where there are any; at most six."""
     lines = [""]
-    for word in text[:MAX_LEGEND].split():
+    for word in text.split():
         joined = f"{lines[-1]} {word}".strip()
         if font.getlength(joined) <= width:
             lines[-1] = joined
@@ -122,14 +182,6 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     return lines
 
 
-def _write(
-    draw: ImageDraw.ImageDraw, lines: list[str], at: tuple[int, int], font: ImageFont.FreeTypeFont
-) -> None:
-    """Lines centred on ``at[0]``, from ``at[1]`` down."""
-    for index, line in enumerate(lines):
-        draw.text((at[0], at[1] + (index + 0.5) * _pitch(font)), line, INK, font, anchor="mm")
-
-
-def _pitch(font: ImageFont.FreeTypeFont) -> int:
+def _pitch(size: float) -> int:
     """From line to line, in pixels."""
-    return math.ceil(font.size * 1.25)
+    return math.ceil(size * 1.25)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageFont
 
 from core import axes, sheet
 from core.errors import InvalidRequest, PenultimateError, SheetTooLarge, UnknownName
@@ -132,7 +132,7 @@ def test_any_text_is_values_or_a_sentence(name: str, text: str) -> None:
 
 
 def test_an_axis_has_values() -> None:
-    with pytest.raises(InvalidRequest, match="at least one value"):
+    with pytest.raises(InvalidRequest, match="values like 1-12"):
         read_axis("Clip skip", "5-1")
 
 
@@ -308,3 +308,26 @@ def test_a_strip_can_be_folded() -> None:
 def test_as_many_pictures_as_cells() -> None:
     with pytest.raises(ValueError, match="3 pictures for 2 × 1 cells"):
         sheet.draw_sheet([None] * 3, ["a", "b"])
+
+
+def legend(text: str) -> bytes:
+    return sheet.draw_sheet([Image.new("RGB", (64, 64))], [text]).tobytes()
+
+
+def test_a_legend_beyond_ascii_is_in_a_font_of_the_system() -> None:
+    # A font that lacks both letters draws the same box for each.
+    if not any(map(installed, sheet.FONTS)):
+        pytest.skip("none of the fonts is installed")
+    assert legend("caf\u00e9") != legend("caf\u00ea")
+
+
+def test_without_such_a_font_a_sheet_is_drawn_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "FONTS", ("none of this name",))
+    assert legend("caf\u00e9") == legend("caf\u00ea") != legend("cafe")
+
+
+def installed(name: str) -> bool:
+    try:
+        return bool(ImageFont.truetype(name))
+    except OSError:
+        return False
