@@ -1,9 +1,9 @@
-"""A mixed queue through our engine, against stock diffusers one request at a time.
+"""Our engine against stock diffusers, which draws one picture at a time.
 
-``python -m benchmarks.queue [--device cpu|cuda] [--size tiny|sd15] [--requests 32]``: the same
-random weights, seeds, steps, samplers, guidance and clip skips in both arms, each ending in PNG
-bytes. Pictures are compared first; then the arms run in turn, in shuffled order, and the ratio
-of their medians is printed.
+``python -m benchmarks.queue [--trace mixed|sheet|alone] [--device cpu|cuda] [--size tiny|sd15]``:
+the same random weights, seeds, steps, samplers, guidance and clip skips in both arms, each ending
+in PNG bytes. Pictures are compared first; then the arms run in turn, in shuffled order, and the
+ratio of their medians is printed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from core.config import EngineConfig
 from core.engine import Engine
 from core.events import Failed, Finished
 from core.request import GenerationRequest, split_sampler
-from core.work import Work
+from core.work import Item, Work
 from tools import random_models
 
 SCHEDULERS: Final[dict[str, tuple[type[Any], dict[str, Any]]]] = {
@@ -50,42 +51,57 @@ PARITY_ELSE: Final = 0.05
 Pictures = list[bytes]
 
 
-def trace(model: Model, count: int, size: int) -> list[GenerationRequest]:
-    """Seeded requests as a server sends them: hardly two alike."""
+def mixed(model: Model, size: int) -> list[Work]:
+    """Seeded requests as a server sends them: hardly two alike, each a job."""
     draw = random.Random(0)
-    requests = []
-    for seed in range(count):
+    works = []
+    for seed in range(32):
         sampler, schedule_type = split_sampler(draw.choice(list(SCHEDULERS)))
-        requests.append(
-            GenerationRequest(
-                prompt=draw.choice(PROMPTS),
-                negative_prompt=draw.choice(("", "worst quality, blurry")),
-                model=model.name,
-                seed=seed,
-                steps=draw.randint(15, 40),
-                cfg_scale=float(draw.randint(1, 12)),
-                clip_skip=draw.randint(1, 12),
-                sampler=sampler,
-                schedule_type=schedule_type,
-                width=size,
-                height=size,
-            )
+        request = GenerationRequest(
+            prompt=draw.choice(PROMPTS),
+            negative_prompt=draw.choice(("", "worst quality, blurry")),
+            model=model.name,
+            seed=seed,
+            steps=draw.randint(15, 40),
+            cfg_scale=float(draw.randint(1, 12)),
+            clip_skip=draw.randint(1, 12),
+            sampler=sampler,
+            schedule_type=schedule_type,
+            width=size,
+            height=size,
         )
-    return requests
+        works.append(Work.of(seed, "bench", request, model))
+    return works
 
 
-def ours(engine: Engine, model: Model, requests: Sequence[GenerationRequest]) -> Pictures:
+def alone(model: Model, size: int) -> list[Work]:
+    """One picture, nobody else waiting."""
+    request = GenerationRequest(PROMPTS[0], model.name, 0, width=size, height=size)
+    return [Work.of(0, "bench", request, model)]
+
+
+def sheet(model: Model, size: int) -> list[Work]:
+    """One job: the same picture at clip skip 1 to 12."""
+    request = GenerationRequest(PROMPTS[0], model.name, 0, width=size, height=size)
+    cells = (replace(request, clip_skip=number) for number in range(1, 13))
+    return [Work(0, "bench", tuple(Item(cell, model) for cell in cells))]
+
+
+TRACES: Final = {"mixed": mixed, "alone": alone, "sheet": sheet}
+
+
+def ours(engine: Engine, works: Sequence[Work]) -> Pictures:
     """All of them at once, as a queue after a burst."""
-    for job_id, request in enumerate(requests):
-        engine.add(Work.of(job_id, "bench", request, model))
-    pictures: dict[int, bytes] = {}
+    for work in works:
+        engine.add(work)
+    pictures: dict[int, Pictures] = {}
     while engine.busy:
         for event in engine.step():
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Finished):
-                pictures[event.job_id] = event.images[0].png
-    return [pictures[job_id] for job_id in range(len(requests))]
+                pictures[event.job_id] = [image.png for image in event.images]
+    return [png for work in works for png in pictures[work.job_id]]
 
 
 class Stock:
@@ -186,9 +202,9 @@ def report(seconds: dict[str, list[float]], count: int) -> None:
 def main() -> None:
     """Compare, then time, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trace", choices=TRACES, default="mixed")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", choices=("tiny", "sd15"), default="tiny")
-    parser.add_argument("--requests", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--strict", action="store_true")
     options = parser.parse_args()
@@ -202,12 +218,14 @@ def main() -> None:
         engine = Engine(config)
         dtype = torch.float32 if options.device == "cpu" else torch.float16
         stock = Stock(model, options.device, dtype)
-        requests = trace(model, options.requests, 64 if tiny else 512)
+        works = TRACES[options.trace](model, 64 if tiny else 512)
+        requests = [item.request for work in works for item in work.items]
 
-        print(f"{engine.device_name}, {torch.get_num_threads()} threads, {options.size}, {dtype}")
-        check_parity(requests, ours(engine, model, requests), stock(requests))
+        threads = torch.get_num_threads()
+        print(f"{engine.device_name}, {threads} threads, {options.size}, {dtype}, {options.trace}")
+        check_parity(requests, ours(engine, works), stock(requests))
 
-        arms = {"engine": lambda: ours(engine, model, requests), "stock": lambda: stock(requests)}
+        arms = {"engine": lambda: ours(engine, works), "stock": lambda: stock(requests)}
         seconds: dict[str, list[float]] = {name: [] for name in arms}
         order = random.Random(1)
         for _ in range(options.rounds):
