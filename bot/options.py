@@ -1,7 +1,7 @@
 """The options that several commands share: their ranges, descriptions and search.
 
 Discord shows at most 25 choices and asks again with each letter typed, so there is a search
-behind every list; it never waits for the engine.
+behind every list; all of them look into memory, and wait for neither engine nor disk.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ async def _sizes(interaction: Interaction, typed: str) -> list[Choice[str]]:
 
 
 async def _presets(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    presets = await interaction.client.store.presets.list(interaction.user.id)
-    return choices(search((preset.name for preset in presets), typed))
+    presets = interaction.client.store.presets
+    return choices(search(presets.names.of(interaction.user.id), typed))
 
 
 async def _styles(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    styles = await interaction.client.store.styles.list(interaction.guild_id)
-    return choices(search((style.name for style in styles), typed))
+    styles = interaction.client.store.styles
+    return choices(search(styles.names.of(interaction.guild_id), typed))
 
 
 _SEARCHES: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import discord
@@ -31,7 +32,7 @@ NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class QueueCog(commands.Cog):
-    """Answers from memory, for the member alone."""
+    """Answers for the member alone, from the line in memory; only one job's number is looked up."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
@@ -46,9 +47,8 @@ class QueueCog(commands.Cog):
         items: list[ui.Item[Any]] = [
             ui.TextDisplay(t("queue.line", locale, running=running, waiting=waiting))
         ]
-        mine = [place for place in places if place.owner == str(interaction.user.id)]
-        for place in mine[:MAX_SHOWN]:
-            items.append(await self._job(place, waiting, locale))
+        mine = _of(interaction.user.id, places)
+        items += [_job(place, waiting, locale) for place in mine[:MAX_SHOWN]]
         if not mine:
             items.append(ui.TextDisplay(t("queue.none", locale)))
         elif len(mine) > MAX_SHOWN:
@@ -61,8 +61,8 @@ class QueueCog(commands.Cog):
         """One job of the member's, by its number, or all of them."""
         locale = interaction.locale
         if job.strip().casefold() == ALL:
-            mine = await self.bot.store.jobs.open_of(interaction.user.id)
-            count = sum(self.bot.jobs.cancel(each.id) for each in mine)
+            mine = _of(interaction.user.id, self.bot.queue.snapshot())
+            count = sum(self.bot.jobs.cancel(place.job_id) for place in mine)
             await answers.say(interaction, t("cancel.cancelled", locale, count=count))
             return
         number = job.strip().lstrip("#")
@@ -77,8 +77,9 @@ class QueueCog(commands.Cog):
 
     @cancel.autocomplete("job")
     async def _jobs(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        mine = await self.bot.store.jobs.open_of(interaction.user.id)
-        choices = [(f"#{job.id} · {job.request.prompt}", str(job.id)) for job in mine]
+        mine = _of(interaction.user.id, self.bot.queue.snapshot())
+        mine.sort(key=lambda place: place.job_id)
+        choices = [(f"#{place.job_id} · {place.prompt}", str(place.job_id)) for place in mine]
         if len(mine) > 1:
             choices.insert(0, (t("cancel.all", interaction.locale, count=len(mine)), ALL))
         wanted = typed.casefold()
@@ -88,18 +89,23 @@ class QueueCog(commands.Cog):
             if wanted in name.casefold()
         ][:MAX_CHOICES]
 
-    async def _job(self, place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
-        job = await self.bot.store.jobs.get(place.job_id)
-        prompt = excerpt(job.request.prompt, PROMPT_LENGTH) if job else "—"
-        if place.position is None:
-            state = t("queue.running", locale)
-        else:
-            state = t("queue.waiting", locale, position=place.position, total=waiting)
-        if place.eta is not None:
-            when = int(discord.utils.utcnow().timestamp() + place.eta)
-            state += f" · {t('live.eta', locale, when=f'<t:{when}:R>')}"
-        cancel = button(t("control.cancel", locale), "cancel", place.job_id)
-        return ui.Section(ui.TextDisplay(f"{state}\n-# {prompt}"), accessory=cancel)
+
+def _of(user_id: int, places: Iterable[Place]) -> list[Place]:
+    """The member's own."""
+    return [place for place in places if place.owner == str(user_id)]
+
+
+def _job(place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
+    if place.position is None:
+        state = t("queue.running", locale)
+    else:
+        state = t("queue.waiting", locale, position=place.position, total=waiting)
+    if place.eta is not None:
+        when = int(discord.utils.utcnow().timestamp() + place.eta)
+        state += f" · {t('live.eta', locale, when=f'<t:{when}:R>')}"
+    prompt = excerpt(place.prompt, PROMPT_LENGTH)
+    cancel = button(t("control.cancel", locale), "cancel", place.job_id)
+    return ui.Section(ui.TextDisplay(f"{state}\n-# {prompt}"), accessory=cancel)
 
 
 async def setup(bot: Penultimate) -> None:

@@ -78,12 +78,13 @@ class Ticket:
 class Place:
     """One job in :meth:`GpuQueue.snapshot`.
 
-    ``position`` counts from 1 and is None once the job runs; ``eta`` is the seconds until its
-    picture, None while the speed is unmeasured.
+    ``prompt`` is that of its first request. ``position`` counts from 1 and is None once the job
+    runs; ``eta`` is the seconds until its picture, None while the speed is unmeasured.
     """
 
     job_id: int
     owner: str
+    prompt: str
     state: Literal["queued", "running"]
     position: int | None
     eta: float | None
@@ -198,15 +199,11 @@ class GpuQueue:
     def snapshot(self) -> tuple[Place, ...]:
         """Every job: the running ones, then the line in its order."""
         running = [job for job in self._jobs.values() if job.state == "running"]
-        places = [
-            Place(job.work.job_id, job.work.owner, "running", None, self._seconds(self._left(job)))
-            for job in running
-        ]
+        places = [_place(job.work, None, self._seconds(self._left(job))) for job in running]
         ahead = sum(map(self._left, running))
         for position, job in enumerate(self._line(), 1):
             ahead += job.work.cost
-            eta = self._seconds(ahead)
-            places.append(Place(job.work.job_id, job.work.owner, "queued", position, eta))
+            places.append(_place(job.work, position, self._seconds(ahead)))
         return tuple(places)
 
     @property
@@ -318,3 +315,8 @@ class GpuQueue:
         for flow, due in list(self._due.items()):
             if flow not in waiting and due <= self._now.get(flow[0], 0.0):
                 del self._due[flow]
+
+
+def _place(work: Work, position: int | None, eta: float | None) -> Place:
+    state: Literal["queued", "running"] = "running" if position is None else "queued"
+    return Place(work.job_id, work.owner, work.request.prompt, state, position, eta)

@@ -37,9 +37,9 @@ class Store:
         self._database = database
         self.pictures = Pictures(database, images_dir)
         self.posts = Posts(database)
-        self.members = Members(database, self.pictures)
         self.jobs = Jobs(database, self.pictures, clock)
         self.presets = Presets(database, clock)
+        self.members = Members(database, self.pictures, self.presets.names)
         self.shares = Shares(database, clock)
         self.styles = Styles(database)
         self.servers = Servers(database, clock)
@@ -53,7 +53,8 @@ class Store:
         Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
         """
         store = cls(await Database.open(path, SHIPPED_DATA / "migrations"), images_dir, clock)
-        await store.servers.load()
+        for table in (store.servers, store.presets, store.styles):
+            await table.load()
         return store
 
     async def close(self) -> None:

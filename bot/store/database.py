@@ -68,17 +68,27 @@ class Database:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._connection.close()
 
-    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def write(
+        self,
+        work: Callable[[aiosqlite.Connection], Awaitable[T]],
+        then: Callable[[T], None] | None = None,
+    ) -> T:
         """Run ``work`` as one transaction; all of it happens, or, if it raises, nothing.
 
-        Cancelling the caller does not stop it half-way: what has begun is finished.
+        Cancelling the caller does not stop it half-way: what has begun is finished. What is also
+        kept in memory is changed by ``then``, which gets the result as soon as it is committed,
+        before the next transaction and whatever became of the caller.
         """
-        task = asyncio.ensure_future(self._transaction(work))
+        task = asyncio.ensure_future(self._transaction(work, then))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    async def _transaction(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def _transaction(
+        self,
+        work: Callable[[aiosqlite.Connection], Awaitable[T]],
+        then: Callable[[T], None] | None,
+    ) -> T:
         async with self._lock:
             await self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -87,6 +97,8 @@ class Database:
             except BaseException:
                 await self._connection.rollback()
                 raise
+            if then is not None:
+                then(result)
             return result
 
     async def read(self, sql: str, *parameters: Any) -> list[sqlite3.Row]:

@@ -235,12 +235,6 @@ class Jobs:
             limit,
         )
 
-    async def open_of(self, user_id: int) -> list[Job]:
-        """A member's jobs that wait or run, oldest first."""
-        return await self._all(
-            "jobs.user_id = ? AND jobs.state IN ('queued', 'running') ORDER BY jobs.id", user_id
-        )
-
     async def results_of(self, user_id: int, limit: int, offset: int = 0) -> list[Job]:
         """A member's jobs that have pictures, newest first."""
         return await self._all(

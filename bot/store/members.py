@@ -13,6 +13,7 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.store.database import Database
+from bot.store.names import Names
 from bot.store.pictures import Pictures
 from bot.store.posts import Place
 
@@ -25,11 +26,12 @@ _JSON: Final = frozenset({"request", "notes", "error", "options", "sheet"})
 
 
 class Members:
-    """Reads and deletes across the tables."""
+    """Reads and deletes across the tables. ``preset_names`` go with their rows."""
 
-    def __init__(self, database: Database, pictures: Pictures) -> None:
+    def __init__(self, database: Database, pictures: Pictures, preset_names: Names) -> None:
         self._database = database
         self._pictures = pictures
+        self._preset_names = preset_names
 
     async def rows(self, user_id: int) -> dict[str, list[dict[str, Any]]]:
         """Everything that is written about a member, by table, in JSON's types."""
@@ -96,7 +98,8 @@ class Members:
             )
             return [int(row[0]) for row in rows]
 
-        for job_id in await self._database.write(work):
+        job_ids = await self._database.write(work, lambda _: self._preset_names.forget(user_id))
+        for job_id in job_ids:
             await self._pictures.delete_files(job_id)
 
     async def farewells(self, limit: int = 50) -> list[Place]:

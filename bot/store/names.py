@@ -1,4 +1,7 @@
-"""Names that members give to things of theirs: how they are spelt, and when two are the same."""
+"""Names that members give to things of theirs: how they are spelt, and when two are the same.
+
+:class:`Names` has those of a table in memory, for lists that cannot wait for the disk.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,36 @@ def name_key(name: str) -> str:
     """Equal for all spellings of one name."""
     # Folded, then normalised again: folding can leave what NFKC would compose.
     return unicodedata.normalize("NFKC", " ".join(name.split()).casefold())
+
+
+class Names:
+    """The names in one table, by owner. Of an owner's names the one keyed ``first`` is first."""
+
+    def __init__(self, first: str = "") -> None:
+        self._first = first
+        self._names: dict[int, dict[str, str]] = {}
+
+    def of(self, owner: int | None) -> tuple[str, ...]:
+        """The owner's names, in the order of their keys."""
+        names = self._names.get(owner or 0, {})
+        return tuple(names[key] for key in sorted(names, key=lambda key: (key != self._first, key)))
+
+    # What a table calls once a transaction is committed.
+
+    def put(self, owner: int, key: str, name: str) -> None:
+        """A row was written."""
+        self._names.setdefault(owner, {})[key] = name
+
+    def drop(self, owner: int, key: str) -> None:
+        """There is no such row, or no longer."""
+        names = self._names.get(owner, {})
+        names.pop(key, None)
+        if not names:
+            self.forget(owner)
+
+    def forget(self, owner: int) -> None:
+        """There is no row of this owner's any more."""
+        self._names.pop(owner, None)
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:

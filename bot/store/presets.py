@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.store.database import Database
-from bot.store.names import MAX_NAME, clean_name, name_key, unknown
+from bot.store.names import MAX_NAME, Names, clean_name, name_key, unknown
 from bot.trouble import TooMany
 from core.errors import UnknownName
 
@@ -34,11 +34,21 @@ class Preset:
 
 
 class Presets:
-    """Reads and writes of the presets table. ``clock`` gives Unix seconds."""
+    """Reads and writes of the presets table. ``clock`` gives Unix seconds.
+
+    ``names`` has every member's names in memory, in the order of :meth:`list`.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        self.names = Names(first=name_key(YOURS))
+
+    async def load(self) -> None:
+        """Read every name into memory."""
+        rows = await self._database.read("SELECT user_id, name_key, name FROM presets")
+        for row in rows:
+            self.names.put(*row)
 
     async def save(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
         """Keep ``values`` under ``name``, in place of what was there.
@@ -52,7 +62,7 @@ class Presets:
         async def work(connection: aiosqlite.Connection) -> None:
             await _write(connection, row)
 
-        await self._database.write(work)
+        await self._database.write(work, lambda _: self.names.put(*row[:3]))
         return preset
 
     async def add(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
@@ -80,7 +90,7 @@ class Presets:
         )
         if rows:
             return _preset(rows[0])
-        raise await self._unknown(user_id, name)
+        raise self._unknown(user_id, name)
 
     async def yours(self, user_id: int) -> Mapping[str, Any]:
         """The values of the member's ``default``; empty without one."""
@@ -95,8 +105,9 @@ class Presets:
         Without a value there is no preset. Raises what :meth:`save` does.
         """
 
-        async def work(connection: aiosqlite.Connection) -> Mapping[str, Any]:
-            key = (user_id, name_key(YOURS))
+        key = (user_id, name_key(YOURS))
+
+        async def work(connection: aiosqlite.Connection) -> Preset:
             rows = await connection.execute_fetchall(
                 "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", key
             )
@@ -106,15 +117,22 @@ class Presets:
                 for name, value in {**before.values, **changes}.items()
                 if value is not None
             }
+            after = Preset(before.name, values, self._clock())
             if values:
-                await _write(connection, _row(user_id, Preset(before.name, values, self._clock())))
+                await _write(connection, _row(user_id, after))
             else:
                 await connection.execute(
                     "DELETE FROM presets WHERE user_id = ? AND name_key = ?", key
                 )
-            return values
+            return after
 
-        return await self._database.write(work)
+        def then(after: Preset) -> None:
+            if after.values:
+                self.names.put(*key, after.name)
+            else:
+                self.names.drop(*key)
+
+        return (await self._database.write(work, then)).values
 
     async def list(self, user_id: int) -> tuple[Preset, ...]:
         """The member's presets by name, ``default`` first."""
@@ -128,17 +146,19 @@ class Presets:
     async def delete(self, user_id: int, name: str) -> None:
         """Delete it. Raises :class:`UnknownName`, with names close to it."""
 
+        key = (user_id, name_key(name))
+
         async def work(connection: aiosqlite.Connection) -> bool:
             cursor = await connection.execute(
-                "DELETE FROM presets WHERE user_id = ? AND name_key = ?", (user_id, name_key(name))
+                "DELETE FROM presets WHERE user_id = ? AND name_key = ?", key
             )
             return cursor.rowcount > 0
 
-        if not await self._database.write(work):
-            raise await self._unknown(user_id, name)
+        if not await self._database.write(work, lambda _: self.names.drop(*key)):
+            raise self._unknown(user_id, name)
 
-    async def _unknown(self, user_id: int, name: str) -> UnknownName:
-        return unknown("preset", name, (preset.name for preset in await self.list(user_id)))
+    def _unknown(self, user_id: int, name: str) -> UnknownName:
+        return unknown("preset", name, self.names.of(user_id))
 
 
 def _row(user_id: int, preset: Preset) -> tuple[int, str, str, str, float]:

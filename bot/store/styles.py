@@ -12,7 +12,7 @@ from typing import Final
 import aiosqlite
 
 from bot.store.database import Database
-from bot.store.names import clean_name, name_key, unknown
+from bot.store.names import Names, clean_name, name_key, unknown
 from bot.trouble import TooMany
 from core.errors import InvalidRequest, UnknownName
 
@@ -42,10 +42,20 @@ class Style:
 
 
 class Styles:
-    """Reads and writes of the styles table."""
+    """Reads and writes of the styles table.
+
+    ``names`` has every server's names in memory, in the order of :meth:`list`.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.names = Names()
+
+    async def load(self) -> None:
+        """Read every name into memory."""
+        rows = await self._database.read("SELECT guild_id, name_key, name FROM styles")
+        for row in rows:
+            self.names.put(*row)
 
     async def save(
         self, guild_id: int, name: str, template: str, negative_prompt: str = ""
@@ -78,7 +88,7 @@ class Styles:
                 row,
             )
 
-        await self._database.write(work)
+        await self._database.write(work, lambda _: self.names.put(*row[:3]))
         return style
 
     async def get(self, guild_id: int | None, name: str) -> Style:
@@ -88,7 +98,7 @@ class Styles:
         )
         if rows:
             return _style(rows[0])
-        raise await self._unknown(guild_id, name)
+        raise self._unknown(guild_id, name)
 
     async def list(self, guild_id: int | None) -> tuple[Style, ...]:
         """The server's styles by name."""
@@ -100,18 +110,19 @@ class Styles:
     async def delete(self, guild_id: int, name: str) -> None:
         """Delete it. Raises :class:`UnknownName`, with names close to it."""
 
+        key = (guild_id, name_key(name))
+
         async def work(connection: aiosqlite.Connection) -> bool:
             cursor = await connection.execute(
-                "DELETE FROM styles WHERE guild_id = ? AND name_key = ?",
-                (guild_id, name_key(name)),
+                "DELETE FROM styles WHERE guild_id = ? AND name_key = ?", key
             )
             return cursor.rowcount > 0
 
-        if not await self._database.write(work):
-            raise await self._unknown(guild_id, name)
+        if not await self._database.write(work, lambda _: self.names.drop(*key)):
+            raise self._unknown(guild_id, name)
 
-    async def _unknown(self, guild_id: int | None, name: str) -> UnknownName:
-        return unknown("style", name, (style.name for style in await self.list(guild_id)))
+    def _unknown(self, guild_id: int | None, name: str) -> UnknownName:
+        return unknown("style", name, self.names.of(guild_id))
 
 
 def _joined(*texts: str) -> str:
