@@ -93,7 +93,7 @@ class Linked:
             async for part in answer.content.iter_chunked(2**16):
                 data += part
                 if len(data) > MAX_BYTES:
-                    raise UnreadablePicture("too_large", f"{MAX_BYTES // 2**20} MB")
+                    raise UnreadablePicture("too_large", f"> {MAX_BYTES // 2**20} MB")
         return data
 
 
@@ -161,7 +161,7 @@ async def parameters_of(data: bytes) -> str | None:
     """
     text = await _decode(read_infotext, data)
     if text is not None and len(text) > MAX_TEXT:
-        raise UnreadablePicture("too_large", f"{len(text):,} characters")
+        raise UnreadablePicture("long_text", str(len(text)))
     return text
 
 

@@ -1,24 +1,21 @@
 """The one map from an exception's class and fields to the sentence a member reads.
 
-An error nobody foresaw gets a short incident number that is also in the log. An error can be kept
-as JSON beside its job and said again later, in any language.
+An error nobody foresaw gets a short incident number that is also in the log.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import re
 import secrets
 import sqlite3
-from dataclasses import fields
 from functools import singledispatch
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 import discord
 from discord import Locale, app_commands
 
-from bot.translate import t
+from bot.translate import listed, t
 from bot.trouble import (
     BadPreset,
     CannotExplore,
@@ -42,26 +39,6 @@ log = logging.getLogger(__name__)
 # Of what is allowed, so many are named.
 MAX_NAMED: Final = 12
 
-# The forms in which the core says what is allowed.
-_BOUNDS: Final = {
-    "range": re.compile(r"(?P<low>[\d.]+) to (?P<high>[\d.]+)"),
-    "multiple": re.compile(r"a multiple of (?P<step>\d+) from (?P<low>\d+) to (?P<high>\d+)"),
-    "at_most": re.compile(r"at most (?P<high>\d+)"),
-    "length": re.compile(r"(?P<low>\d+) to (?P<high>\d+) characters"),
-    "pixels": re.compile(r"up to (?P<high>\d+) pixels a side"),
-    "size": re.compile(r"width x height, like 512x768"),
-    "values": re.compile(r"(at least one value|a list),? like 1-12 or 5, 7, 11"),
-    "contains": re.compile(r"a text that contains the first value"),
-    "text": re.compile(r"a text"),
-    "yes_no": re.compile(r"yes or no"),
-}
-
-# What the core says in place of a value that is too long to be shown.
-_COUNTS: Final = {
-    "characters": re.compile(r"(?P<count>\d+) characters"),
-    "versions": re.compile(r"(?P<count>\d+) characters in (?P<versions>\d+) versions"),
-}
-
 
 def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
     """What a member reads about ``error``: what happened and what to do next.
@@ -79,32 +56,6 @@ def foreseen(error: BaseException) -> PenultimateError:
     incident = secrets.token_hex(3)
     log.error("incident %s", incident, exc_info=error)
     return Unexpected(incident)
-
-
-def to_json(error: PenultimateError) -> dict[str, Any]:
-    """The error's class and fields, in JSON's types."""
-    return {
-        "class": type(error).__name__,
-        "fields": {field.name: getattr(error, field.name) for field in fields(error)},
-    }
-
-
-def from_json(value: dict[str, Any]) -> PenultimateError:
-    """The inverse of :func:`to_json`; a class this version does not know is unexpected."""
-    known = {cls.__name__: cls for cls in _tree(PenultimateError)}
-    # JSON has no tuples; the tree's fields have no lists.
-    values = {
-        name: tuple(item) if isinstance(item, list) else item
-        for name, item in value["fields"].items()
-    }
-    try:
-        return known[value["class"]](**values)
-    except (KeyError, TypeError):
-        return Unexpected(value["class"])
-
-
-def _tree(cls: type[PenultimateError]) -> list[type[PenultimateError]]:
-    return [cls, *(below for child in cls.__subclasses__() for below in _tree(child))]
 
 
 def _unwrap(error: BaseException) -> BaseException:
@@ -127,22 +78,6 @@ def _family(latent_space: str, locale: Locale | str | None) -> str:
     if latent_space in get_args(Family):
         return t(f"family.{latent_space}", locale)
     return _shown(latent_space)
-
-
-def allowed_text(text: str, locale: Locale | str | None) -> str:
-    """The core's plain English bounds (``1 to 12``) in the member's language."""
-    for key, pattern in _BOUNDS.items():
-        if found := pattern.fullmatch(text):
-            return t(f"allowed.{key}", locale, **found.groupdict())
-    return text
-
-
-def _value(text: str, locale: Locale | str | None) -> str:
-    """What was not allowed: a member's own words, or how long they were."""
-    for key, pattern in _COUNTS.items():
-        if found := pattern.fullmatch(text):
-            return t(f"count.{key}", locale, **found.groupdict())
-    return _shown(text)
 
 
 @singledispatch
@@ -190,7 +125,7 @@ def _(error: NoModels, locale: Locale | str | None) -> str:
 def _(error: NotAllowed, locale: Locale | str | None) -> str:
     # Mentions stand as they are: Discord shows the channel or the role.
     shown = [item if item.startswith("<") else _shown(item) for item in error.allowed]
-    allowed = ", ".join(shown[:MAX_NAMED]) + (" …" if len(shown) > MAX_NAMED else "")
+    allowed = listed(shown[:MAX_NAMED], locale) + (" …" if len(shown) > MAX_NAMED else "")
     return t(f"error.rule.{error.rule}", locale, name=_shown(error.name), allowed=allowed)
 
 
@@ -229,12 +164,11 @@ def _(error: Unreachable, locale: Locale | str | None) -> str:
 
 @_say.register
 def _(error: core_errors.InvalidRequest, locale: Locale | str | None) -> str:
+    # Before its bounds were figures, an error was kept with them in English.
+    kind = error.allowed if error.allowed in core_errors.ALLOWED else "other"
+    field = t(f"option.{error.field}", locale)
     return t(
-        "error.invalid",
-        locale,
-        field=t(f"option.{error.field}", locale),
-        value=_value(error.value, locale),
-        allowed=allowed_text(error.allowed, locale),
+        f"error.invalid.{kind}", locale, field=field, value=_shown(error.value), **error.bounds
     )
 
 
@@ -244,7 +178,7 @@ def _(error: core_errors.UnknownName, locale: Locale | str | None) -> str:
     name = _shown(error.name)
     if not error.close:
         return t("error.unknown_name.none", locale, kind=kind, name=name)
-    names = ", ".join(f"**{_shown(name)}**" for name in error.close)
+    names = listed((f"**{_shown(name)}**" for name in error.close), locale)
     return t("error.unknown_name.close", locale, kind=kind, name=name, names=names)
 
 
@@ -255,7 +189,6 @@ def _(error: core_errors.Refused, locale: Locale | str | None) -> str:
         locale,
         kind=t(f"kind.{error.kind.replace(' ', '_')}", locale),
         name=_shown(error.name),
-        detail=_shown(error.detail),
     )
 
 
@@ -361,4 +294,4 @@ def _permissions(
     locale: Locale | str | None,
 ) -> str:
     """By the names in Discord's own settings, as far as this bot ever asks for them."""
-    return ", ".join(t(f"permission.{name}", locale) for name in error.missing_permissions)
+    return listed((t(f"permission.{name}", locale) for name in error.missing_permissions), locale)

@@ -116,6 +116,8 @@ class Following:
         if error is None:
             await self._bot.store.jobs.set_state(job.id, "cancelled")
         else:
+            # What the member was told leaves out what only the owner can act on.
+            log.info("job %d failed: %s", job.id, error)
             await self._bot.store.jobs.fail(job.id, error)
 
     async def deliver(self, job: Job, limit: int | None = None) -> None:

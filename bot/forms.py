@@ -24,8 +24,6 @@ from bot.translate import t
 from core.errors import InvalidRequest, UnknownName
 from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size
 
-# Steps, CFG scale and size share a field: a modal has at most five.
-SETTINGS_EXAMPLE: Final = "20, 7, 512x512"
 MAX_SEARCH: Final = 100
 # Of a prompt that could not be used, so much is given back.
 MAX_RETURNED: Final = 1500
@@ -36,6 +34,7 @@ START_DENOISING: Final = 0.6
 def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     """Everything about a picture that one types, filled in."""
     request = job.request
+    # They share a field: a modal has at most five.
     settings = f"{request.steps}, {request.cfg_scale:g}, {request.width}x{request.height}"
     form = _form("edit", job, t("edit.title", locale))
     _add_prompts(form, request, locale)
@@ -194,7 +193,7 @@ def _form(action: str, job: Job, title: str, argument: int | None = None) -> ui.
 def _settings(text: str) -> tuple[str, str, str]:
     parts = text.replace(",", " ").replace(";", " ").split()
     if len(parts) != 3:
-        raise InvalidRequest("settings", text, SETTINGS_EXAMPLE)
+        raise InvalidRequest("settings", text, "settings")
     steps, cfg_scale, size = parts
     return steps, cfg_scale, size
 
@@ -203,11 +202,11 @@ def _number(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InvalidRequest(name, text, str(RANGES[name])) from None
+        raise RANGES[name].invalid(name, text) from None
 
 
 def _decimal(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InvalidRequest(name, text, str(RANGES[name])) from None
+        raise RANGES[name].invalid(name, text) from None

@@ -90,16 +90,13 @@ def readable(
 
 def _check_kind(name: str, value: Any) -> None:
     """Raise :class:`InvalidRequest` for a value of another kind than the option's."""
-    if name == "private":
-        fits, allowed = isinstance(value, bool), "yes or no"
-    elif name in RANGES:
+    shown = value if isinstance(value, str) else json.dumps(value)
+    if name in RANGES:
         kinds = int if name in _WHOLE else int | float
-        fits = isinstance(value, kinds) and not isinstance(value, bool)
-        allowed = str(RANGES[name])
-    else:
-        fits, allowed = isinstance(value, str), "a text"
-    if not fits:
-        raise InvalidRequest(name, json.dumps(value), allowed)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise RANGES[name].invalid(name, shown)
+    elif not isinstance(value, bool if name == "private" else str):
+        raise InvalidRequest(name, shown, "yes_no" if name == "private" else "text")
 
 
 def _without_fence(text: str) -> str:

@@ -16,13 +16,12 @@ from discord import ui
 from bot.answers import excerpt
 from bot.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
 from bot.defaults import BOT, model_values, values_of
-from bot.errors import allowed_text
 from bot.sheets import Sheet
 from bot.store import Job
-from bot.translate import t
+from bot.translate import listed, t
 from core.axes import Axis
 from core.catalogue import Catalogue, Model
-from core.notes import Note
+from core.notes import NOTES, Note
 from core.request import AUTOMATIC, NONE, RANGES
 
 PROMPT_LENGTH: Final = 240
@@ -217,7 +216,8 @@ def field_key(field: str) -> str:
 
 
 def _notes(job: Job) -> Iterable[str]:
-    return (note_text(note, job.locale) for note in job.notes)
+    # A remark of another version, which this one has no words for, is left out.
+    return (note_text(note, job.locale) for note in job.notes if note.key in NOTES)
 
 
 def note_text(note: Note, locale: str) -> str:
@@ -228,10 +228,10 @@ def note_text(note: Note, locale: str) -> str:
     return t(f"note.{note.key}", locale, **values)
 
 
-def _in_words(name: str, value: str, locale: str) -> str:
+def _in_words(name: str, value: str | tuple[str, ...], locale: str) -> str:
     """What the core named in plain English, in the member's language; all else as it is."""
-    if name == "allowed":
-        return allowed_text(value, locale)
+    if isinstance(value, tuple):
+        return listed(value, locale)
     key = _NAMED.get(value) if name in ("which", "kind") else None
     return t(key, locale) if key else value
 

@@ -27,7 +27,7 @@ BAD_TOKEN: Final = (
     "Discord does not accept the token. Reset it on the application's Bot page "
     "(https://discord.com/developers/applications) and copy the new one into .env."
 )
-OFFLINE: Final = "Discord cannot be reached: {error}. Check the network and start again."
+OFFLINE: Final = "Discord cannot be reached{why}. Check the network and start again."
 BAD_DATABASE: Final = "The database {path} cannot be used: {error}."
 
 
@@ -48,7 +48,7 @@ def main(settings: Settings) -> int:
     except sqlite3.DatabaseError as error:
         return _refuse(BAD_DATABASE.format(path=settings.database_path, error=error))
     except (aiohttp.ClientConnectionError, discord.GatewayNotFound) as error:
-        return _refuse(OFFLINE.format(error=error))
+        return _refuse(OFFLINE.format(why=_why(error)))
     return 0
 
 
@@ -67,6 +67,12 @@ def _stop_on_sigterm() -> None:
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+def _why(error: Exception) -> str:
+    # Of "Cannot connect to host discord.com:443 ssl:default [Connect call failed ('::1', 443)]".
+    reason = error.strerror if isinstance(error, aiohttp.ClientConnectorError) else None
+    return f": {reason}".partition(" (")[0] if reason else ""
 
 
 def _refuse(sentence: str) -> int:

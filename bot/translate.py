@@ -6,6 +6,7 @@ A language that lacks a key falls back to English; a key that English lacks is a
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
@@ -56,6 +57,11 @@ def t(key: str, locale: Locale | str | None = None, /, **values: object) -> str:
     known = catalogues()
     sentence = known[language_of(locale)].get(key) or known[ENGLISH][key]
     return sentence.format(**values) if values else sentence
+
+
+def listed(items: Iterable[str], locale: Locale | str | None) -> str:
+    """The items with what stands between them in the member's language."""
+    return t("list.between", locale).join(items)
 
 
 def text(key: str) -> app_commands.locale_str:

@@ -13,7 +13,7 @@ from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.controls import Standing, layout, standing_id
 from bot.errors import sentence
-from bot.translate import t, text
+from bot.translate import listed, t, text
 from core.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class AdminCog(
         yield t("admin.restarts", locale, count=engine.restarts)
         if engine.reason:
             yield t("admin.reason", locale, reason=excerpt(engine.reason, LINE_LENGTH))
-        warm = ", ".join(excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES])
+        warm = listed((excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES]), locale)
         yield t("admin.warm", locale, models=warm or "—")
         servers = len(self.bot.guilds)
         yield t("admin.servers", locale, count=servers)
@@ -119,13 +119,19 @@ def _changes(before: Catalogue, now: Catalogue, locale: Locale) -> str:
     old, new = _names(before), _names(now)
     for key, names in (("new", new - old), ("gone", old - new)):
         if names:
-            shown = ", ".join(excerpt(name, NAME_LENGTH) for name in sorted(names)[:MAX_LINES])
+            shown = listed(
+                (excerpt(each, NAME_LENGTH) for each in sorted(names)[:MAX_LINES]), locale
+            )
             more = f" +{len(names) - MAX_LINES}" if len(names) > MAX_LINES else ""
             lines.append(t(f"admin.{key}", locale, names=shown + more))
     if new == old:
         lines.append(t("admin.nothing_new", locale))
-    troubles = [sentence(error, locale) for error in now.refused]
-    # A card's mistakes are the owner's own words back to them.
+    # What is wrong with a file, and with a card, is for the owner: as the doctor says it.
+    troubles = [
+        sentence(error, locale)
+        + (f" ({excerpt(error.detail, NAME_LENGTH)})" if error.detail else "")
+        for error in now.refused
+    ]
     troubles += [excerpt(warning, LINE_LENGTH) for warning in now.warnings]
     lines += [f"- {trouble[:LINE_LENGTH]}" for trouble in troubles[:MAX_LINES]]
     if len(troubles) > MAX_LINES:

@@ -205,7 +205,7 @@ class ConfigCog(
         remarks = []
         guild = interaction.guild
         if guild is not None:
-            remarks += _without_gone(changes, guild)
+            remarks += _without_gone(changes, guild, interaction.locale)
         if changes.get("nsfw") == "block" and not self.bot.gate.classifier.available:
             del changes["nsfw"]
             remarks.append(("no_classifier", {"name": "nsfw"}))
@@ -224,7 +224,9 @@ class ConfigCog(
         return await self.bot.store.servers.update(interaction.guild_id, change)
 
 
-def _without_gone(changes: dict[str, Any], guild: discord.Guild) -> list[Remark]:
+def _without_gone(
+    changes: dict[str, Any], guild: discord.Guild, locale: discord.Locale
+) -> list[Remark]:
     """Take out channels and roles that this server does not have.
 
     A list that would become empty, and so allow everybody, stays as it was on this server.
@@ -242,7 +244,7 @@ def _without_gone(changes: dict[str, Any], guild: discord.Guild) -> list[Remark]
             del changes[name]
             remarks.append(("all_gone", {"name": name}))
         else:
-            ids = ", ".join(f"`{id}`" for id in named[: wording.MAX_GONE])
+            ids = wording.ids_text(named, locale)
             remarks.append(("gone", {"name": name, "ids": ids}))
     return remarks
 

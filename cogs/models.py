@@ -14,7 +14,7 @@ from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.controls import layout
 from bot.defaults import model_values
-from bot.translate import t, text
+from bot.translate import listed, t, text
 from core.catalogue import Catalogue, Model, Vae
 from core.request import SAMPLERS, SCHEDULE_TYPES
 
@@ -103,7 +103,7 @@ def _entries(catalogue: Catalogue, section: str, locale: Locale) -> Sequence[str
         return [_model(model, locale) for model in catalogue.models]
     if section == "vaes":
         return [_vae(vae, catalogue, locale) for vae in catalogue.vaes]
-    kinds = ", ".join(SCHEDULE_TYPES[1:])
+    kinds = listed(SCHEDULE_TYPES[1:], locale)
     return [f"- **{name}**" for name in SAMPLERS] + [t("models.kinds", locale, kinds=kinds)]
 
 

@@ -95,7 +95,7 @@ class PresetCog(
         width = (MAX_TEXT - HEADER) // len(presets) - len("- **** — \n")
         for preset in presets:
             name = excerpt(preset.name, width * 2 // 3)
-            values = "; ".join(said(preset.values, locale))
+            values = t("list.between_lists", locale).join(said(preset.values, locale))
             if len(values) > width - len(name):
                 values = values[: width - len(name) - 1].rstrip("\\ ") + "…"
             lines.append(f"- **{name}** — {values}")

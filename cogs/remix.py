@@ -26,7 +26,7 @@ from bot.orders import Start
 from bot.result import note_text
 from bot.server.gate import asker_of
 from bot.store import Job
-from bot.translate import t, text
+from bot.translate import listed, t, text
 from core.errors import PenultimateError, UnreadablePicture
 from core.notes import Note
 from core.request import MAX_PROMPT, GenerationRequest, draw_seed
@@ -238,9 +238,8 @@ def parameters_view(
 
 
 def _names(fields: tuple[str, ...], locale: Locale) -> str:
-    return ", ".join(
-        t("option.hires_scale" if name == "hires" else f"option.{name}", locale) for name in fields
-    )
+    keys = ("option.hires_scale" if name == "hires" else f"option.{name}" for name in fields)
+    return listed((t(key, locale) for key in keys), locale)
 
 
 async def setup(bot: Penultimate) -> None:

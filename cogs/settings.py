@@ -23,7 +23,7 @@ from bot.settings_panel import EVERYTHING, Panel, numbers_form, search_form, set
 from bot.translate import t, text
 from bot.trouble import NotYours
 from core.catalogue import search
-from core.errors import InvalidRequest, UnknownName, VaeMismatch
+from core.errors import UnknownName, VaeMismatch
 from core.request import RANGES
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _number(name: str, typed: str, kind: type[int] | type[float]) -> float:
     try:
         return kind(typed)
     except ValueError:
-        raise InvalidRequest(name, typed, str(RANGES[name])) from None
+        raise RANGES[name].invalid(name, typed) from None
 
 
 async def setup(bot: Penultimate) -> None:

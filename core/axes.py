@@ -100,7 +100,7 @@ def read_axis(name: str, text: str, *, seed: Callable[[], int] = draw_seed) -> A
     kind = _kind(name)
     values = _values(kind, text)
     if not values:
-        raise InvalidRequest(kind.field, text, "at least one value, like 1-12 or 5, 7, 11")
+        raise _no_values(kind, text)
     if kind.field in ("seed", "variation_seed"):
         values = [seed() if value == -1 else value for value in values]
     return Axis(kind, text, tuple(values))
@@ -130,7 +130,7 @@ def _values(kind: AxisKind, text: str) -> list[Value]:
             for field in line
         ]
     except csv.Error:
-        raise InvalidRequest(kind.field, text[:80], "a list like 1-12 or 5, 7, 11") from None
+        raise _no_values(kind, text) from None
     values: list[Value] = []
     for field in fields:
         # An empty text is something to replace a word with, and nothing else.
@@ -139,6 +139,10 @@ def _values(kind: AxisKind, text: str) -> list[Value]:
         if len(values) > MAX_VALUES:
             raise SheetTooLarge("values", len(values), MAX_VALUES)
     return values
+
+
+def _no_values(kind: AxisKind, text: str) -> InvalidRequest:
+    return InvalidRequest(kind.field, text[:80], "names" if kind.type is str else "numbers")
 
 
 def _numbers(kind: AxisKind, field: str) -> list[int | float]:
@@ -152,7 +156,7 @@ def _numbers(kind: AxisKind, field: str) -> list[int | float]:
         else:
             numbers = list(_fractional(allowed, *found.groups()))
     except (ValueError, OverflowError):
-        raise InvalidRequest(kind.field, field[:80], str(allowed)) from None
+        raise allowed.invalid(kind.field, field[:80]) from None
     for number in numbers:
         if not (number == -1 and "seed" in kind.field):
             allowed.check(kind.field, number)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from core.catalogue import Family
-from core.errors import InvalidRequest, Refused
+from core.errors import Refused
 from core.notes import Note
 from core.prompt import CHUNK, Chunk, Prompt, read
-from core.request import RANGES
+from core.request import RANGES, Range
 from core.text_encoder import POOLED, Cache, TextEncoder
 
 CACHE_BYTES: Final = 64 * 2**20
@@ -129,7 +129,7 @@ class TextConditioner:
         Raises :class:`InvalidRequest` for a clip skip the encoder has no layer for.
         """
         if not 1 <= clip_skip <= self.layers:
-            raise InvalidRequest("clip_skip", str(clip_skip), f"1 to {self.layers}")
+            raise Range(1, self.layers).invalid("clip_skip", str(clip_skip))
         prompt = read(text, steps, hires_steps=hires_steps, negative=negative)
         return self._encode(prompt, [clip_skip], negative)[clip_skip]
 

@@ -38,16 +38,46 @@ class PenultimateError(Exception):
         return _restore, (type(self), values)
 
 
+ALLOWED: Final = {
+    "range": "{low} to {high}",
+    "multiple": "a multiple of {step} from {low} to {high}",
+    "at_most": "at most {high} characters",
+    "length": "{low} to {high} characters",
+    "versions": "at most {high} characters in all its versions",
+    "size": "width x height, like 512x768",
+    "numbers": "values like 1-12 or 5, 7, 11",
+    "names": "values with commas between",
+    "contains": "a text that contains the first value",
+    "settings": "steps, CFG scale and size, like 20, 7, 512x512",
+    "text": "a text",
+    "yes_no": "yes or no",
+}
+
+
 @dataclass(eq=False)
 class InvalidRequest(PenultimateError):
-    """``value`` is not what ``field`` allows; ``allowed`` says what is, e.g. ``1 to 12``."""
+    """``value`` is not what ``field`` allows.
+
+    ``allowed`` is one of the few words of :data:`ALLOWED` that a catalogue of sentences can
+    translate, and ``low``, ``high`` and ``step`` fill its places. Where a text's length is
+    bounded, ``value`` is how long it is.
+    """
 
     field: str
     value: str
     allowed: str
+    low: float = 0
+    high: float = 0
+    step: int = 1
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        """``low``, ``high`` and ``step`` in digits: 2³²−1 is not 4.3e+09."""
+        return {name: f"{getattr(self, name):.12g}" for name in ("low", "high", "step")}
 
     def __str__(self) -> str:
-        return f"{self.field} must be {self.allowed}, not {self.value}"
+        allowed = ALLOWED.get(self.allowed, self.allowed).format(**self.bounds)
+        return f"{self.field} must be {allowed}, not {self.value}"
 
 
 @dataclass(eq=False)
@@ -63,7 +93,7 @@ class UnknownName(PenultimateError):
         return f"there is no {self.kind} called {self.name!r}{hint}"
 
 
-_REFUSALS: Final = {
+REFUSALS: Final = {
     "pickle": "is a pickle, which can run code; only .safetensors files are loaded",
     "truncated": "is cut off or was not fully downloaded; download it again",
     "unreadable": "cannot be read: {detail}",
@@ -79,7 +109,8 @@ class Refused(PenultimateError):
 
     ``reason`` is one of a few words a catalogue of sentences can translate: ``pickle``,
     ``truncated``, ``unreadable``, ``family`` (``detail`` names what it is), ``channels``
-    (``detail`` is their number), ``missing`` (``detail`` names what is missing).
+    (``detail`` is their number), ``missing`` (``detail`` names what is missing). The detail is
+    plain English for the owner, whose file it is; no member can act on it.
     """
 
     kind: str
@@ -88,7 +119,7 @@ class Refused(PenultimateError):
     detail: str = ""
 
     def __str__(self) -> str:
-        sentence = _REFUSALS.get(self.reason, "{detail}")
+        sentence = REFUSALS.get(self.reason, "{detail}")
         return f"the {self.kind} {self.name!r} " + sentence.format(detail=self.detail)
 
 
@@ -107,10 +138,11 @@ class VaeMismatch(PenultimateError):
         )
 
 
-_PICTURES: Final = {
+PICTURES: Final = {
     "kind": "is not a PNG, JPEG or WebP picture",
     "damaged": "is damaged or was not fully downloaded",
     "too_large": "is too large ({detail})",
+    "long_text": "carries parameters that are too long ({detail} characters)",
     "missing": "could not be fetched: {detail}",
 }
 
@@ -120,20 +152,21 @@ class UnreadablePicture(PenultimateError):
     """A picture file that cannot be used.
 
     ``reason`` is ``kind`` (another format), ``damaged`` (``detail`` is the decoder's remark),
-    ``too_large`` (``detail`` says how large) or ``missing`` (``detail`` says why it did not come).
+    ``too_large`` (``detail`` says how large, in figures and units alone), ``long_text`` (of its
+    parameters) or ``missing`` (``detail`` says why it did not come).
     """
 
     reason: str
     detail: str = ""
 
     def __str__(self) -> str:
-        return "the picture " + _PICTURES[self.reason].format(detail=self.detail)
+        return "the picture " + PICTURES[self.reason].format(detail=self.detail)
 
 
 @dataclass(eq=False)
 class SheetTooLarge(PenultimateError):
     """``what`` (``values`` on one axis, ``cells``, ``characters`` of an axis's text) exceed
-    ``limit``."""
+    ``limit``. There are ``count`` of them, or of values at least so many."""
 
     what: str
     count: int

@@ -112,5 +112,5 @@ def _replaced(request: GenerationRequest, wanted: str, value: str) -> dict[str, 
     """Prompt S/R: the axis's first value is what is searched for, in both prompts."""
     prompts = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
     if not wanted or not any(wanted in text for text in prompts.values()):
-        raise InvalidRequest("prompt", wanted[:80], "a text that contains the first value")
+        raise InvalidRequest("prompt", wanted[:80], "contains")
     return {name: text.replace(wanted, value) for name, text in prompts.items()}

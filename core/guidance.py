@@ -107,11 +107,7 @@ def _check_length(text: str, steps: int, field: str) -> None:
     texts = {text for _, entries in read(text, steps).parts for _, text in entries}
     length = sum(map(len, texts))
     if length > MAX_LENGTH:
-        raise InvalidRequest(
-            field,
-            f"{length} characters in {len(texts)} versions",
-            f"at most {MAX_LENGTH}",
-        )
+        raise InvalidRequest(field, str(length), "versions", high=MAX_LENGTH)
 
 
 def _repeated(context: Tensor, length: int) -> Tensor:

@@ -20,7 +20,9 @@ NOTES: Final[dict[str, str]] = {
     "long_prompt": "the {which} is {tokens} tokens, {chunks} chunks of 75",
     "clip_skip_no_effect": "clip skip has no effect on {family}",
     "clip_skip_sdxl": "on SDXL clip skip 1 and 2 are the same; from 3 on both encoders stop",
-    "unreadable_value": "{name} “{value}” was left out; it can be {allowed}",
+    "unreadable_range": "{name} “{value}” was left out; it can be {low} to {high}",
+    "unreadable_multiple": "{name} “{value}” was left out; it can be {low} to {high}, by {step}",
+    "unreadable_pixels": "{name} “{value}” was left out; a side can be {high} pixels at most",
     "unknown_name": "there is no {kind} called “{name}” here",
     "other_upscaler": "{name} is not here; {used} enlarges instead",
     "not_used": "not used from the parameters: {names}",
@@ -36,15 +38,24 @@ NOTES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """``key`` names the sentence, ``values`` fill its places."""
+    """``key`` names the sentence, ``values`` fill its places; a tuple of words is a list."""
 
     key: str
-    values: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, key: str, **values: object) -> Note:
         """``Note.of("long_prompt", which="prompt", tokens=90, chunks=2)``."""
-        return cls(key, tuple((name, str(value)) for name, value in values.items()))
+        return cls(key, tuple((name, _words(value)) for name, value in values.items()))
 
     def __str__(self) -> str:
-        return NOTES[self.key].format(**dict(self.values))
+        shown = {
+            name: value if isinstance(value, str) else ", ".join(value)
+            for name, value in self.values
+        }
+        return NOTES[self.key].format(**shown)
+
+
+def _words(value: object) -> str | tuple[str, ...]:
+    # Notes are kept as JSON, which has lists in place of tuples.
+    return tuple(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

@@ -143,7 +143,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise UnreadablePicture("too_large", f"{width}×{height} pixels")
+        raise UnreadablePicture("too_large", f"{width}×{height} px")
 
 
 def _load(image: Image.Image) -> Image.Image:

@@ -84,8 +84,8 @@ class _Reading:
         self.used.add(key)
         return str(self.parsed.get(key, "")).strip()
 
-    def unreadable(self, key: str, value: str, allowed: str) -> None:
-        self.notes.append(Note.of("unreadable_value", name=key, value=value[:40], allowed=allowed))
+    def unreadable(self, kind: str, key: str, value: str, **bounds: object) -> None:
+        self.notes.append(Note.of(f"unreadable_{kind}", name=key, value=value[:40], **bounds))
 
     def number(self, key: str, field: str, convert: Callable[[str], float]) -> None:
         if (text := self.text(key)) == "":
@@ -98,11 +98,13 @@ class _Reading:
         self, key: str, text: str, field: str, convert: Callable[[str], float]
     ) -> float | None:
         """The number in ``text`` when it lies in the range of ``field``; otherwise a note."""
+        allowed = RANGES[field]
         try:
             value = convert(text)
-            RANGES[field].check(field, value)
+            allowed.check(field, value)
         except (ValueError, OverflowError, InvalidRequest):
-            self.unreadable(key, text, str(RANGES[field]))
+            error = allowed.invalid(field, text)
+            self.unreadable(error.allowed, key, text, **error.bounds)
             return None
         return value
 
@@ -185,7 +187,7 @@ class _Reading:
             key, text = "Hires resize", _factor(resize, own)
         scale = self.checked(key, text, "hires_scale", float) if text else None
         if scale is not None and max(own) * scale >= RANGES["width"].high + 8:
-            self.unreadable(key, text, f"up to {RANGES['width'].high:g} pixels a side")
+            self.unreadable("pixels", key, text, high=f"{RANGES['width'].high:g}")
             return None
         return scale
 
@@ -196,8 +198,8 @@ class _Reading:
             if key not in self.used and key not in _SILENT and value != ASSUMED.get(key)
         ]
         if left:
-            names = ", ".join(key[:40] for key in left[:_MAX_NAMES])
-            names += " …" if len(left) > _MAX_NAMES else ""
+            more = ("…",) if len(left) > _MAX_NAMES else ()
+            names = *(key[:40] for key in left[:_MAX_NAMES]), *more
             self.notes.append(Note.of("not_used", names=names))
         if "seed" in self.values and self.parsed.get("RNG") != "CPU" and not self.ours:
             self.notes.append(Note.of("other_noise"))

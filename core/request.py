@@ -53,7 +53,12 @@ class Range:
         if not inside or (self.multiple > 1 and value % self.multiple):
             # A whole number may be larger than any float.
             shown = str(value) if isinstance(value, int) else f"{value:.12g}"
-            raise InvalidRequest(name, shown, str(self))
+            raise self.invalid(name, shown)
+
+    def invalid(self, name: str, value: str) -> InvalidRequest:
+        """The error that says that ``value`` does not lie in here."""
+        allowed = "multiple" if self.multiple > 1 else "range"
+        return InvalidRequest(name, value, allowed, self.low, self.high, self.multiple)
 
 
 # Width and height: the VAE halves three times, so sizes are multiples of 8.
@@ -123,7 +128,7 @@ class GenerationRequest:
         for name in ("prompt", "negative_prompt"):
             length = len(getattr(self, name))
             if length > MAX_PROMPT:
-                raise InvalidRequest(name, f"{length} characters", f"at most {MAX_PROMPT}")
+                raise InvalidRequest(name, str(length), "at_most", high=MAX_PROMPT)
         for name, allowed in RANGES.items():
             if not name.startswith("hires_"):
                 allowed.check(name, getattr(self, name))
@@ -184,7 +189,7 @@ def parse_size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(part) for part in parts)
     except ValueError:
-        raise InvalidRequest("size", text, "width x height, like 512x768") from None
+        raise InvalidRequest("size", text, "size") from None
     return width, height
 
 

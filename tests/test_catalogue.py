@@ -407,7 +407,7 @@ def test_a_vae_folder_is_told_by_its_scaling_factor(tmp_path: Path) -> None:
     random_models.write_config(odd | {"scaling_factor": 0.5}, tmp_path / "vaes/odd/config.json")
     write(tmp_path / "vaes" / "odd" / "diffusion_pytorch_model.safetensors", SD_VAE)
     found = {vae.name: vae.latent_space for vae in scan(tmp_path).vaes}
-    assert found == {"sd1": SD_LATENTS, "sdxl": SDXL_LATENTS, "odd": "latents × 0.5"}
+    assert found == {"sd1": SD_LATENTS, "sdxl": SDXL_LATENTS, "odd": "scaling_factor 0.5"}
 
 
 @pytest.fixture

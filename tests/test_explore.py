@@ -325,10 +325,10 @@ async def test_denoising_strength_over_a_start_image(world: World) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"x_axis": "seed", "x_values": "1-10000"}, "25 values at most; yours has 10000"),
-        ({"x_values": "13"}, "clip skip can be 1 to 12; 13 is not"),
-        ({"x_values": "one"}, "clip skip can be 1 to 12; one is not"),
-        ({"x_values": ","}, "a list of values, like 1-12"),
+        ({"x_axis": "seed", "x_values": "1-10000"}, "25 values at most; yours has more"),
+        ({"x_values": "13"}, "clip skip can be 1 to 12, not “13”"),
+        ({"x_values": "one"}, "clip skip can be 1 to 12, not “one”"),
+        ({"x_values": ","}, "values like 1-12 or 5, 7, 11, not “,”"),
         ({"x_axis": "steps", "x_values": "10, 151"}, "steps can be 1 to 150"),
         ({"x_axis": "sampler", "x_values": "Euler, magic"}, "no sampler called **magic**"),
         ({"x_axis": "vae", "x_values": "other"}, "**other** is made for"),
@@ -338,7 +338,7 @@ async def test_denoising_strength_over_a_start_image(world: World) -> None:
         ({"x_axis": "size", "x_values": "2048x2048"}, "to 1536"),
         ({"x_axis": "denoising_strength"}, "without a start image"),
         ({"x_axis": "prompt"}, "what to search for"),
-        ({"x_axis": "prompt", "x_values": "dog, cat"}, "contains the first value"),
+        ({"x_axis": "prompt", "x_values": "dog, cat"}, "Neither prompt contains “dog”"),
         ({"y_axis": "clip_skip"}, "Both axes vary the same thing"),
         ({"y_values": "1, 2"}, "`y_axis`"),
         ({"model": "two"}, "Clip skip changes nothing"),

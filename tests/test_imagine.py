@@ -240,7 +240,7 @@ async def test_only_its_owner_or_a_manager_cancels(world: World) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"prompt": "x" * 4001}, "prompt can be at most 4000"),
+        ({"prompt": "x" * 4001}, "prompt can be up to 4000 characters"),
         ({"prompt": "x", "negative_prompt": ""}, ""),
         ({"prompt": "x", "model": "plian"}, "Did you mean **plain**"),
         ({"prompt": "x", "vae": "other"}, "**other** is made for"),

@@ -16,9 +16,10 @@ from bot.errors import sentence
 from bot.result import note_text
 from bot.server.wording import LANGUAGES
 from bot.translate import CatalogueTranslator, catalogues
-from core.errors import InvalidRequest
-from core.notes import Note
-from core.request import RANGES
+from bot.trouble import NotAllowed, Unexpected
+from core.errors import PenultimateError, UnknownName
+from core.notes import NOTES, Note
+from tests.every_error import EVERY
 from tests.simulation import World, answer, buttons, text
 
 ENGLISH = catalogues()["en"]
@@ -77,13 +78,40 @@ def test_every_sentence_fits_where_discord_shows_it(language: str) -> None:
                 assert len(said) <= limit, (key, len(said))
 
 
+# What no language translates: names, formats, units, and what is typed as it stands.
+NAMES = {
+    *("Discord", "DM", "Ctrl", "UTC", "GiB", "MB", "px", "JSON", "PNG", "JPEG", "WebP", "NSFW"),
+    *("Stable", "Diffusion", "SD", "XL", "SDXL", "LoRA", "VAE", "CLIP", "CFG", "AND", "token"),
+    *("DPM", "Karras", "Automatic", "None", "pickle", "safetensors", "checkpoint", "default"),
+    *("portrait", "landscape", "square", "history", "preset", "config", "export", "values"),
+}
+
+
+def english(sentence: str) -> set[str]:
+    """The English words in a sentence: what is no name, no place and not written as code."""
+    plain = re.sub(r"\{\w+\}|`[^`]*`|Clip skip|<t:\d+:R>", " ", sentence)
+    return set(re.findall(r"[A-Za-z]{2,}", plain)) - NAMES
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_nothing_is_left_in_english(language: str) -> None:
-    """What is the same in both is a name that no language translates."""
-    names = r"\{\w+\}|`[^`]*`|Clip skip|VAE|NSFW|SD|XL"
     for key, said in catalogues()[language].items():
-        if said == ENGLISH.get(key):
-            assert not re.search(r"[A-Za-z]{2}", re.sub(names, "", said)), key
+        assert not english(said), key
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("error", EVERY, ids=lambda error: f"{type(error).__name__}: {error}")
+def test_every_error_is_said_without_english(error: PenultimateError, language: str) -> None:
+    if isinstance(error, Unexpected):
+        assert error.incident in sentence(error, language)
+    else:
+        assert not english(sentence(error, language))
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("key", NOTES)
+def test_every_note_is_said_without_english(key: str, language: str) -> None:
+    assert not english(note_text(Note.of(key, **dict.fromkeys(places(NOTES[key]), "7")), language))
 
 
 # What Discord is told.
@@ -186,7 +214,9 @@ async def test_a_member_is_answered_in_their_language_else_in_the_servers(
     [
         ("ja", Note.of("long_prompt", which="prompt", tokens=90, chunks=2), "プロンプトは90"),
         ("zh-CN", Note.of("unknown_name", kind="schedule type", name="x"), "调度类型"),
-        ("ja", Note.of("unreadable_value", name="Steps", value="0", allowed="1 to 150"), "1〜150"),
+        ("ja", Note.of("unreadable_range", name="Steps", value="0", low=1, high=150), "1〜150"),
+        ("ja", Note.of("not_used", names=("Eta", "RNG")), "Eta、RNG"),
+        ("en-US", Note.of("not_used", names=["Eta", "RNG"]), "Eta, RNG"),
         ("en-US", Note.of("unknown_name", kind="VAE", name="x"), "VAE called “x”"),
         ("ja", Note.of("lora_left_out", kind="lora", name="prompt"), "`<lora:prompt>`"),
     ],
@@ -196,11 +226,9 @@ def test_a_note_names_things_in_the_members_language(locale: str, note: Note, wo
 
 
 @pytest.mark.parametrize("locale", OTHERS)
-def test_bounds_and_permissions_are_said_in_the_members_language(locale: str) -> None:
-    for name, allowed in RANGES.items():
-        assert " to " not in sentence(InvalidRequest(name, "x", str(allowed)), locale)
-    said = sentence(InvalidRequest("prompt", "5000 characters", "at most 4000"), locale)
-    assert "characters" not in said
-    assert "at most" not in said
-    denied = app_commands.MissingPermissions(["manage_guild"])
-    assert "Manage" not in sentence(denied, Locale(locale))
+def test_permissions_and_lists_are_in_the_members_language(locale: str) -> None:
+    denied = app_commands.MissingPermissions(["manage_guild", "manage_messages"])
+    assert not english(sentence(denied, Locale(locale)))
+    assert "、" in sentence(denied, Locale(locale))
+    assert "**7**、**8**" in sentence(UnknownName("model", "6", ("7", "8")), locale)
+    assert "<#1>、<#2>" in sentence(NotAllowed("channel", "", ("<#1>", "<#2>")), locale)

@@ -83,7 +83,7 @@ async def test_what_cannot_be_saved_gets_a_sentence(
 async def test_a_name_too_long(settings: Settings) -> None:
     async with simulate(settings) as world:
         said = await slash(world, "save", name="x" * 41, steps=9)
-        assert said == "The preset name can be 1 to 40 characters; 41 characters is not."
+        assert said == "The preset name can be 1 to 40 characters long; yours has 41."
 
 
 async def test_an_empty_list_says_how_to_begin(settings: Settings) -> None:

@@ -292,7 +292,7 @@ async def test_every_reason_is_said(world: World) -> None:
     assert "Imported as **imported**" in said
     assert "newer version" in said
     assert "multiple of 8" in said
-    assert 'clip skip can be 1 to 12; "two" is not' in said
+    assert "clip skip can be 1 to 12, not “two”" in said
     assert "knows no value called “key\\*0" in said
     assert "and 5 more were left out" in said
 

@@ -144,7 +144,7 @@ def test_hires_resize_is_a_scale() -> None:
 def test_a_hires_pass_beyond_the_largest_size_is_left_out() -> None:
     values, notes = read(", Hires upscale: 3", PARAMETERS.replace("512x768", "512x1024"))
     assert "hires" not in values
-    assert notes == ["Hires upscale “3” was left out; it can be up to 2048 pixels a side"]
+    assert notes == ["Hires upscale “3” was left out; a side can be 2048 pixels at most"]
 
 
 def test_img2img_strength() -> None:

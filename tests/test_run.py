@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import aiohttp
 import discord
@@ -124,11 +125,22 @@ async def test_a_token_discord_refuses(
     assert not with_token.database_path.exists()
 
 
+def offline(errno: int, strerror: str) -> Exception:
+    """What aiohttp raises: its own text names the host and says "ssl:default"."""
+    key = Mock(host="discord.com", port=443, ssl=True)
+    return aiohttp.ClientConnectorError(key, OSError(errno, strerror))
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
         (discord.LoginFailure("Improper token"), start.BAD_TOKEN),
-        (aiohttp.ClientConnectionError("no route"), start.OFFLINE.format(error="no route")),
+        (aiohttp.ClientConnectionError("no route"), start.OFFLINE.format(why="")),
+        (
+            offline(111, "Connect call failed ('1.2.3.4', 443)"),
+            "reached: Connect call failed. Check",
+        ),
+        (offline(-3, "Temporary failure in name resolution"), "in name resolution. Check"),
         (sqlite3.DatabaseError("file is not a database"), "file is not a database"),
     ],
 )
@@ -145,7 +157,9 @@ def test_what_keeps_the_bot_from_starting_is_a_sentence(
     monkeypatch.setattr(start, "serve", serve)
     monkeypatch.setattr("bot.logs.set_up", lambda level, token: None)
     assert start.main(with_token) == 2
-    assert sentence in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "ssl" not in said
 
 
 async def test_the_invite_is_printed_and_everything_closed(

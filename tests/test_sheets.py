@@ -77,10 +77,11 @@ def test_a_seed_of_minus_one_is_drawn_once_and_named() -> None:
     ("x", "y", "error"),
     [
         (("hue", "1"), (None, None), UnknownName("axis", "hue")),
-        (("clip_skip", "13"), (None, None), InvalidRequest("clip_skip", "13", "1 to 12")),
-        (("steps", "many"), (None, None), InvalidRequest("steps", "many", "1 to 150")),
+        (("clip_skip", "13"), (None, None), InvalidRequest("clip_skip", "13", "range", 1, 12)),
+        (("steps", "many"), (None, None), InvalidRequest("steps", "many", "range", 1, 150)),
         (("seed", "1-10000"), (None, None), SheetTooLarge("values", 10_000, 25)),
         (("seed", "1-26"), (None, None), SheetTooLarge("values", 26, 25)),
+        (("seed", "7," * 2000), (None, None), SheetTooLarge("values", 151, 25)),
         (("seed", "7," * 6000), (None, None), SheetTooLarge("characters", 12_000, 10_000)),
         (("vae", "x.ckpt"), (None, None), UnknownName("VAE", "x.ckpt")),
         (("model", "lost"), (None, None), UnknownName("model", "lost")),

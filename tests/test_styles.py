@@ -95,7 +95,7 @@ async def test_a_style_that_is_not_there_draws_nothing(world: World) -> None:
 async def test_a_style_that_makes_the_prompt_too_long_is_refused(world: World) -> None:
     await world.bot.store.styles.save(world.guild.id, "film", "x" * MAX_TEMPLATE + PLACE[:0])
     result = await world.ann.slash(world.channel, "imagine", prompt="y" * 2500, style="film")
-    assert "at most 4000" in text(answer(result))
+    assert "up to 4000 characters" in text(answer(result))
     assert world.env.errors
 
 

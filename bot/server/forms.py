@@ -13,7 +13,6 @@ from bot.server.panels import LIMITS
 from bot.server.rules import BOUNDS, Server
 from bot.server.words import read_words
 from bot.translate import t
-from core.errors import InvalidRequest
 
 MAX_NUMBER: Final = 6
 MAX_SEARCH: Final = 100
@@ -26,7 +25,7 @@ def limits_form(server: Server, locale: Locale) -> ui.Modal:
     form = _form("limits", "config_limits_set", locale)
     for name in LIMITS:
         value = getattr(server, name)
-        hint = t("config.form.empty_bot", locale, allowed=_range(name, locale))
+        hint = _hint("config.form.empty_bot", name, locale)
         _ask(form, name, t(f"config.setting.{name}", locale), hint, _shown(value))
     return form
 
@@ -39,7 +38,7 @@ def read_limits(fields: dict[str, str]) -> dict[str, int | None]:
 def quota_form(number: int | None, role_id: int, label: str, locale: Locale) -> ui.Modal:
     """Pictures a day, for a role or (``role_id`` 0) for everybody; empty is no number."""
     form = _form("quota", "config_quota_set", locale, role_id)
-    hint = t("config.form.empty_none", locale, allowed=_range("quota", locale))
+    hint = _hint("config.form.empty_none", "quota", locale)
     _ask(form, "quota", label, hint, _shown(number))
     return form
 
@@ -100,9 +99,9 @@ def _shown(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-def _range(name: str, locale: Locale) -> str:
+def _hint(key: str, name: str, locale: Locale) -> str:
     bounds = BOUNDS[name]
-    return t("allowed.range", locale, low=f"{bounds.low:g}", high=f"{bounds.high:g}")
+    return t(key, locale, low=f"{bounds.low:g}", high=f"{bounds.high:.12g}")
 
 
 def _number(name: str, text: str) -> int | None:
@@ -112,6 +111,6 @@ def _number(name: str, text: str) -> int | None:
     try:
         number = int(text)
     except ValueError:
-        raise InvalidRequest(name, text, str(BOUNDS[name])) from None
+        raise BOUNDS[name].invalid(name, text) from None
     BOUNDS[name].check(name, number)
     return number

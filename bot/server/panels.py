@@ -118,7 +118,7 @@ def model_view(
         t("config.setting.model_roles", locale),
         number=model_key(model),
     )
-    who = joined(rules.mentions(roles)) or t("config.value.everybody", locale)
+    who = joined(rules.mentions(roles), locale) or t("config.value.everybody", locale)
     text = t("config.about.model", locale, model=excerpt(model, NAME_LENGTH * 2), who=who)
     return layout(
         ui.TextDisplay(text),

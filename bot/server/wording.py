@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import discord
@@ -11,7 +11,7 @@ from discord import Locale
 from bot.answers import excerpt
 from bot.server import rules
 from bot.server.rules import DEFAULTS, Server
-from bot.translate import t
+from bot.translate import listed, t
 
 # One post holds 4,000 characters; twenty settings, some of them lists, must fit.
 LIST_LENGTH: Final = 170
@@ -36,15 +36,15 @@ def value_text(server: Server, name: str, locale: Locale) -> str:
         return LANGUAGES.get(value) or str(value)
     if name in ("channels", "log_channel"):
         ids = value if isinstance(value, tuple) else (value,)
-        return joined(f"<#{id}>" for id in ids)
+        return joined((f"<#{id}>" for id in ids), locale)
     if name == "roles":
-        return joined(rules.mentions(value))
+        return joined(rules.mentions(value), locale)
     if name == "banned":
-        return joined(f"<@{id}>" for id in value)
+        return joined((f"<@{id}>" for id in value), locale)
     if isinstance(value, tuple):
-        return joined(excerpt(item, NAME_LENGTH) for item in value)
+        return joined((excerpt(item, NAME_LENGTH) for item in value), locale)
     if isinstance(value, Mapping):
-        return joined(_entries(name, value, locale), "; ")
+        return joined(_entries(name, value, locale), locale, "list.between_lists")
     return f"{value:,}".replace(",", "\N{THIN SPACE}")
 
 
@@ -55,11 +55,11 @@ def _entries(name: str, value: Mapping[Any, Any], locale: Locale) -> Iterable[st
         return (f"<@&{role}> {count}" for role, count in value.items())
     if name == "model_roles":
         return (
-            f"{excerpt(model, NAME_LENGTH)} {joined(rules.mentions(roles), limit=60)}"
+            f"{excerpt(model, NAME_LENGTH)} {joined(rules.mentions(roles), locale, limit=60)}"
             for model, roles in value.items()
         )
     return (
-        f"<#{channel}> {joined(values_said(values, locale), limit=60)}"
+        f"<#{channel}> {joined(values_said(values, locale), locale, limit=60)}"
         for channel, values in value.items()
     )
 
@@ -77,9 +77,11 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def joined(items: Iterable[str], between: str = ", ", limit: int = LIST_LENGTH) -> str:
+def joined(
+    items: Iterable[str], locale: Locale, key: str = "list.between", limit: int = LIST_LENGTH
+) -> str:
     """As many as fit, whole; the rest is a number. The first always fits."""
-    items = list(items)
+    items, between = list(items), t(key, locale)
     text = items[0] if items else ""
     for place, item in enumerate(items[1:], 1):
         if len(text) + len(between) + len(item) > limit:
@@ -108,15 +110,19 @@ def gone(server: Server, guild: discord.Guild) -> tuple[list[int], list[int]]:
     return channels, [id for id in sorted(named) if guild.get_role(id) is None]
 
 
+def ids_text(ids: Sequence[int], locale: Locale) -> str:
+    """What is gone has no name any more; a long list ends with how many are left."""
+    more = f" +{len(ids) - MAX_GONE}" if len(ids) > MAX_GONE else ""
+    return listed((f"`{id}`" for id in ids[:MAX_GONE]), locale) + more
+
+
 def gone_text(server: Server, guild: discord.Guild, locale: Locale) -> str:
     """What is ignored because it is gone, and what that means; empty where nothing is."""
     channels, roles = gone(server, guild)
     lines = []
     for key, ids in (("channels", channels), ("roles", roles)):
         if ids:
-            shown = ", ".join(f"`{id}`" for id in ids[:MAX_GONE])
-            more = f" +{len(ids) - MAX_GONE}" if len(ids) > MAX_GONE else ""
-            lines.append(t(f"config.gone.{key}", locale, ids=shown + more))
+            lines.append(t(f"config.gone.{key}", locale, ids=ids_text(ids, locale)))
     for key, allowed, missing in (
         ("no_channels", server.channels, channels),
         ("no_roles", server.roles, roles),

@@ -27,7 +27,7 @@ def clean_name(name: str, field: str = "preset_name") -> str:
     )
     cleaned = " ".join(visible.split())
     if not 1 <= len(cleaned) <= MAX_NAME:
-        raise InvalidRequest(field, f"{len(cleaned)} characters", f"1 to {MAX_NAME} characters")
+        raise InvalidRequest(field, str(len(cleaned)), "length", 1, MAX_NAME)
     return cleaned
 
 

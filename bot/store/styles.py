@@ -71,8 +71,8 @@ class Styles:
             ("negative_prompt", style.negative_prompt, 0),
         ):
             if not least <= len(text) <= MAX_TEMPLATE:
-                allowed = f"{least} to {MAX_TEMPLATE} characters"
-                raise InvalidRequest(field, f"{len(text)} characters", allowed)
+                allowed = "length" if least else "at_most"
+                raise InvalidRequest(field, str(len(text)), allowed, least, MAX_TEMPLATE)
         row = (guild_id, name_key(style.name), style.name, style.template, style.negative_prompt)
 
         async def work(connection: aiosqlite.Connection) -> None:

@@ -206,4 +206,4 @@ def latent_space(config: Config) -> str:
         case 0.13025:
             return SDXL_LATENTS
         case other:
-            return f"latents × {other}"
+            return f"scaling_factor {other}"

@@ -147,7 +147,7 @@ def _check_complete(header: Header, family: Family) -> None:
             raise _refused(header, "missing", f"the VAE's {name}")
     shape = header.shape(f"{vae}decoder.conv_in.weight")
     if len(shape) != 4 or shape[1] != 4:
-        raise _refused(header, "channels", str(shape[1]) if len(shape) == 4 else "unknown")
+        raise _refused(header, "channels", str(shape[1]) if len(shape) == 4 else "?")
     for component, count in _TEXT_LAYERS[family].items():
         prefix = text_prefix(header, layouts[component][0])
         layers = _numbered(header, f"{prefix}encoder.layers.")

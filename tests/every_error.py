@@ -1,0 +1,100 @@
+"""One of every error there is, with every reason.
+
+What a member reads of their fields is a figure; a word in one is a detail that only the log has.
+"""
+
+from __future__ import annotations
+
+from bot.trouble import (
+    BadPreset,
+    CannotExplore,
+    Gone,
+    NoModels,
+    NotAllowed,
+    NotYours,
+    QuotaUsed,
+    TooLarge,
+    TooMany,
+    Unexpected,
+    Unreachable,
+    UnreadableSettings,
+)
+from core.errors import (
+    ALLOWED,
+    PICTURES,
+    REFUSALS,
+    EngineCrashed,
+    EngineStopped,
+    InvalidRequest,
+    OutOfMemory,
+    PenultimateError,
+    QueueFull,
+    Refused,
+    SheetTooLarge,
+    UnknownName,
+    UnreadablePicture,
+    VaeMismatch,
+)
+from core.request import RANGES
+
+KINDS = ("model", "VAE", "sampler", "schedule type", "upscaler", "axis", "preset", "style", "job")
+
+EVERY: list[PenultimateError] = [
+    *(allowed.invalid(name, "7") for name, allowed in RANGES.items()),
+    *(InvalidRequest("prompt", "4001", allowed, 1, 4000, 8) for allowed in ALLOWED),
+    *(UnknownName(kind, "7", ("8", "9")) for kind in KINDS),
+    *(UnknownName(kind, "7") for kind in KINDS),
+    *(
+        Refused(kind, "7", reason, "some detail")
+        for kind in ("model", "VAE")
+        for reason in REFUSALS
+    ),
+    VaeMismatch("7", "sdxl", "8", "sd1"),
+    *(UnreadablePicture(reason, "some detail") for reason in PICTURES if reason != "too_large"),
+    UnreadablePicture("too_large", "64 MB"),
+    *(SheetTooLarge(what, 200, 100) for what in ("values", "cells", "characters")),
+    *(QueueFull(scope, 5) for scope in ("owner", "total", "server", "server_member")),
+    OutOfMemory(2048, 2048),
+    EngineCrashed(7),
+    EngineStopped("why"),
+    *(Gone(what) for what in ("job", "picture", "message", "modal", "share", "model")),
+    *(NotYours(what) for what in ("delete", "cancel", "edit", "unshare")),
+    *(TooMany(what, 50) for what in ("presets", "styles", "banned", "channel_defaults")),
+    *(
+        BadPreset(reason)
+        for reason in ("not_json", "no_preset", "too_large", "missing", "nothing", "empty")
+    ),
+    NoModels(),
+    *(
+        NotAllowed(rule, "7", ("<#1>", "<#2>"))
+        for rule in (
+            "banned",
+            "channel",
+            "role",
+            "restricted",
+            "model",
+            "model_role",
+            "word",
+            "nsfw",
+            "unchecked",
+            "draining",
+        )
+    ),
+    QuotaUsed(50, 49.5, 1.25, 1_800_000_000),
+    *(UnreadableSettings(reason) for reason in ("not_json", "not_settings", "newer", "too_large")),
+    *(
+        CannotExplore(reason)
+        for reason in (
+            "no_axis",
+            "no_values",
+            "same_axis",
+            "denoising",
+            "clip_skip",
+            "one_vae",
+            "varied",
+        )
+    ),
+    TooLarge(4096, 4096, 2048),
+    Unreachable(),
+    Unexpected("abc123"),
+]
