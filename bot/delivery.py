@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import discord
@@ -36,6 +35,8 @@ SECONDS_TO_NOTICE: Final = 60.0
 SMALLEST_LIMIT: Final = 10_000
 
 REQUEST_ENTITY_TOO_LARGE: Final = 40005
+UNKNOWN_CHANNEL: Final = 10003
+UNKNOWN_MESSAGE: Final = 10008
 
 # A fresh view and fresh files for each try; the argument is whether the member is mentioned.
 Build = Callable[[bool], tuple[ui.LayoutView, list[discord.File]]]
@@ -112,30 +113,26 @@ class Delivery:
         if message is not None:
             await self._moved(job, message)
 
-    async def delete_post(self, job: Job) -> None:
-        """Take the job's post away, if it is still there."""
+    async def delete_post(self, job: Job) -> bool:
+        """Take the job's post away; False if it is out of reach."""
         if job.message_id is None or job.channel_id is None:
-            return
-        channel = self._bot.get_partial_messageable(job.channel_id)
-        ways = [channel.get_partial_message(job.message_id).delete]
+            return True
         if self._token_lives(job):
-            ways.insert(0, partial(self._webhook(job).delete_message, job.message_id))
-        for delete in ways:
             try:
-                await delete()
-                return
+                await self._webhook(job).delete_message(job.message_id)
+                return True
             except TROUBLE as error:
-                log.info("job %d: its post could not be deleted: %s", job.id, error)
+                log.info("job %d: its post could not be deleted so: %s", job.id, error)
+        channel = self._bot.get_partial_messageable(job.channel_id)
+        return await _deleted(job, channel.get_partial_message(job.message_id))
 
-    async def delete_posts(self, job: Job) -> None:
-        """Take away the job's post and every copy of it that can be reached."""
-        await self.delete_post(job)
+    async def delete_posts(self, job: Job) -> bool:
+        """Take away the job's post and every copy of it; False if one is out of reach."""
+        gone = [await self.delete_post(job)]
         for copy in await self._bot.store.posts.copies(job.id):
             channel = self._bot.get_partial_messageable(copy.channel_id)
-            try:
-                await channel.get_partial_message(copy.message_id).delete()
-            except TROUBLE as error:
-                log.info("job %d: a copy could not be deleted: %s", job.id, error)
+            gone.append(await _deleted(job, channel.get_partial_message(copy.message_id)))
+        return all(gone)
 
     async def announce(self, job: Job, view: ui.LayoutView) -> discord.Message:
         """Put the post of a job that no interaction asked for into its channel.
@@ -281,7 +278,7 @@ class Delivery:
                 usual=usual_values(catalogue, model),
                 vaes=vae_names(catalogue, model),
                 clip_skip_works=model is None or model.family != "sd2",
-                parent_url=_url(parent) if parent else None,
+                parent_url=_url(parent, job.guild_id) if parent else None,
                 mention=mention,
                 remarks=remarks,
             )
@@ -323,9 +320,21 @@ class Delivery:
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
 
-def _url(job: Job) -> str:
-    place = f"{job.guild_id or '@me'}/{job.channel_id}/{job.message_id}"
+def _url(job: Job, guild_id: int | None) -> str:
+    # A server's job may have been delivered by direct message: where it came from says nothing.
+    place = f"{guild_id or '@me'}/{job.channel_id}/{job.message_id}"
     return f"https://discord.com/channels/{place}"
+
+
+async def _deleted(job: Job, message: discord.PartialMessage) -> bool:
+    """Delete a message in its channel; True too if it was gone before."""
+    try:
+        await message.delete()
+    except TROUBLE as error:
+        log.info("job %d: a post could not be deleted: %s", job.id, error)
+        code = error.code if isinstance(error, discord.HTTPException) else None
+        return code in (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE)
+    return True
 
 
 def _nonce(job: Job) -> str:

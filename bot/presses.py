@@ -204,9 +204,10 @@ async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None
         raise NotYours("delete")
     bot = interaction.client
     bot.jobs.cancel(job.id)
-    await bot.delivery.delete_posts(job)
+    gone = await bot.delivery.delete_posts(job)
     await bot.store.jobs.delete(job.id)
-    await _instead(interaction, t("panel.deleted", interaction.locale))
+    key = "panel.deleted" if gone else "panel.post_stays"
+    await _instead(interaction, t(key, interaction.locale))
 
 
 async def _keep(interaction: Interaction, job: Job, _: int | None) -> None:

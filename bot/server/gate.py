@@ -112,10 +112,11 @@ def asker_of(interaction: Interaction) -> Asker:
 
 def asker(user: discord.abc.Snowflake, channel: Any) -> Asker:
     """``user`` in ``channel``: a member with roles, where there is a server."""
-    roles = user.roles if isinstance(user, discord.Member) else ()
+    # Not Member.roles: it leaves out the roles of a server that the bot itself is no member of.
+    roles = (user.guild.id, *user._roles) if isinstance(user, discord.Member) else ()
     return Asker(
         user.id,
-        frozenset(role.id for role in roles),
+        frozenset(roles),
         places_of(channel),
         bool(getattr(channel, "is_nsfw", bool)()),
     )
