@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from bot.server.rules import Server
 from bot.server.settings_json import READERS, VERSION, from_json, read, to_json
 from bot.settings import Settings
 from bot.store import Store
+from bot.store.database import Database
 from bot.trouble import QuotaUsed
 from core.errors import PenultimateError, QueueFull
 from core.request import GenerationRequest
@@ -53,6 +55,39 @@ async def test_changes_at_one_time_lose_nothing(store: Store) -> None:
 
     await asyncio.gather(*(store.servers.update(9, add(number)) for number in range(1, 21)))
     assert sorted(store.servers.get(9).banned) == list(range(1, 21))
+
+
+async def test_a_change_is_kept_though_its_caller_went_away(
+    store: Store, settings: Settings
+) -> None:
+    changing = asyncio.create_task(store.servers.update(9, lambda s: replace(s, max_steps=30)))
+    await asyncio.sleep(0)
+    changing.cancel()
+    await store.servers.update(9, lambda s: replace(s, words=("a",)))
+    assert changing.cancelled()
+    assert store.servers.get(9) == replace(Server(), max_steps=30, words=("a",))
+    again = await Store.open(settings.database_path, settings.images_dir)
+    assert again.servers.get(9) == store.servers.get(9)
+    await again.close()
+
+
+async def test_a_store_that_cannot_be_read_is_closed(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An open connection's thread would keep the process from ending.
+    closed: list[Database] = []
+    close = Database.close
+
+    async def noted(database: Database) -> None:
+        closed.append(database)
+        await close(database)
+
+    monkeypatch.setattr(Database, "close", noted)
+    with sqlite3.connect(settings.database_path) as connection:
+        connection.execute("DROP TABLE styles")
+    with pytest.raises(sqlite3.OperationalError):
+        await Store.open(settings.database_path, settings.images_dir)
+    assert len(closed) == 1
 
 
 async def test_a_change_that_raises_changes_nothing(store: Store) -> None:

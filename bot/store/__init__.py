@@ -53,8 +53,12 @@ class Store:
         Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
         """
         store = cls(await Database.open(path, SHIPPED_DATA / "migrations"), images_dir, clock)
-        for table in (store.servers, store.presets, store.styles):
-            await table.load()
+        try:
+            for table in (store.servers, store.presets, store.styles):
+                await table.load()
+        except BaseException:
+            await store.close()
+            raise
         return store
 
     async def close(self) -> None:

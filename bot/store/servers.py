@@ -5,7 +5,6 @@ Settings are read from memory, since every press asks for them, and written thro
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -28,7 +27,6 @@ class Servers:
         self._database = database
         self._clock = clock
         self._servers: dict[int, Server] = {}
-        self._changing = asyncio.Lock()
 
     async def load(self) -> None:
         """Read every server's settings into memory."""
@@ -41,19 +39,20 @@ class Servers:
 
     async def update(self, guild_id: int, change: Callable[[Server], Server]) -> Server:
         """Replace the settings by ``change(settings)`` and keep them; one change at a time."""
-        async with self._changing:
+
+        async def work(connection: aiosqlite.Connection) -> Server:
             server = change(self.get(guild_id))
-
-            async def work(connection: aiosqlite.Connection) -> None:
-                await connection.execute(
-                    "INSERT INTO servers VALUES (?, ?) ON CONFLICT DO UPDATE SET"
-                    " settings = excluded.settings",
-                    (guild_id, settings_json.to_json(server)),
-                )
-
-            await self._database.write(work)
-            self._servers[guild_id] = server
+            await connection.execute(
+                "INSERT INTO servers VALUES (?, ?) ON CONFLICT DO UPDATE SET"
+                " settings = excluded.settings",
+                (guild_id, settings_json.to_json(server)),
+            )
             return server
+
+        def keep(server: Server) -> None:
+            self._servers[guild_id] = server
+
+        return await self._database.write(work, keep)
 
     async def charge(
         self, job_id: int, guild_id: int, user_id: int, pictures: float, quota: int | None
