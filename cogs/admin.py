@@ -25,7 +25,10 @@ NAME_LENGTH: Final = 60
 LINE_LENGTH: Final = 250
 
 
+# In direct messages and user installs Discord hides a command from nobody.
 @app_commands.default_permissions(administrator=True)
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 class AdminCog(
     commands.GroupCog, group_name="admin", group_description=text("command.admin.about")
 ):

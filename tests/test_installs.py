@@ -1,34 +1,69 @@
-"""Direct messages, and the bot installed by a user where it is no member."""
+"""Where each command is, and what works in the bot's direct messages."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import discord
-import pytest
 
-from bot.client import CONTEXTS, INSTALLS
-from core.errors import OutOfMemory
-from tests.simulation import World, answer, buttons, text
-from tests.user_install import FOLLOW_UPS, GUILD_ID, Away
+from tests.simulation import World, answer, text
 
-# What belongs to a server stays there.
-SERVERS_ONLY = {"style", "config"}
+SERVER, BOT_DM, PRIVATE_CHANNEL = 0, 1, 2
+ADDED_TO_SERVER, ADDED_TO_ACCOUNT = 0, 1
+
+# What is for members works wherever Discord lets a bot be; what belongs to a server stays there,
+# and so does what its owner must be able to hide.
+EVERYWHERE = ([ADDED_TO_SERVER, ADDED_TO_ACCOUNT], [SERVER, BOT_DM, PRIVATE_CHANNEL])
+IN_SERVERS = ([ADDED_TO_SERVER], [SERVER])
+COMMANDS = {
+    "imagine": EVERYWHERE,
+    "explore": EVERYWHERE,
+    "queue": EVERYWHERE,
+    "cancel": EVERYWHERE,
+    "history": EVERYWHERE,
+    "show": EVERYWHERE,
+    "preset": EVERYWHERE,
+    "settings": EVERYWHERE,
+    "models": EVERYWHERE,
+    "help": EVERYWHERE,
+    "privacy": EVERYWHERE,
+    "Parameters": EVERYWHERE,
+    "Use as start image": EVERYWHERE,
+    "Vary": EVERYWHERE,
+    "style": IN_SERVERS,
+    "config": IN_SERVERS,
+    "admin": IN_SERVERS,
+}
+# Who sees it before a server's admins say otherwise; everybody sees the rest.
+HIDDEN = {
+    "config": discord.Permissions(manage_guild=True),
+    "admin": discord.Permissions(administrator=True),
+}
 
 
-async def test_every_command_may_be_installed_and_used_anywhere(world: World) -> None:
-    assert (INSTALLS.guild, INSTALLS.user) == (True, True)
-    assert (CONTEXTS.guild, CONTEXTS.dm_channel, CONTEXTS.private_channel) == (True, True, True)
+async def test_where_each_command_is(world: World) -> None:
     tree = world.bot.tree
     sent = {command.name: command.to_dict(tree) for command in tree.get_commands()}
-    assert {"imagine", "history", "show", "cancel", "privacy", "Parameters", "Vary"} <= set(sent)
-    for name, command in sent.items():
-        if name in SERVERS_ONLY:
-            assert command["contexts"] == [0], name
-        elif name != "admin":
-            assert sorted(command["contexts"]) == [0, 1, 2], name
-            assert sorted(command["integration_types"]) == [0, 1], name
+    there = {
+        name: (sorted(command["integration_types"]), sorted(command["contexts"]))
+        for name, command in sent.items()
+    }
+    assert there == COMMANDS
+    hidden = {
+        name: discord.Permissions(int(command["default_member_permissions"]))
+        for name, command in sent.items()
+        if command["default_member_permissions"] is not None
+    }
+    assert hidden == HIDDEN
+
+
+async def test_what_is_a_servers_is_not_in_direct_messages(world: World) -> None:
+    owner = world.env.create_user("owner")
+    world.bot.owner_id = owner.id
+    there = {name.split()[0] for name in owner.available_commands()}
+    assert there == {
+        name for name, where in COMMANDS.items() if where == EVERYWHERE and name.islower()
+    }
 
 
 # The bot's own direct messages
@@ -50,6 +85,25 @@ async def test_a_picture_and_its_controls_in_a_direct_message(world: World) -> N
     assert (job.state, job.guild_id, job.request.clip_skip) == ("delivered", None, 2)
     assert len(world.ann.user.dm_channel.history()) == 2
     assert not world.posts()
+
+
+async def test_reactions_are_heard_there(world: World) -> None:
+    await make_in_dm(world)
+    (post,) = world.ann.user.dm_channel.history()
+    await world.ann.user.set_reaction(post, "🎲", reacted=True)
+    await world.env.settle()
+    assert (await world.job(2)).state == "delivered"
+    assert len(world.ann.user.dm_channel.history()) == 2
+
+
+async def test_deleting_takes_the_post_there(world: World) -> None:
+    await make_in_dm(world)
+    (post,) = world.ann.user.dm_channel.history()
+    panel = answer(await world.ann.user.click(post, label="More…"))
+    asked = answer(await world.ann.user.click(panel, label="Delete"))
+    told = answer(await world.ann.user.click(asked, label="Delete"))
+    assert text(told) == "Deleted."
+    assert post.id not in [left.id for left in world.ann.user.dm_channel.history()]
 
 
 async def test_long_waits_end_in_a_new_message_there(world: World) -> None:
@@ -82,374 +136,3 @@ async def test_a_servers_picture_is_not_shown_to_others_in_a_direct_message(worl
     told = answer(await world.bob.user.slash("show", id=1))
     assert "no picture called" in text(told)
     world.env.errors  # noqa: B018 - reading them accepts them
-
-
-# Installed by a user, where the bot may do nothing but answer
-
-
-@pytest.fixture(params=["server", "group"])
-def away(world: World, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Away:
-    """A place where the bot is no member."""
-    return Away(world, monkeypatch, group=request.param == "group")
-
-
-async def test_the_place_is_as_discord_tells_it(world: World, away: Away) -> None:
-    told: list[discord.Interaction[Any]] = []
-
-    async def noted(interaction: discord.Interaction[Any]) -> None:
-        told.append(interaction)
-
-    world.bot.add_listener(noted, "on_interaction")
-    post = answer(await away.ann.slash(away.channel, "imagine", prompt="a cat"))
-    await away.bob.click(post, label="More…")
-    command, press = told
-    assert command.is_user_integration()
-    # Who presses need not have installed it: Discord says on whose account it is there.
-    assert not press.is_user_integration()
-    for interaction in told:
-        assert not interaction.is_guild_integration()
-        assert world.bot.get_guild(interaction.guild_id or GUILD_ID) is None
-        assert interaction.channel_id == away.channel.id
-    in_group = isinstance(command.channel, discord.GroupChannel)
-    assert (command.guild_id is None) == in_group == command.context.private_channel
-    assert command.user.id == world.ann.id
-    assert press.user.id == world.bob.id
-    with pytest.raises(discord.Forbidden):
-        await world.bot.get_partial_messageable(away.channel.id).send("hello")
-
-
-async def test_it_draws_there_by_answers_alone(world: World, away: Away) -> None:
-    world.engine.hold()
-    result = await away.ann.slash(away.channel, "imagine", prompt="a cat")
-    await world.engine.started(1)
-    world.engine.progress(1, 5)
-    await world.env.settle()
-    assert "5 / 20" in text(answer(result))
-    world.engine.release()
-    await world.env.settle()
-    (post,) = away.posts()
-    assert post.attachments
-    assert "New seed" in buttons(post)
-    assert (await world.job(1)).state == "delivered"
-    assert not away.refused
-
-
-async def test_what_is_private_is_seen_by_one_alone(world: World, away: Away) -> None:
-    await away.ann.slash(away.channel, "imagine", prompt="a cat", private=True)
-    await world.env.settle()
-    (post,) = away.posts(away.ann)
-    assert post.attachments
-    assert away.posts(away.bob) == []
-
-
-@pytest.mark.parametrize("seconds", [0, 120])
-async def test_a_server_may_hide_every_answer(world: World, away: Away, seconds: int) -> None:
-    away.ephemeral = True
-    world.engine.hold()
-    await away.ann.slash(away.channel, "imagine", prompt="a cat")
-    world.now += seconds
-    world.engine.release()
-    await world.env.settle()
-    (post,) = away.posts(away.ann)
-    assert post.attachments
-    assert post.flags.ephemeral
-    assert away.posts(away.bob) == []
-    assert (await world.job(1)).state == "delivered"
-    await away.ann.click(post, label="New seed")
-    await world.env.settle()
-    assert len(away.posts(away.ann)) == 2
-    assert (await world.job(2)).state == "delivered"
-
-
-async def test_a_slow_one_comes_as_one_further_message(world: World, away: Away) -> None:
-    world.engine.hold()
-    first = answer(await away.ann.slash(away.channel, "imagine", prompt="a cat"))
-    world.now += 61
-    world.engine.release()
-    await world.env.settle()
-    (post,) = away.posts()
-    assert post.id != first.id
-    assert post.attachments
-    assert text(post).startswith(f"<@{world.ann.id}>")
-    assert [token.follow_ups for token in away.tokens.values()] == [1]
-    # The channel is asked once, and never again for this job.
-    assert away.refused == {"POST 50001": 1}
-    assert (await world.job(1)).message_id == post.id
-
-
-async def test_the_longest_life_takes_one_further_message(
-    world: World, away: Away, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.delivery.SMALLEST_LIMIT", 10)
-    await world.bot.store.servers.update(GUILD_ID, lambda s: replace(s, log_channel=1))
-    world.engine.hold()
-    # With a remark: this model knows no clip skip.
-    await away.ann.slash(away.channel, "imagine", prompt="a cat", model="two", clip_skip=2)
-    await world.engine.started(1)
-    world.engine.progress(1, 5)
-    await world.env.settle()
-    world.engine.restart()
-    await world.env.settle()
-    world.now += 600
-    # Too large for the first try.
-    world.env.inject_error("POST", "/webhooks/*/*", status=413, code=40005)
-    await world.restart(kill=True)
-    await world.env.settle()
-    (post,) = away.posts()
-    assert post.attachments[0].filename.endswith(".webp")
-    assert [token.follow_ups for token in away.tokens.values()] == [1]
-    assert (await world.job(1)).state == "delivered"
-
-
-async def test_an_end_without_a_picture_takes_one_too(world: World, away: Away) -> None:
-    world.engine.hold()
-    await away.ann.slash(away.channel, "imagine", prompt="a cat")
-    world.now += 61
-    world.engine.fail(1, OutOfMemory(512, 512))
-    await world.env.settle()
-    (post,) = away.posts()
-    assert "does not fit" in text(post)
-    assert [token.follow_ups for token in away.tokens.values()] == [1]
-
-
-async def test_when_no_further_message_is_allowed_it_comes_by_direct_message(
-    world: World, away: Away
-) -> None:
-    world.engine.hold()
-    await away.ann.slash(away.channel, "imagine", prompt="a cat")
-    (token,) = away.tokens.values()
-    token.follow_ups = FOLLOW_UPS
-    world.now += 61
-    world.engine.release()
-    await world.env.settle()
-    (post,) = world.ann.user.dm_channel.history()
-    assert post.attachments
-    assert away.refused == {"POST 50001": 1, "POST 40094": 1}
-    # The post with the progress could still be taken away.
-    assert away.posts() == []
-
-
-# After a quarter of an hour
-
-
-async def late(world: World, away: Away, seconds: float = 16 * 60) -> None:
-    """Ann's picture, done when the token is worth nothing any more."""
-    world.engine.hold()
-    await away.ann.slash(away.channel, "imagine", prompt="a cat")
-    world.now += seconds
-    world.engine.release()
-    await world.env.settle()
-
-
-async def test_then_it_comes_by_direct_message(world: World, away: Away) -> None:
-    await late(world, away)
-    (post,) = world.ann.user.dm_channel.history()
-    assert post.attachments
-    assert text(post).startswith(f"<@{world.ann.id}>")
-    assert (await world.job(1)).state == "delivered"
-    # What is out of reach stays: the post with the progress.
-    (left,) = away.posts()
-    assert "Cancel" in buttons(left)
-    told = answer(await away.ann.click(left, label="Cancel"))
-    assert "over already" in text(told)
-
-
-async def test_a_token_that_dies_before_its_time_is_no_loss(world: World, away: Away) -> None:
-    away.lifetime = 30
-    await late(world, away, 31)
-    (post,) = world.ann.user.dm_channel.history()
-    assert post.attachments
-    assert away.refused["PATCH 50027"] == 1
-    assert away.refused["POST 50027"] == 1
-    assert (await world.job(1)).state == "delivered"
-
-
-async def test_a_variation_there_says_where_it_came_from(world: World, away: Away) -> None:
-    await late(world, away)
-    (post,) = world.ann.user.dm_channel.history()
-    await world.ann.user.click(post, label="Clip skip +")
-    await world.env.settle()
-    result = world.ann.user.dm_channel.history()[-1]
-    assert f"/channels/@me/{post.channel.id}/{post.id}" in text(result)
-
-
-async def test_with_closed_messages_it_waits_in_the_history(world: World, away: Away) -> None:
-    world.env.inject_error("POST", "/users/@me/channels", status=403, code=50007)
-    await late(world, away)
-    assert (await world.job(1)).state == "finished"
-    shown = answer(await away.ann.slash(away.channel, "history"))
-    assert shown.ephemeral
-    assert "a cat" in text(shown)
-    brought = answer(await away.ann.click(shown, label="#1"))
-    assert brought.attachments
-    assert "Clip skip +" in buttons(brought)
-    # And it is sent as soon as that is possible.
-    assert (await world.job(1)).state == "finished"
-    await world.restart()
-    await world.env.settle()
-    assert (await world.job(1)).state == "delivered"
-    assert world.ann.user.dm_channel.history()[-1].attachments
-
-
-# What is under a picture there
-
-
-@pytest.fixture
-async def picture(world: World, away: Away) -> discord.Message:
-    """Ann's, for everybody there."""
-    await away.ann.slash(away.channel, "imagine", prompt="a cat", seed=7)
-    await world.env.settle()
-    (post,) = away.posts()
-    return post
-
-
-async def test_others_press_and_get_their_own(
-    world: World, away: Away, picture: discord.Message
-) -> None:
-    await away.bob.click(picture, label="Clip skip +")
-    await world.env.settle()
-    job = await world.job(2)
-    assert (job.state, job.user_id, job.request.clip_skip) == ("delivered", world.bob.id, 2)
-    assert len(away.posts()) == 2
-    assert not away.refused
-
-
-async def test_more_is_for_who_pressed(world: World, away: Away, picture: discord.Message) -> None:
-    panel = answer(await away.bob.click(picture, label="More…"))
-    assert panel.ephemeral
-    assert "Delete" not in buttons(panel)
-    told = answer(await away.bob.click(panel, label="Parameters"))
-    assert "Seed: 7" in text(told)
-    await away.bob.click(panel, label="Vary subtly")
-    await away.bob.click(panel, label="Send to my DMs")
-    await world.env.settle()
-    assert (await world.job(2)).state == "delivered"
-    assert world.bob.user.dm_channel.history()[-1].attachments
-    assert not away.refused
-
-
-async def test_who_is_not_reached_is_told(
-    world: World, away: Away, picture: discord.Message
-) -> None:
-    # 50278: no server in common, and not installed either.
-    world.env.inject_error("POST", "/users/@me/channels", status=403, code=50278)
-    panel = answer(await away.bob.click(picture, label="More…"))
-    told = answer(await away.bob.click(panel, label="Send to my DMs"))
-    assert "direct messages" in text(told)
-
-
-async def test_deleting_says_that_the_post_stays(
-    world: World, away: Away, picture: discord.Message
-) -> None:
-    panel = answer(await away.ann.click(picture, label="More…"))
-    asked = answer(await away.ann.click(panel, label="Delete"))
-    told = answer(await away.ann.click(asked, label="Delete"))
-    assert "out of my reach" in text(told)
-    assert await world.bot.store.jobs.get(1) is None
-    assert [post.id for post in away.posts()] == [picture.id]
-    refused = answer(await away.bob.click(picture, label="New seed"))
-    assert "record is gone" in text(refused)
-
-
-async def test_deleting_where_the_bot_is_a_member_takes_the_post(world: World) -> None:
-    post = answer(await world.ann.slash(world.channel, "imagine", prompt="a cat"))
-    panel = answer(await world.ann.click(post, label="More…"))
-    asked = answer(await world.ann.click(panel, label="Delete"))
-    told = answer(await world.ann.click(asked, label="Delete"))
-    assert text(told) == "Deleted."
-    assert world.posts() == []
-
-
-async def test_the_commands_of_ones_own(world: World, away: Away, picture: discord.Message) -> None:
-    shown = answer(await away.ann.slash(away.channel, "show", id=1))
-    assert shown.attachments
-    told = answer(await away.bob.slash(away.channel, "show", id=1))
-    assert "no picture called" in text(told)
-    assert "0 drawing" in text(answer(await away.ann.slash(away.channel, "queue")))
-    assert "Your settings" in text(answer(await away.ann.slash(away.channel, "settings")))
-    assert not away.refused
-    world.env.errors  # noqa: B018 - reading them accepts them
-
-
-async def test_menus_on_any_message(world: World, away: Away, picture: discord.Message) -> None:
-    told = answer(await away.ann.context_menu(away.channel, "Parameters", picture))
-    assert told.ephemeral
-    assert "Seed: 7" in text(told)
-    form = await away.bob.context_menu(away.channel, "Use as start image", picture)
-    assert form.modal
-    await away.bob.context_menu(away.channel, "Vary", picture)
-    await world.env.settle()
-    job = await world.job(2)
-    assert (job.state, job.user_id) == ("delivered", world.bob.id)
-    look = await away.bob.send(away.channel, "look")
-    told = answer(await away.ann.context_menu(away.channel, "Parameters", look))
-    assert "no picture in that message" in text(told)
-    assert not away.refused
-
-
-async def test_no_reaction_is_put_under_it_and_none_is_heard(
-    world: World, away: Away, picture: discord.Message
-) -> None:
-    await away.bob.react(picture, "🎲")
-    await world.env.settle()
-    assert len(away.posts()) == 1
-    assert not any("/reactions/" in each.path for each in world.env.http_requests)
-
-
-# A server's rules
-
-
-async def test_where_nobody_set_rules_the_bots_own_hold(world: World, away: Away) -> None:
-    await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, words=("cat",)))
-    told = answer(await world.ann.slash(world.channel, "imagine", prompt="a cat"))
-    assert "does not allow the word" in text(told)
-    post = answer(await away.ann.slash(away.channel, "imagine", prompt="a cat"))
-    assert post.attachments
-    world.env.errors  # noqa: B018 - reading them accepts them
-
-
-async def away_server(world: World, monkeypatch: pytest.MonkeyPatch, **rules: Any) -> Away:
-    """A server that the bot was taken from, or never came to as a member, with rules."""
-    away = Away(world, monkeypatch, group=False)
-    await world.bot.store.servers.update(GUILD_ID, lambda s: replace(s, **rules))
-    return away
-
-
-async def test_what_a_servers_owners_decided_holds_for_everybody_there(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = await away_server(world, monkeypatch, banned=(world.ann.id,), words=("dog",))
-    told = answer(await away.ann.slash(away.channel, "imagine", prompt="a cat"))
-    assert not told.attachments
-    told = answer(await away.bob.slash(away.channel, "imagine", prompt="a dog"))
-    assert not told.attachments
-    post = answer(await away.bob.slash(away.channel, "imagine", prompt="a cat"))
-    assert post.attachments
-    world.env.errors  # noqa: B018 - reading them accepts them
-
-
-async def test_roles_count_though_the_bot_cannot_see_them(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = await away_server(world, monkeypatch)
-    artists = away.guild.create_role("Artists")
-    cleo = away.guild.add_member(world.env.create_user("cleo"), roles=[artists])
-    await world.bot.store.servers.update(GUILD_ID, lambda s: replace(s, roles=(artists.id,)))
-    told = answer(await away.ann.slash(away.channel, "imagine", prompt="a cat"))
-    assert not told.attachments
-    post = answer(await cleo.slash(away.channel, "imagine", prompt="a cat"))
-    assert post.attachments
-    world.env.errors  # noqa: B018 - reading them accepts them
-
-
-async def test_a_log_channel_out_of_reach_stops_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = await away_server(world, monkeypatch)
-    await world.bot.store.servers.update(
-        GUILD_ID, lambda s: replace(s, log_channel=away.channel.id)
-    )
-    post = answer(await away.ann.slash(away.channel, "imagine", prompt="a cat"))
-    assert post.attachments
-    assert away.refused == {"POST 50001": 1}
-    assert (await world.job(1)).state == "delivered"

@@ -88,7 +88,7 @@ class Away:
 
     def _as_told(self, payload: dict[str, Any]) -> dict[str, Any]:
         channel = payload["channel"]
-        del channel["permission_overwrites"]
+        channel.pop("permission_overwrites", None)
         payload |= {
             "authorizing_integration_owners": {"1": str(self._world.ann.id)},
             "app_permissions": str(MAY.value),
@@ -108,8 +108,8 @@ class Away:
 
     def _asked(self, backend: Backend, method: str, path: str, **rest: Any) -> Any:
         first, *more = path.strip("/").split("/")
-        ours = {"channels": (str(self.channel.id),), "guilds": (str(GUILD_ID),)}
-        if more and more[0] in ours.get(first, ()):
+        channel = backend.channels.get(int(more[0])) if first == "channels" else None
+        if channel is not None and channel.guild_id == GUILD_ID:
             self._refuse(method, MISSING_ACCESS)
         token = self.tokens.get(more[1]) if len(more) > 1 else None
         if token is not None:
