@@ -30,19 +30,32 @@ def outcomes(prompt: str) -> set[str]:
         ("{a {b|c}|d}", {"a b", "a c", "d"}),
         ("{2$$a|b}", {"a, b", "b, a"}),
         ("{1-2$$ and $$a|b}", {"a", "b", "a and b", "b and a"}),
-        ("{-1$$a|b}", {"", "a", "b"}),
+        ("{1-2$$ | $$a|b}", {"a", "b", "a | b", "b | a"}),
+        ("{2$$$$a|b}", {"ab", "ba"}),
+        ("{-1$$a|b}", {"a", "b"}),
+        ("{0-1$$a|b}", {"", "a", "b"}),
         ("{2-$$+$$a|b}", {"a+b", "b+a"}),
         ("{9$$+$$a|b}", {"a+b", "b+a"}),
         ("{2$$one}", {"one"}),
+        ("{2$$|night}", {"night"}),
         ("{0::a|b}", {"b"}),
         ("{0::a|0::b}", {"a", "b"}),
+        ("{2$$0::a|b|0::c}", {"b, a", "b, c"}),
         ("{.5::a|2::b}", {"a", "b"}),
         ("{[day|night]|x}", {"[day|night]", "x"}),
+        ("{a|[b|[c|d]|{e|f}]}", {"a", "[b|[c|d]|e]", "[b|[c|d]|f]"}),
         ("[{a|b}:c:0.5]", {"[a:c:0.5]", "[b:c:0.5]"}),
         ("{[a|b}", {"[a", "b"}),
         ("({a|b}:1.2)", {"(a:1.2)", "(b:1.2)"}),
         ("{a|b}}", {"a}", "b}"}),
+        ("{x {a|b}", {"{x a", "{x b"}),
+        (r"{a\|b|\{c\}}", {r"a\|b", r"\{c\}"}),
         ("C# 100% $5 __x__ // {a|b}", {"C# 100% $5 __x__ // a", "C# 100% $5 __x__ // b"}),
+        ("{C# //|100% $5}", {"C# //", "100% $5"}),
+        ("{__x__|${y=1}|%{z}|/*|*/}", {"__x__", "${y=1}", "%{z}", "/*", "*/"}),
+        ("{!a|@b|~c}", {"!a", "@b", "~c"}),
+        ("{0::a|" * MAX_DEPTH + "b" + "}" * MAX_DEPTH, {"b"}),
+        ("\U000f0000{\U000f0002|\\|}", {"\U000f0000\U000f0002", "\U000f0000\\|"}),
     ],
 )
 def test_what_can_be_drawn(prompt: str, expected: set[str]) -> None:
@@ -61,6 +74,7 @@ def test_what_can_be_drawn(prompt: str, expected: set[str]) -> None:
         r"{a\|b}",
         "a | b",
         "{a}{b} {",
+        "{" * 4000,
         "__colours__ ${x=1} %{a}",
     ],
 )
@@ -74,7 +88,7 @@ def test_what_is_no_choice_is_left_alone(prompt: str) -> None:
         ("{a|b} and {c|d", "choices_unclosed"),
         ("{2$$a", "choices_unclosed"),
         ("{a|" * (MAX_DEPTH + 1) + "b" + "}" * (MAX_DEPTH + 1), "choices_too_deep"),
-        ("{" * 4000, "choices_too_deep"),
+        ("{" * 21 + "}" * 21, "choices_too_deep"),
     ],
 )
 def test_what_cannot_be_read_stands_as_written_and_is_said(prompt: str, note: str) -> None:
@@ -89,10 +103,15 @@ def test_weights_weigh() -> None:
     assert 0.7 < found["a"] / 4000 < 0.8
 
 
-def test_the_same_seed_draws_the_same_in_every_version() -> None:
+def test_weights_stay_with_their_options_after_one_was_taken() -> None:
+    found = Counter(draw("{2$$9::a|1::b|9::c}", Random(seed))[0] for seed in range(1000))
+    assert found["c, a"] > 300 > 100 > found["c, b"]
+
+
+def test_the_same_seed_draws_the_same() -> None:
     prompt = "{red|green|blue} {2$$cat|dog|owl|fox}"
     found = [draw(prompt, Random(seed))[0] for seed in (0, 7, 2**32 - 1)]
-    assert found == ["blue dog, owl", "red cat, owl", "red dog, owl"]
+    assert found == ["red cat, owl", "red fox, cat", "blue fox, owl"]
 
 
 def test_both_prompts_are_drawn_from_the_requests_seed() -> None:
@@ -120,15 +139,28 @@ def test_what_becomes_too_long_is_refused_not_cut() -> None:
         drawn(GenerationRequest(prompt, "m", 1))
 
 
-signs = st.text(alphabet="{}[]|$:\\-12a ", max_size=60)
+signs = st.lists(
+    st.sampled_from(
+        [*"{{{}}}[]|||$%#/*_!@~:\\-012a \n\u3000二\U000f0000", "$$", "::", "__", "${", "%{", "2$$"]
+    ),
+    max_size=60,
+).map("".join)
 
 
 @given(signs, st.integers(0, 2**32 - 1))
 def test_any_text_is_drawn_or_left_alone(prompt: str, seed: int) -> None:
     said, notes = draw(prompt, Random(seed))
     assert said == draw(prompt, Random(seed))[0]
-    if notes or "{" not in prompt:
+    if notes or "{" not in prompt or not ("|" in prompt or "$$" in prompt):
         assert said == prompt
+
+
+@given(signs.filter(bool), st.integers(0, 2**32 - 1))
+def test_any_text_is_drawn_or_left_alone_at_full_length(prompt: str, seed: int) -> None:
+    prompt = (prompt * 4000)[:4000]
+    said, notes = draw(prompt, Random(seed))
+    assert isinstance(said, str)
+    assert not notes or said == prompt
 
 
 @pytest.mark.parametrize(
