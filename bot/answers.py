@@ -52,8 +52,14 @@ async def say(interaction: Interaction, text: str) -> None:
 
 
 async def show(interaction: Interaction, view: ui.LayoutView) -> None:
-    """An ephemeral panel as the answer."""
-    await interaction.response.send_message(view=view, ephemeral=True)
+    """An ephemeral panel as the answer, or in place of the "thinking" that was shown."""
+    response = interaction.response
+    if not response.is_done():
+        await response.send_message(view=view, ephemeral=True)
+    elif response.type is discord.InteractionResponseType.deferred_channel_message:
+        await interaction.edit_original_response(view=view)
+    else:
+        await interaction.followup.send(view=view, ephemeral=True)
 
 
 def payload(interaction: Interaction) -> dict[str, Any]:

@@ -34,6 +34,11 @@ class Readable(Protocol):
         """Bytes, as far as they are known; 0 where they are not."""
         ...
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        ...
+
     async def read(self) -> bytes:
         """The whole file."""
         ...
@@ -98,7 +103,10 @@ class Linked:
 
 
 def pictures_in(message: discord.Message) -> list[Readable]:
-    """The pictures that a message shows, of anybody's, forwarded ones too, in order."""
+    """The pictures that a message shows, of anybody's, forwarded ones too, in order.
+
+    Each once: a gallery shows files that are attached as well.
+    """
     found: list[Readable] = []
     parts: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
     for part in parts:
@@ -107,7 +115,10 @@ def pictures_in(message: discord.Message) -> list[Readable]:
         urls = [link.proxy_url or link.url for link in links]
         urls += [item.proxy_url or item.url for item in _media(part.components)]
         found += [Linked(url) for url in urls if url and _is_discords(url)]
-    return found
+    once: dict[str, Readable] = {}
+    for picture in found:
+        once.setdefault(urlsplit(picture.url).path, picture)
+    return list(once.values())
 
 
 def _is_picture(file: discord.Attachment) -> bool:

@@ -5,13 +5,14 @@ Whatever makes no sense is refused here, before anything is written or drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
 from bot.controls import MAX_OPTIONS
 from bot.result import vae_names
 from bot.sheets import Sheet, axis_of
+from bot.store import Job
 from bot.trouble import CannotExplore
 from core.axes import AXES, Axis, AxisKind, Value, read_axis
 from core.catalogue import Catalogue, Model
@@ -67,6 +68,21 @@ def check_sense(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) ->
         raise CannotExplore("denoising")
     if sheet.varies("clip_skip") and all(item.model.family == "sd2" for item in items):
         raise CannotExplore("clip_skip")
+
+
+def check_change(parent: Job, changes: Collection[str], catalogue: Catalogue) -> None:
+    """Raise :class:`~bot.trouble.CannotExplore` when changing these fields would change nothing:
+    a sheet has its own values where it varies them, and SD 2.x ignores clip skip."""
+    models: Sequence[Value] = (parent.request.model,)
+    for axis in parent.sheet.axes if parent.sheet else ():
+        if axis.kind.field in changes:
+            raise CannotExplore("varied")
+        if axis.kind.field == "model":
+            models = axis.values
+    if "clip_skip" in changes:
+        families = {catalogue.model(str(name)).family for name in models}
+        if families == {"sd2"}:
+            raise CannotExplore("clip_skip")
 
 
 def other_vaes(request: GenerationRequest, catalogue: Catalogue, model: Model) -> tuple[str, ...]:

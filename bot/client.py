@@ -15,7 +15,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import presses
+from bot import again, presses
 from bot.answers import TROUBLE, Interaction, refuse
 from bot.controls import Control, Standing
 from bot.delivery import Delivery
@@ -138,7 +138,10 @@ class Penultimate(commands.AutoShardedBot):
         self.settings = settings
         self.clock = clock
         # What a control or a form of no job does, by its action; each cog names its own.
-        self.standing: dict[str, Callable[[Interaction, int | None], Awaitable[None]]] = {}
+        self.standing: dict[str, Callable[[Interaction, int | None], Awaitable[None]]] = {
+            "typed_again": again.reopen
+        }
+        self.typed = again.at_hand()
         self._make_engine = engine
         self._make_queue = queue
         self._make_catalogue = catalogue

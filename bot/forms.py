@@ -6,27 +6,23 @@ opened before a restart still works.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
 import discord
 from discord import ui
 
-from bot.answers import Interaction, payload, say
+from bot.answers import Interaction, payload
 from bot.controls import custom_id, standing_id
 from bot.defaults import RANDOM_SEED
-from bot.errors import sentence
 from bot.store import Job
 from bot.store.names import MAX_NAME
 from bot.translate import t
-from core.errors import InvalidRequest, UnknownName
+from core.errors import InvalidRequest
 from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size
 
 MAX_SEARCH: Final = 100
-# Of a prompt that could not be used, so much is given back.
-MAX_RETURNED: Final = 1500
 # Far enough to see the prompt in the picture, near enough to know it again.
 START_DENOISING: Final = 0.6
 
@@ -38,8 +34,11 @@ def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     settings = f"{request.steps}, {request.cfg_scale:g}, {request.width}x{request.height}"
     form = _form("edit", job, t("edit.title", locale))
     _add_prompts(form, request, locale)
-    _add(form, "clip_skip", str(request.clip_skip), 2, locale)
-    _add(form, "seed", str(request.seed), 10, locale, required=False)
+    # What a sheet varies, its cells have their own values of.
+    if not (job.sheet and job.sheet.varies("clip_skip")):
+        _add(form, "clip_skip", str(request.clip_skip), 2, locale)
+    if not (job.sheet and job.sheet.varies("seed")):
+        _add(form, "seed", str(request.seed), 10, locale, required=False)
     return _add(form, "settings", settings, 40, locale)
 
 
@@ -124,12 +123,13 @@ def started(request: GenerationRequest, fields: dict[str, str]) -> tuple[Generat
 
 
 def _typed(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
-    seed = _number("seed", fields["seed"].strip() or str(RANDOM_SEED))
+    clip_skip = _number("clip_skip", fields.get("clip_skip", str(request.clip_skip)))
+    seed = _number("seed", fields.get("seed", str(request.seed)).strip() or str(RANDOM_SEED))
     return replace(
         request,
         prompt=fields["prompt"],
         negative_prompt=fields["negative_prompt"],
-        clip_skip=_number("clip_skip", fields["clip_skip"]),
+        clip_skip=clip_skip,
         seed=draw_seed() if seed == RANDOM_SEED else seed,
     )
 
@@ -153,18 +153,6 @@ def fields(interaction: Interaction) -> dict[str, str]:
         for component in _walk(payload(interaction).get("components") or [])
         if "custom_id" in component
     }
-
-
-@asynccontextmanager
-async def given_back(interaction: Interaction, typed: dict[str, str]) -> AsyncIterator[None]:
-    """Say what of a form cannot be used, with the prompt, so that nobody types it twice."""
-    try:
-        yield
-    except (InvalidRequest, UnknownName) as error:
-        said = sentence(error, interaction.locale)
-        prompt = typed.get("prompt", "").replace("```", "'''")[:MAX_RETURNED]
-        back = t("edit.your_prompt", interaction.locale)
-        await say(interaction, f"{said}\n{back}\n```\n{prompt}\n```" if prompt else said)
 
 
 def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

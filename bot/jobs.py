@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import discord
 
 from bot.answers import TROUBLE, Interaction
+from bot.axes import check_change
 from bot.defaults import Layers, layers_of, resolve
 from bot.following import Following
 from bot.live import LivePost, News, live_view
@@ -101,6 +102,7 @@ class Jobs:
 
     async def vary(self, interaction: Interaction, parent: Job, **changes: Any) -> None:
         """The picture of ``parent`` again with some values changed; it belongs to who asked."""
+        check_change(parent, changes, self._bot.catalogue)
         request = replace(parent.request, **changes)
         await self.remake(interaction, parent, request, parent.sheet)
 
@@ -136,6 +138,7 @@ class Jobs:
 
         ``user`` is a :class:`discord.Member` where there is a server.
         """
+        check_change(parent, changes, self._bot.catalogue)
         gate, who = self._bot.gate, asker(user, channel)
         request, limits = replace(parent.request, **changes), gate.limits(guild_id)
         order = remade(request, parent.sheet, self._bot.catalogue, limits, private=parent.private)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import discord
 from discord import ui
 
-from bot import answers, axes, forms, remakes
+from bot import again, answers, axes, forms, panel, parameters, remakes
 from bot.answers import Interaction, excerpt
 from bot.controls import MAX_OPTIONS, chosen, layout, row
 from bot.remakes import STRONGLY, SUBTLY
@@ -85,20 +86,22 @@ async def _vae_chosen(interaction: Interaction, job: Job, position: int | None) 
     name = chosen(interaction)
     if name == SEARCH:
         form = forms.vae_form(job, interaction.locale, "vae_ab", position)
-        await interaction.response.send_modal(form)
+        await again.ask(interaction, form, job.request)
     else:
         await _compare_with(interaction, job, position, name)
 
 
 async def _vae_searched(interaction: Interaction, job: Job, position: int | None) -> None:
-    typed = forms.fields(interaction).get("name", "")
-    found = tuple(search(_other_vaes(interaction, job), typed, MAX_OPTIONS))
-    if not found:
-        raise UnknownName("VAE", typed)
-    if len(found) == 1:
-        await _compare_with(interaction, job, position, found[0])
-    else:
-        await _ask_vae(interaction, job, position, found, search=False)
+    form = partial(forms.vae_form, job, interaction.locale, "vae_ab", position)
+    async with again.typed(interaction, form) as typed:
+        name = typed.get("name", "")
+        found = tuple(search(_other_vaes(interaction, job), name, MAX_OPTIONS))
+        if not found:
+            raise UnknownName("VAE", name)
+        if len(found) == 1:
+            await _compare_with(interaction, job, position, found[0])
+        else:
+            await _ask_vae(interaction, job, position, found, search=False)
 
 
 async def _ask_vae(
@@ -126,6 +129,22 @@ async def _compare_with(
 def _other_vaes(interaction: Interaction, job: Job) -> tuple[str, ...]:
     catalogue = interaction.client.catalogue
     return axes.other_vaes(job.request, catalogue, catalogue.model(job.request.model))
+
+
+# What of one picture there is to read.
+
+
+async def _read(interaction: Interaction, job: Job, _: int | None) -> None:
+    """Of several pictures another's parameters, in place of those that are shown."""
+    position, locale = int(chosen(interaction)), interaction.locale
+    pictures = await interaction.client.store.pictures.of_job(job.id)
+    if position >= len(pictures):
+        raise Gone("picture")
+    others = row(panel.which_select(job, locale, position, "read"))
+    view, files = parameters.shown(
+        pictures[position].infotext, interaction.client.catalogue, locale, others
+    )
+    await interaction.response.edit_message(view=view, attachments=files)
 
 
 # Other pictures of one picture.
@@ -160,15 +179,18 @@ async def _vary(interaction: Interaction, job: Job, position: int | None, streng
     await interaction.client.jobs.remake(interaction, job, request, notes=notes)
 
 
-async def _start(interaction: Interaction, job: Job, position: int | None) -> None:
-    await interaction.response.send_modal(forms.start_form(job, position or 0, interaction.locale))
+async def start(interaction: Interaction, job: Job, position: int | None = None) -> None:
+    """The form for img2img from one of a job's pictures."""
+    await interaction.client.jobs.picture(job, position or 0)
+    form = forms.start_form(job, position or 0, interaction.locale)
+    await again.ask(interaction, form, job.request)
 
 
 async def _started(interaction: Interaction, job: Job, position: int | None) -> None:
     bot = interaction.client
     _, png = await bot.jobs.picture(job, position or 0)
-    typed = forms.fields(interaction)
-    async with forms.given_back(interaction, typed):
+    form = partial(forms.start_form, job, position or 0, interaction.locale)
+    async with again.typed(interaction, form) as typed:
         request, strength = forms.started(_one_of(job, position), typed)
         request = remakes.started_from(request, png, strength)
         await bot.jobs.remake(interaction, job, request)
@@ -193,6 +215,7 @@ async def _dm(interaction: Interaction, job: Job, _: int | None) -> None:
 CONTROLS: Final[dict[str, Callable[[Interaction, Job, int | None], Awaitable[None]]]] = {
     "cell_x": _cell_x,
     "cell_y": _cell_y,
+    "read": _read,
     "explore": _explore,
     "compare": _compare,
     "vae_ab": _vae_chosen,
@@ -200,7 +223,7 @@ CONTROLS: Final[dict[str, Callable[[Interaction, Job, int | None], Awaitable[Non
     "upscale_twice": _upscale_twice,
     "vary_subtly": _vary_subtly,
     "vary_strongly": _vary_strongly,
-    "start": _start,
+    "start": start,
     "dm": _dm,
 }
 

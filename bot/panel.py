@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +10,14 @@ import discord
 from discord import ui
 
 from bot.answers import excerpt
-from bot.controls import Control, button, layout, row, select
+from bot.attachments import Readable
+from bot.controls import Control, Standing, button, layout, row, select, standing_id
 from bot.store import Job
 from bot.translate import t
 
 PROMPT_LENGTH: Final = 200
+# What a gallery holds.
+MAX_PICTURES: Final = 10
 # A post holds 4,000 characters; the rest of the sentence and the fence stand around the text.
 MAX_CODE: Final = 3800
 
@@ -36,13 +39,14 @@ def panel_view(
     title = t("panel.title", locale, prompt=excerpt(job.request.prompt, PROMPT_LENGTH) or "—")
     items: list[ui.Item[ui.LayoutView]] = [ui.TextDisplay(title)]
     if job.request.count > 1:
-        items.append(row(_which(job, locale, position)))
+        items.append(row(which_select(job, locale, position)))
     groups = [] if job.sheet else [*_makers(job, locale, offers, position)]
     groups.append(_keepers(job, locale, offers, position))
     return layout(*items, *(row(*group) for group in groups if group))
 
 
-def _which(job: Job, locale: discord.Locale, position: int) -> Control:
+def which_select(job: Job, locale: discord.Locale, position: int, action: str = "which") -> Control:
+    """A select over the pictures of a job."""
     options = [
         discord.SelectOption(
             label=t("control.which_option", locale, number=index + 1),
@@ -51,7 +55,7 @@ def _which(job: Job, locale: discord.Locale, position: int) -> Control:
         )
         for index in range(job.request.count)
     ]
-    return select(t("control.which", locale), "which", job.id, options)
+    return select(t("control.which", locale), action, job.id, options)
 
 
 def _makers(
@@ -72,18 +76,63 @@ def _makers(
 
 def _keepers(job: Job, locale: discord.Locale, offers: Offers, position: int) -> list[Control]:
     """What one does with the picture that is there."""
+    place = position or None
     controls = [
         button(t("control.save_preset", locale), "preset", job.id, emoji="💾"),
-        button(t("control.parameters", locale), "parameters", job.id, position or None, emoji="📋"),
-        button(t("control.take_seed", locale), "take_seed", job.id, position or None, emoji="📌"),
-        button(t("control.dm", locale), "dm", job.id, emoji="✉️"),
+        button(t("control.parameters", locale), "parameters", job.id, place, emoji="📋"),
     ]
+    if job.sheet is None or not job.sheet.varies("seed"):
+        seed = t("control.take_seed", locale)
+        controls.append(button(seed, "take_seed", job.id, place, emoji="📌"))
+    controls.append(button(t("control.dm", locale), "dm", job.id, emoji="✉️"))
     if offers.delete:
         danger = discord.ButtonStyle.danger
         controls.append(
             button(t("control.delete", locale), "delete", job.id, emoji="🗑️", style=danger)
         )
     return controls
+
+
+def which_start_view(
+    job: Job, pictures: Sequence[Readable], locale: discord.Locale
+) -> ui.LayoutView:
+    """Asks from which of a job's pictures to start; ``pictures`` are those of its post."""
+    pick = [
+        button(str(index + 1), "start", job.id, index or None, emoji="🖼️")
+        for index in range(job.request.count)
+    ]
+    return _asked(pictures, pick, locale, hidden=job.spoiler)
+
+
+def which_foreign_view(pictures: Sequence[Readable], locale: discord.Locale) -> ui.LayoutView:
+    """The same of a message that is no job's. The pictures it shows are those it asks about, so
+    that nothing need be kept."""
+    pictures = pictures[:MAX_PICTURES]
+    pick = [
+        Standing(
+            ui.Button(label=str(index + 1), emoji="🖼️", custom_id=standing_id("start_from", index))
+        )
+        for index in range(len(pictures))
+    ]
+    hidden = any(isinstance(each, discord.Attachment) and each.is_spoiler() for each in pictures)
+    return _asked(pictures, pick, locale, hidden=hidden)
+
+
+def _asked(
+    pictures: Sequence[Readable], pick: Sequence[Control], locale: discord.Locale, *, hidden: bool
+) -> ui.LayoutView:
+    media = [
+        discord.MediaGalleryItem(
+            picture.url,
+            description=t("control.which_option", locale, number=index + 1),
+            spoiler=hidden,
+        )
+        for index, picture in enumerate(pictures)
+    ]
+    said = ui.TextDisplay[ui.LayoutView](t("control.which", locale))
+    gallery = [ui.MediaGallery[ui.LayoutView](*media)] if media else []
+    rows = [row(*pick[start : start + 5]) for start in range(0, len(pick), 5)]
+    return layout(said, *gallery, *rows)
 
 
 def confirm_view(job: Job, locale: discord.Locale) -> ui.LayoutView:

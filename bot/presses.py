@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import discord
 
-from bot import answers, forms, more, panel
+from bot import again, answers, forms, more, panel
 from bot.answers import Interaction, payload
 from bot.axes import other_vaes
 from bot.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, layout, row
@@ -68,31 +69,33 @@ async def _new_seed(interaction: Interaction, job: Job, _: int | None) -> None:
 async def _vae(interaction: Interaction, job: Job, _: int | None) -> None:
     name = chosen(interaction)
     if name == SEARCH:
-        await interaction.response.send_modal(forms.vae_form(job, interaction.locale))
+        await again.ask(interaction, forms.vae_form(job, interaction.locale), job.request)
     else:
         await interaction.client.jobs.vary(interaction, job, vae=name)
 
 
 async def _vae_searched(interaction: Interaction, job: Job, _: int | None) -> None:
-    typed = forms.fields(interaction).get("name", "")
     catalogue = interaction.client.catalogue
-    names = vae_names(catalogue, catalogue.model(job.request.model))
-    found = tuple(search(names, typed, MAX_OPTIONS))
-    if not found:
-        raise UnknownName("VAE", typed)
-    if len(found) == 1:
-        await interaction.client.jobs.vary(interaction, job, vae=found[0])
-    else:
-        await answers.show(interaction, layout(row(vae_select(job, found, search=False))))
+    form = partial(forms.vae_form, job, interaction.locale)
+    async with again.typed(interaction, form) as typed:
+        name = typed.get("name", "")
+        names = vae_names(catalogue, catalogue.model(job.request.model))
+        found = tuple(search(names, name, MAX_OPTIONS))
+        if not found:
+            raise UnknownName("VAE", name)
+        if len(found) == 1:
+            await interaction.client.jobs.vary(interaction, job, vae=found[0])
+        else:
+            await answers.show(interaction, layout(row(vae_select(job, found, search=False))))
 
 
 async def _edit(interaction: Interaction, job: Job, _: int | None) -> None:
-    await interaction.response.send_modal(forms.edit_form(job, interaction.locale))
+    await again.ask(interaction, forms.edit_form(job, interaction.locale), job.request)
 
 
 async def _edited(interaction: Interaction, job: Job, _: int | None) -> None:
-    typed = forms.fields(interaction)
-    async with forms.given_back(interaction, typed):
+    form = partial(forms.edit_form, job, interaction.locale)
+    async with again.typed(interaction, form) as typed:
         request = forms.edited(job.request, typed)
         await interaction.client.jobs.remake(interaction, job, request, job.sheet)
 
@@ -152,18 +155,18 @@ async def _save_preset(interaction: Interaction, job: Job, _: int | None) -> Non
 
 
 async def _preset_named(interaction: Interaction, job: Job, _: int | None) -> None:
-    # A style for many pictures: the seed and the number belong to this one.
-    values = {
-        name: value
-        for name, value in values_of(job.request).items()
-        if name not in ("seed", "count")
-    }
+    # A style for many pictures: the seed and the number belong to this one, and what a sheet
+    # varies to each of its cells.
+    own = {"seed", "count"} | (job.sheet.options if job.sheet else set())
+    values = {name: value for name, value in values_of(job.request).items() if name not in own}
     presets = interaction.client.store.presets
-    name = forms.fields(interaction).get("name", "")
-    preset = await presets.save(interaction.user.id, name, values)
-    key = "preset.saved_default" if preset.name.casefold() == YOURS else "preset.saved"
-    shown = answers.excerpt(preset.name, 2 * len(preset.name))
-    await answers.say(interaction, t(key, interaction.locale, name=shown))
+    async with again.typed(
+        interaction, partial(forms.preset_form, job, interaction.locale)
+    ) as typed:
+        preset = await presets.save(interaction.user.id, typed.get("name", ""), values)
+        key = "preset.saved_default" if preset.name.casefold() == YOURS else "preset.saved"
+        shown = answers.excerpt(preset.name, 2 * len(preset.name))
+        await answers.say(interaction, t(key, interaction.locale, name=shown))
 
 
 async def _take_seed(interaction: Interaction, job: Job, position: int | None) -> None:

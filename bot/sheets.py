@@ -42,6 +42,12 @@ class Sheet:
         """Whether one of the axes is this field of the request."""
         return any(axis.kind.field == field for axis in self.axes)
 
+    @property
+    def options(self) -> set[str]:
+        """The same in options, as members say them: a sampler is said with its schedule type."""
+        fields = {axis.kind.field for axis in self.axes}
+        return {"sampler" if field == "schedule_type" else field for field in fields}
+
     def cells(self, base: GenerationRequest, *, limit: int = MAX_CELLS) -> list[Cell]:
         """The cells in the order to run them.
 

@@ -113,7 +113,8 @@ class UnreadableSettings(PenultimateError):
 @dataclass(eq=False)
 class CannotExplore(PenultimateError):
     """``reason`` is ``no_axis`` (values without one), ``no_values``, ``same_axis``, ``denoising``,
-    ``clip_skip`` (neither would change anything) or ``one_vae``."""
+    ``clip_skip`` (neither would change anything), ``varied`` (nor would what a sheet has its own
+    values of) or ``one_vae``."""
 
     reason: str
 

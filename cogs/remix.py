@@ -7,36 +7,30 @@ database, others' say in their file what they were made with.
 
 from __future__ import annotations
 
-import io
-import secrets
-from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import discord
-from discord import Locale, app_commands, ui
+from discord import app_commands
 from discord.ext import commands
 
-from bot import answers, forms
+from bot import again, answers, forms, more, panel, parameters
 from bot.answers import Interaction
-from bot.attachments import parameters_of, pictures_in, read_bytes
-from bot.controls import layout
-from bot.defaults import BOT, OPTIONS, Layers, layers_of, read_pasted
+from bot.attachments import Readable, parameters_of, pictures_in, read_bytes
+from bot.controls import row
+from bot.defaults import BOT, Layers, layers_of, read_pasted
+from bot.kept import Kept
 from bot.orders import Start
-from bot.result import note_text
 from bot.server.gate import asker_of
 from bot.store import Job
-from bot.translate import listed, t, text
+from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
-from core.notes import Note
 from core.request import MAX_PROMPT, GenerationRequest, draw_seed
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
 
-# A post holds 4,000 characters of text.
-MAX_TEXT: Final = 3900
-NOTES_LENGTH: Final = 1000
 # A form must be shown within 3 s, and cannot be announced; what comes later than this is let go.
 SECONDS_TO_FORM: Final = 2.0
 # Pictures of forms that are open. Past this the oldest is forgotten.
@@ -55,13 +49,13 @@ class RemixCog(commands.Cog):
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
-        self._pending: OrderedDict[int, Pending] = OrderedDict()
+        self._pending: Kept[Pending] = Kept(MAX_PENDING, lambda pending: len(pending.data))
         self._menus = [
             app_commands.ContextMenu(name=text("menu.parameters"), callback=self.parameters),
             app_commands.ContextMenu(name=text("menu.start"), callback=self.start),
             app_commands.ContextMenu(name=text("menu.vary"), callback=self.vary),
         ]
-        bot.standing |= {"start": self.started}
+        bot.standing |= {"start": self.started, "start_from": self.start_from}
 
     async def cog_load(self) -> None:
         """Menus of a cog are not found by discord.py itself."""
@@ -78,12 +72,17 @@ class RemixCog(commands.Cog):
         job, locale = await self._job(interaction, message), interaction.locale
         if job is not None:
             pictures = await self.bot.store.pictures.of_job(job.id)
-            await self._show(interaction, pictures[0].infotext, locale)
+            others = [row(panel.which_select(job, locale, 0, "read"))] if _several(job) else []
+            view, files = parameters.shown(
+                pictures[0].infotext, self.bot.catalogue, locale, *others
+            )
+            await interaction.response.send_message(view=view, files=files, ephemeral=True)
             return
         await interaction.response.defer(thinking=True, ephemeral=True)
         found = await self._text(interaction, message)
         if found is not None:
-            await self._show(interaction, found, locale)
+            view, files = parameters.shown(found, self.bot.catalogue, locale)
+            await interaction.edit_original_response(view=view, attachments=files)
 
     async def vary(self, interaction: Interaction, message: discord.Message) -> None:
         """The picture again from another seed."""
@@ -99,37 +98,55 @@ class RemixCog(commands.Cog):
             await self.bot.jobs.imagine(interaction, found, options)
 
     async def start(self, interaction: Interaction, message: discord.Message) -> None:
-        """A form for img2img from the picture."""
-        job = await self._job(interaction, message)
-        if job is not None and job.sheet is None:
-            form = forms.start_form(job, 0, interaction.locale)
+        """A form for img2img from the picture; of several, first the question which."""
+        job, locale = await self._job(interaction, message), interaction.locale
+        found = pictures_in(message)
+        if job is not None and job.sheet is not None:
+            await answers.say(interaction, t("remix.sheet", locale))
+        elif job is not None and _several(job):
+            await answers.show(interaction, panel.which_start_view(job, found, locale))
+        elif job is not None:
+            await more.start(interaction, job)
+        elif not found:
+            await answers.say(interaction, t("remix.no_picture", locale))
+        elif len(found) > 1:
+            await answers.show(interaction, panel.which_foreign_view(found, locale))
         else:
-            found = pictures_in(message)
-            if not found:
-                await answers.say(interaction, t("remix.no_picture", interaction.locale))
-                return
-            data = await read_bytes(found[0], SECONDS_TO_FORM)
-            prompt, options = self._read(await parameters_of(data) or "")
-            number = self._keep(Pending(data, options))
-            request = GenerationRequest(
-                prompt[:MAX_PROMPT],
-                model="",
-                seed=0,
-                negative_prompt=options.get("negative_prompt", "")[:MAX_PROMPT],
-                clip_skip=options.get("clip_skip", BOT["clip_skip"]),
-            )
-            form = forms.foreign_start_form(number, request, interaction.locale)
+            await self._ask(interaction, found[0])
+
+    async def start_from(self, interaction: Interaction, position: int | None) -> None:
+        """One of a message's pictures was picked: those that the question itself shows."""
+        found = pictures_in(interaction.message) if interaction.message else []
+        if position is None or position >= len(found):
+            raise UnreadablePicture("missing")
+        await self._ask(interaction, found[position])
+
+    async def _ask(self, interaction: Interaction, picture: Readable) -> None:
+        data = await read_bytes(picture, SECONDS_TO_FORM)
+        prompt, options = self._read(await parameters_of(data) or "")
+        number = self._pending.keep(Pending(data, options))
+        request = GenerationRequest(
+            prompt[:MAX_PROMPT],
+            model="",
+            seed=0,
+            negative_prompt=options.get("negative_prompt", "")[:MAX_PROMPT],
+            clip_skip=options.get("clip_skip", BOT["clip_skip"]),
+        )
+        form = forms.foreign_start_form(number, request, interaction.locale)
         await interaction.response.send_modal(form)
 
     async def started(self, interaction: Interaction, number: int | None) -> None:
         """The form of a picture that is no job's, filled in."""
-        typed = forms.fields(interaction)
-        pending = self._pending.get(number or 0)
-        if pending is None:
-            await self._lost(interaction, typed.get("prompt", ""))
+        pending = self._pending.get(number)
+        if number is None or pending is None:
+            lost = t("remix.lost_picture", interaction.locale)
+            prompt = forms.fields(interaction).get("prompt", "")
+            await answers.say(interaction, again.with_prompt(interaction, lost, prompt))
             return
-        async with forms.given_back(interaction, typed):
-            asked, strength = forms.started(GenerationRequest("", "", 0), typed)
+        nothing = GenerationRequest("", "", 0)
+        form = partial(forms.foreign_start_form, number, nothing, interaction.locale)
+        async with again.typed(interaction, form) as typed:
+            asked, strength = forms.started(nothing, typed)
             options = pending.options | {
                 "negative_prompt": asked.negative_prompt,
                 "clip_skip": asked.clip_skip,
@@ -180,66 +197,10 @@ class RemixCog(commands.Cog):
         layers = self.bot.gate.layered(who, interaction.guild_id, replace(layers, bot=BOT))
         return bool(layers.first("private")[0])
 
-    async def _show(self, interaction: Interaction, found: str, locale: Locale) -> None:
-        prompt, layers, exact, notes = read_pasted(found, Layers(), self.bot.catalogue)
-        line = imagine_line(prompt, layers.pasted)
-        view, files = parameters_view(found, line, tuple(exact), notes, locale)
-        if interaction.response.is_done():
-            await interaction.edit_original_response(view=view, attachments=files)
-        else:
-            await interaction.response.send_message(view=view, files=files, ephemeral=True)
 
-    async def _lost(self, interaction: Interaction, prompt: str) -> None:
-        said = t("remix.lost_picture", interaction.locale)
-        back = t("edit.your_prompt", interaction.locale)
-        typed = prompt.replace("```", "'''")[: forms.MAX_RETURNED]
-        said = f"{said}\n{back}\n```\n{typed}\n```" if typed else said
-        await answers.say(interaction, said)
-
-    def _keep(self, pending: Pending) -> int:
-        # Not counted from 1: after a restart an old form must not find another's picture.
-        number = secrets.randbelow(10**18)
-        self._pending[number] = pending
-        while sum(len(each.data) for each in self._pending.values()) > MAX_PENDING:
-            self._pending.popitem(last=False)
-        return number
-
-
-def imagine_line(prompt: str, values: dict[str, Any] | Any) -> str:
-    """``/imagine prompt:… clip_skip:2``, as it can be pasted into Discord's own line."""
-    said = {"prompt": prompt} | {name: values[name] for name in OPTIONS if name in values}
-    shown = (f"{name}:{_value(value)}" for name, value in said.items() if value != "")
-    return "/imagine " + " ".join(shown)
-
-
-def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
-
-
-def parameters_view(
-    found: str, line: str, exact: tuple[str, ...], notes: tuple[Note, ...], locale: Locale
-) -> tuple[ui.LayoutView, list[discord.File]]:
-    """The parameters, the line to draw them here, and what of them is not used.
-
-    What does not fit into a post goes into a file.
-    """
-    remarks = [t("remix.partly", locale, names=_names(exact, locale))] if exact else []
-    remarks += [f"-# {note_text(note, locale.value)}" for note in notes]
-    below = "\n".join(remarks)[:NOTES_LENGTH]
-    whole = t("panel.parameters", locale)
-    how = t("remix.line", locale)
-    shown = f"{whole}\n```\n{found}\n```\n{how}\n```\n{line}\n```\n{below}"
-    if len(shown) <= MAX_TEXT and "```" not in found:
-        return layout(ui.TextDisplay(shown)), []
-    name = "parameters.txt"
-    file = discord.File(io.BytesIO(f"{found}\n\n{line}\n".encode()), name)
-    said = f"{whole}\n{below}".strip()
-    return layout(ui.TextDisplay(said), ui.File(f"attachment://{name}")), [file]
-
-
-def _names(fields: tuple[str, ...], locale: Locale) -> str:
-    keys = ("option.hires_scale" if name == "hires" else f"option.{name}" for name in fields)
-    return listed((t(key, locale) for key in keys), locale)
+def _several(job: Job) -> bool:
+    """Whether there is a choice; a sheet's pictures have controls of their own."""
+    return job.sheet is None and job.request.count > 1
 
 
 async def setup(bot: Penultimate) -> None:

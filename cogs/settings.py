@@ -5,14 +5,14 @@ It edits the member's preset ``default``, a value at a time; nothing about it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from discord import app_commands
+from discord import app_commands, ui
 from discord.ext import commands
 
-from bot import answers, forms
+from bot import again, answers
 from bot.answers import Interaction
 from bot.controls import MAX_OPTIONS, chosen
 from bot.defaults import OPTIONS, checked, explain, layers_of
@@ -61,28 +61,29 @@ class SettingsCog(commands.Cog):
         _check_owner(interaction, owner)
         value = chosen(interaction)
         if value == SEARCH:
-            form = search_form(name, interaction.user.id, interaction.locale)
-            await interaction.response.send_modal(form)
+            await interaction.response.send_modal(_search_form(name, interaction)())
         else:
             await self._set(interaction, name, int(value) if name in NUMBERS else value)
 
     async def searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
         """A part of a name was typed: the only one that has it is set, several are offered."""
         _check_owner(interaction, owner)
-        typed = forms.fields(interaction).get("typed", "")
-        panel = await self._panel(interaction)
-        found = tuple(search(self._names(name, panel), typed, MAX_OPTIONS))
-        if not found:
-            raise UnknownName(SEARCHED[name], typed)
-        if len(found) == 1:
-            await self._set(interaction, name, found[0])
-        else:
-            await self._render(interaction, found={name: found})
+        async with again.typed(interaction, _search_form(name, interaction)) as typed:
+            words = typed.get("typed", "")
+            panel = await self._panel(interaction)
+            found = tuple(search(self._names(name, panel), words, MAX_OPTIONS))
+            if not found:
+                raise UnknownName(SEARCHED[name], words)
+            if len(found) == 1:
+                await self._set(interaction, name, found[0])
+            else:
+                await self._render(interaction, found={name: found})
 
     async def size_typed(self, interaction: Interaction, owner: int | None) -> None:
         """A size of one's own."""
         _check_owner(interaction, owner)
-        await self._set(interaction, "size", forms.fields(interaction).get("typed", ""))
+        async with again.typed(interaction, _search_form("size", interaction)) as typed:
+            await self._set(interaction, "size", typed.get("typed", ""))
 
     async def private_set(self, private: bool, interaction: Interaction, owner: int | None) -> None:
         """Whether only the member sees the answers."""
@@ -98,13 +99,14 @@ class SettingsCog(commands.Cog):
     async def numbers_typed(self, interaction: Interaction, owner: int | None) -> None:
         """Steps and CFG scale were typed; an empty field lets go."""
         _check_owner(interaction, owner)
-        typed = forms.fields(interaction)
-        changes: dict[str, Any] = dict.fromkeys(("steps", "cfg_scale"))
-        for name, kind in (("steps", int), ("cfg_scale", float)):
-            if given := typed.get(name, "").strip():
-                changes[name] = _number(name, given, kind)
-        checked(changes, self.bot.catalogue, self.bot.settings)
-        await self._change(interaction, changes)
+        form = partial(numbers_form, await self._panel(interaction), interaction.locale)
+        async with again.typed(interaction, form) as typed:
+            changes: dict[str, Any] = dict.fromkeys(("steps", "cfg_scale"))
+            for name, kind in (("steps", int), ("cfg_scale", float)):
+                if given := typed.get(name, "").strip():
+                    changes[name] = _number(name, given, kind)
+            checked(changes, self.bot.catalogue, self.bot.settings)
+            await self._change(interaction, changes)
 
     async def reset(self, interaction: Interaction, owner: int | None) -> None:
         """Let one value go, or all of them."""
@@ -158,6 +160,10 @@ class SettingsCog(commands.Cog):
         if name == "vae":
             return vae_names(self.bot.catalogue, panel.explained.model)
         return SAMPLER_NAMES
+
+
+def _search_form(name: str, interaction: Interaction) -> Callable[[], ui.Modal]:
+    return partial(search_form, name, interaction.user.id, interaction.locale)
 
 
 def _check_owner(interaction: Interaction, owner: int | None) -> None:

@@ -263,7 +263,7 @@ async def test_edit_after_a_failure_keeps_the_axes(world: World) -> None:
     world.engine.fail_next(OutOfMemory(512, 512))
     await world.ann.slash(world.channel, "explore", prompt="x", x_values="1, 2")
     form = await world.ann.click(world.last, label="Edit")
-    typed = {"prompt": "y", "clip_skip": "1", "seed": "8", "settings": "9 5 256x256"}
+    typed = {"prompt": "y", "seed": "8", "settings": "9 5 256x256"}
     await world.ann.submit_modal(form, typed)
     requests = [item.request for item in world.engine.seen[1].items]
     assert [(r.prompt, r.clip_skip, r.width) for r in requests] == [("y", 1, 256), ("y", 2, 256)]

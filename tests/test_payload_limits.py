@@ -11,7 +11,8 @@ import pytest
 from discord import ui
 from simcord.components import validate_components, validate_modal
 
-from bot import forms, panel
+from bot import forms, panel, parameters
+from bot.attachments import Linked
 from bot.controls import custom_id, layout, row
 from bot.delivery import _nonce
 from bot.live import ended_view, live_view
@@ -97,6 +98,11 @@ def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
     yield "sheet", result_view(replace(post, job=longest_sheet(locale), files=files[:1]))
     yield "cell", layout(row(cell_select(longest_sheet(locale), LONGEST.x, "cell_x", 24)))
     yield "compare", layout(row(vae_select(job, vaes, action="vae_ab", argument=7)))
+    pictures = [Linked("https://cdn.discordapp.com/" + "x" * 900 + f"/{n}") for n in range(30)]
+    yield "which start", panel.which_start_view(job, pictures[:8], locale)
+    yield "which foreign start", panel.which_foreign_view(pictures, locale)
+    which = row(panel.which_select(job, locale, 0, "read"))
+    yield "read", parameters.parameters_view("x" * 3600, "y" * 150, (), (), locale, which)[0]
     yield "confirm", panel.confirm_view(job, locale)
     yield "seed", panel.seed_view(job, MAX_SEED, locale)
     code = panel.code_view("x" * panel.MAX_CODE, locale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +15,23 @@ from simcord.components import validate_components
 
 from bot import attachments
 from bot.attachments import Linked, pictures_in, read_bytes
-from cogs.remix import imagine_line, parameters_view
+from bot.kept import Kept
+from bot.parameters import imagine_line, parameters_view
 from core.errors import PenultimateError, UnreadablePicture
 from core.infotext import parse
 from core.notes import Note
 from core.picture import read_infotext, write_jpeg, write_png
 from core.remix import to_request_values
-from tests.simulation import World, answer, text, view_components, wire
+from tests.simulation import (
+    World,
+    answer,
+    buttons,
+    components,
+    selects,
+    text,
+    view_components,
+    wire,
+)
 from tests.small_discord import small_discord
 
 A1111 = (
@@ -133,13 +144,11 @@ async def test_a_damaged_picture(world: World, name: str) -> None:
 async def test_absurd_parameters_get_a_sentence(world: World) -> None:
     long = png("x " * 40_000 + "\nSteps: 20, Sampler: Euler, Seed: 1")
     for name in ("Parameters", "Vary"):
-        assert "too large" in text(answer(await menu(world, name, await sent(world, long))))
+        assert "too long" in text(answer(await menu(world, name, await sent(world, long))))
     long = png("x " * 8_000 + "\nSteps: 20, Sampler: Euler, Seed: 1, CFG scale: 7")
     shown = answer(await menu(world, "Parameters", await sent(world, long)))
     assert [file.filename for file in shown.attachments] == ["parameters.txt"]
-    assert "prompt can be at most" in text(
-        answer(await menu(world, "Vary", await sent(world, long)))
-    )
+    assert "characters long" in text(answer(await menu(world, "Vary", await sent(world, long))))
 
 
 async def test_a_private_picture_of_ours_is_not_told_of(world: World) -> None:
@@ -239,21 +248,141 @@ async def test_what_cannot_be_used_gives_the_prompt_back(world: World) -> None:
 
 async def test_a_form_of_before_a_restart_gives_the_prompt_back(world: World) -> None:
     shown = await menu(world, "Use as start image", await sent(world, png()))
-    cog: Any = world.bot.get_cog("RemixCog")
-    cog._pending.clear()
+    await world.restart()
     told = await submit(world.ann, shown, prompt="a dog")
     assert "too old" in text(answer(told))
     assert "a dog" in text(answer(told))
 
 
-async def test_forgotten_forms_do_not_fill_the_memory(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_forgotten_forms_do_not_fill_the_memory(world: World) -> None:
     cog: Any = world.bot.get_cog("RemixCog")
-    monkeypatch.setitem(cog._keep.__func__.__globals__, "MAX_PENDING", 2 * len(png()))
+    cog._pending = Kept(2 * len(png()), lambda pending: len(pending.data))
     for _ in range(4):
-        await menu(world, "Use as start image", await sent(world, png()))
+        shown = await menu(world, "Use as start image", await sent(world, png()))
     assert len(cog._pending) == 2
+    await submit(world.ann, shown, prompt="a dog")
+    assert (await world.job(1)).request.prompt == "a dog"
+
+
+# Several pictures in one message
+
+
+def gallery(message: Any) -> list[str]:
+    """The descriptions of the pictures that a post shows."""
+    found = [item for item in components(message) if item["type"] == 12]
+    return [media["description"] for item in found for media in item["items"]]
+
+
+@pytest.fixture
+def fetched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is linked to comes from the offline Discord."""
+
+    async def read(link: Linked) -> bytes:
+        return await world.bot.http.get_from_cdn(link.url)
+
+    monkeypatch.setattr(Linked, "read", read)
+    monkeypatch.setattr(attachments, "HOSTS", re.compile(r"cdn\.simcord\.invalid"))
+
+
+async def test_of_several_of_ours_one_is_picked_by_its_picture(world: World) -> None:
+    message = await ours(world, count=4)
+    asked = answer(await menu(world, "Use as start image", message, world.bob))
+    assert asked.ephemeral
+    assert gallery(asked) == ["Picture 1", "Picture 2", "Picture 3", "Picture 4"]
+    assert list(buttons(asked)) == ["1", "2", "3", "4"]
+    form = await world.bob.click(asked, label="3")
+    await submit(world.bob, form, prompt="a dog", seed="1")
+    pictures = await world.bot.store.pictures.of_job(1)
+    request = (await world.job(2)).request
+    assert request.init_image == await pictures[2].read()
+    # The question stays, for another.
+    await submit(world.bob, await world.bob.click(asked, label="1"), prompt="a dog")
+    assert (await world.job(3)).request.init_image == await pictures[0].read()
+
+
+@pytest.mark.usefixtures("fetched")
+async def test_of_several_of_anybodys_one_is_picked_by_its_picture(world: World) -> None:
+    message = await sent(world, png(), png(A1111), png())
+    asked = answer(await menu(world, "Use as start image", message))
+    assert asked.ephemeral
+    assert gallery(asked) == ["Picture 1", "Picture 2", "Picture 3"]
+    await world.restart()
+    form = await world.ann.click(asked, label="2")
+    assert form.modal is not None
+    await submit(world.ann, form)
+    await world.env.settle()
+    request = (await world.job(1)).request
+    assert (request.prompt, request.clip_skip) == ("a fox, (red:1.2)", 2)
+    form = await world.ann.click(asked, label="3")
+    await submit(world.ann, form, prompt="a dog")
+    await world.env.settle()
+    assert (await world.job(2)).request.clip_skip == 1
+
+
+@pytest.mark.usefixtures("fetched")
+async def test_a_picked_picture_that_is_no_use_is_a_sentence(world: World) -> None:
+    message = await sent(world, png(), png()[:20])
+    asked = answer(await menu(world, "Use as start image", message))
+    refused = answer(await world.ann.click(asked, label="2"))
+    assert refused.ephemeral
+    assert "damaged" in text(refused)
+
+
+async def test_a_hidden_picture_stays_hidden_in_the_question(world: World) -> None:
+    message = await world.bob.send(
+        world.channel, "look", attachments=[("SPOILER_a.png", png()), ("b.png", png())]
+    )
+    asked = answer(await menu(world, "Use as start image", message))
+    (shown,) = [item for item in components(asked) if item["type"] == 12]
+    assert all(media["spoiler"] for media in shown["items"])
+
+
+async def test_a_sheet_is_no_start_image(world: World) -> None:
+    await world.ann.slash(world.channel, "explore", prompt="a cat")
+    await world.env.settle()
+    told = answer(await menu(world, "Use as start image", world.last))
+    assert told.ephemeral
+    assert "Post one of them with the select" in text(told)
+
+
+async def test_parameters_of_each_of_several_of_ours(world: World) -> None:
+    shown = answer(await menu(world, "Parameters", await ours(world, count=4), world.bob))
+    assert "seed:7" in text(shown)
+    (which,) = selects(shown).values()
+    assert [option["label"] for option in which["options"]][3] == "Picture 4"
+    await world.restart()
+    shown = answer(await world.bob.select(shown, ["3"], custom_id="p:read:1"))
+    assert "seed:10" in text(shown)
+    assert "Seed: 10" in text(shown)
+    (which,) = selects(shown).values()
+    assert [option["value"] for option in which["options"] if option.get("default")] == ["3"]
+    await world.bot.store.jobs.delete(1)
+    gone = answer(await world.bob.select(shown, ["0"], custom_id="p:read:1"))
+    assert "record is gone" in text(gone)
+
+
+async def test_long_parameters_of_each_of_several_are_files(world: World) -> None:
+    await world.ann.slash(world.channel, "imagine", prompt="word " * 799, count=2, seed=7)
+    await world.env.settle()
+    shown = answer(await menu(world, "Parameters", world.last))
+    shown = answer(await world.ann.select(shown, ["1"], custom_id="p:read:1"))
+    (file,) = shown.attachments
+    assert b"Seed: 8" in await file.read()
+
+
+async def test_a_variation_of_several_is_several(world: World) -> None:
+    await menu(world, "Vary", await ours(world, count=4), world.bob)
+    request = (await world.job(2)).request
+    assert request.count == 4
+    assert request.seed != 7
+
+
+async def test_a_sheet_over_seeds_has_no_variation(world: World) -> None:
+    await world.ann.slash(world.channel, "explore", prompt="a cat", x_axis="seed", x_values="1, 2")
+    await world.env.settle()
+    told = answer(await menu(world, "Vary", world.last))
+    assert "its own value of that" in text(told)
+    assert len(world.engine.seen) == 1
 
 
 # Pictures that are not attached
@@ -267,16 +396,20 @@ class Part:
         self.__dict__ |= empty | {"message_snapshots": []} | values
 
 
-def test_embeds_galleries_and_forwards_are_looked_through() -> None:
-    own = "https://cdn.discordapp.com/attachments/1/2/a.png"
-    embed = discord.Embed().set_image(url=own)
-    item = type("Item", (), {"media": discord.UnfurledMediaItem(own)})()
-    gallery = type("Gallery", (), {"items": [item]})()
+def test_embeds_galleries_and_forwards_are_looked_through_each_picture_once() -> None:
+    own = "https://cdn.discordapp.com/attachments/1/2/"
+    embed = discord.Embed().set_image(url=f"{own}a")
+
+    def item(name: str) -> Any:
+        return type("Item", (), {"media": discord.UnfurledMediaItem(own + name)})()
+
+    gallery = type("Gallery", (), {"items": [item("b"), item("a"), item("b?ex=1")]})()
     box = type("Box", (), {"children": [gallery]})()
     message: Any = Part(
-        embeds=[embed], components=[box], message_snapshots=[Part(components=[item])]
+        embeds=[embed], components=[box], message_snapshots=[Part(components=[item("c")])]
     )
-    assert pictures_in(message) == [Linked(own)] * 3
+    # A file that is attached is in a gallery under another host and with another signature.
+    assert pictures_in(message) == [Linked(own + name) for name in "abc"]
 
 
 @pytest.mark.parametrize(

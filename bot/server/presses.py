@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import discord
 from discord import app_commands
 
-from bot import answers
+from bot import again, answers
 from bot.answers import Interaction, payload
 from bot.controls import chosen
 from bot.forms import fields
@@ -154,44 +154,46 @@ async def _models_back(interaction: Interaction, _: int | None) -> None:
 
 
 async def _limits(interaction: Interaction, _: int | None) -> None:
-    server = await _update(interaction, **forms.read_limits(fields(interaction)))
-    view = panels.overview(server, interaction.guild, interaction.locale)
-    await answers.show(interaction, view)
+    form = partial(forms.limits_form, server_of(interaction), interaction.locale)
+    async with again.typed(interaction, form) as typed:
+        server = await _update(interaction, **forms.read_limits(typed))
+        view = panels.overview(server, interaction.guild, interaction.locale)
+        await answers.show(interaction, view)
 
 
 async def _quota_all(interaction: Interaction, _: int | None) -> None:
-    locale = interaction.locale
-    label = t("config.setting.quota", locale)
-    form = forms.quota_form(server_of(interaction).quota, 0, label, locale)
-    await interaction.response.send_modal(form)
+    await interaction.response.send_modal(_quota_form(interaction, 0))
 
 
 async def _quota_role(interaction: Interaction, _: int | None) -> None:
-    locale, role = interaction.locale, next(iter(_ids(interaction)), 0)
-    number = server_of(interaction).role_quotas.get(role)
-    label = t("config.setting.role_quotas", locale)
-    await interaction.response.send_modal(forms.quota_form(number, role, label, locale))
+    role = next(iter(_ids(interaction)), 0)
+    await interaction.response.send_modal(_quota_form(interaction, role))
 
 
 async def _quota_set(interaction: Interaction, role: int | None) -> None:
-    number = forms.read_quota(fields(interaction))
-    if not role:
-        await _update(interaction, quota=number)
-    else:
-        await _change(
-            interaction,
-            lambda server: replace(server, role_quotas=_with(server.role_quotas, role, number)),
-        )
-    await _again(interaction, panels.quota_view)
+    async with again.typed(interaction, partial(_quota_form, interaction, role or 0)) as typed:
+        number = forms.read_quota(typed)
+        if not role:
+            await _update(interaction, quota=number)
+        else:
+            await _change(
+                interaction,
+                lambda server: replace(server, role_quotas=_with(server.role_quotas, role, number)),
+            )
+        await _again(interaction, panels.quota_view)
 
 
 async def _words(interaction: Interaction, _: int | None) -> None:
-    words, locale = forms.typed_words(fields(interaction)), interaction.locale
+    typed, locale = fields(interaction), interaction.locale
+    words = forms.typed_words(typed)
     if words is None:
         said = t("config.words_many", locale, limit=MAX_WORDS, length=MAX_WORD)
-    else:
-        server = await _update(interaction, words=words)
-        said = t("config.words_saved", locale, words=value_text(server, "words", locale))
+        await again.offer(
+            interaction, said, forms.words_form(server_of(interaction), locale), typed
+        )
+        return
+    server = await _update(interaction, words=words)
+    said = t("config.words_saved", locale, words=value_text(server, "words", locale))
     await answers.say(interaction, said)
 
 
@@ -292,6 +294,13 @@ async def _edit(interaction: Interaction, view: discord.ui.LayoutView) -> None:
 
 async def _again(interaction: Interaction, view: Callable[..., discord.ui.LayoutView]) -> None:
     await _edit(interaction, view(server_of(interaction), interaction.guild, interaction.locale))
+
+
+def _quota_form(interaction: Interaction, role: int) -> discord.ui.Modal:
+    server = server_of(interaction)
+    number = server.role_quotas.get(role) if role else server.quota
+    label = t("config.setting.role_quotas" if role else "config.setting.quota", interaction.locale)
+    return forms.quota_form(number, role, label, interaction.locale)
 
 
 def _nsfw_view(interaction: Interaction) -> discord.ui.LayoutView:
