@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from simcord import interactions
 
 from bot.settings import Settings
 from bot.store import Store
@@ -31,3 +33,18 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     """The whole bot in an offline Discord, with a fake engine."""
     async with simulate(settings) as world:
         yield world
+
+
+@pytest.fixture
+def speak(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the language that everybody's Discord has from now on."""
+    build = interactions.base_payload
+
+    def speak(locale: str) -> None:
+        def built(*args: Any, **options: Any) -> Any:
+            record, payload = build(*args, **options)
+            return record, payload | {"locale": locale}
+
+        monkeypatch.setattr(interactions, "base_payload", built)
+
+    return speak

@@ -135,7 +135,7 @@ async def test_reload_says_what_is_new_gone_and_refused(world: World, owner: Mem
     world.found = Catalogue(
         models=(model("plain"), model("brand new")),
         vaes=(vae("vivid"),),
-        refused=(Refused("model", "bad", "pickle"),),
+        refused=(Refused("model", "bad", "pickle"), Refused("model", "tune", "family", "a LoRA")),
         warnings=("card.toml: steps must be a number",),
     )
     said = text(await admin(world, owner, "reload"))
@@ -143,6 +143,8 @@ async def test_reload_says_what_is_new_gone_and_refused(world: World, owner: Mem
     assert "New: brand new" in said
     assert "Gone: anime, other, soft, two" in said
     assert "**bad** is a pickle file" in said
+    assert "**tune** is of a kind that this bot does not run" in said
+    assert "(a LoRA)" in said
     assert "steps must be a number" in said
     await world.ann.slash(world.channel, "imagine", prompt="x", model="brand new")
     assert world.engine.seen[-1].model.name == "brand new"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import sqlite3
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 import bot.defaults
 import bot.jobs
-from core.errors import OutOfMemory
+from core.errors import OutOfMemory, Refused
 from core.notes import Note
 from tests.simulation import World, answer, buttons, components, job_id, model, selects, text
 
@@ -209,6 +210,17 @@ async def test_a_job_that_fails_says_why_and_can_be_tried_again(world: World) ->
     again = await world.bob.click(world.last, label="Try again")
     assert "seed 7" in text(answer(again))
     assert (await world.job(2)).state == "delivered"
+
+
+async def test_what_is_wrong_with_a_file_stands_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.engine.fail_next(Refused("model", "plain", "missing", "unet conv_in.weight"))
+    with caplog.at_level(logging.INFO):
+        await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert "is not complete" in text(world.last)
+    assert "conv_in" not in text(world.last)
+    assert "lacks unet conv_in.weight" in caplog.text
 
 
 async def test_cancel_ends_the_job_and_says_so(world: World) -> None:

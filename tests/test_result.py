@@ -50,6 +50,14 @@ def test_notes_and_remarks_stand_below() -> None:
     ]
 
 
+def test_a_note_of_another_version_is_left_out() -> None:
+    notes = (Note("unreadable_value", (("name", "Steps"), ("allowed", "1 to 150"))),)
+    known = (Note.of("not_used", names="Eta, RNG"),)
+    text = view_text(result_view(Post(replace(a_job(), notes=notes + known), (), usual=USUAL)))
+    assert "Steps" not in text
+    assert text.endswith("-# Not used from the parameters: Eta, RNG.")
+
+
 def test_a_mention_stands_first() -> None:
     view = result_view(Post(a_job(), ("1-1.png",), usual=USUAL, mention=True))
     assert view_text(view).startswith("<@10>")
