@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Discord lets a post be edited through its interaction for 15 minutes.
+LATE_AFTER: Final = 12 * 60.0
 # Seconds until a delivery that Discord itself made fail is tried again; then at the next start.
 RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
 
@@ -64,7 +66,10 @@ class Following:
             if current is not None:
                 await self._bot.delivery.edit(current, view, files)
 
-        return LivePost(job, edit, lambda: engine.status.state)
+        def late() -> bool:
+            return self._bot.clock() - job.created_at > LATE_AFTER
+
+        return LivePost(job, edit, lambda: engine.status.state, late=late)
 
     async def follow(
         self,

@@ -40,7 +40,7 @@ class LivePost:
     """Edits one post, the newest news only: a change of kind at once, else now and then.
 
     Driven by events and never by a timer, so news that is skipped is simply out of date.
-    ``clock`` gives seconds.
+    ``clock`` gives seconds; ``late`` says whether the post can be edited for a few minutes only.
     """
 
     def __init__(
@@ -49,11 +49,13 @@ class LivePost:
         edit: Edit,
         engine_state: Callable[[], EngineState],
         clock: Callable[[], float] = time.perf_counter,
+        late: Callable[[], bool] = lambda: False,
     ) -> None:
         self._job = job
         self._edit = edit
         self._engine_state = engine_state
         self._clock = clock
+        self._late = late
         self._shown: type[News] | None = None
         self._edited_at = 0.0
         self._lost = False
@@ -73,7 +75,8 @@ class LivePost:
             preview = None
         files = [discord.File(io.BytesIO(preview), "preview.png")] if preview else []
         try:
-            await self._edit(live_view(self._job, event, self._engine_state()), files)
+            view = live_view(self._job, event, self._engine_state(), late=self._late())
+            await self._edit(view, files)
         except TROUBLE as error:
             # Refused for good: the token is dead or the post is gone. Delivery finds a way.
             self._lost = isinstance(error, discord.HTTPException) and error.status < 500
@@ -87,12 +90,19 @@ class LivePost:
         return at_once or self._clock() - self._edited_at >= pause
 
 
-def live_view(job: Job, event: News, engine_state: EngineState) -> ui.LayoutView:
-    """What the post shows on ``event``, with a preview if the file ``preview.png`` comes along."""
+def live_view(
+    job: Job, event: News, engine_state: EngineState, *, late: bool = False
+) -> ui.LayoutView:
+    """What the post shows on ``event``, with a preview if the file ``preview.png`` comes along.
+
+    ``late`` tells that the post may soon stand still, and where the picture will come.
+    """
     items: list[ui.Item[ui.LayoutView]] = []
     if isinstance(event, Progress) and event.preview and not job.spoiler:
         items.append(ui.MediaGallery(discord.MediaGalleryItem("attachment://preview.png")))
     text = f"{_news(job, event, engine_state)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
+    if late:
+        text += f"\n-# {t('live.late', job.locale)}"
     cancel = button(t("control.cancel", job.locale), "cancel", job.id)
     return layout(*items, ui.TextDisplay(text), row(cancel))
 

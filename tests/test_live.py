@@ -102,6 +102,12 @@ def test_what_is_said(event: News, state: EngineState, said: str) -> None:
     assert "a red circle" in view_text(live_view(a_job(prompt="a red circle"), event, state))
 
 
+def test_a_post_that_will_soon_stand_still_says_so() -> None:
+    said = "comes as a new message"
+    assert said in view_text(live_view(a_job(), Progress(1, 5, 20), "ready", late=True))
+    assert said not in view_text(live_view(a_job(), Progress(1, 5, 20), "ready"))
+
+
 def test_markdown_in_a_prompt_is_harmless() -> None:
     view = live_view(a_job(prompt="# **big**\n> [x](http://x)"), Started(1), "ready")
     assert "\n-# \\# \\*\\*big" in view_text(view)

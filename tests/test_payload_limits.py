@@ -89,7 +89,7 @@ def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
         Restarting(job.id),
     ):
         for state in ("starting", "ready", "restarting", "stopped"):
-            yield f"live {event} {state}", live_view(job, event, state)
+            yield f"live {event} {state}", live_view(job, event, state, late=True)
     error = Refused("model", LONG, "unreadable", LONG)
     yield "failed", ended_view(job, error, mention=True)
     yield "cancelled", ended_view(job, None, mention=True)

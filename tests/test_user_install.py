@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import discord
 import pytest
@@ -11,13 +11,13 @@ from simcord.builders import ChannelHandle
 
 from core.errors import OutOfMemory
 from tests.simulation import World, answer, buttons, text
-from tests.user_install import FOLLOW_UPS, GUILD_ID, Away
+from tests.user_install import FOLLOW_UPS, GUILD_ID, Away, Kind
 
 
-@pytest.fixture(params=["server", "group"])
+@pytest.fixture(params=get_args(Kind))
 def away(world: World, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Away:
     """A place where the bot is no member."""
-    return Away(world, monkeypatch, group=request.param == "group")
+    return Away(world, monkeypatch, request.param)
 
 
 async def test_the_place_is_as_discord_tells_it(world: World, away: Away) -> None:
@@ -37,8 +37,8 @@ async def test_the_place_is_as_discord_tells_it(world: World, away: Away) -> Non
         assert not interaction.is_guild_integration()
         assert world.bot.get_guild(interaction.guild_id or GUILD_ID) is None
         assert interaction.channel_id == away.channel.id
-    in_group = isinstance(command.channel, discord.GroupChannel)
-    assert (command.guild_id is None) == in_group == command.context.private_channel
+    private = isinstance(command.channel, discord.GroupChannel | discord.DMChannel)
+    assert (command.guild_id is None) == private == command.context.private_channel
     assert command.user.id == world.ann.id
     assert press.user.id == world.bob.id
     with pytest.raises(discord.Forbidden):
@@ -181,6 +181,23 @@ async def test_then_it_comes_by_direct_message(world: World, away: Away) -> None
     assert "over already" in text(told)
 
 
+async def test_before_that_the_post_says_so(world: World, away: Away) -> None:
+    world.engine.hold()
+    result = await away.ann.slash(away.channel, "imagine", prompt="a cat")
+    world.engine.progress(1, 1)
+    await world.env.settle()
+    assert "new message" not in text(answer(result))
+    world.now += 13 * 60
+    # A change of what is told is told at once.
+    world.engine.restart()
+    await world.env.settle()
+    assert "new message" in text(answer(result))
+    world.engine.start_again()
+    world.engine.release()
+    await world.env.settle()
+    assert (await world.job(1)).state == "delivered"
+
+
 async def test_a_token_that_dies_before_its_time_is_no_loss(world: World, away: Away) -> None:
     away.lifetime = 30
     await late(world, away, 31)
@@ -290,6 +307,36 @@ async def test_the_commands_of_ones_own(world: World, away: Away, picture: disco
     world.env.errors  # noqa: B018 - reading them accepts them
 
 
+async def test_a_sheet_and_one_of_its_cells(world: World, away: Away) -> None:
+    sheet = answer(await away.ann.slash(away.channel, "explore", prompt="a cat"))
+    await away.bob.select(sheet, ["4"], custom_id="p:cell_x:1")
+    await world.env.settle()
+    assert away.posts()[-1].attachments
+    assert (await world.job(2)).state == "delivered"
+    assert not away.refused
+
+
+async def test_a_shared_preset_is_taken_back(world: World, away: Away) -> None:
+    await away.ann.slash(away.channel, "preset save", name="Fast", steps=9)
+    post = answer(await away.ann.slash(away.channel, "preset share", name="Fast"))
+    await away.bob.click(post, label="Import")
+    await away.ann.click(post, label="Stop sharing")
+    (left,) = (each for each in away.posts() if not each.flags.ephemeral)
+    assert "not shared any more" in text(left)
+    assert not away.refused
+
+
+async def test_ones_data_goes_though_a_post_stays(
+    world: World, away: Away, picture: discord.Message
+) -> None:
+    asked = answer(await away.ann.slash(away.channel, "privacy delete"))
+    await away.ann.click(asked, label="Delete everything")
+    await world.env.settle()
+    assert await world.bot.store.members.counts(world.ann.id) == (0, 0)
+    assert picture.id in [post.id for post in away.posts()]
+    assert away.refused == {"DELETE 50001": 1}
+
+
 async def test_menus_on_any_message(world: World, away: Away, picture: discord.Message) -> None:
     told = answer(await away.ann.context_menu(away.channel, "Parameters", picture))
     assert told.ephemeral
@@ -316,7 +363,7 @@ async def test_no_reaction_is_put_under_it_and_none_is_heard(
 
 
 async def test_in_a_thread(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    away = Away(world, monkeypatch, group=False)
+    away = Away(world, monkeypatch, "server")
     thread = world.env.backend.create_thread(away.channel.id, "a thread", away.ann.id)
     channel = ChannelHandle(world.env, away.guild, thread)
     result = await away.ann.slash(channel, "imagine", prompt="a cat")
@@ -351,7 +398,7 @@ async def test_where_nobody_set_rules_the_bots_own_hold(world: World, away: Away
 
 async def away_server(world: World, monkeypatch: pytest.MonkeyPatch, **rules: Any) -> Away:
     """A server that the bot was taken from, or never came to as a member, with rules."""
-    away = Away(world, monkeypatch, group=False)
+    away = Away(world, monkeypatch, "server")
     await world.bot.store.servers.update(GUILD_ID, lambda s: replace(s, **rules))
     return away
 

@@ -1,4 +1,4 @@
-"""A place where only a member installed the bot: a server, or a conversation of friends.
+"""A place where only a member installed the bot: a server, a group, a friend's messages.
 
 simcord knows no such place, so this stands between it and the bot. What the bot is told looks as
 Discord tells it: a partial server that is not in its cache, or none. Its answers are taken, with at
@@ -11,7 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import discord
 import pytest
@@ -32,8 +32,9 @@ FOLLOW_UPS: Final = 5
 LIFETIME: Final = 15 * 60
 EPHEMERAL: Final = 1 << 6
 GUILD, PRIVATE_CHANNEL = 0, 2
-GROUP_DM: Final = 3
+CHANNEL_TYPE: Final = {"friend": 1, "group": 3}
 GUILD_ID: Final = 1_400_000_000_000_000_000
+Kind = Literal["server", "group", "friend"]
 # What a bot may do wherever a member brings it along.
 MAY: Final = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
 
@@ -53,9 +54,9 @@ class Away:
     a token's, in seconds. What Discord said no to is counted in ``refused``.
     """
 
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, *, group: bool) -> None:
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
         self._world = world
-        self._group = group
+        self._kind = kind
         self._feed, self._dispatch = FakeGateway.feed, router.dispatch
         self.ephemeral = False
         self.lifetime: float = LIFETIME
@@ -96,11 +97,15 @@ class Away:
             "context": GUILD,
             "guild": {"id": str(GUILD_ID), "locale": "en-US", "features": []},
         }
-        if self._group:
+        if self._kind != "server":
             del payload["guild"], payload["guild_id"], payload["guild_locale"]
             payload["user"] = payload.pop("member")["user"]
             payload["context"] = PRIVATE_CHANNEL
-            payload["channel"] = {"id": channel["id"], "type": GROUP_DM, "name": "friends"}
+            payload["channel"] = {
+                "id": channel["id"],
+                "type": CHANNEL_TYPE[self._kind],
+                "recipients": [payload["user"]],
+            }
             payload["data"].get("resolved", {}).pop("members", None)
         return payload
 
