@@ -170,6 +170,8 @@ def device(
         yield Finding(
             "wrong", f"DEVICE={settings.device} is not there; set it to auto, or leave it out"
         )
+    if not settings.engine_timeout:
+        yield Finding("note", "ENGINE_TIMEOUT=0: an engine that hangs is never restarted")
 
 
 def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ class Settings:
     max_rows: int = 32
     warm_models: int = 2
     threads: int = 0
+    engine_timeout: int = 600
     queue_per_member: int = 5
     queue_total: int = 100
     max_size: int = 1536
@@ -83,6 +84,7 @@ class Settings:
             max_rows=self.max_rows,
             warm_models=self.warm_models,
             threads=self.threads,
+            timeout=self.engine_timeout,
             cache_dir=self.cache_dir,
         )
 
@@ -142,6 +144,14 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _timeout(text: str) -> int:
+    seconds = _whole(0, 86_400)(text)
+    # Loading a model alone may take so long.
+    if 0 < seconds < 60:
+        raise ValueError(f"must be 0 (never) or from 60 to 86400 seconds, not {text!r}")
+    return seconds
+
+
 def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         for word in allowed:
@@ -193,6 +203,7 @@ READERS: Final[dict[str, Callable[[str], Any]]] = {
     "max_rows": _whole(1, 256),
     "warm_models": _whole(1, 16),
     "threads": _whole(0, 512),
+    "engine_timeout": _timeout,
     "queue_per_member": _whole(1, 100),
     "queue_total": _whole(1, 10_000),
     "max_size": _whole(64, int(RANGES["width"].high)),

@@ -7,7 +7,9 @@ Runs on the bot's event loop and never keeps it waiting: what can block is in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from core import worker
 from core.config import EngineConfig
 from core.errors import EngineCrashed, EngineStopped
 from core.events import Ending, Failed, Restarting, Started
-from core.messages import Abort, Add, Crashed, Credit, Ready, Upward
+from core.messages import Abort, Add, Alive, Crashed, Credit, Ready, Upward
 from core.process import EngineProcess, Target
 from core.queue import GpuQueue
 from core.work import Work
@@ -57,9 +59,12 @@ class EngineClient:
     """Feeds ``queue`` to an engine process set up by ``config``.
 
     If the process dies, the jobs it had run again, each alone; one that is alone at a second
-    death fails with :class:`EngineCrashed`. A process that cannot be started fails every job,
-    waiting or new, with :class:`EngineStopped` until :meth:`start` is called again.
-    ``grace`` is how many seconds a stopping child has before it is killed.
+    death fails with :class:`EngineCrashed`. One that starts or has jobs, and for
+    ``config.timeout`` seconds gives no sign of life, has hung: it is killed, and so has died. A
+    process that cannot be started fails every job, waiting or new, with :class:`EngineStopped`
+    until :meth:`start` is called again.
+    ``grace`` is how many seconds a stopping child has before it is killed; ``clock`` gives
+    seconds from anywhere.
     """
 
     def __init__(
@@ -70,12 +75,14 @@ class EngineClient:
         target: Target = worker.main,
         backoff: Callable[[int], float] = exponential,
         grace: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._queue = queue
         self._target = target
         self._backoff = backoff
         self._grace = grace
+        self._clock = clock
         self._state: Literal["starting", "ready", "restarting", "stopped"] = "stopped"
         self._settled = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -149,11 +156,13 @@ class EngineClient:
         deaths = 0
         while True:
             child = self._child = EngineProcess(self._target, self._config, self._heard)
+            child.heard_at = self._clock()
             await asyncio.to_thread(child.start)
-            while not child.ended:
+            while not child.ended and not self._hung(child):
                 self._feed(child)
-                await self._queue.changed.wait()
-                self._queue.changed.clear()
+                await self._news(child)
+            if not child.ended:
+                child.last_words = f"gave no sign of life for {self._config.timeout:g} s"
             await asyncio.to_thread(child.stop, 0.0)
             self._reason = child.last_words or child.exit_reason
             deaths = 1 if child.useful else deaths + 1
@@ -167,6 +176,24 @@ class EngineClient:
             await asyncio.sleep(self._backoff(deaths))
             self._restarts += 1
 
+    def _hung(self, child: EngineProcess) -> bool:
+        """Whether it owes something and was silent for too long."""
+        left = self._patience(child)
+        return left is not None and left <= 0
+
+    def _patience(self, child: EngineProcess) -> float | None:
+        """Seconds that the child may still be silent; None is for ever."""
+        if not self._config.timeout or (child.ready and not child.owes):
+            return None
+        return child.heard_at + self._config.timeout - self._clock()
+
+    async def _news(self, child: EngineProcess) -> None:
+        """Wait for something to do or to hear of, as long as the patience lasts."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience(child)):
+                await self._queue.changed.wait()
+        self._queue.changed.clear()
+
     def _feed(self, child: EngineProcess) -> None:
         """Tell the child what was cancelled, then send jobs as far as its credit goes."""
         for job_id in self._queue.take_aborted():
@@ -176,6 +203,10 @@ class EngineClient:
             self._replay = deque(work for work in self._replay if work.job_id != job_id)
         while child.ready and (work := self._next()):
             self._sent[work.job_id] = work
+            if not child.owes:
+                # It was idle: its silence was none.
+                child.heard_at = self._clock()
+            child.owes.add(work.job_id)
             child.send(Add(work))
 
     def _next(self) -> Work | None:
@@ -190,6 +221,7 @@ class EngineClient:
 
     def _heard(self, child: EngineProcess, message: Upward | None) -> None:
         """A message from the child, on the event loop; None is its end."""
+        child.heard_at = self._clock()
         match message:
             case None:
                 child.ended = True
@@ -200,6 +232,8 @@ class EngineClient:
                 self._settled.set()
             case Credit():
                 self._credit = message
+            case Alive():
+                pass
             case Crashed(reason):
                 child.last_words = reason
             case event:
@@ -207,6 +241,8 @@ class EngineClient:
                     self._started.add(event.job_id)
                 elif isinstance(event, Ending):
                     child.useful = True
+                    # Also of a job that was aborted: whoever hangs does not tell that either.
+                    child.owes.discard(event.job_id)
                     self._sent.pop(event.job_id, None)
                     self._forget(event.job_id)
                 self._queue.publish(event)

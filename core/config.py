@@ -14,7 +14,8 @@ class EngineConfig:
     ``dtype`` is ``auto`` (fp16 on a GPU, fp32 on a CPU), ``float16``, ``bfloat16`` or ``float32``.
     ``strict`` gives the same bytes alone and in a crowd, at some cost in speed.
     ``max_rows`` bounds the running set in UNet rows. ``warm_models`` is how many checkpoints
-    are kept loaded. ``cache_dir`` holds what may be deleted any time (file hashes).
+    are kept loaded. ``cache_dir`` holds what may be deleted any time (file hashes). A process
+    that owes something and is silent for ``timeout`` seconds has hung; 0 waits for ever.
     """
 
     device: str = "auto"
@@ -23,4 +24,5 @@ class EngineConfig:
     max_rows: int = 32
     warm_models: int = 2
     threads: int = 0
+    timeout: float = 600.0
     cache_dir: Path = Path("data/cache")

@@ -38,13 +38,13 @@ class Engine:
     """Runs :class:`Work` to pictures, many at a time.
 
     Errors of one request end that request with ``Failed``; anything unknown is raised, and the
-    process should die of it.
+    process should die of it. ``alive`` is called often while a model works, also within a step.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, alive: Callable[[], None] = lambda: None) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        self._models = Models(config)
+        self._models = Models(config, alive=alive)
         fixed = None
         if config.strict:
             torch.use_deterministic_algorithms(True)

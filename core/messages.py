@@ -1,7 +1,7 @@
 """The words between the bot's process and the engine's: frozen, picklable, sent over a pipe.
 
-Down go ``Add``, ``Abort`` and ``Stop``; up come ``Ready``, ``Credit``, ``Crashed`` and the
-events of :mod:`core.events`.
+Down go ``Add``, ``Abort`` and ``Stop``; up come ``Ready``, ``Credit``, ``Alive``, ``Crashed`` and
+the events of :mod:`core.events`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """Work goes on, though there may be no news of it for long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Crashed:
     """The last word of a child that dies of an exception nobody knows."""
 
@@ -60,4 +65,4 @@ class Crashed:
 
 
 Downward = Add | Abort | Stop
-Upward = Ready | Credit | Crashed | Event
+Upward = Ready | Credit | Alive | Crashed | Event

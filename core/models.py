@@ -21,6 +21,7 @@ from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from core import pulse
 from core.catalogue import Family, Model, Vae
 from core.conditioning import TextConditioner
 from core.config import EngineConfig
@@ -72,15 +73,23 @@ class Models:
     """Loads models for one device, and keeps the ``warm_models`` used last.
 
     On a GPU that gets short, models nobody holds wait in pinned memory and come back from
-    there. ``configs`` holds the structures of single-file checkpoints, a folder a family.
+    there. ``configs`` holds the structures of single-file checkpoints, a folder a family. What
+    it loads calls ``alive`` while it works.
     Raises :class:`EngineStopped` when the device is not there.
     """
 
-    def __init__(self, config: EngineConfig, configs: Path = CONFIGS) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        configs: Path = CONFIGS,
+        *,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         _stay_offline_and_quiet()
         self.device = _device(config.device)
         self.dtype = _dtype(config.dtype, self.device)
         self._configs = configs
+        self._alive = alive
         self._limit = max(1, config.warm_models)
         self._hashes = Hashes(config.cache_dir)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
@@ -180,6 +189,7 @@ class Models:
                 tensors = LdmTensors(header, prefix, ldm_keys.vae_key, config, vae.name, "VAE")
         dtype = self._dtype_of("vae", config)
         module = load_component("vae", config, tensors, self.device, dtype, "VAE", vae.name)
+        pulse.watch(module, self._alive)
         return LoadedVae(module, vae.name, self._hash_of(paths[0]))
 
     def _build(self, model: Model) -> _Resident:
@@ -195,6 +205,7 @@ class Models:
             modules[component] = load_component(
                 component, config, tensors, self.device, dtype, "model", model.name
             )
+            pulse.watch(modules[component], self._alive)
         file_hash = self._hash_of(checkpoint.weights(model)[0])
         texts = [name for name in modules if name.startswith("text_encoder")]
         tokenizers = [checkpoint.tokenizer(model, name, self._configs) for name in texts]

@@ -35,6 +35,9 @@ class EngineProcess:
         self.useful = False
         self.ended = False
         self.last_words = ""
+        # When it was last heard of, by the listener's clock, and the jobs whose end it has to tell.
+        self.heard_at = 0.0
+        self.owes: set[int] = set()
         self.exit_reason = ""
         self.pid: int | None = None
         self._heard = heard

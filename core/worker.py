@@ -14,9 +14,10 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from core import pulse
 from core.config import EngineConfig
 from core.events import Event
-from core.messages import Abort, Add, Crashed, Credit, Ready, Stop
+from core.messages import Abort, Add, Alive, Crashed, Credit, Ready, Stop
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -34,13 +35,14 @@ ENVIRONMENT: Final = {
 
 def main(connection: Connection, config: EngineConfig) -> None:
     """What the spawned process runs."""
-    run(connection, lambda: _engine(config))
+    alive = pulse.seldom(lambda: connection.send(Alive()))
+    run(connection, lambda: _engine(config, alive))
 
 
-def _engine(config: EngineConfig) -> Engine:
+def _engine(config: EngineConfig, alive: Callable[[], None]) -> Engine:
     from core.engine import Engine
 
-    return Engine(config)
+    return Engine(config, alive)
 
 
 def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:

@@ -3,7 +3,8 @@
 ``step`` does nothing, ``wait`` runs until aborted (``wait once`` only in the first process that
 sees the job), ``die`` is a kill -9 of itself (``die once`` likewise), ``raise`` an unknown
 exception, ``fail`` a known error, ``flood`` 32 MB of previews, ``deaf`` a step that lasts until
-``hear`` is in ``config.cache_dir`` (the job fails if that takes 20 s).
+``hear`` is in ``config.cache_dir`` (the job fails if that takes 20 s), ``hang`` one that never ends
+(``hang once`` likewise), ``work`` one that tells nothing but that it is at it, until aborted.
 After its last word the job is finished.
 """
 
@@ -13,19 +14,21 @@ import atexit
 import os
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from core import worker
 from core.config import EngineConfig
 from core.errors import OutOfMemory
-from core.events import Event, Failed, Finished, Progress, Started
+from core.events import Cancelled, Event, Failed, Finished, Progress, Started
+from core.messages import Alive
 from core.work import Work
 
 
 def main(connection: Connection, config: EngineConfig) -> None:
     engine: Any = StubEngine
-    worker.run(connection, lambda: engine(config))
+    worker.run(connection, lambda: engine(config, lambda: connection.send(Alive())))
 
 
 def broken(connection: Connection, config: EngineConfig) -> None:
@@ -43,6 +46,17 @@ def long_farewell(connection: Connection, config: EngineConfig) -> None:
     main(connection, config)
 
 
+def stuck(connection: Connection, config: EngineConfig) -> None:
+    """A target that never gets ready."""
+    (config.cache_dir / "stuck.txt").touch()
+    _hang()
+
+
+def _hang() -> NoReturn:
+    while True:
+        time.sleep(3600)
+
+
 def silent(connection: Connection, config: EngineConfig) -> None:
     """A target that dies before its first word."""
     os._exit(7)
@@ -54,18 +68,20 @@ class StubEngine:
     ``log.txt`` in ``config.cache_dir`` gets a line at each start: what runs from then on.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, alive: Callable[[], None]) -> None:
         self.device_name = "stub"
         self.warm: tuple[str, ...] = ()
         self.memory: tuple[int, int] | None = None
         self._folder = config.cache_dir
         self._max_rows = config.max_rows
+        self._alive = alive
+        self._events: list[Event] = []
         self._waiting: list[Work] = []
         self._running: dict[int, list[str]] = {}
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting or self._running)
+        return bool(self._waiting or self._running or self._events)
 
     @property
     def rows_free(self) -> int:
@@ -77,12 +93,13 @@ class StubEngine:
     def abort(self, job_id: int) -> None:
         self._running.pop(job_id, None)
         self._waiting = [work for work in self._waiting if work.job_id != job_id]
+        self._events.append(Cancelled(job_id))
 
     def close(self) -> None:
         (self._folder / "closed.txt").touch()
 
     def step(self) -> list[Event]:
-        events: list[Event] = []
+        events, self._events = self._events, []
         for job_id in list(self._running):
             events += self._act(job_id, self._running[job_id].pop(0))
         while self._waiting and self.rows_free > 0:
@@ -107,6 +124,12 @@ class StubEngine:
                 time.sleep(0.002)
             case "die":
                 os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+            case "hang":
+                _hang()
+            case "work":
+                self._running[job_id].insert(0, "work")
+                self._alive()
+                time.sleep(0.002)
             case "raise":
                 raise RuntimeError("nobody knows this")
             case "deaf":

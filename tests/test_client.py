@@ -37,10 +37,15 @@ def work(job_id: int, script: str, *, owner: str = "ada", **values: Any) -> Work
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, target: Any = stub_engine.main, rows: int = 8, **options: Any
+    folder: Path,
+    *,
+    target: Any = stub_engine.main,
+    rows: int = 8,
+    patience: float = 600.0,
+    **options: Any,
 ) -> AsyncIterator[tuple[GpuQueue, EngineClient]]:
     queue = GpuQueue(100, 100)
-    config = EngineConfig(cache_dir=folder, max_rows=rows)
+    config = EngineConfig(cache_dir=folder, max_rows=rows, timeout=patience)
     options = {"target": target, "backoff": lambda deaths: 0.0} | options
     client = EngineClient(config, queue, **options)
     async with asyncio.timeout(60):
@@ -196,6 +201,140 @@ async def test_dying_once_alone_is_forgiven(tmp_path: Path) -> None:
         events = [event async for event in queue.submit(work(1, "die once"))]
         assert events[-3:] == [Restarting(1), Started(1), Finished(1, ())]
         assert client.status.restarts == 1
+
+
+# --- an engine that hangs -------------------------------------------------------------------
+
+
+class Clock:
+    """The client's, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pass_by(clock: Clock, queue: GpuQueue, seconds: float) -> None:
+    """Let the time pass, and the client look up."""
+    clock.now += seconds
+    queue.changed.set()
+
+
+async def heard(client: EngineClient, clock: Clock) -> None:
+    """Let the loop turn until there was a sign of life at the time that it is."""
+    while client._child is None or client._child.heard_at != clock.now:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def looked_up(queue: GpuQueue) -> None:
+    """Let the loop turn until the client has looked up."""
+    while queue.changed.is_set():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_what_hangs_is_killed_and_drawn_again_alone(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock=clock) as (queue, client):
+        innocent = queue.submit(work(1, "wait once"))
+        await until(innocent, Started)
+        guilty = queue.submit(work(2, "hang once"))
+        await until(guilty, Started)
+        before = client.status.pid
+        pass_by(clock, queue, 599)
+        await looked_up(queue)
+        assert client.status.pid == before
+        pass_by(clock, queue, 1)
+        for job_id, ticket in ((1, innocent), (2, guilty)):
+            events = [event async for event in ticket]
+            assert events == [Restarting(job_id), Started(job_id), Finished(job_id, ())]
+        status = await client.ready()
+        assert (status.restarts, status.reason) == (1, "gave no sign of life for 600 s")
+        assert status.pid != before
+        assert starts(tmp_path)[-2:] == [[1], [2]]
+
+
+async def test_what_hangs_alone_too_is_given_up(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock=clock) as (queue, client):
+        guilty = queue.submit(work(1, "hang"))
+        await until(guilty, Started)
+        late = queue.submit(work(2, "step", owner="bob"))
+        pass_by(clock, queue, 600)
+        assert (await until(guilty, Started))[0] == Restarting(1)
+        pass_by(clock, queue, 600)
+        failed = await ending(guilty)
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, EngineCrashed)
+        assert isinstance(await ending(late), Finished)
+        assert (await client.ready()).restarts == 2
+
+
+async def test_an_idle_engine_may_be_silent(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock=clock) as (queue, client):
+        await client.ready()
+        assert isinstance(await ending(queue.submit(work(1, "step"))), Finished)
+        for job_id in (2, 3):
+            pass_by(clock, queue, 10_000)
+            await looked_up(queue)
+            # Nor does its silence count when there is work at last.
+            assert isinstance(await ending(queue.submit(work(job_id, "step"))), Finished)
+        assert client.status.restarts == 0
+
+
+async def test_a_slow_engine_that_works_is_left_alone(tmp_path: Path) -> None:
+    """No event for an hour, as in one call of a large model on a small computer."""
+    clock = Clock()
+    async with running(tmp_path, clock=clock) as (queue, client):
+        ticket = queue.submit(work(1, "work"))
+        await until(ticket, Started)
+        for _ in range(6):
+            pass_by(clock, queue, 599)
+            await heard(client, clock)
+        assert (client.status.state, client.status.restarts) == ("ready", 0)
+        queue.cancel(1)
+
+
+async def test_taking_jobs_back_does_not_hide_a_hang(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock=clock, rows=4) as (queue, client):
+        guilty = queue.submit(work(1, "hang"))
+        await until(guilty, Started)
+        pass_by(clock, queue, 400)
+        await looked_up(queue)
+        queue.cancel(1)
+        waits = queue.submit(work(2, "step"))
+        await queue_shows(queue, taken=[2])
+        pass_by(clock, queue, 200)
+        assert isinstance(await ending(waits), Finished)
+        assert client.status.restarts == 1
+
+
+async def test_one_that_hangs_before_it_is_ready_cannot_start(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, target=stub_engine.stuck, clock=clock) as (queue, _):
+        ticket = queue.submit(work(1, "step"))
+        for _ in range(ATTEMPTS):
+            while not (tmp_path / "stuck.txt").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            (tmp_path / "stuck.txt").unlink()
+            pass_by(clock, queue, 600)
+        failed = await ending(ticket)
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, EngineStopped)
+        assert failed.error.detail == "gave no sign of life for 600 s"
+
+
+async def test_it_may_be_left_to_hang(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock=clock, patience=0.0) as (queue, client):
+        await until(queue.submit(work(1, "hang")), Started)
+        pass_by(clock, queue, 1e9)
+        await looked_up(queue)
+        assert (client.status.state, client.status.restarts) == ("ready", 0)
 
 
 async def test_an_unknown_exception_is_a_death_with_its_name(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_devices(
     assert [finding.level for finding in device(torch, *cards, wanted=wanted)] == levels
 
 
+def test_an_engine_that_may_hang_for_ever_is_noted() -> None:
+    assert list(doctor.device(Settings(), H200, ("NVIDIA",)))[1:] == []
+    *_, finding = doctor.device(Settings(engine_timeout=0), H200, ("NVIDIA",))
+    assert finding.level == "note"
+    assert "ENGINE_TIMEOUT" in finding.text
+
+
 def test_torch_is_asked_in_a_process_of_its_own() -> None:
     said = doctor.ask_torch()
     assert isinstance(said, dict)

@@ -101,6 +101,17 @@ def test_the_engine_gets_its_part(tmp_path: Path) -> None:
     assert (config.warm_models, config.threads, config.cache_dir) == (1, 2, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("seconds", ["0", "60", "86400"])
+def test_the_engine_gets_its_patience(tmp_path: Path, seconds: str) -> None:
+    assert load(tmp_path, ENGINE_TIMEOUT=seconds).engine_config().timeout == int(seconds)
+
+
+@pytest.mark.parametrize("seconds", ["1", "59", "86401", "-1", "never"])
+def test_an_engine_is_left_time_to_load(tmp_path: Path, seconds: str) -> None:
+    with pytest.raises(SettingsError, match="ENGINE_TIMEOUT must be"):
+        load(tmp_path, ENGINE_TIMEOUT=seconds)
+
+
 def test_every_setting_has_a_reader() -> None:
     assert set(READERS) == set(Settings.__dataclass_fields__)
 
