@@ -131,14 +131,35 @@ def _values(kind: AxisKind, text: str) -> list[Value]:
         ]
     except csv.Error:
         raise _no_values(kind, text) from None
-    values: list[Value] = []
-    for field in fields:
-        # An empty text is something to replace a word with, and nothing else.
-        if field or kind.field == "prompt":
-            values += _numbers(kind, field) if kind.type is not str else [_name(kind, field)]
-        if len(values) > MAX_VALUES:
-            raise SheetTooLarge("values", len(values), MAX_VALUES)
-    return values
+    # An empty text is something to replace a word with, and nothing else.
+    fields = [field for field in fields if field or kind.field == "prompt"]
+    count = sum(_count(kind, field) for field in fields)
+    if count > MAX_VALUES:
+        raise SheetTooLarge("values", count, MAX_VALUES)
+    if kind.type is str:
+        return [_name(kind, field) for field in fields]
+    return [number for field in fields for number in _numbers(kind, field)]
+
+
+def _count(kind: AxisKind, field: str) -> int:
+    """How many values a field stands for, none of them made: a range may have billions."""
+    found = _RANGE.fullmatch(field)
+    if kind.type is str or found is None:
+        return 1
+    start, end, step, count = found.groups()
+    try:
+        if count is not None:
+            return int(count)
+        if kind.type is int:
+            return max(0, -((int(start) - int(end) - 1) // int(step or 1)))
+        return _steps(float(start), float(end), float(step or 1))
+    except (ValueError, OverflowError, ZeroDivisionError):
+        # No such value; whoever reads it says so.
+        return 1
+
+
+def _steps(first: float, last: float, stride: float) -> int:
+    return max(0, math.ceil((last + stride - first) / stride))
 
 
 def _no_values(kind: AxisKind, text: str) -> InvalidRequest:
@@ -167,9 +188,7 @@ def _whole(start: str, end: str, step: str | None, count: str | None) -> Sequenc
     first, last = int(start), int(end)
     if count is not None:
         return [int(value) for value in _spread(first, last, int(count))]
-    values = range(first, last + 1, int(step or 1))
-    _bound(len(values))
-    return values
+    return range(first, last + 1, int(step or 1))
 
 
 def _fractional(
@@ -182,8 +201,7 @@ def _fractional(
     stride = float(step or 1)
     if stride == 0:
         raise ValueError(step)
-    length = max(0, math.ceil((last + stride - first) / stride))
-    _bound(length)
+    length = _steps(first, last, stride)
     # The additions of numpy.arange, so that the same digits come out.
     stride = (first + stride) - first
     values = []
@@ -198,16 +216,10 @@ def _fractional(
 
 def _spread(first: float, last: float, count: int) -> list[float]:
     """``count`` values from first to last, as numpy.linspace adds them up."""
-    _bound(count)
     if count < 2:
         return [float(first)] * count
     stride = (last - first) / (count - 1)
     return [index * stride + first for index in range(count - 1)] + [float(last)]
-
-
-def _bound(count: int) -> None:
-    if count > MAX_VALUES:
-        raise SheetTooLarge("values", count, MAX_VALUES)
 
 
 def _name(kind: AxisKind, field: str) -> str:

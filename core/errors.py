@@ -166,7 +166,7 @@ class UnreadablePicture(PenultimateError):
 @dataclass(eq=False)
 class SheetTooLarge(PenultimateError):
     """``what`` (``values`` on one axis, ``cells``, ``characters`` of an axis's text) exceed
-    ``limit``. There are ``count`` of them, or of values at least so many."""
+    ``limit``: there are ``count`` of them."""
 
     what: str
     count: int

@@ -95,19 +95,43 @@ def test_refusal_says_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "text", "count"),
     [
-        ("Seed", "1-10000"),
-        ("Seed", "1-4294967295"),
-        ("Seed", "1-4294967295 [4294967295]"),
-        ("Seed", ",".join(map(str, range(1000)))),
-        ("CFG Scale", "1-30 (+0.000001)"),
-        ("VAE", "a" * 20_000),
+        ("Seed", "1-10000", 10_000),
+        ("Seed", "1-4294967295", 4_294_967_295),
+        ("Seed", "1-4294967295 [4294967295]", 4_294_967_295),
+        ("Seed", ",".join(map(str, range(1000))), 1000),
+        ("Seed", "1-100, 7, 201-300, 1-10 [9]", 210),
+        ("Seed", "1-1000 (+2), 5", 501),
+        ("Seed", "1000-1 (-2)", 499),
+        ("VAE", "a," * 3000, 3000),
+        ("CFG Scale", "1-30 (+0.125)", 233),
     ],
 )
-def test_endless_axes_are_refused(name: str, text: str) -> None:
-    with pytest.raises(SheetTooLarge):
+def test_an_axis_too_long_says_how_many_values_it_has(name: str, text: str, count: int) -> None:
+    with pytest.raises(SheetTooLarge) as raised:
         parse_axis(name, text)
+    assert (raised.value.what, raised.value.count, raised.value.limit) == ("values", count, 150)
+
+
+def test_a_text_too_long_is_not_read() -> None:
+    with pytest.raises(SheetTooLarge) as raised:
+        parse_axis("VAE", "a" * 20_000)
+    assert (raised.value.what, raised.value.count) == ("characters", 20_000)
+
+
+@given(
+    st.sampled_from([kind.name for kind in axes.AXES]), st.from_regex(axes._RANGE, fullmatch=True)
+)
+def test_values_are_counted_as_they_are_made(name: str, text: str) -> None:
+    kind, text = axes._kind(name), " ".join(text.split())
+    try:
+        values = parse_axis(name, text)
+    except PenultimateError:
+        return
+    counted = axes._count(kind, text)
+    # The last of a range of fractions is let go where it lies outside of what is allowed.
+    assert len(values) <= counted <= len(values) + (kind.type is float)
 
 
 def test_unknown_names() -> None:
