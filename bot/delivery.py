@@ -161,17 +161,17 @@ class Delivery:
     def _ways(self, job: Job) -> Iterator[Way]:
         lives = self._token_lives(job)
         quick = self._bot.clock() - job.created_at < SECONDS_TO_NOTICE
-        # Without a post, the interaction was never answered: its token is worth nothing.
-        lives = lives and job.message_id is not None
-        if lives and (quick or job.private):
+        posted = job.message_id is not None
+        if lives and posted and (quick or job.private):
             yield self._edit_post
         if not job.private:
-            if quick and not lives and job.message_id is not None:
+            if quick and posted and not lives:
                 # No interaction asked for it: its post is an ordinary message.
                 yield self._edit_in_channel
             if job.channel_id is not None:
                 yield self._send_to_channel
             if lives:
+                # Refused where the interaction was never answered.
                 yield self._follow_up
         yield self._send_to_member
 

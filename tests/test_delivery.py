@@ -306,6 +306,15 @@ async def test_a_post_deleted_meanwhile_comes_anew(world: World) -> None:
     assert "seed 7" in text(world.last)
 
 
+async def test_a_private_post_that_is_gone_comes_by_direct_message(world: World) -> None:
+    await held(world, private=True)
+    world.env.inject_error("PATCH", EDIT, status=404, code=10008)
+    await released(world)
+    (result,) = to_ann(world)
+    assert "seed 7" in text(result)
+    assert world.channel.history(viewer=world.bob) == []
+
+
 # Too large.
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, get_args
 
+import aiohttp
 import discord
 import pytest
 from simcord.builders import ChannelHandle
@@ -154,6 +155,24 @@ async def test_when_no_further_message_is_allowed_it_comes_by_direct_message(
     assert away.refused == {"POST 50001": 1, "POST 40094": 1}
     # The post with the progress could still be taken away.
     assert away.posts() == []
+
+
+async def test_an_answer_that_nobody_heard_of_is_no_loss(
+    world: World, away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = discord.InteractionResponse.send_message
+
+    async def unheard(self: Any, *args: Any, **options: Any) -> None:
+        await taken(self, *args, **options)
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(discord.InteractionResponse, "send_message", unheard)
+    # And the network stays away for a while.
+    world.env.inject_error("PATCH", "/webhooks/*/*/messages/@original", status=503)
+    await away.ann.slash(away.channel, "imagine", prompt="a cat")
+    await world.env.settle()
+    assert away.posts()[-1].attachments
+    assert (await world.job(1)).state == "delivered"
 
 
 # After a quarter of an hour
