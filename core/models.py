@@ -90,6 +90,7 @@ class Models:
         self.dtype = _dtype(config.dtype, self.device)
         self._configs = configs
         self._alive = alive
+        self._strict = config.strict
         self._limit = max(1, config.warm_models)
         self._hashes = Hashes(config.cache_dir)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
@@ -190,7 +191,7 @@ class Models:
         dtype = self._dtype_of("vae", config)
         module = load_component("vae", config, tensors, self.device, dtype, "VAE", vae.name)
         pulse.watch(module, self._alive)
-        return LoadedVae(module, vae.name, self._hash_of(paths[0]))
+        return LoadedVae(module, vae.name, self._hash_of(paths[0]), strict=self._strict)
 
     def _build(self, model: Model) -> _Resident:
         """Read the whole checkpoint onto the device."""
@@ -215,7 +216,7 @@ class Models:
             tuple(modules.values()),
             modules["unet"],
             TextConditioner(tokenizers, [modules[name] for name in texts], family=model.family),
-            LoadedVae(modules["vae"], model.name, file_hash),
+            LoadedVae(modules["vae"], model.name, file_hash, strict=self._strict),
             checkpoint.noise_schedule(model),
             self.device,
             self.dtype,

@@ -5,6 +5,7 @@ One picture a call keeps the shapes fixed, so that its bytes never depend on its
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
@@ -16,6 +17,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+log = logging.getLogger(__name__)
+
 Pixels = NDArray[np.uint8]
 
 # Latents are an eighth of the picture on each side.
@@ -23,6 +26,8 @@ FACTOR: Final = 8
 # Pictures of more pixels go through the VAE in tiles: larger ones need > 10 GB in one piece.
 TILING_ABOVE: Final = 1536 * 1536
 TILE: Final = 1024
+# Where a picture has no room, the largest of these that is smaller than it is tried.
+SMALL_TILES: Final = (512, 256)
 # Previews are enlarged to about this many pixels on the longer side.
 PREVIEW_SIDE: Final = 256
 
@@ -31,20 +36,26 @@ class LoadedVae:
     """A VAE on its device. ``hash`` is its file's, as A1111 writes it.
 
     Half precision that overflows (every value NaN, as SDXL's first VAE does in fp16) is done
-    again in fp32, and stays there.
+    again in fp32, and stays there. A picture without room is done again in small tiles, and
+    pictures of its size stay with them: they look the same, but for a shade. In ``strict`` they
+    do not, for then the bytes would depend on who else needs memory; like a UNet call of the
+    strict setting, such a picture fails. Without room, all raise :class:`torch.OutOfMemoryError`.
     """
 
     # Any is an AutoencoderKL, whose attributes diffusers' mixins hide from the type checker.
-    def __init__(self, vae: Any, name: str, file_hash: Future[str]) -> None:
+    def __init__(
+        self, vae: Any, name: str, file_hash: Future[str], *, strict: bool = False
+    ) -> None:
         self.name = name
         self.module = vae
+        self._strict = strict
+        # The tiles of sizes (height, width) that had no room.
+        self._tiles: dict[tuple[int, int], int] = {}
         self._hash = file_hash
         config = self.module.config
         self.scaling_factor = float(config.scaling_factor)
         self.shift_factor = float(config.shift_factor or 0.0)
         self.channels = int(config.latent_channels)
-        self.module.tile_sample_min_size = TILE
-        self.module.tile_latent_min_size = TILE // FACTOR
         self._to_rgb = self._fit_preview()
 
     @property
@@ -63,9 +74,10 @@ class LoadedVae:
         """Latents (C, h, w) → pixels (8h, 8w, 3)."""
         scaled = latents.to(self.module.device, torch.float32)[None]
         scaled = scaled / self.scaling_factor + self.shift_factor
-        tall, wide = (side * FACTOR for side in latents.shape[-2:])
-        self.module.use_tiling = tall * wide > TILING_ABOVE
-        picture = self._precisely(lambda z: self.module.decode(z).sample, scaled)[0]
+        height, width = (side * FACTOR for side in latents.shape[-2:])
+        picture = self._with_room(
+            lambda: self._precisely(lambda z: self.module.decode(z).sample, scaled), height, width
+        )[0]
         pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255).round()
         result: Pixels = pixels.permute(1, 2, 0).to("cpu", torch.uint8).numpy()
         return result
@@ -75,12 +87,37 @@ class LoadedVae:
         """Pixels (8h, 8w, 3) → latents (C, h, w) fp32 on the device: the posterior's mode."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.module.device)
         picture = pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
-        self.module.use_tiling = image.shape[0] * image.shape[1] > TILING_ABOVE
-        return self._encode(picture)[0]
+        return self._with_room(lambda: self._encode(picture), *image.shape[:2])[0]
 
     def _encode(self, pictures: Tensor) -> Tensor:
         latents = self._precisely(lambda x: self.module.encode(x).latent_dist.mode(), pictures)
         return (latents.float() - self.shift_factor) * self.scaling_factor
+
+    def _with_room(self, work: Callable[[], Tensor], height: int, width: int) -> Tensor:
+        """Do the work in one piece, or in tiles if the picture is large or had no room."""
+        size = (height, width)
+        self._cut(self._tiles.get(size, TILE if height * width > TILING_ABOVE else 0))
+        try:
+            return work()
+        except torch.OutOfMemoryError:
+            smaller = next((tile for tile in SMALL_TILES if tile < max(size)), None)
+            if self._strict or smaller is None or size in self._tiles:
+                raise
+        # Out here, what the failed attempt held is free.
+        log.warning(
+            "the VAE %r has no room for %d×%d: from now on in tiles of %d",
+            *(self.name, width, height, smaller),
+        )
+        torch.cuda.empty_cache()
+        self._tiles[size] = smaller
+        self._cut(smaller)
+        return work()
+
+    def _cut(self, tile: int) -> None:
+        """Tiles of so many pixels a side from now on; 0 is the picture in one piece."""
+        self.module.use_tiling = tile > 0
+        self.module.tile_sample_min_size = tile
+        self.module.tile_latent_min_size = tile // FACTOR
 
     def _precisely(self, work: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
         result = work(given.to(self.module.dtype))

@@ -33,7 +33,9 @@ def digest() -> Future[str]:
     return future
 
 
-def tiny(dtype: torch.dtype = torch.float32, scale: float = 1.0, **config: float) -> LoadedVae:
+def tiny(
+    dtype: torch.dtype = torch.float32, scale: float = 1.0, *, strict: bool = False, **config: float
+) -> LoadedVae:
     """A VAE of random weights; ``scale`` multiplies the decoder's first layer."""
     recipe = random_models.tiny("sd1")
     settings = recipe.configs["vae"] | config
@@ -42,7 +44,7 @@ def tiny(dtype: torch.dtype = torch.float32, scale: float = 1.0, **config: float
     state = random_models.random_state(module, generator, dtype)
     state["decoder.conv_in.weight"] *= scale
     module.load_state_dict(state, assign=True)
-    return LoadedVae(module.eval(), "tiny", digest())
+    return LoadedVae(module.eval(), "tiny", digest(), strict=strict)
 
 
 def latents(height: int = 8, width: int = 8) -> Tensor:
@@ -151,6 +153,90 @@ def test_large_pictures_go_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ordinary_sizes_are_never_tiled() -> None:
     """A tile's own group norms shift its colours a little: only where memory asks for it."""
     assert 1024 * 1536 <= vae_module.TILING_ABOVE < 2048 * 2048
+
+
+class Card:
+    """Makes a VAE's coder run out of memory for inputs of more than ``room`` values a side."""
+
+    def __init__(self, module: Any, room: int) -> None:
+        self.room = room
+        self.refused = 0
+        # diffusers' own tiled ways call these for each tile.
+        module.decoder.register_forward_pre_hook(self.check)
+        module.encoder.register_forward_pre_hook(self.check)
+
+    def check(self, _: Any, given: tuple[Tensor, ...]) -> None:
+        height, width = given[0].shape[-2:]
+        if max(height, width) > self.room:
+            self.refused += 1
+            raise torch.OutOfMemoryError
+
+
+def test_what_has_no_room_is_decoded_in_tiles_from_then_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loaded = tiny()
+    given, small = latents(48, 80), latents(16, 16)
+    whole, whole_small = loaded.decode(given), loaded.decode(small)
+    # Tiles of 512 pixels are 64 latents.
+    card = Card(loaded.module, 64)
+    tiled = loaded.decode(given)
+    assert tiled.shape == whole.shape == (384, 640, 3)
+    assert not np.array_equal(tiled, whole)
+    assert np.abs(tiled.astype(int) - whole).mean() < 20
+    assert [record.message for record in caplog.records] == [
+        "the VAE 'tiny' has no room for 640×384: from now on in tiles of 512"
+    ]
+    assert np.array_equal(loaded.decode(given), tiled)
+    assert card.refused == 1
+    assert len(caplog.records) == 1
+    # Other sizes, and other VAEs, are as they were.
+    assert np.array_equal(loaded.decode(small), whole_small)
+    assert np.array_equal(tiny().decode(given), whole)
+
+
+def test_what_has_no_room_is_encoded_in_tiles_from_then_on() -> None:
+    loaded = tiny()
+    card = Card(loaded.module, 256)
+    first = loaded.encode(picture(320, 384))
+    assert first.shape == (4, 40, 48)
+    assert torch.equal(loaded.encode(picture(320, 384)), first)
+    assert card.refused == 1
+
+
+def test_large_pictures_are_cut_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vae_module, "TILING_ABOVE", 0)
+    monkeypatch.setattr(vae_module, "TILE", 320)
+    monkeypatch.setattr(vae_module, "SMALL_TILES", (256,))
+    loaded = tiny()
+    card = Card(loaded.module, 32)
+    assert loaded.decode(latents(40, 44)).shape == (320, 352, 3)
+    assert card.refused == 1
+
+
+@pytest.mark.parametrize(("side", "room"), [(64, 8), (32, 8)])
+def test_what_has_no_room_in_tiles_either_is_too_large(side: int, room: int) -> None:
+    loaded = tiny()
+    card = Card(loaded.module, room)
+    with pytest.raises(torch.OutOfMemoryError):
+        loaded.decode(latents(side, side))
+    # What is as small as the smallest tile cannot be cut.
+    assert card.refused == (2 if side > 32 else 1)
+    with pytest.raises(torch.OutOfMemoryError):
+        loaded.decode(latents(side, side))
+    # And what had no room once is not tried whole again.
+    assert card.refused == (3 if side > 32 else 2)
+
+
+def test_strict_bytes_never_depend_on_memory() -> None:
+    loaded = tiny(strict=True)
+    whole = loaded.decode(latents(40, 40))
+    card = Card(loaded.module, 32)
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            loaded.decode(latents(40, 40))
+    card.room = 64
+    assert np.array_equal(loaded.decode(latents(40, 40)), whole)
 
 
 # --- previews -------------------------------------------------------------------------------
