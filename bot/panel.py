@@ -41,7 +41,7 @@ def panel_view(
     if job.request.count > 1:
         items.append(row(which_select(job, locale, position)))
     groups = [] if job.sheet else [*_makers(job, locale, offers, position)]
-    groups.append(_keepers(job, locale, offers, position))
+    groups += _keepers(job, locale, offers, position)
     return layout(*items, *(row(*group) for group in groups if group))
 
 
@@ -74,8 +74,10 @@ def _makers(
     yield [make("vary_subtly", "🌱"), make("vary_strongly", "🌳"), make("start", "🖼️")]
 
 
-def _keepers(job: Job, locale: discord.Locale, offers: Offers, position: int) -> list[Control]:
-    """What one does with the picture that is there."""
+def _keepers(
+    job: Job, locale: discord.Locale, offers: Offers, position: int
+) -> Iterator[list[Control]]:
+    """What one does with the picture that is there: keep something of it, take all of it away."""
     place = position or None
     controls = [
         button(t("control.save_preset", locale), "preset", job.id, emoji="💾"),
@@ -84,13 +86,14 @@ def _keepers(job: Job, locale: discord.Locale, offers: Offers, position: int) ->
     if job.sheet is None or not job.sheet.varies("seed"):
         seed = t("control.take_seed", locale)
         controls.append(button(seed, "take_seed", job.id, place, emoji="📌"))
-    controls.append(button(t("control.dm", locale), "dm", job.id, emoji="✉️"))
+    yield controls
+    controls = [button(t("control.dm", locale), "dm", job.id, emoji="✉️")]
     if offers.delete:
         danger = discord.ButtonStyle.danger
         controls.append(
             button(t("control.delete", locale), "delete", job.id, emoji="🗑️", style=danger)
         )
-    return controls
+    yield controls
 
 
 def which_start_view(
