@@ -67,6 +67,21 @@ async def test_of_a_private_picture_only_who_made_one_is_noted(
     assert buttons(entry) == {}
 
 
+async def test_what_no_channel_took_has_no_link(world: World, log: ChannelHandle) -> None:
+    path = f"/channels/{world.channel.id}/messages"
+    world.env.inject_error("POST", path, status=403, code=50013)
+    world.engine.hold()
+    await world.ann.slash(world.channel, "imagine", prompt="a cat")
+    world.now += 16 * 60
+    world.engine.release()
+    await world.env.settle()
+    assert world.ann.user.dm_channel.history()
+    (entry,) = entries(log)
+    assert "could only be sent to them: a cat" in text(entry)
+    assert "/channels/" not in text(entry)
+    assert "Delete" in buttons(entry)
+
+
 async def test_variations_are_noted_and_failures_are_not(world: World, log: ChannelHandle) -> None:
     from core.errors import OutOfMemory
 

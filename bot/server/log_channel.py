@@ -31,21 +31,25 @@ async def note(bot: Penultimate, job_id: int) -> None:
     if server.log_channel is None:
         return
     channel = bot.get_partial_messageable(server.log_channel, guild_id=job.guild_id)
-    view = log_view(job, server.language or "en-US")
+    sent = isinstance(bot.get_channel(job.channel_id or 0), discord.DMChannel)
+    view = log_view(job, server.language or "en-US", sent=sent)
     try:
         await channel.send(view=view, allowed_mentions=discord.AllowedMentions.none())
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         log.info("job %d could not be noted in the log channel: %s", job.id, error)
 
 
-def log_view(job: Job, locale: str) -> ui.LayoutView:
-    """Who made what, where. A private picture's prompt and place stay private."""
+def log_view(job: Job, locale: str, *, sent: bool = False) -> ui.LayoutView:
+    """Who made what, where. A private picture's prompt and place stay private.
+
+    One that was ``sent`` by direct message has no link: it would open for its member alone.
+    """
     member = f"<@{job.user_id}>"
     if job.private:
         return layout(ui.TextDisplay(t("log.private", locale, member=member)))
     url = f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
     prompt = excerpt(job.request.prompt, PROMPT_LENGTH) or "—"
-    text = t("log.made", locale, member=member, url=url, prompt=prompt)
+    text = t("log.sent" if sent else "log.made", locale, member=member, url=url, prompt=prompt)
     danger = discord.ButtonStyle.danger
     delete = button(t("control.delete", locale), "remove", job.id, emoji="🗑️", style=danger)
     return layout(ui.TextDisplay(text), row(delete))
