@@ -14,12 +14,13 @@ from discord.ext import commands
 from bot.answers import Interaction
 from bot.controls import chosen
 from bot.help_pages import PAGES, help_view, picture_of
-from bot.translate import t, text
+from bot.translate import text
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
 
 FIRST: Final = next(iter(PAGES))
+CHOICES: Final = [Choice(name=text(f"help.{page}.name"), value=page) for page in PAGES]
 
 
 class HelpCog(commands.Cog):
@@ -31,20 +32,11 @@ class HelpCog(commands.Cog):
 
     @app_commands.command(name="help", description=text("command.help"))
     @app_commands.describe(page=text("describe.page"))
+    @app_commands.choices(page=CHOICES)
     async def help(self, interaction: Interaction, page: str = FIRST) -> None:
         """One page; without a name the first."""
         view, files = await self._page(page, interaction)
         await interaction.response.send_message(view=view, files=files, ephemeral=True)
-
-    @help.autocomplete("page")
-    async def pages(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
-        """The pages by their names in the member's language."""
-        names = {page: t(f"help.{page}.name", interaction.locale) for page in PAGES}
-        return [
-            Choice(name=name, value=page)
-            for page, name in names.items()
-            if typed.casefold() in name.casefold()
-        ]
 
     async def turned(self, interaction: Interaction, _: int | None) -> None:
         """Another page was picked: it takes this one's place."""

@@ -14,7 +14,7 @@ from simcord.components import validate_components
 from bot import help_pages
 from bot.help_pages import PAGES, help_view, picture_of
 from bot.settings import ROOT
-from bot.translate import catalogues
+from bot.translate import CatalogueTranslator, catalogues
 from tests.simulation import World, answer, components, selects, text, view_components, wire
 from tests.simulation import view_text as words
 
@@ -62,8 +62,8 @@ async def test_pages_are_turned_also_after_a_restart(world: World) -> None:
 
 
 async def test_a_page_that_is_not_there_is_the_first(world: World) -> None:
-    post = answer(await world.ann.slash(world.channel, "help", page="../secrets"))
-    assert text(post).startswith("## How to begin")
+    view = help_view("../secrets", listed(world), Locale.american_english)
+    assert words(view).startswith("## How to begin")
 
 
 async def test_the_commands_are_those_there_are(world: World) -> None:
@@ -84,17 +84,25 @@ async def test_the_walk_for_members_names_every_command_there_is(world: World) -
     roots = "|".join({name.split()[0] for name in for_all})
     named = set(re.findall(rf"/((?:{roots})(?: (?:{_leaves(for_all)}))?)\b", page))
     assert for_all <= named
-    assert {name.split()[0] for name in re.findall(r"`/([a-z ]+)", page)} <= set(roots.split("|"))
+    every = {command.qualified_name.split()[0] for command in listed(world)}
+    assert {name.split()[0] for name in re.findall(r"`/([a-z ]+)", page)} <= every
 
 
 def _leaves(names: set[str]) -> str:
     return "|".join({name.split()[1] for name in names if " " in name})
 
 
-async def test_pages_are_searched_by_their_names(world: World) -> None:
-    offered = await world.ann.autocomplete(world.channel, "help", "page", "cli")
-    assert [(choice["name"], choice["value"]) for choice in offered] == [("Clip skip", "clip_skip")]
-    assert len(await world.ann.autocomplete(world.channel, "help", "page", "")) == len(PAGES)
+async def test_pages_are_offered_by_their_names_in_every_language(world: World) -> None:
+    # As choices, which Discord itself searches: there are few, and they are always the same.
+    command = world.bot.tree.get_command("help")
+    assert command is not None
+    sent = await command.get_translated_payload(world.bot.tree, CatalogueTranslator())
+    (option,) = sent["options"]
+    assert not option.get("autocomplete")
+    assert [choice["value"] for choice in option["choices"]] == list(PAGES)
+    clip_skip = option["choices"][1]
+    assert clip_skip["name"] == "Clip skip"
+    assert clip_skip["name_localizations"]["ja"] == "CLIPスキップ"
 
 
 @pytest.fixture
