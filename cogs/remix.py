@@ -7,6 +7,7 @@ database, others' say in their file what they were made with.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -103,7 +104,11 @@ class RemixCog(commands.Cog):
         found = pictures_in(message)
         if job is not None and job.sheet is not None:
             await answers.say(interaction, t("remix.sheet", locale))
-        elif job is not None and _several(job):
+            return
+        if job is not None and found and not await self._has_files(job):
+            # Then the message has what the bot has not.
+            job = None
+        if job is not None and _several(job):
             await answers.show(interaction, panel.which_start_view(job, found, locale))
         elif job is not None:
             await more.start(interaction, job)
@@ -163,6 +168,10 @@ class RemixCog(commands.Cog):
         if job is None or (job.private and job.user_id != interaction.user.id):
             return None
         return job if await store.pictures.of_job(job.id) else None
+
+    async def _has_files(self, job: Job) -> bool:
+        pictures = await self.bot.store.pictures.of_job(job.id)
+        return await asyncio.to_thread(lambda: all(each.path.is_file() for each in pictures))
 
     async def _text(self, interaction: Interaction, message: discord.Message) -> str | None:
         """The parameters of the first picture that has some; else the member is told."""

@@ -320,6 +320,22 @@ async def test_of_several_of_anybodys_one_is_picked_by_its_picture(world: World)
 
 
 @pytest.mark.usefixtures("fetched")
+@pytest.mark.parametrize("count", [1, 2])
+async def test_ours_whose_file_is_gone_is_taken_from_the_message(world: World, count: int) -> None:
+    message = await ours(world, count=count)
+    for picture in await world.bot.store.pictures.of_job(1):
+        picture.path.unlink()
+    form = await menu(world, "Use as start image", message)
+    if count > 1:
+        form = await world.ann.click(answer(form), label="2")
+    await submit(world.ann, form, denoising_strength="0.5")
+    await world.env.settle()
+    request = (await world.job(2)).request
+    assert (request.prompt, request.clip_skip) == ("a cat", 3)
+    assert request.init_image is not None
+
+
+@pytest.mark.usefixtures("fetched")
 async def test_a_picked_picture_that_is_no_use_is_a_sentence(world: World) -> None:
     message = await sent(world, png(), png()[:20])
     asked = answer(await menu(world, "Use as start image", message))
