@@ -85,9 +85,14 @@ class PrivacyCog(
     async def confirmed(self, interaction: Interaction, _: int | None) -> None:
         """Delete everything of whoever presses: nobody else sees the button."""
         await interaction.response.defer()
-        members, user_id = self.bot.store.members, interaction.user.id
-        await self.bot.jobs.drop(await members.job_ids(user_id))
-        await members.forget(user_id)
+        store, user_id = self.bot.store, interaction.user.id
+        await self.bot.jobs.drop(await store.members.job_ids(user_id))
+        job_ids = await store.members.forget(user_id)
+        # One may have been accepted in the meantime. Then nobody writes, and the files go last.
+        await self.bot.jobs.drop(job_ids)
+        for job_id in job_ids:
+            await store.pictures.delete_files(job_id)
+        await store.servers.forget_spent()
         view = layout(ui.TextDisplay(t("privacy.deleted", interaction.locale)))
         await interaction.edit_original_response(view=view)
         self._leave()

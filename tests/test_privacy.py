@@ -7,6 +7,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -197,6 +198,73 @@ async def test_everything_goes_and_nothing_of_others(world: World) -> None:
     # A start image of the same bytes is another's too.
     (job, *_) = await world.bot.store.jobs.of_user(world.bob.id, 1)
     assert job.request.init_image is not None
+
+
+async def knowing(world: World, user_id: int) -> set[str]:
+    """Every ``table.column`` of the whole database in which the id stands."""
+    database = world.bot.store._database
+    found = set()
+    for (table,) in await database.read("SELECT name FROM sqlite_master WHERE type = 'table'"):
+        for row in await database.read(f"SELECT * FROM {table}"):
+            values = dict(row).items()
+            found |= {f"{table}.{name}" for name, value in values if str(user_id) in str(value)}
+    return found
+
+
+async def test_no_row_knows_who_was_deleted_but_todays_quota_and_a_ban(world: World) -> None:
+    ann, store = world.ann, world.bot.store
+    await live(world, ann)
+    log_channel = world.guild.create_text_channel("log")
+    await store.servers.update(
+        world.guild.id, lambda server: replace(server, log_channel=log_channel.id, quota=50)
+    )
+    await ann.slash(world.channel, "imagine", prompt="noted")
+    await world.env.settle()
+    await store.servers.update(world.guild.id, lambda server: replace(server, banned=(ann.id,)))
+    used = await store.servers.spent_today(world.guild.id, ann.id)
+    assert used > 0
+    assert {"jobs.user_id", "presets.user_id", "spent.user_id"} <= await knowing(world, ann.id)
+    # Who is banned can still go.
+    asked = await ask(world, ann)
+    assert all(word in text(answer(asked)) for word in ("quota", "ban", "log channel"))
+    await ann.click(answer(asked), label="Delete everything")
+    await world.env.settle()
+    assert await knowing(world, ann.id) == {"spent.user_id", "servers.settings"}
+    # Deleting neither gives a quota back, nor lifts a ban, nor takes a log's line away.
+    assert await store.servers.spent_today(world.guild.id, ann.id) == used
+    refused = answer(await ann.slash(world.channel, "imagine", prompt="again"))
+    assert "cannot make pictures on this server" in text(refused)
+    assert [f"<@{ann.id}>" in text(line) for line in log_channel.history()] == [True]
+    # What was spent goes with its day.
+    world.now += 86_400
+    await world.restart()
+    assert await knowing(world, ann.id) == {"servers.settings"}
+
+
+async def test_what_was_spent_on_days_before_goes_at_once(world: World) -> None:
+    await live(world, world.ann)
+    world.now += 86_400
+    asked = await ask(world, world.ann)
+    await world.ann.click(answer(asked), label="Delete everything")
+    assert await knowing(world, world.ann.id) == set()
+
+
+async def test_what_is_accepted_meanwhile_is_taken_back_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.engine.hold()
+    await world.ann.slash(world.channel, "imagine", prompt="just now")
+    asked = await ask(world, world.ann)
+
+    async def not_yet_there(_: int) -> list[int]:
+        return []
+
+    monkeypatch.setattr(world.bot.store.members, "job_ids", not_yet_there)
+    await world.ann.click(answer(asked), label="Delete everything")
+    await world.env.settle()
+    assert not world.bot.queue.snapshot()
+    assert not world.posts()
+    assert await knowing(world, world.ann.id) <= {"spent.user_id"}
 
 
 async def test_what_runs_is_taken_back_and_never_comes(world: World) -> None:

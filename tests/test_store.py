@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
+import threading
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -11,6 +14,7 @@ from bot.settings import SHIPPED_DATA, Settings
 from bot.store import DatabaseTooNew, Job, Store
 from bot.store.database import Database
 from bot.store.jobs import STATES, TOKEN_LIFETIME, State
+from bot.store.pictures import Pictures
 from bot.store.presets import MAX_PER_USER
 from bot.trouble import TooMany, Unexpected
 from core.errors import InvalidRequest, UnknownName, VaeMismatch
@@ -183,6 +187,74 @@ async def test_why_a_job_failed_is_remembered(store: Store) -> None:
     assert failed is not None
     assert isinstance(failed.error, VaeMismatch)
     assert (failed.error.vae, failed.error.needs) == ("v", "sd1")
+
+
+async def test_what_is_being_written_while_it_is_deleted_goes_too(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = asyncio.Event(), threading.Event()
+    loop, to_thread, write = asyncio.get_running_loop(), asyncio.to_thread, Pictures._write_files
+
+    def slow(pictures: Pictures, *arguments: Any) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert go.wait(30)
+        write(pictures, *arguments)
+
+    async def at_once(work: Any, *arguments: Any, **options: Any) -> Any:
+        """A deletion that is begun is done before anybody else's turn."""
+        if work is shutil.rmtree:
+            return work(*arguments, **options)
+        return await to_thread(work, *arguments, **options)
+
+    monkeypatch.setattr(Pictures, "_write_files", slow)
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
+    job = await make(store)
+    finishing = asyncio.create_task(store.jobs.finish(job.id, IMAGES))
+    await begun.wait()
+    # As bot.following stops it.
+    finishing.cancel()
+    await asyncio.gather(finishing, return_exceptions=True)
+    assert await store.members.forget(1) == [job.id]
+    deleting = asyncio.create_task(store.pictures.delete_files(job.id))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    go.set()
+    await deleting
+    while store.pictures._writing:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert not list(settings.images_dir.rglob("*"))
+
+
+async def test_a_start_removes_pictures_that_no_job_names(store: Store, settings: Settings) -> None:
+    kept = await make(store)
+    await store.jobs.finish(kept.id, IMAGES)
+    halfway, lost, visited = [await make(store, user_id=2) for _ in range(3)]
+    for job in (halfway, lost, visited):
+        await store.pictures.write_files(job.id, IMAGES)
+    images = settings.images_dir
+    (images / f"{lost.id}" / "2.part").touch()
+    (images / f"{visited.id}" / "notes.txt").touch()
+    # As after a crash between the rows and the files.
+    await store.jobs.set_state(halfway.id, "running")
+    for job in (lost, visited):
+        await store.jobs.set_state(job.id, "cancelled")
+    # Of another database, and none of ours.
+    for name in ("99", "my own"):
+        (images / name).mkdir()
+        (images / name / "0.png").touch()
+    await store.close()
+    again = await Store.open(settings.database_path, images)
+    read = [await picture.read() for picture in await again.pictures.of_job(kept.id)]
+    await again.close()
+    left = sorted(str(path.relative_to(images)) for path in images.rglob("*") if path.is_file())
+    assert left == [
+        *(f"{job.id}/{position}.png" for job in (kept, halfway) for position in (0, 1)),
+        f"{visited.id}/notes.txt",
+        "99/0.png",
+        "my own/0.png",
+    ]
+    assert not (images / f"{lost.id}").exists()
+    assert read == [b"one", b"two"]
 
 
 async def test_what_is_left_to_do_after_a_restart(store: Store, settings: Settings) -> None:

@@ -39,7 +39,7 @@ class Store:
         self.posts = Posts(database)
         self.jobs = Jobs(database, self.pictures, clock)
         self.presets = Presets(database, clock)
-        self.members = Members(database, self.pictures, self.presets.names)
+        self.members = Members(database, self.presets.names)
         self.shares = Shares(database, clock)
         self.styles = Styles(database)
         self.servers = Servers(database, clock)
@@ -56,6 +56,8 @@ class Store:
         try:
             for table in (store.servers, store.presets, store.styles):
                 await table.load()
+            await store.servers.forget_spent()
+            await store.pictures.sweep()
         except BaseException:
             await store.close()
             raise

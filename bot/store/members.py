@@ -14,11 +14,11 @@ import aiosqlite
 
 from bot.store.database import Database
 from bot.store.names import Names
-from bot.store.pictures import Pictures
 from bot.store.posts import Place
 
 # Every table with a user_id, and whether /privacy delete empties it. What was spent of a day's
-# quota goes by itself after that day: else deleting would fill the quota up again.
+# quota goes by itself after that day: else deleting would fill the quota up again. For the same
+# reason a server's settings keep whom it banned.
 TABLES: Final = {"jobs": True, "presets": True, "shared_presets": True, "spent": False}
 # Not the member's data but a key to answer them with, and bytes that have files of their own.
 _LEFT_OUT: Final = frozenset({"interaction_token", "token_expires_at", "user_id"})
@@ -28,9 +28,8 @@ _JSON: Final = frozenset({"request", "notes", "error", "options", "sheet"})
 class Members:
     """Reads and deletes across the tables. ``preset_names`` go with their rows."""
 
-    def __init__(self, database: Database, pictures: Pictures, preset_names: Names) -> None:
+    def __init__(self, database: Database, preset_names: Names) -> None:
         self._database = database
-        self._pictures = pictures
         self._preset_names = preset_names
 
     async def rows(self, user_id: int) -> dict[str, list[dict[str, Any]]]:
@@ -74,8 +73,11 @@ class Members:
         rows = await self._database.read("SELECT data FROM inputs WHERE sha256 = ?", sha256)
         return bytes(rows[0][0]) if rows else None
 
-    async def forget(self, user_id: int) -> None:
-        """Delete a member's jobs, pictures, start images and presets; note their posts."""
+    async def forget(self, user_id: int) -> list[int]:
+        """Delete a member's jobs, start images and presets; note their posts.
+
+        Returns the jobs, whose files are left to be deleted.
+        """
 
         async def work(connection: aiosqlite.Connection) -> list[int]:
             rows = await connection.execute_fetchall(
@@ -98,9 +100,7 @@ class Members:
             )
             return [int(row[0]) for row in rows]
 
-        job_ids = await self._database.write(work, lambda _: self._preset_names.forget(user_id))
-        for job_id in job_ids:
-            await self._pictures.delete_files(job_id)
+        return await self._database.write(work, lambda _: self._preset_names.forget(user_id))
 
     async def farewells(self, limit: int = 50) -> list[Place]:
         """Posts of deleted jobs that are still to be taken away."""

@@ -6,16 +6,24 @@ Files are ``<images>/<job id>/<position>.png``; a name from a member never becom
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import aiosqlite
 
 from bot.store.database import Database
 from core.events import Image
+
+log = logging.getLogger(__name__)
+
+_OURS: Final = re.compile(r"\d+\.(png|part)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,9 @@ class Pictures:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
+        # Jobs whose files are being written. A thread goes on when whoever waits for it is
+        # cancelled, and would write after a deletion.
+        self._writing: dict[int, asyncio.Future[None]] = {}
 
     async def of_job(self, job_id: int) -> tuple[Picture, ...]:
         """A job's pictures in order; none before it is finished."""
@@ -63,7 +74,11 @@ class Pictures:
 
     async def write_files(self, job_id: int, images: Sequence[Image]) -> None:
         """Write every PNG, each whole or not at all. Raises :class:`OSError`, a full disk say."""
-        await asyncio.to_thread(self._write_files, job_id, [image.png for image in images])
+        pngs = [image.png for image in images]
+        writing = asyncio.ensure_future(asyncio.to_thread(self._write_files, job_id, pngs))
+        self._writing[job_id] = writing
+        writing.add_done_callback(lambda _: self._writing.pop(job_id, None))
+        await asyncio.shield(writing)
 
     def _write_files(self, job_id: int, pngs: Sequence[bytes]) -> None:
         (self._folder / str(job_id)).mkdir(parents=True, exist_ok=True)
@@ -91,8 +106,45 @@ class Pictures:
         )
 
     async def delete_files(self, job_id: int) -> None:
-        """Remove the job's folder, if there is one."""
+        """Remove the job's folder, if there is one, as soon as nothing is written into it."""
+        if (writing := self._writing.get(job_id)) is not None:
+            await asyncio.wait({writing})
         await asyncio.to_thread(shutil.rmtree, self._folder / str(job_id), ignore_errors=True)
+
+    async def sweep(self) -> None:
+        """Remove the pictures that no job names: a crash came between their two halves.
+
+        The folder is looked at before the table, and a job that is not over keeps its files, so
+        that nothing goes that is being written. Numbers that no job has had yet are those of
+        another database, and none of our business.
+        """
+        found = await asyncio.to_thread(self._job_ids)
+        rows = await self._database.read(
+            "SELECT job_id FROM pictures"
+            " UNION SELECT id FROM jobs WHERE state IN ('queued', 'running')"
+        )
+        newest = await self._database.read(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'"
+        )
+        named = {row[0] for row in rows}
+        lost = [job_id for job_id in found if job_id <= newest[0][0] and job_id not in named]
+        for job_id in lost:
+            await asyncio.to_thread(self._remove_ours, self._folder / str(job_id))
+        if lost:
+            log.info("pictures of %d jobs that are no more were removed", len(lost))
+
+    def _job_ids(self) -> list[int]:
+        if not self._folder.is_dir():
+            return []
+        return [int(entry.name) for entry in os.scandir(self._folder) if entry.name.isdecimal()]
+
+    def _remove_ours(self, folder: Path) -> None:
+        """What somebody else put there stays, and with it the folder."""
+        with contextlib.suppress(OSError):
+            for path in folder.iterdir():
+                if _OURS.fullmatch(path.name):
+                    path.unlink()
+            folder.rmdir()
 
     def _path(self, job_id: int, position: int) -> Path:
         return self._folder / str(job_id) / f"{position}.png"

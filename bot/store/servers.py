@@ -71,11 +71,20 @@ class Servers:
                 used = await _one(connection, _SPENT, guild_id, user_id, today)
                 if used + pictures > quota:
                     raise QuotaUsed(quota, round(used, 3), round(pictures, 3), int(today + DAY))
-            await connection.execute("DELETE FROM spent WHERE at < ?", (today,))
+            await connection.execute(_OVER, (today,))
             await connection.execute(
                 "INSERT INTO spent VALUES (?, ?, ?, ?, ?)",
                 (job_id, guild_id, user_id, now, pictures),
             )
+
+        await self._database.write(work)
+
+    async def forget_spent(self) -> None:
+        """Forget what was spent on days that are over, as the next charge would."""
+        today = self._clock() // DAY * DAY
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(_OVER, (today,))
 
         await self._database.write(work)
 
@@ -87,6 +96,7 @@ class Servers:
 
 
 _SPENT: Final = "SELECT total(pictures) FROM spent WHERE guild_id = ? AND user_id = ? AND at >= ?"
+_OVER: Final = "DELETE FROM spent WHERE at < ?"
 _OPEN: Final = "SELECT count(*) FROM jobs WHERE guild_id = ? AND state IN ('queued', 'running')"
 
 
