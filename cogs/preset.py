@@ -28,6 +28,7 @@ from bot.preset_panels import (
 )
 from bot.server.words import find_blocked
 from bot.store.names import clean_name
+from bot.store.posts import Place
 from bot.store.presets import MAX_PER_USER, YOURS
 from bot.translate import t, text
 from bot.trouble import BadPreset, Gone, NotAllowed, NotYours
@@ -132,7 +133,10 @@ class PresetCog(
         self._check_words(interaction, preset.name, str(values.get("negative_prompt", "")))
         share = await self.bot.store.shares.create(interaction.user.id, preset.name, values)
         locale = self.bot.gate.locale(interaction.guild_id, interaction.locale.value)
-        await interaction.response.send_message(view=share_view(share, locale))
+        answer = await interaction.response.send_message(view=share_view(share, locale))
+        if answer.message_id is not None and interaction.channel_id is not None:
+            place = Place(interaction.channel_id, answer.message_id)
+            await self.bot.store.shares.set_message(share.id, place)
 
     def _check_words(self, interaction: Interaction, *texts: str) -> None:
         """What everybody will read says nothing that the server does not allow."""

@@ -249,6 +249,17 @@ async def test_what_was_spent_on_days_before_goes_at_once(world: World) -> None:
     assert await knowing(world, world.ann.id) == set()
 
 
+async def test_posts_of_shared_presets_are_taken_away(world: World) -> None:
+    for who in (world.ann, world.bob):
+        await world.bot.store.presets.save(who.id, "mine", {"steps": 5})
+        await who.slash(world.channel, "preset share", name="mine")
+    asked = await ask(world, world.ann)
+    await world.ann.click(answer(asked), label="Delete everything")
+    await world.env.settle()
+    (left,) = world.posts()
+    assert f"<@{world.bob.id}>" in text(left)
+
+
 async def test_what_is_accepted_meanwhile_is_taken_back_too(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

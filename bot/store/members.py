@@ -88,7 +88,9 @@ class Members:
                 " SELECT message_id, channel_id FROM jobs"
                 " WHERE user_id = ?1 AND message_id IS NOT NULL AND channel_id IS NOT NULL"
                 " UNION SELECT copies.message_id, copies.channel_id FROM copies"
-                " JOIN jobs ON jobs.id = copies.job_id WHERE jobs.user_id = ?1",
+                " JOIN jobs ON jobs.id = copies.job_id WHERE jobs.user_id = ?1"
+                " UNION SELECT message_id, channel_id FROM shared_presets"
+                " WHERE user_id = ?1 AND message_id IS NOT NULL",
                 (user_id,),
             )
             for table, goes in TABLES.items():

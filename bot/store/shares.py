@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.store.database import Database
+from bot.store.posts import Place
 
 # A member's oldest share goes when one more is made.
 MAX_SHARED: Final = 50
@@ -54,6 +55,17 @@ class Shares:
             return cursor.lastrowid
 
         return Share(await self._database.write(work), user_id, name, dict(values))
+
+    async def set_message(self, share_id: int, place: Place) -> None:
+        """Note the post that shows it."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "UPDATE shared_presets SET channel_id = ?, message_id = ? WHERE id = ?",
+                (*place, share_id),
+            )
+
+        await self._database.write(work)
 
     async def get(self, share_id: int) -> Share | None:
         """The share, or None when it was taken back or forgotten."""
