@@ -34,6 +34,11 @@ class Kept(Generic[T]):
             self._values.popitem(last=False)
         return number
 
+    def forget(self, which: Callable[[T], bool]) -> None:
+        """Forget all of which that is true."""
+        for number in [number for number, value in self._values.items() if which(value)]:
+            del self._values[number]
+
     def get(self, number: int | None) -> T | None:
         """The value, or None when it is forgotten."""
         return None if number is None else self._values.get(number)

@@ -93,6 +93,7 @@ class PrivacyCog(
         for job_id in job_ids:
             await store.pictures.delete_files(job_id)
         await store.servers.forget_spent()
+        self.bot.typed.forget(lambda typed: typed.user_id == user_id)
         view = layout(ui.TextDisplay(t("privacy.deleted", interaction.locale)))
         await interaction.edit_original_response(view=view)
         self._leave()

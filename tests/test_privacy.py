@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from discord import ui
 from PIL import Image
 
 from bot import export
+from bot.again import Typed
 from bot.export import ROOM, Export
 from bot.settings import ROOT
 from bot.store.members import TABLES
@@ -258,6 +260,25 @@ async def test_posts_of_shared_presets_are_taken_away(world: World) -> None:
     await world.env.settle()
     (left,) = world.posts()
     assert f"<@{world.bob.id}>" in text(left)
+
+
+async def test_nothing_is_left_on_the_disk_or_in_memory(world: World) -> None:
+    for who in (world.ann, world.bob):
+        world.bot.typed.keep(Typed(who.id, ui.Modal(title="x")))
+    await world.ann.slash(world.channel, "imagine", prompt="unspeakable")
+    await world.env.settle()
+    folder = world.settings.data_dir
+
+    def on_disk() -> bool:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return any(b"unspeakable" in path.read_bytes() for path in files)
+
+    assert on_disk()
+    asked = await ask(world, world.ann)
+    await world.ann.click(answer(asked), label="Delete everything")
+    await world.env.settle()
+    assert not on_disk()
+    assert [typed.user_id for typed in world.bot.typed._values.values()] == [world.bob.id]
 
 
 async def test_what_is_accepted_meanwhile_is_taken_back_too(

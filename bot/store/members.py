@@ -102,7 +102,10 @@ class Members:
             )
             return [int(row[0]) for row in rows]
 
-        return await self._database.write(work, lambda _: self._preset_names.forget(user_id))
+        job_ids = await self._database.write(work, lambda _: self._preset_names.forget(user_id))
+        # Until then the file has the rows as they were before, beside their erasure in the log.
+        await self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        return job_ids
 
     async def farewells(self, limit: int = 50) -> list[Place]:
         """Posts of deleted jobs that are still to be taken away."""
