@@ -14,9 +14,13 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from typing import Final
 
 from core.config import EngineConfig
 from core.messages import Downward, Stop, Upward
+
+# Seconds for a killed process to be gone. One that is stuck in a driver does not even hear that.
+UNKILLABLE: Final = 30.0
 
 # What the process runs: ``core.worker.main``, or a test's stub of it.
 Target = Callable[[Connection, EngineConfig], None]
@@ -74,7 +78,10 @@ class EngineProcess:
         self._outbox.put(message)
 
     def stop(self, grace: float) -> None:
-        """Blocks until the process is gone: asked for ``grace`` seconds, then killed."""
+        """Blocks until the process is gone: asked for ``grace`` seconds, then killed.
+
+        One that cannot be killed is left as it is.
+        """
         with self._lock:
             if self._stopped:
                 return
@@ -83,8 +90,10 @@ class EngineProcess:
                 self.send(Stop())
                 self._process.join(grace)
                 self._process.kill()
-                self._process.join()
+                self._process.join(UNKILLABLE)
                 self.exit_reason = _exit_reason(self._process.exitcode)
+                if self._process.exitcode is None:
+                    return
                 self._outbox.put(None)
                 for thread in self._threads:
                     thread.join(1.0)
@@ -133,6 +142,8 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _exit_reason(code: int | None) -> str:
-    if code is not None and code < 0:
+    if code is None:
+        return "cannot be killed"
+    if code < 0:
         return f"ended by signal {-code}, {signal.strsignal(-code)}"
     return f"exit code {code}"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from core import process
 from core.catalogue import Model
 from core.client import ATTEMPTS, EngineClient, EngineStatus, exponential
 from core.config import EngineConfig
@@ -326,6 +327,28 @@ async def test_one_that_hangs_before_it_is_ready_cannot_start(tmp_path: Path) ->
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, EngineStopped)
         assert failed.error.detail == "gave no sign of life for 600 s"
+
+
+async def test_one_that_cannot_be_killed_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "UNKILLABLE", 0.0)
+    clock = Clock()
+    async with running(tmp_path, clock=clock) as (queue, client):
+        ticket = queue.submit(work(1, "hang once"))
+        await until(ticket, Started)
+        stuck = client._child
+        assert stuck is not None
+        with monkeypatch.context() as driver:
+            driver.setattr(stuck._process, "kill", lambda: None)
+            pass_by(clock, queue, 600)
+            events = [event async for event in ticket]
+        assert events == [Restarting(1), Started(1), Finished(1, ())]
+        # It dies at last, and nobody takes that for its successor's death.
+        stuck._process.kill()
+        await asyncio.to_thread(stuck._threads[0].join)
+        assert isinstance(await ending(queue.submit(work(2, "step"))), Finished)
+        assert (client.status.state, client.status.restarts) == ("ready", 1)
 
 
 async def test_it_may_be_left_to_hang(tmp_path: Path) -> None:
