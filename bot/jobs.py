@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ import discord
 
 from bot.answers import TROUBLE, Interaction
 from bot.axes import check_change
-from bot.defaults import Layers, layers_of, resolve
+from bot.defaults import BOT, Layers, layers_of, resolve
 from bot.following import Following
 from bot.live import LivePost, News, live_view
 from bot.orders import NO_START, Axes, Order, Start, base_of_sheet, order_of, remade, started
@@ -75,7 +75,7 @@ class Jobs:
             resolved = resolve(prompt, layers, self._bot.catalogue, limits, style=around)
             return order_of(await started(resolved, start, limits))
 
-        await self._start(interaction, ordering(), private=_unseen(options))
+        await self._start(interaction, ordering(), unseen=lambda: _unseen(options))
 
     async def explore(
         self,
@@ -98,7 +98,7 @@ class Jobs:
             private = resolved.private
             return remade(request, sheet, catalogue, limits, private=private, notes=notes)
 
-        await self._start(interaction, ordering(), private=_unseen(options))
+        await self._start(interaction, ordering(), unseen=lambda: _unseen(options))
 
     async def vary(self, interaction: Interaction, parent: Job, **changes: Any) -> None:
         """The picture of ``parent`` again with some values changed; it belongs to who asked."""
@@ -115,14 +115,20 @@ class Jobs:
         notes: tuple[Note, ...] = (),
     ) -> None:
         """Something new made from a picture of ``parent``, which is linked to."""
+        who = asker_of(interaction)
+        private = asyncio.ensure_future(self._private_of(parent, who, interaction.guild_id))
 
         async def ordering() -> Order:
+            alone = await private
             base, unread = drawn(request, parent.request)
             catalogue, limits = self._bot.catalogue, self._bot.gate.limits(interaction.guild_id)
             said = notes + unread
-            return remade(base, sheet, catalogue, limits, private=parent.private, notes=said)
+            return remade(base, sheet, catalogue, limits, private=alone, notes=said)
 
-        await self._start(interaction, ordering(), private=parent.private, parent_id=parent.id)
+        def unseen() -> bool:
+            return not private.done() or private.result()
+
+        await self._start(interaction, ordering(), unseen=unseen, parent_id=parent.id)
 
     async def vary_by(
         self,
@@ -141,7 +147,8 @@ class Jobs:
         check_change(parent, changes, self._bot.catalogue)
         gate, who = self._bot.gate, asker(user, channel)
         request, limits = replace(parent.request, **changes), gate.limits(guild_id)
-        order = remade(request, parent.sheet, self._bot.catalogue, limits, private=parent.private)
+        private = await self._private_of(parent, who, guild_id)
+        order = remade(request, parent.sheet, self._bot.catalogue, limits, private=private)
         gate.check(who, guild_id, order.requests)
         job = await self._bot.store.jobs.create(
             request,
@@ -149,7 +156,7 @@ class Jobs:
             application_id=parent.application_id,
             guild_id=guild_id,
             channel_id=channel.id,
-            private=parent.private,
+            private=private,
             locale=gate.locale(guild_id, locale),
             parent_id=parent.id,
             spoiler=gate.server(guild_id).hides,
@@ -172,9 +179,11 @@ class Jobs:
             request = parent.sheet.request(parent.request, position)
         else:
             request = one_of(parent.request, position)
-        self._bot.gate.check(asker_of(interaction), interaction.guild_id, [request])
-        answer = await interaction.response.defer(thinking=True, ephemeral=parent.private)
-        order = Order(request, parent.private, ())
+        who = asker_of(interaction)
+        private = await self._private_of(parent, who, interaction.guild_id)
+        self._bot.gate.check(who, interaction.guild_id, [request])
+        answer = await interaction.response.defer(thinking=True, ephemeral=private)
+        order = Order(request, private, ())
         job = await self._write(interaction, order, parent.id)
         job = await self._posted(job, answer.message_id if answer else None)
         image = Image(png, picture.seed, picture.width, picture.height, picture.infotext)
@@ -190,6 +199,12 @@ class Jobs:
             return pictures[position], await pictures[position].read()
         except FileNotFoundError:
             raise Gone("picture") from None
+
+    async def keeps_private(self, who: Asker, guild_id: int | None) -> bool:
+        """Whether this member's pictures are private by themselves: their own word, the
+        channel's, the server's."""
+        layers = replace(await layers_of(self._bot.store, who.user_id, {}), bot=BOT)
+        return bool(self._bot.gate.layered(who, guild_id, layers).first("private")[0])
 
     def cancel(self, job_id: int) -> bool:
         """Take a job back; False when it is over already."""
@@ -231,14 +246,15 @@ class Jobs:
         interaction: Interaction,
         ordering: Awaitable[Order],
         *,
-        private: bool,
+        unseen: Callable[[], bool],
         parent_id: int | None = None,
     ) -> None:
+        """``unseen`` says whether an answer that must come now is for the member alone."""
         accepting = asyncio.ensure_future(self._accept(interaction, ordering, parent_id))
         done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
         if not done and not interaction.response.is_done():
             with _nobody_there():
-                await interaction.response.defer(thinking=True, ephemeral=private)
+                await interaction.response.defer(thinking=True, ephemeral=unseen())
         job, ticket, notes = await accepting
         post = self._following.live_post(job)
         with _nobody_there():
@@ -263,6 +279,10 @@ class Jobs:
         except PenultimateError:
             await self._bot.store.jobs.delete(job.id)
             raise
+
+    async def _private_of(self, parent: Job, who: Asker, guild_id: int | None) -> bool:
+        """Whether what is made from ``parent`` is private: if that is, or if who asks wants it."""
+        return parent.private or await self.keeps_private(who, guild_id)
 
     async def _layers(
         self,

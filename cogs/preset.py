@@ -26,6 +26,8 @@ from bot.preset_panels import (
     share_view,
     values_view,
 )
+from bot.server.gate import asker_of
+from bot.server.rules import check_member
 from bot.server.words import find_blocked
 from bot.store.names import clean_name
 from bot.store.posts import Place
@@ -125,6 +127,8 @@ class PresetCog(
     @options.shared("name")
     async def share(self, interaction: Interaction, name: str) -> None:
         """Post the values as they are now, with a button that copies them."""
+        # A post for everybody: who may make no picture here may not make this either.
+        check_member(self.bot.gate.server(interaction.guild_id), asker_of(interaction))
         preset = await self.bot.store.presets.get(interaction.user.id, name)
         # Whether one's pictures are private is nobody else's choice.
         values = {name: value for name, value in preset.values.items() if name != "private"}

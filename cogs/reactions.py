@@ -66,13 +66,17 @@ class ReactionsCog(commands.Cog):
         return self.bot.gate.server(event.guild_id).reactions
 
     async def _job(self, event: RawReactionActionEvent) -> Job | None:
-        """The finished job whose post it is, if this member may see it."""
+        """The job whose post it is, if this member may see it.
+
+        Without a picture (it waits, is drawn or failed) it can only be deleted.
+        """
         store = self.bot.store
         job_id = await store.posts.job_id(event.message_id)
         job = await store.jobs.get(job_id) if job_id is not None else None
         if job is None or (job.private and job.user_id != event.user_id):
             return None
-        return job
+        deletes = ACTIONS[_plain(event.emoji)] is ReactionsCog.delete
+        return job if deletes or await store.pictures.of_job(job.id) else None
 
     async def vary(self, event: RawReactionActionEvent, job: Job, **changes: Any) -> None:
         """The picture again, with a change, as an answer to the post."""

@@ -8,7 +8,6 @@ database, others' say in their file what they were made with.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,7 +19,7 @@ from bot import again, answers, forms, more, panel, parameters
 from bot.answers import Interaction
 from bot.attachments import Readable, parameters_of, pictures_in, read_bytes
 from bot.controls import row
-from bot.defaults import BOT, Layers, layers_of, read_pasted
+from bot.defaults import BOT, Layers, read_pasted
 from bot.kept import Kept
 from bot.orders import Start
 from bot.server.gate import asker_of
@@ -91,7 +90,7 @@ class RemixCog(commands.Cog):
         if job is not None:
             await self.bot.jobs.vary(interaction, job, seed=draw_seed())
             return
-        private = await self._private(interaction)
+        private = await self.bot.jobs.keeps_private(asker_of(interaction), interaction.guild_id)
         await interaction.response.defer(thinking=True, ephemeral=private)
         found = await self._text(interaction, message)
         if found is not None:
@@ -198,13 +197,6 @@ class RemixCog(commands.Cog):
         return prompt, {
             name: value for name, value in layers.pasted.items() if name not in left_out
         }
-
-    async def _private(self, interaction: Interaction) -> bool:
-        """Whether this member's pictures are private by themselves: said before any is read."""
-        layers = await layers_of(self.bot.store, interaction.user.id, {})
-        who = asker_of(interaction)
-        layers = self.bot.gate.layered(who, interaction.guild_id, replace(layers, bot=BOT))
-        return bool(layers.first("private")[0])
 
 
 def _several(job: Job) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import discord
 import pytest
 
+import bot.jobs
+from bot.defaults import Layers
 from core.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, components, model, selects, text, vae
 
@@ -275,6 +279,72 @@ async def test_nobody_else_reaches_a_private_job(world: World, post: Any) -> Non
     result = await world.bob.click(post, custom_id="p:more:2")
     assert "secret" not in text(answer(result))
     assert "record is gone" in text(answer(result))
+
+
+async def test_who_keeps_pictures_private_presses_for_oneself(world: World, post: Any) -> None:
+    await world.bot.store.presets.save(world.bob.id, "default", {"private": True})
+    pressed = [
+        await world.bob.click(post, label="Clip skip +"),
+        await world.bob.click(post, label="New seed"),
+        await world.bob.select(post, ["vivid"], custom_id="p:vae:1"),
+        await world.bob.context_menu(world.channel, "Vary", post),
+    ]
+    assert all(answer(result).ephemeral for result in pressed)
+    assert all([(await world.job(number)).private for number in (2, 3, 4, 5)])
+    assert len(world.posts()) == 1
+    assert not answer(await world.ann.click(post, label="New seed")).ephemeral
+
+
+async def test_a_server_may_keep_all_pictures_private(world: World, post: Any) -> None:
+    await world.bot.store.servers.update(
+        world.guild.id, lambda server: replace(server, defaults={"private": True})
+    )
+    await world.bot.store.presets.save(world.bob.id, "default", {"private": False})
+    assert answer(await world.ann.click(post, label="New seed")).ephemeral
+    assert not answer(await world.bob.click(post, label="New seed")).ephemeral
+
+
+async def test_a_cell_of_one_who_keeps_pictures_private(world: World) -> None:
+    made = await world.ann.slash(world.channel, "imagine", prompt="x", count=2)
+    await world.bot.store.presets.save(world.bob.id, "default", {"private": True})
+    opened = await world.bob.click(answer(made), custom_id="p:open:1:1")
+    assert answer(opened).ephemeral
+    assert (await world.job(2)).private
+
+
+async def test_while_it_is_not_known_whether_it_is_private_nobody_else_sees_it(
+    world: World, post: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*_: Any) -> Layers:
+        await asyncio.sleep(10)
+        return Layers()
+
+    monkeypatch.setattr(bot.jobs, "layers_of", slow)
+    world.env.settle_timeout = 1.0
+    result = await world.bob.click(post, label="New seed")
+    await world.env.advance_time(bot.jobs.PATIENCE)
+    assert answer(result).flags.loading
+    assert answer(result).ephemeral
+    await world.env.advance_time(10)
+    assert not answer(result).flags.loading
+
+
+async def test_what_is_known_to_be_public_waits_in_public(
+    world: World, post: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = world.bot.store.jobs.create
+
+    async def slow(*arguments: Any, **values: Any) -> Any:
+        await asyncio.sleep(10)
+        return await write(*arguments, **values)
+
+    monkeypatch.setattr(world.bot.store.jobs, "create", slow)
+    world.env.settle_timeout = 1.0
+    result = await world.bob.click(post, label="New seed")
+    await world.env.advance_time(bot.jobs.PATIENCE)
+    assert answer(result).flags.loading
+    assert not answer(result).ephemeral
+    await world.env.advance_time(10)
 
 
 # When something is gone.

@@ -156,6 +156,27 @@ async def test_words_that_the_server_blocks_are_not_posted(world: World) -> None
     accept(world)
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (lambda world: {"banned": (world.ann.id,)}, "cannot make pictures"),
+        (lambda world: {"channels": (1,)}, "<#1>"),
+        (lambda world: {"roles": (1,)}, "<@&1>"),
+    ],
+)
+async def test_who_may_make_nothing_here_posts_nothing_here(
+    world: World, rule: Any, words: str
+) -> None:
+    await world.bot.store.servers.update(
+        world.guild.id, lambda server: replace(server, **rule(world))
+    )
+    refused = await shared(world)
+    assert refused.ephemeral
+    assert words in text(refused)
+    assert not world.posts()
+    accept(world)
+
+
 # The file.
 
 

@@ -9,6 +9,7 @@ import discord
 import pytest
 
 from cogs.reactions import PER_MEMBER, SECONDS
+from core.errors import OutOfMemory
 from tests.simulation import World, answer, job_id, text
 
 
@@ -165,7 +166,9 @@ async def test_a_private_picture_is_its_owners(world: World) -> None:
     assert child.private
     assert child.state == "delivered"
     assert not world.posts()
-    event = type("Event", (), {"message_id": copy.id, "user_id": world.bob.id})()
+    emoji = discord.PartialEmoji(name="🎲")
+    facts = {"message_id": copy.id, "user_id": world.bob.id, "emoji": emoji}
+    event = type("Event", (), facts)()
     assert await world.bot.get_cog("ReactionsCog")._job(event) is None  # type: ignore[union-attr]
 
 
@@ -207,3 +210,44 @@ async def test_bots_are_not_answered(world: World, post: Any) -> None:
     assert len(world.posts()) == 1
     result = await world.ann.slash(world.channel, "queue")
     assert "0 drawing" in text(answer(result))
+
+
+async def unanswered(world: World, post: Any, *emoji: str) -> bool:
+    """Whether nothing came of Bob's reactions: no job, no message, no trouble."""
+    before = len(world.posts())
+    for each in emoji:
+        await world.bob.react(post, each)
+    await world.env.settle()
+    drawn = await world.bot.store.jobs.of_user(world.bob.id)
+    return not drawn and len(world.posts()) == before and not await told(world, world.bob)
+
+
+async def test_what_has_no_picture_yet_takes_no_reaction(world: World) -> None:
+    world.engine.hold()
+    await world.ann.slash(world.channel, "imagine", prompt="a cat", clip_skip=2)
+    assert await unanswered(world, world.last, "✉️", "🎲", "⬆️")
+    world.engine.release()
+    await world.env.settle()
+
+
+async def test_what_failed_takes_none_and_goes_with_a_cross(world: World) -> None:
+    world.engine.fail_next(OutOfMemory(512, 512))
+    await world.ann.slash(world.channel, "imagine", prompt="a cat")
+    await world.env.settle()
+    assert (await world.job(1)).state == "failed"
+    assert await unanswered(world, world.last, "✉️", "🎲", "⬆️")
+    await world.ann.react(world.last, "❌")
+    await world.env.settle()
+    assert not world.posts()
+
+
+async def test_who_keeps_pictures_private_gets_their_own_by_direct_message(
+    world: World, post: Any
+) -> None:
+    await world.bot.store.presets.save(world.bob.id, "default", {"private": True})
+    await world.bob.react(post, "🎲")
+    await world.env.settle()
+    assert (await world.job(2)).private
+    assert len(world.posts()) == 1
+    (copy,) = world.bob.user.dm_channel.history()
+    assert copy.attachments
