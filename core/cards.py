@@ -53,8 +53,6 @@ def _flag(value: Any) -> bool:
 
 def _number(field: str, kind: type[int] | type[float]) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, (kind, int)):
-            raise ValueError(str(RANGES[field]))
         RANGES[field].check(field, value)
         return kind(value)
 
@@ -108,7 +106,8 @@ def read_card(path: Path) -> tuple[Card, tuple[str, ...]]:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Card(), ()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # A number of thousands of digits is a ValueError too, a thousand brackets are a recursion.
+    except (OSError, ValueError, RecursionError) as error:
         return Card(), (f"the card {file.name} of {path.name} cannot be read: {error}",)
     known: dict[str, Any] = {}
     warnings = []

@@ -37,23 +37,30 @@ UPSCALERS: Final = ("Latent", "Lanczos")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Inclusive bounds of a number; ``multiple`` is the step integers must fall on."""
+    """Inclusive bounds of a number; ``multiple`` is the step that ``whole`` numbers fall on."""
 
     low: float
     high: float
     multiple: int = 1
+    whole: bool = True
 
     def __str__(self) -> str:
         text = f"{self.low:g} to {self.high:.12g}"
         return f"a multiple of {self.multiple} from {text}" if self.multiple > 1 else text
 
-    def check(self, name: str, value: float) -> None:
-        """Raise :class:`InvalidRequest` when ``value`` is not a number in here."""
-        inside = self.low <= value <= self.high
-        if not inside or (self.multiple > 1 and value % self.multiple):
-            # A whole number may be larger than any float.
-            shown = str(value) if isinstance(value, int) else f"{value:.12g}"
-            raise self.invalid(name, shown)
+    def check(self, name: str, value: object) -> None:
+        """Raise :class:`InvalidRequest` when ``value`` is not a number in here.
+
+        A yes or no is none, nor is a fraction where whole numbers count; NaN lies nowhere.
+        """
+        kind = int if self.whole else int | float
+        if (
+            not isinstance(value, kind)
+            or isinstance(value, bool)
+            or not self.low <= value <= self.high
+            or (self.multiple > 1 and value % self.multiple)
+        ):
+            raise self.invalid(name, shown(value))
 
     def invalid(self, name: str, value: str) -> InvalidRequest:
         """The error that says that ``value`` does not lie in here."""
@@ -61,21 +68,27 @@ class Range:
         return InvalidRequest(name, value, allowed, self.low, self.high, self.multiple)
 
 
+def shown(value: object) -> str:
+    """A value that cannot be used, as an error names it."""
+    # A whole number may be larger than any float.
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
 # Width and height: the VAE halves three times, so sizes are multiples of 8.
 RANGES: Final[dict[str, Range]] = {
     "clip_skip": Range(1, 12),
     "seed": Range(0, MAX_SEED),
     "steps": Range(1, 150),
-    "cfg_scale": Range(1, 30),
+    "cfg_scale": Range(1, 30, whole=False),
     "width": Range(64, 2048, 8),
     "height": Range(64, 2048, 8),
     "count": Range(1, 8),
     "variation_seed": Range(0, MAX_SEED),
-    "variation_strength": Range(0, 1),
-    "denoising_strength": Range(0, 1),
-    "hires_scale": Range(1, 4),
+    "variation_strength": Range(0, 1, whole=False),
+    "denoising_strength": Range(0, 1, whole=False),
+    "hires_scale": Range(1, 4, whole=False),
     "hires_steps": Range(0, 150),
-    "hires_denoising_strength": Range(0, 1),
+    "hires_denoising_strength": Range(0, 1, whole=False),
 }
 
 
@@ -125,6 +138,9 @@ class GenerationRequest:
     hires: HiresFix | None = None
 
     def __post_init__(self) -> None:
+        for name in ("prompt", "negative_prompt", "model", "vae", "sampler", "schedule_type"):
+            if not isinstance(getattr(self, name), str):
+                raise InvalidRequest(name, shown(getattr(self, name)), "text")
         for name in ("prompt", "negative_prompt"):
             length = len(getattr(self, name))
             if length > MAX_PROMPT:
@@ -140,10 +156,12 @@ class GenerationRequest:
             self._check_hires(self.hires)
 
     def _check_hires(self, hires: HiresFix) -> None:
+        if not isinstance(hires, HiresFix):
+            raise RANGES["hires_scale"].invalid("hires_scale", shown(hires))
         for name in ("scale", "steps", "denoising_strength"):
             RANGES[f"hires_{name}"].check(f"hires_{name}", getattr(hires, name))
         if hires.upscaler not in UPSCALERS:
-            raise UnknownName("upscaler", hires.upscaler)
+            raise UnknownName("upscaler", shown(hires.upscaler))
         for name, size in zip(("width", "height"), self.final_size, strict=True):
             RANGES[name].check(name, size)
 
@@ -171,7 +189,8 @@ class GenerationRequest:
         """The inverse of :meth:`to_dict`; keys of a newer version are ignored."""
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         if isinstance(known.get("hires"), dict):
-            known["hires"] = HiresFix(**known["hires"])
+            names = HiresFix.__dataclass_fields__
+            known["hires"] = HiresFix(**{n: v for n, v in known["hires"].items() if n in names})
         return cls(**known | {"init_image": init_image})
 
 
