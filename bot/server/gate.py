@@ -60,10 +60,16 @@ class Gate:
         return member if speaks(member) else self.server(guild_id).language or member
 
     def check(
-        self, asker: Asker, guild_id: int | None, requests: Iterable[GenerationRequest]
+        self,
+        asker: Asker,
+        guild_id: int | None,
+        requests: Iterable[GenerationRequest],
+        *,
+        drawn: bool = False,
     ) -> None:
-        """Raise :class:`~bot.trouble.NotAllowed` when this may not be made here."""
-        if self.draining:
+        """Raise :class:`~bot.trouble.NotAllowed` when this may not be made here; what is ``drawn``
+        already, when it may not be brought here."""
+        if self.draining and not drawn:
             raise NotAllowed("draining")
         server = self.server(guild_id)
         rules.check_member(server, asker)
