@@ -5,6 +5,7 @@ Whatever makes no sense is refused here, before anything is written or drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
@@ -17,6 +18,7 @@ from bot.trouble import CannotExplore
 from core.axes import AXES, Axis, AxisKind, Value, read_axis
 from core.catalogue import Catalogue, Model
 from core.errors import SheetTooLarge
+from core.grid import MAX_CELLS
 from core.request import AUTOMATIC, NONE, SAMPLERS, SCHEDULE_TYPES, GenerationRequest
 from core.work import Item
 
@@ -44,11 +46,15 @@ def strip() -> Sheet:
 
 
 def read_sheet(
-    asked: Sequence[tuple[str | None, str | None]], catalogue: Catalogue, model: Model | None
+    asked: Sequence[tuple[str | None, str | None]],
+    catalogue: Catalogue,
+    model: Model | None,
+    limit: int = MAX_CELLS,
 ) -> Sheet:
     """The sheet of two (name, values) pairs, each of which may be left out in part or whole.
 
-    ``model`` is the one whose VAEs are meant when an axis is all of them. Raises
+    ``model`` is the one whose VAEs are meant when an axis is all of them. Values that nobody
+    named are as many as ``limit`` cells allow. Raises
     :class:`~bot.trouble.CannotExplore`, :class:`~core.errors.UnknownName`,
     :class:`~core.errors.InvalidRequest` or :class:`~core.errors.SheetTooLarge`.
     """
@@ -59,6 +65,10 @@ def read_sheet(
     y = _read(y_name, y_values, catalogue, model) if y_name else None
     if y is not None and x.kind is y.kind:
         raise CannotExplore("same_axis")
+    if y is not None and not y_values:
+        y = _first(y, limit // len(x.values) if x_values else math.isqrt(limit))
+    if not x_values:
+        x = _first(x, limit // len(y.values) if y is not None else limit)
     return Sheet(x, y)
 
 
@@ -107,6 +117,12 @@ def _read(name: str, text: str | None, catalogue: Catalogue, model: Model | None
         # The text may say -1; what was drawn for it is worth knowing.
         return axis_of("seed", axis.values)
     return replace(axis, values=tuple(_spelt(axis, value, catalogue) for value in axis.values))
+
+
+def _first(axis: Axis, count: int) -> Axis:
+    """At most ``count`` of the values, but two: an axis of one compares nothing."""
+    values = axis.values[: max(count, 2)]
+    return axis if values == axis.values else axis_of(axis.kind.field, values)
 
 
 def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:

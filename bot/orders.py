@@ -113,7 +113,7 @@ def base_of_sheet(
 ) -> tuple[Resolved, Sheet]:
     """What /explore asks for: the request that its cells have in common, and the axes."""
     resolved = resolve(prompt, layers, catalogue, limits, style=style)
-    sheet = read_sheet(axes, catalogue, resolved.model)
+    sheet = read_sheet(axes, catalogue, resolved.model, limits.max_cells)
     if sheet.varies("model"):
         resolved = _base_of_models(prompt, sheet, layers, catalogue, limits, style)
     request, notes = resolved.request, resolved.notes

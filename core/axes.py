@@ -33,6 +33,9 @@ _RANGE: Final = re.compile(
     rf"({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\s*([+-]\d+(?:\.\d*)?)\s*\)|\[\s*(\d+)\s*\])?"
 )
 
+# What phones, and texts that were written with care, have for a hyphen and a minus.
+_DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−－"), "-")
+
 Value = int | float | str
 
 
@@ -88,7 +91,7 @@ def parse_axis(name: str, text: str) -> list[Value]:
     """An axis's text → its values; a seed of −1 is left as it is.
 
     Numbers: ``1-12`` inclusive, ``1-10 (+2)``, ``10-1 (-3)``, ``1-10 [5]`` for five values
-    evenly spread, and comma lists of these. Names: a comma list, ``"in quotes, with commas"``.
+    evenly spread, and comma lists of these; any dash will do. Names: a comma list, ``"in quotes, with commas"``.
     Raises :class:`UnknownName` for an axis or sampler there is not, :class:`InvalidRequest` for
     what is no such value or out of range, :class:`SheetTooLarge` beyond :data:`MAX_VALUES`.
     """
@@ -133,6 +136,8 @@ def _values(kind: AxisKind, text: str) -> list[Value]:
         raise _no_values(kind, text) from None
     # An empty text is something to replace a word with, and nothing else.
     fields = [field for field in fields if field or kind.field == "prompt"]
+    if kind.type is not str:
+        fields = [field.translate(_DASHES) for field in fields]
     count = sum(_count(kind, field) for field in fields)
     if count > MAX_VALUES:
         raise SheetTooLarge("values", count, MAX_VALUES)

@@ -209,16 +209,18 @@ async def simulate(settings: Settings, **options: Any) -> AsyncIterator[World]:
     world = World(settings)
     # Not simcord.run(), which must be left in the context it was entered in; a fixture is not.
     env = world.env = Env(world.make_bot(), shard_count=1, **options)
-    await env.start()
     try:
+        await env.start()
         guild = world.guild = env.create_guild("Test")
         world.channel = guild.create_text_channel("pictures")
         world.ann = guild.add_member(env.create_user("ann"))
         world.bob = guild.add_member(env.create_user("bob"))
         yield world
     finally:
-        await world.bot.close()
-        await env.shutdown()
+        try:
+            await world.bot.close()
+        finally:
+            await env.shutdown()
     env._raise_errors_since(env._errors_acknowledged)
 
 

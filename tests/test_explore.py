@@ -342,7 +342,10 @@ async def test_denoising_strength_over_a_start_image(world: World) -> None:
         ({"y_axis": "clip_skip"}, "Both axes vary the same thing"),
         ({"y_values": "1, 2"}, "`y_axis`"),
         ({"model": "two"}, "Clip skip changes nothing"),
-        ({"y_axis": "seed", "y_values": "1-4"}, "36 cells at most; yours has 48"),
+        (
+            {"x_values": "1-12", "y_axis": "seed", "y_values": "1-4"},
+            "36 cells at most; yours has 48",
+        ),
     ],
 )
 async def test_bad_input_is_answered(world: World, options: dict[str, Any], sentence: str) -> None:
@@ -430,3 +433,20 @@ async def test_the_last_name_of_several_is_completed(world: World) -> None:
     assert len(found) <= 25
     nothing = await world.ann.autocomplete(world.channel, "explore", "y_values", "")
     assert nothing == []
+
+
+async def test_a_y_axis_alone_makes_a_sheet(world: World) -> None:
+    await world.ann.slash(world.channel, "explore", prompt="x", y_axis="cfg_scale")
+    await world.env.settle()
+    job = await world.job(1)
+    assert job.state == "delivered"
+    assert job.sheet is not None
+    assert [len(axis.values) for axis in job.sheet.axes] == [6, 6]
+
+
+async def test_a_range_with_the_dash_of_a_phone(world: World) -> None:
+    await world.ann.slash(world.channel, "explore", prompt="x", x_values="1–4")
+    await world.env.settle()
+    sheet = (await world.job(1)).sheet
+    assert sheet is not None
+    assert sheet.x.values == (1, 2, 3, 4)

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 from bot import axes
 from bot.sheets import Sheet, axis_of, columns_of_strip, pictures_of
 from bot.trouble import CannotExplore
+from core.axes import read_axis
 from core.catalogue import Catalogue
 from core.errors import InvalidRequest, SheetTooLarge, UnknownName
 from core.events import Image
@@ -55,6 +56,28 @@ def test_an_axis_without_values_is_a_fair_choice() -> None:
     for kind in axes.KINDS:
         if kind.field != "prompt":
             assert len(sheet((kind.field, None)).x.values) > 1
+
+
+@pytest.mark.parametrize("limit", [12, 36, 100])
+@pytest.mark.parametrize("x", [kind.field for kind in axes.KINDS if kind.field != "prompt"])
+@pytest.mark.parametrize("y", [kind.field for kind in axes.KINDS if kind.field != "prompt"])
+def test_values_that_nobody_named_fit_the_bound(x: str, y: str, limit: int) -> None:
+    if x == y:
+        return
+    cells = axes.read_sheet(((x, None), (y, None)), catalogue(), catalogue().models[0], limit)
+    assert 4 <= len(cells.x.values) * len(cells.y.values if cells.y else ()) <= limit
+    read_again = [read_axis(axis.kind.field, axis.text).values for axis in cells.axes]
+    assert read_again == [axis.values for axis in cells.axes]
+
+
+def test_beside_named_values_the_others_are_as_many_as_fit() -> None:
+    found = catalogue()
+    named = axes.read_sheet((("steps", "1-9"), ("cfg_scale", None)), found, found.models[0], 36)
+    assert [len(axis.values) for axis in named.axes] == [9, 4]
+    named = axes.read_sheet(((None, None), ("cfg_scale", "5, 7")), found, found.models[0], 36)
+    assert [len(axis.values) for axis in named.axes] == [12, 2]
+    strip = axes.read_sheet((("sampler", None), (None, None)), found, found.models[0], 5)
+    assert len(strip.x.values) == 5
 
 
 def test_names_are_spelt_as_the_catalogue_does() -> None:
