@@ -91,9 +91,10 @@ def parse_axis(name: str, text: str) -> list[Value]:
     """An axis's text → its values; a seed of −1 is left as it is.
 
     Numbers: ``1-12`` inclusive, ``1-10 (+2)``, ``10-1 (-3)``, ``1-10 [5]`` for five values
-    evenly spread, and comma lists of these; any dash will do. Names: a comma list, ``"in quotes, with commas"``.
-    Raises :class:`UnknownName` for an axis or sampler there is not, :class:`InvalidRequest` for
-    what is no such value or out of range, :class:`SheetTooLarge` beyond :data:`MAX_VALUES`.
+    evenly spread, and comma lists of these; any dash will do. Names: a comma list, ``"in quotes,
+    with commas"``. Raises :class:`UnknownName` for an axis or sampler there is not,
+    :class:`InvalidRequest` for what is no such value or out of range, :class:`SheetTooLarge`
+    beyond :data:`MAX_VALUES`.
     """
     return _values(_kind(name), text)
 
