@@ -258,7 +258,8 @@ def _(error: app_commands.NoPrivateMessage, locale: Locale | str | None) -> str:
 
 @_say.register
 def _(error: app_commands.CheckFailure, locale: Locale | str | None) -> str:
-    return t("error.not_allowed", locale)
+    # Its subclasses stand above; the class itself is what /admin raises.
+    return t("error.owner_only", locale)
 
 
 @_say.register

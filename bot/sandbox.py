@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -30,6 +31,7 @@ from core.queue import GpuQueue, Ticket
 from core.work import Work
 
 if TYPE_CHECKING:
+    from simcord.builders import UserHandle
     from simcord.env import Env
     from simcord.preview import Preview
 
@@ -120,6 +122,10 @@ async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]
     with tempfile.TemporaryDirectory(prefix="penultimate-sandbox-") as folder:
         env: Env
         page: Page | None = None
+        ahead = 0.0
+
+        def clock() -> float:
+            return time.time() - ahead
 
         async def declare(wait: Any) -> Any:
             if page is not None:
@@ -133,12 +139,17 @@ async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]
             replace(settings, data_dir=Path(folder), guild_id=None),
             engine=engine,
             queue=lambda per_owner, total: OutsideQueue(per_owner, total, declare),
+            clock=clock,
             shard_count=1,
         )
         async with simcord.run(bot, check_errors=False) as env:
+            # The page's time stands still, on a day of simcord's own.
+            ahead = time.time() - env.now().timestamp()
             env.backend.bot_user.name = "Penultimate"
             try:
-                async with await _preview(env, port) as preview:
+                user = env.create_user("you")
+                bot.owner_id = user.id
+                async with await _preview(env, user, port) as preview:
                     page = Page(env, preview)
                     refresher = asyncio.create_task(page.keep_fresh())
                     yield preview
@@ -147,9 +158,8 @@ async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]
                 await bot.close()
 
 
-async def _preview(env: Env, port: int) -> Preview:
+async def _preview(env: Env, user: UserHandle, port: int) -> Preview:
     """One server that is yours, one channel, and a word of welcome."""
-    user = env.create_user("you")
     guild = env.create_guild("Sandbox", owner=user)
     channel = guild.create_text_channel("pictures")
     you = guild.add_member(user)

@@ -43,7 +43,7 @@ async def test_members_do_not_see_it_and_admins_of_a_server_may_not(
     assert f"admin {name}" not in world.ann.available_commands(world.channel)
     refused = await admin(world, admin_of(world, "other"), name)
     assert refused.ephemeral
-    assert text(refused) == "You cannot use that here."
+    assert text(refused) == "That is for the bot’s owner alone."
     assert not world.bot.gate.draining
 
 
@@ -95,7 +95,7 @@ async def test_drain_finishes_the_rest_and_takes_nothing_new(
     world.engine.hold()
     post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
     panel = await admin(world, owner, "drain")
-    assert "Nothing new is taken. 1 jobs are left." in text(panel)
+    assert "Nothing new is taken. Jobs left: 1." in text(panel)
     refused = await world.bob.slash(world.channel, "imagine", prompt="x")
     list(world.env.errors)
     assert answer(refused).ephemeral
@@ -119,10 +119,10 @@ async def test_the_buttons_are_the_owners_alone(world: World, owner: MemberActor
     assert "Take jobs again" in buttons(panel)
     world.bot.owner_id = 1
     refused = await owner.click(panel, label="Take jobs again")
-    assert "cannot use that" in text(answer(refused))
+    assert "bot’s owner alone" in text(answer(refused))
     assert world.bot.gate.draining
     refused = await owner.click(panel, label="Refresh")
-    assert "cannot use that" in text(answer(refused))
+    assert "bot’s owner alone" in text(answer(refused))
 
 
 async def test_a_restart_ends_the_drain(world: World, owner: MemberActor) -> None:
@@ -139,7 +139,7 @@ async def test_reload_says_what_is_new_gone_and_refused(world: World, owner: Mem
         warnings=("card.toml: steps must be a number",),
     )
     said = text(await admin(world, owner, "reload"))
-    assert "2 models and 1 VAEs" in said
+    assert "Models: 2 · VAEs: 1" in said
     assert "New: brand new" in said
     assert "Gone: anime, other, soft, two" in said
     assert "**bad** is a pickle file" in said

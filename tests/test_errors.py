@@ -222,7 +222,7 @@ DISCORDS: list[tuple[Exception, str]] = [
     (app_commands.MissingPermissions(["manage_guild"]), "Manage Server"),
     (app_commands.BotMissingPermissions(["attach_files"]), "Attach Files"),
     (app_commands.NoPrivateMessage(), "server"),
-    (app_commands.CheckFailure("inner detail"), "cannot use that"),
+    (app_commands.CheckFailure("inner detail"), "owner alone"),
     (TRANSFORMER, "\\*x\\*"),
     (app_commands.CommandNotFound("imagine", []), "Reload"),
     (http(discord.Forbidden, 403), "not allowed"),

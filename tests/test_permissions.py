@@ -152,7 +152,7 @@ async def test_who_is_shown_a_command_and_may_not_use_it_is_refused(
     result = await use(world, world.bob, name)
     assert result.modal is None
     assert answer(result).ephemeral
-    words = "Manage Server" if WHO[name] == MANAGER else "You cannot use that here"
+    words = "Manage Server" if WHO[name] == MANAGER else "for the bot’s owner alone"
     assert words in said(result)
     await nothing_changed(world)
     # Somebody who may does not read that.
@@ -169,7 +169,7 @@ async def test_who_may_do_everything_on_a_server_does_not_own_the_bot(
     world: World, name: str
 ) -> None:
     admin = with_rights(world, "admin", administrator=True)
-    assert "You cannot use that here" in said(await use(world, admin, name))
+    assert "for the bot’s owner alone" in said(await use(world, admin, name))
     await nothing_changed(world)
 
 
@@ -244,7 +244,7 @@ async def test_a_press_of_admin_is_the_owners(world: World, post: Any, action: s
             await submit(world, who, f"s:{action}"),
         ):
             assert answer(result).ephemeral
-            assert "You cannot use that here" in said(result)
+            assert "for the bot’s owner alone" in said(result)
     await nothing_changed(world)
     world.bot.owner_id = admin.id
     await press(world, admin, post, f"s:{action}")

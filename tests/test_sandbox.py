@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import discord
 import pytest
 from simcord.actors import MemberActor
 from simcord.preview import Preview
@@ -24,7 +26,7 @@ from bot.settings import ROOT, Settings
 from core.catalogue import Catalogue
 from core.config import EngineConfig
 from core.queue import GpuQueue
-from tests.simulation import Engine, answer, catalogue
+from tests.simulation import Engine, answer, catalogue, text
 
 
 @asynccontextmanager
@@ -72,6 +74,19 @@ class Browser:
                     return True
             await asyncio.sleep(0.02)
         return False
+
+
+async def test_the_bot_is_yours_and_its_time_is_the_pages(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(settings, monkeypatch) as (preview, you, engine):
+        engine.release()
+        status = answer(await you.slash(preview.channel, "admin status"))
+        assert "Queue: 0 drawing" in text(status)
+        await you.slash(preview.channel, "imagine", prompt="x")
+        history = answer(await you.slash(preview.channel, "history"))
+        (drawn_at,) = re.findall(r"<t:(\d+):R>", text(history))
+        assert abs(int(drawn_at) - discord.utils.snowflake_time(history.id).timestamp()) < 3600
 
 
 async def test_the_page_shows_progress_and_result_by_itself(
