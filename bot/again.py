@@ -52,7 +52,7 @@ async def ask(interaction: Interaction, form: ui.Modal, request: GenerationReque
     bot = interaction.client
     bot.catalogue.model(request.model)
     try:
-        bot.gate.check(asker_of(interaction), interaction.guild_id, [request])
+        await bot.gate.check(asker_of(interaction), interaction.guild_id, [request])
     except NotAllowed as error:
         if not _mendable(error):
             raise

@@ -149,7 +149,7 @@ class Jobs:
         request, limits = replace(parent.request, **changes), gate.limits(guild_id)
         private = await self._private_of(parent, who, guild_id)
         order = remade(request, parent.sheet, self._bot.catalogue, limits, private=private)
-        gate.check(who, guild_id, order.requests)
+        await gate.check(who, guild_id, order.requests)
         job = await self._bot.store.jobs.create(
             request,
             user_id=user.id,
@@ -181,7 +181,7 @@ class Jobs:
             request = one_of(parent.request, position)
         who = asker_of(interaction)
         private = await self._private_of(parent, who, interaction.guild_id)
-        self._bot.gate.check(who, interaction.guild_id, [request])
+        await self._bot.gate.check(who, interaction.guild_id, [request])
         answer = await interaction.response.defer(thinking=True, ephemeral=private)
         order = Order(request, private, ())
         job = await self._write(interaction, order, parent.id)
@@ -267,7 +267,7 @@ class Jobs:
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         order = await ordering
         who = asker_of(interaction)
-        self._bot.gate.check(who, interaction.guild_id, order.requests)
+        await self._bot.gate.check(who, interaction.guild_id, order.requests)
         job = await self._write(interaction, order, parent_id)
         return job, await self._submit(job, who, order), order.notes
 

@@ -134,7 +134,7 @@ class PresetCog(
         values = {name: value for name, value in preset.values.items() if name != "private"}
         if not values:
             raise BadPreset("empty")
-        self._check_words(interaction, preset.name, str(values.get("negative_prompt", "")))
+        self._check_name(interaction, preset.name)
         share = await self.bot.store.shares.create(interaction.user.id, preset.name, values)
         locale = self.bot.gate.locale(interaction.guild_id, interaction.locale.value)
         answer = await interaction.response.send_message(view=share_view(share, locale))
@@ -142,13 +142,12 @@ class PresetCog(
             place = Place(interaction.channel_id, answer.message_id)
             await self.bot.store.shares.set_message(share.id, place)
 
-    def _check_words(self, interaction: Interaction, *texts: str) -> None:
-        """What everybody will read says nothing that the server does not allow."""
-        words = self.bot.gate.server(interaction.guild_id).words
-        for shown in texts:
-            word = find_blocked(shown, words)
-            if word is not None:
-                raise NotAllowed("word", word)
+    def _check_name(self, interaction: Interaction, name: str) -> None:
+        """What everybody will read says nothing that the server does not allow; a negative
+        prompt says what to keep out."""
+        word = find_blocked(name, self.bot.gate.server(interaction.guild_id).words)
+        if word is not None:
+            raise NotAllowed("word", word)
 
     async def taken(self, interaction: Interaction, share_id: int | None) -> None:
         """*Import* under a shared preset: a copy for who pressed."""

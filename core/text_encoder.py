@@ -5,17 +5,16 @@ transformers runs all layers whatever is asked; here a pass ends where its last 
 
 from __future__ import annotations
 
-import html
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
-import ftfy
 import torch
 from torch import Tensor
 from transformers.masking_utils import create_causal_mask
 
+from core.clean import clean
 from core.prompt import BREAK, Chunk, chunk, parse_weights
 
 POOLED: Final = 0
@@ -102,18 +101,10 @@ class TextEncoder:
         """Each text on its own → its token ids, without start and end."""
         if not texts:
             return []
-        cleaned = [self._clean(text) for text in texts]
+        cleaned = [clean(text, open_clip=self.open_clip) for text in texts]
         # verbose: a long prompt is no mistake here.
         ids = self.tokenizer(cleaned, add_special_tokens=False, truncation=False, verbose=False)
         return list(ids["input_ids"])
-
-    def _clean(self, text: str) -> str:
-        # What ftfy leaves alone, and it is slow: plain ASCII on one line, without entities.
-        if text.isascii() and text.isprintable() and "&" not in text:
-            return text
-        # transformers 5 no longer does this; with it the tokens are A1111's.
-        text = ftfy.fix_text(text)
-        return html.unescape(html.unescape(text)) if self.open_clip else text
 
     @torch.no_grad()
     def encode(self, tokens: tuple[int, ...], exits: Iterable[int]) -> dict[int, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from bot.server.rules import (
     tightened,
     values_below,
 )
+from bot.server.words import QUICK
 from bot.settings import Settings
 from bot.trouble import NotAllowed
 from tests.simulation import World, answer, components, model, text
@@ -77,7 +79,7 @@ def test_a_long_list_is_named_in_part() -> None:
     assert sentence(error).endswith("m10, m11 ….")
 
 
-def test_words_in_either_prompt() -> None:
+def test_words_in_any_of_the_prompts() -> None:
     check_words(Server(words=("blood",)), ["a cat", ""])
     with pytest.raises(NotAllowed, match="word"):
         check_words(Server(words=("blood",)), ["a cat", "(blood:1.2)"])
@@ -147,12 +149,49 @@ async def test_every_way_to_make_a_picture_is_checked(world: World) -> None:
     assert await world.bot.store.jobs.get(2) is None
 
 
-async def test_the_negative_prompt_is_read_too(world: World) -> None:
+async def test_a_negative_prompt_keeps_out_what_is_blocked(world: World) -> None:
+    await rule(world, words=("nsfw",), defaults={"negative_prompt": "nsfw, lowres"})
+    # The server's own, and one that was typed: neither is what the picture shows.
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    await world.ann.slash(world.channel, "imagine", prompt="x", negative_prompt="(nsfw:1.4)")
+    drawn = [seen.request.negative_prompt for seen in world.engine.seen]
+    assert drawn == ["nsfw, lowres", "(nsfw:1.4)"]
+    result = await world.ann.slash(world.channel, "imagine", prompt="x, nsfw")
+    refused(world, result, "**nsfw**")
+
+
+async def test_long_prompts_are_read_beside_the_event_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, bool]] = []
+
+    def find(prompt: str, words: tuple[str, ...]) -> None:
+        read.append((prompt, threading.current_thread() is threading.main_thread()))
+
+    monkeypatch.setattr("bot.server.rules.find_blocked", find)
     await rule(world, words=("blood",))
-    result = await world.ann.slash(
-        world.channel, "imagine", prompt="x", negative_prompt="[blood:3]"
+    long = "cat " * (QUICK // 4) + "x"
+    await world.ann.slash(world.channel, "imagine", prompt="a cat")
+    await world.ann.slash(world.channel, "imagine", prompt=long)
+    assert read == [("a cat", True), (long, False)]
+
+
+async def test_the_cells_of_a_sheet_are_read_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("bot.server.rules.find_blocked", lambda prompt, _: read.append(prompt))
+    await rule(world, words=("blood",))
+    await world.ann.slash(
+        world.channel,
+        "explore",
+        prompt="a cat",
+        x_axis="prompt",
+        x_values="cat, dog",
+        y_axis="clip_skip",
+        y_values="1, 2, 3",
     )
-    refused(world, result, "**blood**")
+    assert read == ["a cat", "a dog"]
 
 
 async def test_other_channels_and_their_threads(world: World) -> None:
@@ -224,10 +263,10 @@ async def test_the_queue_of_a_member_and_of_a_server(world: World) -> None:
     await rule(world, queue_per_member=1, queue_total=2)
     await world.ann.slash(world.channel, "imagine", prompt="x")
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    refused(world, result, "1 jobs waiting or running on this server")
+    refused(world, result, "of yours can wait or run at once on this server (limit: 1)")
     await world.bob.slash(world.channel, "imagine", prompt="x")
     eve = world.guild.add_member(world.env.create_user("eve"))
-    refused(world, await eve.slash(world.channel, "imagine", prompt="x"), "already has 2 jobs")
+    refused(world, await eve.slash(world.channel, "imagine", prompt="x"), "of this server can wait or run at once (limit: 2)")
     assert len(world.engine.seen) == 2
     world.engine.release()
 
@@ -263,7 +302,7 @@ async def test_a_deleted_picture_stays_on_the_account(world: World) -> None:
 
 async def test_direct_messages_know_no_servers_rules(world: World) -> None:
     assert world.bot.gate.server(None) == Server()
-    world.bot.gate.check(Asker(world.ann.id), None, [])
+    await world.bot.gate.check(Asker(world.ann.id), None, [])
 
 
 async def test_accepted_jobs_are_drawn_whatever_is_decided_meanwhile(world: World) -> None:

@@ -6,7 +6,8 @@ database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from bot.defaults import Layers
 from bot.server import rules
 from bot.server.nsfw import Classifier
 from bot.server.rules import Asker, Server
+from bot.server.words import QUICK
 from bot.settings import Settings
 from bot.store import Job
 from bot.translate import speaks
@@ -59,7 +61,7 @@ class Gate:
         """The member's language if the bot speaks it, else the server's."""
         return member if speaks(member) else self.server(guild_id).language or member
 
-    def check(
+    async def check(
         self,
         asker: Asker,
         guild_id: int | None,
@@ -74,11 +76,19 @@ class Gate:
         server = self.server(guild_id)
         rules.check_member(server, asker)
         # The cells of a sheet say mostly the same.
-        for model, *prompts in {(r.model, r.prompt, r.negative_prompt) for r in requests}:
+        requests = tuple(requests)
+        for model in dict.fromkeys(request.model for request in requests):
             rules.check_model(server, asker, model)
-            rules.check_words(server, prompts)
+        # Not the negative prompt: what stands there is kept out of the picture.
+        await self._check_words(server, dict.fromkeys(request.prompt for request in requests))
         if server.nsfw == "block" and not self.classifier.available:
             raise NotAllowed("unchecked")
+
+    async def _check_words(self, server: Server, prompts: Collection[str]) -> None:
+        if server.words and sum(map(len, prompts)) > QUICK:
+            await asyncio.to_thread(rules.check_words, server, prompts)
+        else:
+            rules.check_words(server, prompts)
 
     async def charge(self, asker: Asker, job: Job, work: Work) -> None:
         """Put a job that is written and not yet queued on its member's account.

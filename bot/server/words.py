@@ -1,64 +1,70 @@
-"""Blocked words: found as whole words, whatever letters they are written in.
+"""Blocked words: found as whole words in what the engine will read, however they are disguised.
 
-Look-alikes (Cyrillic and Greek letters, full width, accents, digits as letters) are read as the
-Latin letters they look like, and the prompt language's brackets are taken away first.
+A prompt is read once, character by character, all its ``[a:b:0.5]`` and ``[a|b]`` side by side;
+so the work grows with its length, not with how often it changes nor with how many words there are.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
-from collections.abc import Iterator
-from functools import lru_cache, partial
-from typing import Final
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from functools import lru_cache
+from typing import Final, TypeAlias
 
-from core.prompt import parse_weights, schedule, split_and
+from bot.server.lookalikes import believed, fold, readings
+from core.clean import clean
+from core.prompt import split_and, take_out_networks
+from core.schedule import Alternation, Node, Switch, parse
 
-
-def _table(pairs: str) -> dict[int, str]:
-    """``"аa вb"`` → a table for ``str.translate``."""
-    return {ord(pair[0]): pair[1] for pair in pairs.split()}
-
-
-# Letters that look like Latin ones, lower case; what NFKC says already is not repeated. After
-# Unicode's confusables (UTS 39): Cyrillic, Greek, then Latin letters with a difference.
-_LATIN: Final = _table(
-    "аa вb еe ёe з3 іi їi јj кk мm нh оo рp сc тt уy хx ѕs ԁd һh ӏl ԛq ԝw гr пn шw "
-    "αa βb εe ιi κk νv οo ρp τt υu χx γy ωw μu ηn ϲc "
-    "ɡg ıi łl øo đd ħh ŧt ƒf ɑa ɩi ʏy ʀr ɴn ʜh ʟl"
-)
-# Digits and signs as letters. A one is an i or an l, so words are read both ways.
-_LEET: Final = "0o 3e 4a 5s 7t 8b 9g @a $s !i |l €e +t"
-_LEET_I: Final = _table(f"{_LEET} 1i")
-_LEET_L: Final = _table(f"{_LEET} 1l")
-
-_LIKE_A_WORD: Final = re.compile(r"[\w@$!|€+]*[^\W\d_][\w@$!|€+]*")
 _WORD: Final = re.compile(r"[^\W_]+")
-# Letters on their own, one after another: “b l o o d”.
-_SPELT_OUT: Final = re.compile(r"(?<![^\W_])(?:[^\W_](?:[ .\-_*]+|$)){3,}")
 # Scripts that are written without spaces: there a word is found anywhere.
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-# Shorter words than this are not looked for in letters on their own.
+# Shorter words than this are not looked for in letters on their own: “b l o o d”.
 LETTERS: Final = 3
-# A prompt that changes at every step has a text for each; so many calls show them all.
-_STEPS: Final = 150
+# What is shorter is read in less than a millisecond or two; see docs/servers.md.
+QUICK: Final = 2000
+
+_ESCAPED: Final = re.compile(r"\\([()\[\]\\])")
+_BREAK: Final = re.compile(r"\bBREAK\b")
+# Taken out by ftfy as well, colours of a terminal.
+_COLOUR: Final = re.compile(r"\x1b\[[\d;]*[a-zA-Z]")
+# More often than the engine undoes entities: once by ftfy, twice for OpenCLIP.
+_UNESCAPES: Final = 4
+# Sets of threads that a matcher remembers; then it begins anew.
+_REMEMBERED: Final = 2000
+
+# For all the letters and marks that are in none of the words.
+_NO_LETTER: Final = "\0"
+_NO_LETTER_UNSPACED: Final = "\1"
+_NO_MARK: Final = "\2"
+_NO_LETTERS: Final = (_NO_LETTER, _NO_LETTER_UNSPACED)
+
+# Where in the words a reading of the text is, its flags, and whether it is inside of “:1.3)”.
+Thread: TypeAlias = tuple[int, int, bool]
+
+# Found anywhere, and at the beginning of a word: where threads start.
+_ANYWHERE: Final = 0
+_START: Final = 1
+_FRESH: Final[frozenset[Thread]] = frozenset({(_ANYWHERE, 0, False), (_START, 0, False)})
 
 
 def find_blocked(prompt: str, words: tuple[str, ...]) -> str | None:
-    """The first of ``words`` that ``prompt`` says at any step, as it was written by the owner."""
+    """The one of ``words`` that ``prompt`` first says, as it was written by the owner.
+
+    Whatever can stand side by side in a prompt that changes counts as said, at any step.
+    """
     if not words or not prompt.strip():
         return None
-    blocked = _normalised(words)
-    for text in _texts(prompt):
-        for form in _forms(text):
-            said = f" {' '.join(_WORD.findall(form))} "
-            spelt = ["".join(_WORD.findall(run)) for run in _SPELT_OUT.findall(form)]
-            for word, key in blocked:
-                anywhere = _UNSPACED.search(key) is not None
-                if (key if anywhere else f" {key} ") in said:
-                    return word
-                if len(key) >= LETTERS and any(key in run for run in spelt):
-                    return word
+    matcher = _compiled(words)
+    for source in _sources(prompt):
+        word = matcher.find([source])
+        if word is None and "[" in source:
+            word = matcher.find(_parts(source))
+        if word is not None:
+            return word
     return None
 
 
@@ -66,55 +72,245 @@ def read_words(text: str) -> tuple[str, ...]:
     """Words and phrases, one a line or parted by commas, each once."""
     words: dict[str, str] = {}
     for part in re.split(r"[,\n、，]", text):
-        key = _plain(part)
-        if _WORD.search(key):
-            words.setdefault(" ".join(key.split()), " ".join(part.split()))
+        key = _key(part)
+        if key:
+            words.setdefault(key, " ".join(part.split()))
     return tuple(words.values())
 
 
-@lru_cache(maxsize=256)
-def _normalised(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    pairs = ((word, " ".join(_WORD.findall(_plain(word)))) for word in words)
-    return tuple(pair for pair in pairs if pair[1])
+def _key(word: str) -> str:
+    """A word as its letters are first read, those of a phrase parted by one space."""
+    read = "".join(
+        readings(character)[0][0] if character.isalnum() else _or_gap(character)
+        for character in fold(word)
+    )
+    return " ".join(read.split()) if _WORD.search(read) else ""
 
 
-def _texts(prompt: str) -> Iterator[str]:
-    """What the prompt says at each step, without its weights and brackets, each text once.
+def _or_gap(character: str) -> str:
+    # A vowel sign of Thai, say, is neither letter nor sign.
+    return " " if character.isascii() or not _is_mark(character) else character
 
-    Also as it stands: what is in the brackets is a word of the prompt even where A1111's
-    grammar makes something else of it.
+
+def _sources(prompt: str) -> Iterable[str]:
+    """The prompt as it stands and as the engine takes it apart, each text once."""
+    mended = clean(prompt)
+    return dict.fromkeys(
+        (prompt, mended, take_out_networks(prompt)[0], take_out_networks(mended)[0])
+    )
+
+
+def _parts(source: str) -> Iterator[Node]:
+    """What is scheduled on its own. A part with a stray sign is drawn as it stands."""
+    for part, _ in split_and(source):
+        tree = parse(part)
+        yield tree.text if tree.stray else tree.nodes
+        yield " "
+
+
+def _read(text: str) -> str:
+    """A piece of a prompt without changes in it, as it will be tokenized; folded."""
+    if "\\" in text:
+        text = _ESCAPED.sub(r"\1", text)
+    if "\x1b" in text:
+        text = _COLOUR.sub("", text)
+    for _ in range(_UNESCAPES):
+        if "&" not in text:
+            break
+        text = html.unescape(text)
+    return fold(_BREAK.sub(" ", text))
+
+
+@lru_cache(maxsize=64)
+def _compiled(words: tuple[str, ...]) -> Matcher:
+    return Matcher(words)
+
+
+class _Turn(Enum):
+    """Between two options of a choice, and after the last one."""
+
+    OR = 0
+    END = 1
+
+
+class _State:
+    """Threads that are where they are, and where each character leads from here."""
+
+    __slots__ = ("found", "moves", "threads")
+
+    def __init__(self, threads: frozenset[Thread], found: int | None = None) -> None:
+        self.threads = threads
+        self.found = found
+        self.moves: dict[str, _State] = {}
+
+
+class Matcher:
+    """A server's words as one automaton, built while it is used.
+
+    A thread is one way to read the text so far. The words make a trie; each state of the
+    automaton is a set of threads, and a character's move from a state is worked out once.
     """
-    said = dict.fromkeys(text for _, text in schedule(prompt, _STEPS))
-    for text in said:
-        for part, _ in split_and(text):
-            yield "".join(piece if weight != -1 else " " for piece, weight in parse_weights(part))
-    yield prompt
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+        self._next: list[dict[str, int]] = [{}, {}]
+        # The character that leads to each place, and the word that ends there.
+        self._last = [" ", " "]
+        self._ends: dict[int, int] = {}
+        self._ends_anywhere: dict[int, int] = {}
+        for number, word in enumerate(words):
+            key = _key(word)
+            letters = key.replace(" ", "")
+            if key:
+                self._add(key, number)
+            if len(letters) >= LETTERS:
+                self._add(" ".join(letters), number)
+        self._letters = frozenset(letter for place in self._next for letter in place)
+        self._states: dict[frozenset[Thread], _State] = {}
+        self._start = self._state(_FRESH)
+
+    def find(self, nodes: Iterable[Node]) -> str | None:
+        """The first word that is said in ``nodes``, which follow one another."""
+        here = self._start
+        # Where each choice that is being read began, and where its options led so far.
+        choices: list[tuple[_State, frozenset[Thread]]] = []
+        left: list[Node | _Turn] = [" ", *reversed(list(nodes))]
+        while left:
+            node = left.pop()
+            if isinstance(node, str):
+                for character in _read(node):
+                    here = here.moves.get(character) or self._move(here, character)
+                    if here.found is not None:
+                        return self.words[here.found]
+            elif isinstance(node, list):
+                left.extend(reversed(node))
+            elif isinstance(node, _Turn):
+                began, led = choices.pop()
+                led |= here.threads
+                here = began if node is _Turn.OR else self._state(led)
+                if node is _Turn.OR:
+                    choices.append((began, led))
+            else:
+                first, *others = node.options if isinstance(node, Alternation) else _both(node)
+                choices.append((here, frozenset()))
+                left.append(_Turn.END)
+                for option in reversed(others):
+                    left += (option, _Turn.OR)
+                left.append(first)
+        return None
+
+    def _add(self, key: str, number: int) -> None:
+        anywhere = _UNSPACED.search(key) is not None
+        place = _ANYWHERE if anywhere else _START
+        for character in key:
+            if character not in self._next[place]:
+                self._next[place][character] = len(self._next)
+                self._next.append({})
+                self._last.append(character)
+            place = self._next[place][character]
+        (self._ends_anywhere if anywhere else self._ends).setdefault(place, number)
+
+    def _state(self, threads: frozenset[Thread]) -> _State:
+        if threads not in self._states:
+            if len(self._states) >= _REMEMBERED:
+                self._states = {}
+                self._start = self._state(_FRESH)
+            self._states[threads] = _State(threads)
+        return self._states[threads]
+
+    def _move(self, here: _State, character: str) -> _State:
+        kind = self._kind(character)
+        if kind not in here.moves:
+            move = _Move(self._next, self._last, self._ends, self._ends_anywhere)
+            move.all(here.threads, kind)
+            found = min(move.found, default=None)
+            here.moves[kind] = (
+                self._state(frozenset(move.threads)) if found is None else _State(_FRESH, found)
+            )
+        if character.isascii():
+            here.moves[character] = here.moves[kind]
+        return here.moves[kind]
+
+    def _kind(self, character: str) -> str:
+        """``character``, or the one that stands for all that are in none of the words."""
+        if character in " :)" or character.isdigit():
+            return character
+        if any(letter in self._letters for letter, _ in readings(character)):
+            return character
+        if character.isalnum():
+            return _NO_LETTER_UNSPACED if _UNSPACED.match(character) else _NO_LETTER
+        if _is_mark(character):
+            return character if character in self._letters else _NO_MARK
+        return "-" if character in ".+-" else "*"
 
 
-def _forms(text: str) -> Iterator[str]:
-    """The text as it is read, then with its digits read as letters."""
-    plain = _plain(text)
-    yield plain
-    for table in (_LEET_I, _LEET_L):
-        read = _LIKE_A_WORD.sub(partial(_translated, table), plain)
-        if read != plain:
-            yield read
+class _Move:
+    """The threads after one more character, and the words that end with it."""
+
+    def __init__(
+        self,
+        after: list[dict[str, int]],
+        last: list[str],
+        ends: dict[int, int],
+        ends_anywhere: dict[int, int],
+    ) -> None:
+        self._next = after
+        self._last = last
+        self._ends = ends
+        self._ends_anywhere = ends_anywhere
+        self.threads: set[Thread] = set()
+        self.found: set[int] = set()
+
+    def all(self, threads: frozenset[Thread], character: str) -> None:
+        """Every thread through ``character``; new ones start where a word may begin."""
+        unspaced = _UNSPACED.match(character) is not None or character == _NO_LETTER_UNSPACED
+        mark = _is_mark(character) or character == _NO_MARK
+        sign = not (mark or character.isalnum() or character in _NO_LETTERS)
+        for place, flags, weighing in threads:
+            if weighing:
+                self._weigh(place, flags, character)
+                continue
+            for letter, flag in readings(character) if not mark else ((character, 0),):
+                self._go(place, flags | flag, letter)
+            if sign or unspaced:
+                self._gap(place, flags)
+            # A sign may part two words, or be strewn into one; a mark belongs to its letter.
+            if (sign and character != " ") or (mark and self._last[place].isascii()):
+                self.threads.add((place, flags, False))
+            if character == ":" and place > _START:
+                self.threads.add((place, flags, True))
+        self.threads.add((_ANYWHERE, 0, False))
+        if sign or unspaced:
+            self.threads.add((_START, 0, False))
+
+    def _weigh(self, place: int, flags: int, character: str) -> None:
+        if character == ")":
+            self.threads.add((place, flags, False))
+        elif character in "- " or character.isdigit():
+            self.threads.add((place, flags, True))
+
+    def _go(self, place: int, flags: int, letter: str) -> None:
+        there = self._next[place].get(letter)
+        if there is not None:
+            self.threads.add((there, flags, False))
+            if there in self._ends_anywhere and believed(flags):
+                self.found.add(self._ends_anywhere[there])
+
+    def _gap(self, place: int, flags: int) -> None:
+        """A word ends here, if it was one."""
+        if not believed(flags):
+            return
+        if place in self._ends:
+            self.found.add(self._ends[place])
+        if " " in self._next[place]:
+            self.threads.add((self._next[place][" "], 0, False))
+        if self._last[place] == " ":
+            self.threads.add((place, 0, False))
 
 
-def _translated(table: dict[int, str], word: re.Match[str]) -> str:
-    return word[0].translate(table)
+def _both(switch: Switch) -> list[list[Node]]:
+    return [switch.before, switch.after]
 
 
-def _plain(text: str) -> str:
-    """Lower case, one letter for all that look alike, nothing invisible."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    letters: list[str] = []
-    for character in unicodedata.normalize("NFD", folded.translate(_LATIN)):
-        category = unicodedata.category(character)
-        if category == "Cf":
-            continue
-        # An accent on a Latin letter goes; a mark of another script makes another letter.
-        if category == "Mn" and letters and letters[-1].isascii():
-            continue
-        letters.append(character)
-    return unicodedata.normalize("NFC", "".join(letters)).translate(_LATIN)
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"
