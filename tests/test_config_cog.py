@@ -365,7 +365,7 @@ async def test_what_is_exported_is_imported(world: World, owner: MemberActor) ->
     await world.bot.store.servers.update(world.guild.id, lambda _: Server())
     result = await import_file(world, owner, exported)
     assert server(world) == before
-    assert "Imported 20 settings" in text(answer(result))
+    assert f"Settings imported: {len(fields(Server))}." in text(answer(result))
     assert json.loads(await read(result))["max_steps"] is None
 
 
@@ -409,7 +409,7 @@ async def test_what_cannot_be_used_is_said_and_the_rest_is_taken(
     result = await import_file(world, owner, json.dumps(data).encode())
     said = text(answer(result))
     assert server(world) == Server(max_steps=30, defaults={"steps": 12})
-    assert "Imported 1 settings" in said
+    assert "Settings imported: 1." in said
     assert "`from_the_future` is no setting" in said
     for label in ("Most pictures at once", "Blocked words", "Defaults", "Reactions as controls"):
         assert f"**{label}** has a value that cannot be used" in said

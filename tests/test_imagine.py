@@ -286,7 +286,7 @@ async def test_a_full_queue_is_refused_and_nothing_is_kept(world: World) -> None
         await world.ann.slash(world.channel, "imagine", prompt="x")
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
     assert answer(result).ephemeral
-    assert "already have 5 jobs" in text(answer(result))
+    assert "limit: 5" in text(answer(result))
     assert world.env.errors
     assert len(await world.bot.store.jobs.unfinished()) == world.settings.queue_per_member
 

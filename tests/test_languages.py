@@ -169,3 +169,10 @@ def test_permissions_and_lists_are_in_the_members_language(locale: str) -> None:
     assert "、" in sentence(denied, Locale(locale))
     assert "**7**、**8**" in sentence(UnknownName("model", "6", ("7", "8")), locale)
     assert "<#1>、<#2>" in sentence(NotAllowed("channel", "", ("<#1>", "<#2>")), locale)
+
+
+def test_no_english_sentence_counts_one_of_many() -> None:
+    """A number before a plural reads oddly when it is one: “1 jobs”. A bound may stand there."""
+    numbers = r"\{(?:count|jobs|models|vaes|presets|pictures|left)\} (?!of\b|more\b)\w+s\b"
+    found = {key: text for key, text in ENGLISH.items() if re.search(numbers, text)}
+    assert not found

@@ -365,7 +365,7 @@ async def test_a_full_queue_is_refused(world: World, panel: Any) -> None:
     for _ in range(world.settings.queue_per_member):
         await world.bob.click(panel, label="Vary subtly")
     result = answer(await world.bob.click(panel, label="Explore clip skip"))
-    assert "already have 5 jobs" in text(result)
+    assert "limit: 5" in text(result)
 
 
 def test_a_start_image_has_no_second_pass() -> None:

@@ -169,8 +169,8 @@ async def test_it_is_asked_first_and_can_be_left(world: World) -> None:
     await live(world, world.ann)
     before = await rows_of(world, world.ann.id)
     asked = await ask(world, world.ann)
-    assert "2 jobs" in text(answer(asked))
-    assert "1 presets" in text(answer(asked))
+    assert "jobs with their pictures (2)" in text(answer(asked))
+    assert "presets (1)" in text(answer(asked))
     assert await rows_of(world, world.ann.id) == before
     await world.ann.click(answer(asked), label="Keep it")
     assert "Nothing was deleted" in text(answer(asked))

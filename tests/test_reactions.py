@@ -200,7 +200,7 @@ async def test_a_full_queue_is_said(world: World, post: Any) -> None:
     await world.bob.react(post, "🎲")
     await world.bob.react(post, "⬆️")
     await world.env.settle()
-    assert "jobs waiting or running" in (await told(world, world.bob))[0]
+    assert "can wait or run at once" in (await told(world, world.bob))[0]
 
 
 async def test_bots_are_not_answered(world: World, post: Any) -> None:
