@@ -92,7 +92,7 @@ class AdminCog(
         )
 
     def _status(self, locale: Locale) -> Iterable[str]:
-        """One line each: the queue, then what the engine says of itself."""
+        """One line each: the queue, then what the engine says of itself, as far as it is known."""
         places = self.bot.queue.snapshot()
         waiting = sum(place.position is not None for place in places)
         engine = self.bot.engine.status
@@ -105,13 +105,14 @@ class AdminCog(
         if engine.memory is not None:
             used, total = (f"{size / 2**30:.1f}" for size in engine.memory)
             yield t("admin.memory", locale, used=used, total=total)
-        speed = "—" if engine.speed is None else f"{engine.speed:.3g}"
-        yield t("admin.speed", locale, speed=speed)
+        if engine.speed is not None:
+            yield t("admin.speed", locale, speed=f"{engine.speed:.3g}")
         yield t("admin.restarts", locale, count=engine.restarts)
         if engine.reason:
             yield t("admin.reason", locale, reason=excerpt(engine.reason, LINE_LENGTH))
-        warm = listed((excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES]), locale)
-        yield t("admin.warm", locale, models=warm or "—")
+        if engine.warm:
+            warm = (excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES])
+            yield t("admin.warm", locale, models=listed(warm, locale))
         servers = len(self.bot.guilds)
         yield t("admin.servers", locale, count=servers)
 
