@@ -15,6 +15,7 @@ import discord
 from discord import ui
 
 from bot.answers import Interaction, payload
+from bot.trouble import Gone
 
 # ``p:<action>:<job>[:<argument>]``, at most 100 characters. Once posted, a pattern is for ever:
 # add to it, never change what an action means.
@@ -24,6 +25,9 @@ PATTERN: Final = re.compile(
 
 # ``s:<action>[:<number>]``: what belongs to no job, such as the settings panel or a shared preset.
 STANDING: Final = re.compile(r"s:(?P<action>[a-z_]{1,24})(?::(?P<number>\d{1,20}))?")
+
+# A place among a select's options.
+NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 # A select shows at most 25 options, a label and a value at most 100 characters each.
 MAX_OPTIONS: Final = 25
@@ -112,6 +116,16 @@ def layout(*items: ui.Item[Any]) -> ui.LayoutView:
 
 
 def chosen(interaction: Interaction) -> str:
-    """The value picked in a select; empty for a button."""
-    values = payload(interaction).get("values") or [""]
+    """The value picked in a select. Raises :class:`~bot.trouble.Gone` where nothing was."""
+    values = payload(interaction).get("values")
+    if not values:
+        raise Gone("control")
     return str(values[0])
+
+
+def chosen_number(interaction: Interaction) -> int:
+    """The same where the values are numbers."""
+    value = chosen(interaction)
+    if NUMBER.fullmatch(value) is None:
+        raise Gone("control")
+    return int(value)

@@ -19,6 +19,7 @@ from bot.defaults import RANDOM_SEED
 from bot.store import Job
 from bot.store.names import MAX_NAME
 from bot.translate import t
+from bot.trouble import Gone
 from core.errors import InvalidRequest
 from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size
 
@@ -146,13 +147,21 @@ def vae_form(
     return _question(action, job, MAX_SEARCH, locale, argument)
 
 
-def fields(interaction: Interaction) -> dict[str, str]:
-    """What was typed, by field."""
-    return {
-        str(component["custom_id"]): str(component.get("value") or "")
+class Fields(dict[str, str]):
+    """What was typed, by field. Raises :class:`~bot.trouble.Gone` for one that the form lacked."""
+
+    def __missing__(self, name: str) -> str:
+        """A form of another version, or made up."""
+        raise Gone("modal")
+
+
+def fields(interaction: Interaction) -> Fields:
+    """What was typed into the form that was sent."""
+    return Fields(
+        (str(component["custom_id"]), str(component.get("value") or ""))
         for component in _walk(payload(interaction).get("components") or [])
         if "custom_id" in component
-    }
+    )
 
 
 def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -175,13 +175,16 @@ class Jobs:
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
         """One picture of several, or one cell, as its own result, without drawing it again."""
         picture, png = await self.picture(parent, position)
+        if parent.sheet is not None and position == 0:
+            # The sheet as a whole.
+            raise Gone("picture")
         if parent.sheet is not None:
             request = parent.sheet.request(parent.request, position)
         else:
             request = one_of(parent.request, position)
         who = asker_of(interaction)
         private = await self._private_of(parent, who, interaction.guild_id)
-        await self._bot.gate.check(who, interaction.guild_id, [request])
+        await self._bot.gate.check(who, interaction.guild_id, [request], drawn=True)
         answer = await interaction.response.defer(thinking=True, ephemeral=private)
         order = Order(request, private, ())
         job = await self._write(interaction, order, parent.id)

@@ -15,7 +15,7 @@ from discord import ui
 
 from bot import again, answers, axes, forms, panel, parameters, remakes
 from bot.answers import Interaction, excerpt
-from bot.controls import MAX_OPTIONS, chosen, layout, row
+from bot.controls import MAX_OPTIONS, chosen, chosen_number, layout, row
 from bot.remakes import STRONGLY, SUBTLY
 from bot.result import NAME_LENGTH, SEARCH, axis_name, cell_select, vae_select
 from bot.sheets import Sheet, axis_of
@@ -33,7 +33,7 @@ from core.request import GenerationRequest
 
 
 async def _cell_x(interaction: Interaction, job: Job, row_chosen: int | None) -> None:
-    sheet, column = _sheet_of(job), int(chosen(interaction))
+    sheet, column = _sheet_of(job), chosen_number(interaction)
     if sheet.y is None:
         await interaction.client.jobs.open_one(interaction, job, sheet.position(0, column))
     elif row_chosen is None:
@@ -43,7 +43,7 @@ async def _cell_x(interaction: Interaction, job: Job, row_chosen: int | None) ->
 
 
 async def _cell_y(interaction: Interaction, job: Job, column: int | None) -> None:
-    sheet, row_chosen = _sheet_of(job), int(chosen(interaction))
+    sheet, row_chosen = _sheet_of(job), chosen_number(interaction)
     if sheet.y is None:
         raise Gone("picture")
     if column is None:
@@ -57,6 +57,8 @@ async def _ask_other(
 ) -> None:
     """After a value on one axis, an (axis, action) to choose one on the other."""
     axis, index = known
+    if index >= len(axis.values):
+        raise Gone("picture")
     job = _said_to(interaction, job)
     value = excerpt(str(axis.values[index]), NAME_LENGTH)
     said = t("sheet.other_axis", job.locale, name=axis_name(axis, job.locale), value=value)
@@ -136,7 +138,7 @@ def _other_vaes(interaction: Interaction, job: Job) -> tuple[str, ...]:
 
 async def _read(interaction: Interaction, job: Job, _: int | None) -> None:
     """Of several pictures another's parameters, in place of those that are shown."""
-    position, locale = int(chosen(interaction)), interaction.locale
+    position, locale = chosen_number(interaction), interaction.locale
     pictures = await interaction.client.store.pictures.of_job(job.id)
     if position >= len(pictures):
         raise Gone("picture")

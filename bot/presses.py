@@ -1,7 +1,7 @@
 """What each control and each modal does. One function an action, two tables that name them.
 
-Anybody may vary a public picture; the variation belongs to who pressed. Only its author, or who
-may manage messages there, takes a picture or a waiting job away.
+Anybody who may see a picture may vary it; the variation belongs to who pressed. Only its author,
+or who may manage messages where it was made, takes a picture or a waiting job away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import discord
 from bot import again, answers, forms, more, panel
 from bot.answers import Interaction, payload
 from bot.axes import other_vaes
-from bot.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, layout, row
+from bot.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, chosen_number, layout, row
 from bot.defaults import values_of
 from bot.remakes import one_of
 from bot.result import SEARCH, vae_names, vae_select
@@ -24,9 +24,13 @@ from bot.store import Job
 from bot.store.presets import YOURS
 from bot.translate import t
 from bot.trouble import Gone, NotYours
+from bot.visibility import may_remove, may_see
 from core.catalogue import Model, search
 from core.errors import UnknownName
 from core.request import draw_seed
+
+# The largest number of SQLite's.
+MAX_NUMBER: Final = 2**63 - 1
 
 # What a press means: the interaction, its job, and the number at the end of the custom_id.
 Action = Callable[[Interaction, Job, int | None], Awaitable[None]]
@@ -41,16 +45,23 @@ async def handle(interaction: Interaction) -> None:
     pressed = str(payload(interaction).get("custom_id"))
     if standing := STANDING.fullmatch(pressed):
         number = int(standing["number"]) if standing["number"] else None
-        await interaction.client.standing[standing["action"]](interaction, number)
+        act = interaction.client.standing.get(standing["action"])
+        # Nothing of ours has a number that the database could not hold.
+        if act is None or (number or 0) > MAX_NUMBER:
+            raise Gone("control")
+        await act(interaction, number)
         return
     match = PATTERN.fullmatch(pressed)
     if match is None:
         return
-    job = await interaction.client.store.jobs.get(int(match["job"]))
-    if job is None or (job.private and job.user_id != interaction.user.id):
-        raise Gone("job")
     submitted = interaction.type is discord.InteractionType.modal_submit
-    action = (FORMS if submitted else CONTROLS)[match["action"]]
+    action = (FORMS if submitted else CONTROLS).get(match["action"])
+    if action is None:
+        raise Gone("control")
+    job = await interaction.client.store.jobs.get(int(match["job"]))
+    # A log channel's moderators may take away what they have not before them.
+    if job is None or not (await may_see(interaction, job) or may_remove(interaction, job)):
+        raise Gone("job")
     await action(interaction, job, int(match["argument"]) if match["argument"] else None)
 
 
@@ -58,7 +69,7 @@ async def handle(interaction: Interaction) -> None:
 
 
 async def _clip_skip(interaction: Interaction, job: Job, argument: int | None) -> None:
-    clip_skip = int(chosen(interaction)) if argument is None else argument
+    clip_skip = chosen_number(interaction) if argument is None else argument
     await interaction.client.jobs.vary(interaction, job, clip_skip=clip_skip)
 
 
@@ -108,7 +119,7 @@ async def _open(interaction: Interaction, job: Job, argument: int | None) -> Non
 
 
 async def _cancel(interaction: Interaction, job: Job, _: int | None) -> None:
-    if not _may_remove(interaction, job):
+    if not may_remove(interaction, job):
         raise NotYours("cancel")
     if interaction.client.jobs.cancel(job.id):
         # Whoever follows the job edits the post.
@@ -129,7 +140,7 @@ async def _more(interaction: Interaction, job: Job, _: int | None) -> None:
 
 
 async def _which(interaction: Interaction, job: Job, _: int | None) -> None:
-    view = _panel(interaction, job, int(chosen(interaction)))
+    view = _panel(interaction, job, chosen_number(interaction))
     await interaction.response.edit_message(view=view)
 
 
@@ -190,20 +201,20 @@ async def _free_seed(interaction: Interaction, job: Job, _: int | None) -> None:
 
 
 async def _delete(interaction: Interaction, job: Job, _: int | None) -> None:
-    if not _may_remove(interaction, job):
+    if not may_remove(interaction, job):
         raise NotYours("delete")
     await interaction.response.edit_message(view=panel.confirm_view(job, interaction.locale))
 
 
 async def _remove(interaction: Interaction, job: Job, _: int | None) -> None:
     """The same from the log channel, whose post stays."""
-    if not _may_remove(interaction, job):
+    if not may_remove(interaction, job):
         raise NotYours("delete")
     await answers.show(interaction, panel.confirm_view(job, interaction.locale))
 
 
 async def _delete_now(interaction: Interaction, job: Job, _: int | None) -> None:
-    if not _may_remove(interaction, job):
+    if not may_remove(interaction, job):
         raise NotYours("delete")
     bot = interaction.client
     bot.jobs.cancel(job.id)
@@ -247,15 +258,6 @@ FORMS: Final[dict[str, Action]] = {
 }
 
 
-def _may_remove(interaction: Interaction, job: Job) -> bool:
-    manages = (
-        interaction.guild_id is not None
-        and interaction.guild_id == job.guild_id
-        and interaction.permissions.manage_messages
-    )
-    return interaction.user.id == job.user_id or manages
-
-
 def _panel(interaction: Interaction, job: Job, position: int = 0) -> discord.ui.LayoutView:
     catalogue = interaction.client.catalogue
     model: Model | None
@@ -267,7 +269,7 @@ def _panel(interaction: Interaction, job: Job, position: int = 0) -> discord.ui.
     offers = panel.Offers(
         explore=model is not None and model.family != "sd2",
         compare=model is not None and bool(other_vaes(job.request, catalogue, model)),
-        delete=_may_remove(interaction, job),
+        delete=may_remove(interaction, job),
     )
     return panel.panel_view(job, interaction.locale, offers, position)
 

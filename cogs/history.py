@@ -17,11 +17,12 @@ from bot.answers import Interaction, excerpt
 from bot.controls import Standing, layout, standing_id
 from bot.live import ended_view
 from bot.server.gate import asker_of
-from bot.server.rules import check_member
 from bot.store import Job
 from bot.translate import t, text
-from bot.trouble import Gone, NotAllowed
+from bot.trouble import Gone
+from bot.visibility import may_see
 from core.errors import UnknownName, UnreadablePicture
+from core.events import Image
 from core.picture import read_pixels
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class HistoryCog(commands.Cog):
 
     async def _show(self, interaction: Interaction, job_id: int) -> None:
         job = await self.bot.store.jobs.get(job_id)
-        if job is None or not _may_see(interaction, job):
+        if job is None or not await may_see(interaction, job):
             raise UnknownName("picture", str(job_id))
         if job.state in ("queued", "running"):
             await answers.say(interaction, t("history.not_yet", interaction.locale))
@@ -77,34 +78,36 @@ class HistoryCog(commands.Cog):
             await self._bring_back(interaction, job)
 
     async def _bring_back(self, interaction: Interaction, job: Job) -> None:
-        ephemeral = job.private or not self._may_stand(interaction, job)
-        await interaction.response.defer(thinking=True, ephemeral=ephemeral)
-        here = self.bot.gate.server(interaction.guild_id)
-        shown = replace(job, spoiler=job.spoiler or here.hides)
+        requests = [job.request]
+        if job.sheet is not None:
+            requests = [cell.request for cell in job.sheet.cells(job.request)]
+        who, guild_id = asker_of(interaction), interaction.guild_id
+        await self.bot.gate.check(who, guild_id, requests, drawn=True)
+        alone = job.private or not _may_stand(interaction, job)
+        await interaction.response.defer(thinking=True, ephemeral=alone)
 
         async def send(view: ui.LayoutView, files: list[discord.File]) -> discord.Message:
             return await interaction.edit_original_response(view=view, attachments=files)
 
         try:
+            shown = replace(job, spoiler=await self._hidden(job, guild_id))
             arrived = await self.bot.delivery.copy(shown, send, interaction.filesize_limit)
         except FileNotFoundError:
             arrived = False
         if not arrived:
             raise Gone("picture")
 
-    def _may_stand(self, interaction: Interaction, job: Job) -> bool:
-        """Whether a public picture may be put here for everybody, as the server's owner sees it."""
-        server, who = self.bot.gate.server(interaction.guild_id), asker_of(interaction)
-        try:
-            check_member(server, who)
-        except NotAllowed:
-            return False
-        if job.guild_id != interaction.guild_id:
-            # Another server's pictures were not looked at by this one's rules.
-            return server.nsfw != "block"
-        guild = interaction.guild
-        before = guild.get_channel_or_thread(job.channel_id or 0) if guild else None
-        return who.age_restricted or before is None or not before.is_nsfw()
+    async def _hidden(self, job: Job, guild_id: int | None) -> bool:
+        """Whether it is hidden here: looked at as if it were new, for here are other rules."""
+        if not self.bot.gate.server(guild_id).hides:
+            return job.spoiler
+        pictures = await self.bot.store.pictures.of_job(job.id)
+        images = [
+            Image(await each.read(), each.seed, each.width, each.height, each.infotext)
+            for each in pictures
+        ]
+        hidden = await self.bot.gate.hidden(replace(job, guild_id=guild_id), images)
+        return job.spoiler or hidden
 
     async def _page(self, interaction: Interaction, page: int) -> None:
         jobs = await self.bot.store.jobs.results_of(interaction.user.id, PAGE + 1, page * PAGE)
@@ -172,19 +175,11 @@ def _button(label: str, action: str, number: int, *, disabled: bool = False) -> 
     return Standing(ui.Button(label=label, custom_id=custom_id, disabled=disabled))
 
 
-def _may_see(interaction: Interaction, job: Job) -> bool:
-    """One's own, or what one could scroll back to on this server."""
-    if job.user_id == interaction.user.id:
-        return True
-    if job.private or job.guild_id is None or job.guild_id != interaction.guild_id:
-        return False
-    guild, member = interaction.guild, interaction.user
-    if guild is None or not isinstance(member, discord.Member):
-        return False
-    channel = guild.get_channel_or_thread(job.channel_id or 0)
-    if channel is None:
-        return False
-    return bool(channel.permissions_for(member).read_message_history)
+def _may_stand(interaction: Interaction, job: Job) -> bool:
+    """Whether it may be put here for everybody: not from an age-restricted channel into another."""
+    guild = interaction.guild
+    before = guild.get_channel_or_thread(job.channel_id or 0) if guild else None
+    return asker_of(interaction).age_restricted or before is None or not before.is_nsfw()
 
 
 def _name(job: Job) -> str:

@@ -15,6 +15,7 @@ from bot.answers import Interaction, excerpt
 from bot.controls import layout
 from bot.defaults import model_values
 from bot.translate import listed, t, text
+from bot.trouble import Gone
 from core.catalogue import Catalogue, Model, Vae
 from core.request import SAMPLERS, SCHEDULE_TYPES
 
@@ -63,10 +64,13 @@ class PageButton(
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in place of the one before."""
         interaction.client.address(interaction)
-        view = panel(interaction.client.catalogue, self.section, self.page, interaction.locale)
+        catalogue, locale = interaction.client.catalogue, interaction.locale
         try:
+            if self.section not in SECTIONS:
+                raise Gone("control")
+            view = panel(catalogue, self.section, self.page, locale)
             await interaction.response.edit_message(view=view)
-        except discord.HTTPException as error:
+        except Exception as error:
             # discord.py would only log what a DynamicItem raises.
             await answers.refuse(interaction, error)
 

@@ -12,10 +12,12 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import button, layout
+from bot.controls import Standing, layout, standing_id
 from bot.options import MAX_CHOICE, MAX_CHOICES
+from bot.store import Job
 from bot.translate import t, text
 from bot.trouble import NotYours
+from bot.visibility import may_see
 from core.errors import UnknownName
 from core.queue import Place
 
@@ -36,24 +38,19 @@ class QueueCog(commands.Cog):
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
+        bot.standing |= {"take_back": self.pressed}
 
     @app_commands.command(name="queue", description=text("command.queue"))
     async def queue(self, interaction: Interaction) -> None:
         """The line as a whole, and the member's jobs in it."""
-        locale = interaction.locale
-        places = self.bot.queue.snapshot()
-        waiting = sum(place.position is not None for place in places)
-        running = len(places) - waiting
-        items: list[ui.Item[Any]] = [
-            ui.TextDisplay(t("queue.line", locale, running=running, waiting=waiting))
-        ]
-        mine = _of(interaction.user.id, places)
-        items += [_job(place, waiting, locale) for place in mine[:MAX_SHOWN]]
-        if not mine:
-            items.append(ui.TextDisplay(t("queue.none", locale)))
-        elif len(mine) > MAX_SHOWN:
-            items.append(ui.TextDisplay(t("queue.more", locale, count=len(mine) - MAX_SHOWN)))
-        await answers.show(interaction, layout(*items))
+        await answers.show(interaction, self._view(interaction))
+
+    async def pressed(self, interaction: Interaction, job_id: int | None) -> None:
+        """One of the panel's jobs is taken back; the panel shows the line without it."""
+        taken_back = self.bot.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
+        await interaction.response.edit_message(view=self._view(interaction))
+        if not taken_back:
+            await answers.say(interaction, t("live.too_late", interaction.locale))
 
     @app_commands.command(name="cancel", description=text("command.cancel"))
     @app_commands.describe(job=text("describe.job"))
@@ -65,13 +62,7 @@ class QueueCog(commands.Cog):
             count = sum(self.bot.jobs.cancel(place.job_id) for place in mine)
             await answers.say(interaction, t("cancel.cancelled", locale, count=count))
             return
-        number = job.strip().lstrip("#")
-        found = await self.bot.store.jobs.get(int(number)) if NUMBER.fullmatch(number) else None
-        if found is None or (found.private and found.user_id != interaction.user.id):
-            raise UnknownName("job", job)
-        if found.user_id != interaction.user.id:
-            raise NotYours("cancel")
-        taken_back = self.bot.jobs.cancel(found.id)
+        taken_back = self.bot.jobs.cancel((await self._mine(interaction, job)).id)
         key = "cancel.cancelled" if taken_back else "live.too_late"
         await answers.say(interaction, t(key, locale, count=1))
 
@@ -89,6 +80,31 @@ class QueueCog(commands.Cog):
             if wanted in name.casefold()
         ][:MAX_CHOICES]
 
+    async def _mine(self, interaction: Interaction, typed: str) -> Job:
+        """The member's job with this number. Raises UnknownName or NotYours."""
+        number = typed.strip().lstrip("#")
+        found = await self.bot.store.jobs.get(int(number)) if NUMBER.fullmatch(number) else None
+        if found is None or not await may_see(interaction, found):
+            raise UnknownName("job", typed)
+        if found.user_id != interaction.user.id:
+            raise NotYours("cancel")
+        return found
+
+    def _view(self, interaction: Interaction) -> ui.LayoutView:
+        locale, places = interaction.locale, self.bot.queue.snapshot()
+        waiting = sum(place.position is not None for place in places)
+        running = len(places) - waiting
+        items: list[ui.Item[Any]] = [
+            ui.TextDisplay(t("queue.line", locale, running=running, waiting=waiting))
+        ]
+        mine = _of(interaction.user.id, places)
+        items += [_job(place, waiting, locale) for place in mine[:MAX_SHOWN]]
+        if not mine:
+            items.append(ui.TextDisplay(t("queue.none", locale)))
+        elif len(mine) > MAX_SHOWN:
+            items.append(ui.TextDisplay(t("queue.more", locale, count=len(mine) - MAX_SHOWN)))
+        return layout(*items)
+
 
 def _of(user_id: int, places: Iterable[Place]) -> list[Place]:
     """The member's own."""
@@ -104,7 +120,8 @@ def _job(place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
         when = int(discord.utils.utcnow().timestamp() + place.eta)
         state += f" · {t('live.eta', locale, when=f'<t:{when}:R>')}"
     prompt = excerpt(place.prompt, PROMPT_LENGTH)
-    cancel = button(t("control.cancel", locale), "cancel", place.job_id)
+    label, custom_id = t("control.cancel", locale), standing_id("take_back", place.job_id)
+    cancel = Standing(ui.Button(label=label, custom_id=custom_id))
     return ui.Section(ui.TextDisplay(f"{state}\n-# {prompt}"), accessory=cancel)
 
 

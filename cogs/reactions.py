@@ -18,6 +18,7 @@ from bot.answers import TROUBLE
 from bot.errors import sentence
 from bot.store import Job
 from bot.trouble import Gone, NotYours
+from bot.visibility import manages, shown_by
 from core.errors import PenultimateError
 from core.request import draw_seed
 
@@ -70,13 +71,11 @@ class ReactionsCog(commands.Cog):
 
         Without a picture (it waits, is drawn or failed) it can only be deleted.
         """
-        store = self.bot.store
-        job_id = await store.posts.job_id(event.message_id)
-        job = await store.jobs.get(job_id) if job_id is not None else None
-        if job is None or (job.private and job.user_id != event.user_id):
+        job = await shown_by(self.bot, event.message_id, event.user_id)
+        if job is None:
             return None
         deletes = ACTIONS[_plain(event.emoji)] is ReactionsCog.delete
-        return job if deletes or await store.pictures.of_job(job.id) else None
+        return job if deletes or await self.bot.store.pictures.of_job(job.id) else None
 
     async def vary(self, event: RawReactionActionEvent, job: Job, **changes: Any) -> None:
         """The picture again, with a change, as an answer to the post."""
@@ -90,8 +89,8 @@ class ReactionsCog(commands.Cog):
         )
 
     async def delete(self, event: RawReactionActionEvent, job: Job) -> None:
-        """For its author, and for who may manage messages there."""
-        if event.user_id != job.user_id and not self._manages(event, job):
+        """For its author, and for who may manage messages where it was made."""
+        if event.user_id != job.user_id and not manages(self.bot, event.member, job):
             raise NotYours("delete")
         await self.bot.jobs.drop([job.id])
         await self.bot.delivery.delete_posts(job)
@@ -112,14 +111,6 @@ class ReactionsCog(commands.Cog):
         guild = self.bot.get_guild(event.guild_id) if event.guild_id else None
         found = guild.get_channel_or_thread(event.channel_id) if guild else None
         return found or self.bot.get_partial_messageable(event.channel_id, guild_id=event.guild_id)
-
-    def _manages(self, event: RawReactionActionEvent, job: Job) -> bool:
-        channel = self._channel(event)
-        if event.member is None or event.guild_id != job.guild_id:
-            return False
-        if isinstance(channel, discord.PartialMessageable):
-            return event.member.guild_permissions.manage_messages
-        return bool(channel.permissions_for(event.member).manage_messages)
 
     async def _locale(self, event: RawReactionActionEvent, job: Job) -> str:
         """The member's language as far as it is known: a reaction does not say it."""

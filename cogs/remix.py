@@ -25,6 +25,7 @@ from bot.orders import Start
 from bot.server.gate import asker_of
 from bot.store import Job
 from bot.translate import t, text
+from bot.visibility import shown_by
 from core.errors import PenultimateError, UnreadablePicture
 from core.request import MAX_PROMPT, GenerationRequest, draw_seed
 
@@ -161,12 +162,8 @@ class RemixCog(commands.Cog):
 
     async def _job(self, interaction: Interaction, message: discord.Message) -> Job | None:
         """The job that the message shows, if it has pictures and this member may see it."""
-        store = self.bot.store
-        job_id = await store.posts.job_id(message.id)
-        job = await store.jobs.get(job_id) if job_id is not None else None
-        if job is None or (job.private and job.user_id != interaction.user.id):
-            return None
-        return job if await store.pictures.of_job(job.id) else None
+        job = await shown_by(self.bot, message.id, interaction.user.id)
+        return job if job and await self.bot.store.pictures.of_job(job.id) else None
 
     async def _has_files(self, job: Job) -> bool:
         pictures = await self.bot.store.pictures.of_job(job.id)

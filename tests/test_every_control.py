@@ -11,6 +11,7 @@ from typing import Any, Final
 import discord
 import pytest
 from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
 from simcord.components import walk_components
 from simcord.enums import ComponentType, InteractionType
 from simcord.results import InteractionResult
@@ -107,6 +108,7 @@ STANDING_CONTROLS: Final[dict[str, str]] = {
     "unshare": OWN,
     "start": OWN,
     "start_from": OWN,
+    "take_back": OWN,
     "typed_again": OWN,
     "forget_me": OWN,
     "keep_me": OWN,
@@ -116,13 +118,14 @@ STANDING_CONTROLS: Final[dict[str, str]] = {
 }
 # What a press says whose number is of nothing that there is (any more).
 NOTHING_THERE: Final = {
-    "help": "How to begin",
+    "help": "not one of mine as I am now",
     "history": "nothing here yet",
     "show": "no picture called",
     "import": "not shared any more",
     "unshare": "not shared any more",
     "start": "too old",
     "start_from": "",
+    "take_back": "no job called",
     "typed_again": "",
     "keep_me": "Nothing was deleted",
 }
@@ -130,6 +133,7 @@ NOTHING_THERE: Final = {
 REACTIONS: Final = {"🎲": ANYBODY, "⬆": ANYBODY, "⬇": ANYBODY, "✉": ANYBODY, "❌": AUTHOR}
 
 GONE: Final = "record is gone"
+UNKNOWN: Final = "not one of mine as I am now"
 INCIDENT: Final = "Something went wrong"
 
 
@@ -154,7 +158,11 @@ async def press(
 
 
 async def submit(
-    world: World, who: MemberActor, custom_id: str, typed: dict[str, str] | None = None
+    world: World,
+    who: MemberActor,
+    custom_id: str,
+    typed: dict[str, str] | None = None,
+    where: ChannelHandle | None = None,
 ) -> InteractionResult:
     """Send a form that was never opened."""
     fields = [
@@ -162,7 +170,8 @@ async def submit(
         for name, value in (typed or {}).items()
     ]
     data = {"custom_id": custom_id, "components": fields}
-    return await who._dispatch_interaction(InteractionType.MODAL_SUBMIT, world.channel, data)
+    channel = where or world.channel
+    return await who._dispatch_interaction(InteractionType.MODAL_SUBMIT, channel, data)
 
 
 def said(result: InteractionResult) -> str:
@@ -326,6 +335,62 @@ async def test_what_deletes_everything_deletes_ones_own(world: World, post: Any)
     await press(world, world.bob, bobs, f"s:forget_me:{world.ann.id}")
     assert await world.bot.store.jobs.get(2) is None
     assert (await world.job(1)).user_id == world.ann.id
+
+
+# What no version of the bot, or another one, put there.
+
+
+@pytest.mark.parametrize("action", STANDING_CONTROLS)
+async def test_a_number_too_large_for_the_database_is_of_nothing(
+    world: World, post: Any, action: str
+) -> None:
+    pressed = await press(world, world.bob, post, f"s:{action}:{'9' * 20}")
+    assert UNKNOWN in said(pressed)
+    assert UNKNOWN in said(await submit(world, world.bob, f"s:{action}:{'9' * 20}"))
+
+
+@pytest.mark.parametrize("custom_id", ["s:nope", "s:nope:1", "p:nope:1", "p:nope:1:2"])
+async def test_a_control_of_a_newer_version(world: World, post: Any, custom_id: str) -> None:
+    assert UNKNOWN in said(await press(world, world.bob, post, custom_id))
+    assert UNKNOWN in said(await submit(world, world.bob, custom_id))
+
+
+@pytest.mark.parametrize("section", ["nope", "page"])
+async def test_a_list_of_a_newer_version(world: World, post: Any, section: str) -> None:
+    assert UNKNOWN in said(await press(world, world.bob, post, f"models:{section}:3"))
+
+
+@pytest.mark.parametrize("action", [name for name, line in CONTROLS.items() if line[2]])
+async def test_a_select_that_is_pressed_or_has_other_values(
+    world: World, post: Any, action: str
+) -> None:
+    await world.ann.slash(
+        world.channel, "explore", prompt="x", x_axis="seed", x_values="1,2", y_axis="steps"
+    )
+    for job_id in (1, 2):
+        for value in (None, "9999", "-1", "x", "²", "9" * 30):
+            other = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
+            pressed = said(await press(world, world.bob, other, f"p:{action}:{job_id}", value))
+            assert INCIDENT not in pressed
+            if value is None and job_id == (2 if action.startswith("cell") else 1):
+                assert UNKNOWN in pressed
+
+
+@pytest.mark.parametrize("position", [0, 9999])
+async def test_a_cell_that_there_is_not(world: World, post: Any, position: int) -> None:
+    await world.ann.slash(world.channel, "explore", prompt="x", x_axis="seed", x_values="1,2")
+    pressed = await press(world, world.bob, post, f"p:open:2:{position}")
+    assert "file is gone" in said(pressed)
+
+
+@pytest.mark.parametrize("action", FORMS)
+async def test_a_form_that_lacks_a_field(world: World, post: Any, action: str) -> None:
+    for missing in FORMS[action]:
+        typed = {name: value for name, value in FORMS[action].items() if name != missing}
+        assert INCIDENT not in said(await submit(world, world.bob, f"p:{action}:1", typed))
+    empty = said(await submit(world, world.bob, f"p:{action}:1"))
+    assert INCIDENT not in empty
+    assert ("too old" in empty) == (action in ("edit", "start"))
 
 
 async def test_a_page_past_the_end_is_the_last(world: World, post: Any) -> None:

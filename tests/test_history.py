@@ -160,12 +160,14 @@ async def test_a_private_one_is_its_owners_alone(world: World) -> None:
     assert "cat 0" in text(mine)
 
 
-async def test_not_for_everybody_where_the_owner_allows_no_pictures(world: World) -> None:
+async def test_not_where_the_owner_allows_no_pictures(world: World) -> None:
     await make(world, world.ann)
     await world.bot.store.servers.update(
         world.guild.id, lambda server: replace(server, channels=(1,))
     )
-    assert shown(await world.ann.slash(world.channel, "show", id=1)).ephemeral
+    told = shown(await world.ann.slash(world.channel, "show", id=1))
+    assert told.ephemeral
+    assert "other channels here: <#1>" in text(told)
 
 
 async def test_a_hiding_server_hides_it(world: World) -> None:

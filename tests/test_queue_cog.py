@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation import World, answer, components, text
+from tests.simulation import World, answer, buttons, components, text
 
 
 async def test_an_empty_line(world: World) -> None:
@@ -31,10 +31,16 @@ async def test_a_job_is_cancelled_from_the_list(world: World) -> None:
     for prompt in ("one", "two"):
         await world.ann.slash(world.channel, "imagine", prompt=prompt)
     shown = answer(await world.ann.slash(world.channel, "queue"))
-    await world.ann.click(shown, custom_id="p:cancel:2")
+    result = await world.ann.click(shown, custom_id="s:take_back:2")
     await world.env.settle()
+    assert result.acknowledged
+    assert "1 drawing, 0 waiting" in text(shown)
+    assert "two" not in text(shown)
+    await world.ann.click(shown, label="Cancel")
+    assert "None of them is yours" in text(shown)
+    assert not buttons(shown)
     assert (await world.job(2)).state == "cancelled"
-    assert (await world.job(1)).state == "running"
+    assert (await world.job(1)).state == "cancelled"
     assert "Cancelled" in text(world.posts()[1])
 
 
@@ -44,8 +50,9 @@ async def test_what_is_over_cannot_be_cancelled(world: World) -> None:
     shown = answer(await world.ann.slash(world.channel, "queue"))
     world.engine.release()
     await world.env.settle()
-    result = await world.ann.click(shown, label="Cancel")
-    assert "over already" in text(answer(result))
+    await world.ann.click(shown, label="Cancel")
+    assert "None of them is yours" in text(shown)
+    assert "over already" in text(world.channel.history(viewer=world.ann)[-1])
     assert (await world.job(1)).state == "delivered"
 
 
