@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.server import matcher
+from bot.server.lookalikes import fold
 from bot.server.words import find_blocked, read_words
 
 WORDS = ("Blood", "red car", "血", "4k")
@@ -40,6 +44,42 @@ WORDS = ("Blood", "red car", "血", "4k")
         "a cat AND blood:0.5",
         "a cat BREAK blood",
         "<lora:blood:1>",
+        # As the engine reads it: entities undone, networks and control characters taken out.
+        "bl&#111;od",
+        "&#98;lood",
+        "&#x62;lood",
+        "&amp;#98;lood",
+        "&amp;#38;amp;amp;amp;amp;#98;lood <lora:x:1>",
+        "&#98;lood <",
+        "[&amp;#98;|x]lood",
+        "blo<lora:x:1>od",
+        "bl\x07ood",
+        "blo\x1b[31mod",
+        "blo\x1b\\[31mod",
+        "ï½‚ï½Œï½\x8fï½\x8fï½„",
+        "bl\\ood",
+        # And as a reader does.
+        "ʙʟᴏᴏᴅ",
+        "🅱🅻🅾🅾🅳",
+        "🅑🅛🅞🅞🅓",
+        "🇧🇱🇴🇴🇩",
+        "ɓlood",
+        "ƀlood",
+        "bl\u0585\u0585d",
+        "ᏴᏞOOᎠ",
+        "ᗷᒪOOᗪ",
+        "bl\u3164ood",
+        "b\u115fl\u2800oo\u034fd",
+        "b\u0489l\u0489ood",
+        "bl🔥ood",
+        "bl-ood",
+        "bl_oo.d",
+        "b[l:x:5]ood",
+        "[b|x][l|x]ood",
+        "(bl:1.3)ood",
+        "[x:bl:0.3][ood:y:9]",
+        "11ood bl00d",
+        "猫blood犬",
         "((((blood",
         "a | blood",
     ],
@@ -50,7 +90,22 @@ def test_a_word_is_found_however_it_is_written(prompt: str) -> None:
 
 @pytest.mark.parametrize(
     "prompt",
-    ["", "a cat", "bloodhound", "lifeblood", "red, blue car", "car red", "ak", "a 8 k", "blo od"],
+    [
+        "",
+        "a cat",
+        "bloodhound",
+        "lifeblood",
+        "red, blue car",
+        "car red",
+        "ak",
+        "a 8 k",
+        "blo od",
+        "[red|blue] cars",
+        "bl [x|y] ood",
+        "8100",
+        "R&B, AT&T; 100% &",
+        "(b:1.3) lood",
+    ],
 )
 def test_other_words_are_not(prompt: str) -> None:
     assert find_blocked(prompt, WORDS) is None
@@ -79,7 +134,40 @@ def test_marks_make_other_letters_in_other_scripts() -> None:
 
 def test_words_of_another_alphabet_are_themselves() -> None:
     assert find_blocked("красная кровь", ("Кровь",)) == "Кровь"
+    assert find_blocked("КРОВЬ", ("кровь",)) == "кровь"
     assert find_blocked("αίμα παντού", ("αίμα",)) == "αίμα"
+    # With Latin letters among them.
+    assert find_blocked("kpoвь", ("кровь",)) == "кровь"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "word"),
+    [
+        # A mouth, a cat, a wound, a row: only roughly like Latin letters.
+        ("рот", "pot"),
+        ("кот", "kot"),
+        ("рана", "paha"),
+        ("вор", "bop"),
+        ("και", "kai"),
+        ("50 100 8008", "so"),
+    ],
+)
+def test_a_word_of_another_alphabet_is_no_latin_one_by_accident(prompt: str, word: str) -> None:
+    assert find_blocked(prompt, (word,)) is None
+
+
+def test_a_word_that_cannot_be_told_from_a_latin_one_is_one() -> None:
+    assert find_blocked("сосо", ("coco",)) == "coco"
+    assert find_blocked("РОТ", ("pot",)) == "pot"
+    # Beside a Latin letter the rest is read generously.
+    assert find_blocked("кiтten", ("kitten",)) == "kitten"
+
+
+def test_glass_is_no_other_word() -> None:
+    words = ("ass", "cum", "tit")
+    for prompt in ("glass", "grass, class", "document", "title", "stained glass-work", "cumulus"):
+        assert find_blocked(prompt, words) is None
+    assert find_blocked("as-s", words) == "ass"
 
 
 def test_reading_what_was_typed() -> None:
@@ -98,8 +186,100 @@ def test_any_text_is_read(prompt: str) -> None:
     assert find_blocked(prompt + " , blood", ("blood",)) == "blood"
 
 
+# Ways to write one letter, ``{}``, that a reader or the engine takes for that letter.
+WRAPPED = (
+    "{}",
+    "({})",
+    "({}:1.3)",
+    "[{}]",
+    "[{}|x]",
+    "[x|{}|yy]",
+    "[{}:x:0.4]",
+    "[x:{}:4]",
+    "{}\u0301",
+    "{}\u0489",
+    "{}\u200b",
+    "{}\u3164",
+    "\u00ad{}",
+    "\x07{}",
+    "{}<lora:x:1>",
+    "{}-",
+    "_{}",
+    "{}.",
+    "{}🔥",
+    "\\\\{}",
+)
+LETTERS = {
+    "k": ["k", "K", "ｋ", "ᴋ", "🅺", "ƙ", "ķ", "𝓴", "&#107;", "&amp;#x6b;", "Κ", "ⓚ"],
+    "i": ["i", "I", "ｉ", "ɪ", "🅸", "ɨ", "î", "𝒾", "&#105;", "&amp;#x69;", "і", "ι", "1", "!"],
+    "l": ["l", "L", "ｌ", "ʟ", "🅻", "ł", "ļ", "𝓁", "&#108;", "&amp;#x6c;", "Ꮮ", "ⓛ"],
+    "n": ["n", "N", "ｎ", "ɴ", "🅽", "ɲ", "ñ", "𝓷", "&#110;", "&amp;#x6e;", "Ν", "ո"],
+    "o": ["o", "O", "ｏ", "ᴏ", "🅾", "ø", "ö", "𝓸", "&#111;", "&amp;#x6f;", "о", "ο", "օ", "0"],
+}
+
+
+@given(st.data())
+def test_a_word_is_found_whatever_disguises_are_mixed(data: st.DataObject) -> None:
+    letters = [data.draw(st.sampled_from(LETTERS[letter])) for letter in "kilno"]
+    wraps = [data.draw(st.sampled_from(WRAPPED)) for _ in letters]
+    word = "".join(wrap.format(letter) for wrap, letter in zip(wraps, letters, strict=True))
+    assert find_blocked(word, ("kilno",)) == "kilno"
+    assert find_blocked(f"a cat, {word} on a mat", ("zebra", "kilno")) == "kilno"
+
+
+BLOCKED = (
+    *("ass", "blood", "boob", "cock", "cop", "cum", "gore", "hoe", "kill", "naked", "nude", "nsfw"),
+    *("paha", "penis", "poop", "porn", "pot", "rape", "sex", "tit", "tot", "whore", "red car"),
+)
+ORDINARY = {
+    "English": "a glass of cocktail on the copper table, classic Essex title, document 8k, 50mm "
+    "f/1.8, (masterpiece:1.2), [dim|bright] light, accumulate, therapist, skillful, hoedown, "
+    "pots, 1girl, look_at_viewer, 16:9, R&B, semi-nudge, sextant, grape, bl00m, a <3",
+    "Russian": "кот и рот, нос, сон, рана, вор поёт тихо, красная корова несёт сено, "
+    "мороз и солнце, тот хор, вера, море, тень, рассвет над рекой, КРАСНЫЙ ТРАКТОР, сосна, "
+    "потом роса, рак, сок, кекс, секс-шоп закрыт, 3Д-рендер, 8К, тёмный лес, нет, он, она, как",
+    "Greek": "γάτα στο παράθυρο, φως του ήλιου, θάλασσα και ουρανός, για να ζει, κόκκινο όρος",
+    "Japanese": "窓辺に座る猫、桜、夕焼けの空、8K、高画質、アニメ調、がく、ソフトライト、1人の少女",
+    "Chinese": "窗台上的猫，樱花，夕阳，4k高清，杰作，最佳质量，一个女孩，口中含花，工厂，上下",
+}
+
+
+@pytest.mark.parametrize("language", ORDINARY)
+@given(st.data())
+def test_ordinary_prompts_are_drawn(language: str, data: st.DataObject) -> None:
+    words = st.lists(st.sampled_from(ORDINARY[language].split()), min_size=1, max_size=20)
+    assert find_blocked(" ".join(data.draw(words)), BLOCKED) is None
+
+
 def test_a_prompt_that_changes_at_every_step() -> None:
-    words = (*(f"word{number}" for number in range(200)), "blood")
+    words = (*(f"word{number}" for number in range(199)), "blood")
     prompt = ("[a|b|c|d|e|f|g] " * 300)[:3990]
     assert find_blocked(prompt, words) is None
     assert find_blocked(f"{prompt}[{'x|' * 100}blood]", words) == "blood"
+
+
+@pytest.mark.parametrize("ways", [2, 150])
+@pytest.mark.parametrize("number", [1, 200])
+def test_the_work_grows_with_the_text_alone(
+    ways: int, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, moved = [], []
+    words = tuple(f"word{place}" for place in range(number))
+    monkeypatch.setattr(matcher, "fold", lambda text: read.append(len(text)) or fold(text))
+    move = matcher.Matcher._move
+
+    def counted(self: matcher.Matcher, *now: Any) -> Any:
+        moved.append(1)
+        return move(self, *now)
+
+    monkeypatch.setattr(matcher.Matcher, "_move", counted)
+    alternation = f"[{'|'.join(f'x{option}' for option in range(ways))}] "
+    prompt = (alternation + "a cat on a mat, very detailed, " * 200)[:3900]
+    assert find_blocked(prompt, words) is None
+    # The text as it stands and its parts; the words themselves, when they are compiled.
+    assert sum(read) <= 2 * len(prompt) + 20 * number
+    assert len(moved) < 200
+    del read[:], moved[:]
+    assert find_blocked(prompt, words) is None
+    assert sum(read) <= 2 * len(prompt) + 10
+    assert not moved
