@@ -155,7 +155,8 @@ class Penultimate(commands.AutoShardedBot):
         self.engine = self._make_engine(settings.engine_config(), self.queue)
         await self.engine.start()
         self.delivery = Delivery(self)
-        self.gate = Gate(self, Classifier(settings.nsfw_model, settings.nsfw_threshold / 100))
+        threshold = settings.nsfw_threshold / 100
+        self.gate = Gate(self, Classifier(settings.nsfw_model, threshold, settings.nsfw_labels))
         self.jobs = Jobs(self)
         self.add_dynamic_items(Control, Standing)
         for cog in COGS:

@@ -24,6 +24,7 @@ import discord
 
 from bot.settings import Settings
 from core.catalogue import Catalogue
+from core.nsfw import counting, labels_in
 
 INSTALL: Final = "python -m pip install -e ."
 START: Final = "python run.py"
@@ -189,6 +190,14 @@ def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding("wrong", str(refused))
     for warning in catalogue.warnings:
         yield Finding("note", warning)
+    if settings.nsfw_model is not None:
+        # A folder and labels that will not do have been refused with the settings.
+        labels = labels_in(settings.nsfw_model)
+        nsfw = counting(labels, settings.nsfw_labels)
+        shown = ", ".join(
+            f"{label} (NSFW)" if label.casefold() in nsfw else label for label in labels
+        )
+        yield Finding("ok", f"classifier {settings.nsfw_model.name}: {shown}")
     if not catalogue.models:
         yield Finding(
             "wrong", f"there is no model to draw with; put one into {settings.models_dir}"

@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 from core.catalogue import Catalogue
 from core.config import EngineConfig
 from core.grid import MAX_CELLS
-from core.nsfw import check_folder
+from core.nsfw import counting, labels_in
 from core.request import RANGES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -57,6 +57,7 @@ class Settings:
     max_count: int = 4
     max_cells: int = 36
     nsfw_model: Path | None = None
+    nsfw_labels: tuple[str, ...] = ()
     nsfw_threshold: int = 50
     log_level: str = "INFO"
 
@@ -100,6 +101,8 @@ class Settings:
         """
         problems: list[str] = []
         values = _read(environ, dotenv_path, problems)
+        if "nsfw_model" in values:
+            problems += _of_classifier(values["nsfw_model"], values.get("nsfw_labels", ()))
         # A data folder that was moved takes its models and VAEs with it.
         data_dir = values.get("data_dir", cls().data_dir)
         values = {"models_dir": data_dir / "models", "vaes_dir": data_dir / "vaes"} | values
@@ -185,10 +188,20 @@ def _folder(text: str) -> Path:
     return path
 
 
-def _classifier(text: str) -> Path:
-    path = _folder(text)
-    check_folder(path)
-    return path
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def _of_classifier(folder: Path, asked: tuple[str, ...]) -> list[str]:
+    """What is wrong with the classifier, and with the labels that were asked of it."""
+    variable = "NSFW_MODEL"
+    try:
+        labels = labels_in(folder)
+        variable = "NSFW_LABELS"
+        counting(labels, asked)
+    except ValueError as problem:
+        return [f"{variable} {problem}"]
+    return []
 
 
 READERS: Final[dict[str, Callable[[str], Any]]] = {
@@ -210,7 +223,8 @@ READERS: Final[dict[str, Callable[[str], Any]]] = {
     "max_steps": _whole(1, int(RANGES["steps"].high)),
     "max_count": _whole(1, int(RANGES["count"].high)),
     "max_cells": _whole(12, MAX_CELLS),
-    "nsfw_model": _classifier,
+    "nsfw_model": _folder,
+    "nsfw_labels": _list,
     "nsfw_threshold": _whole(1, 99),
     "log_level": _one_of(LOG_LEVELS),
 }

@@ -5,43 +5,80 @@ Importing this imports neither torch nor transformers; only the process that cla
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 # What the classifiers in use call pictures that not everybody should see. Every other label
-# ("normal", "sfw", "neutral", "drawings") is harmless.
+# ("normal", "sfw", "neutral", "drawings", "low") is harmless. "medium" and "high" are of those
+# that tell how much: neutral, low, medium, high.
 NSFW_LABELS: Final = frozenset(
-    ("nsfw", "porn", "hentai", "sexy", "unsafe", "explicit", "questionable", "nude", "nudity")
+    {
+        *("nsfw", "unsafe", "explicit", "questionable", "nude", "nudity"),
+        *("porn", "hentai", "sexy"),
+        *("medium", "high"),
+    }
 )
 NEEDED: Final = ("config.json", "preprocessor_config.json")
 
 _pipeline: Any = None
+_counting: frozenset[str] = NSFW_LABELS
 
 
-def check_folder(folder: Path) -> None:
-    """Raise :class:`ValueError`, in words for the bot's owner, unless a classifier lies there."""
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if missing or not any(folder.glob("*.safetensors")):
-        wanted = ", ".join((*NEEDED, "a .safetensors file"))
-        raise ValueError(f"must be a folder with {wanted}; {folder} is not")
+def labels_in(folder: Path) -> tuple[str, ...]:
+    """What the classifier in ``folder`` calls pictures, as its ``config.json`` spells it.
+
+    Raises :class:`ValueError`, in words for the bot's owner, unless a classifier lies there that
+    can be loaded here. One of timm's says its preprocessing in its ``config.json``.
+    """
+    wanted = f"must be a folder with {', '.join((*NEEDED, 'a .safetensors file'))}; {folder} is not"
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise ValueError(wanted)
     try:
-        labels = json.loads((folder / "config.json").read_text("utf-8"))["id2label"].values()
-        known = {str(label).casefold() for label in labels} & NSFW_LABELS
-    except (ValueError, KeyError, AttributeError):
-        raise ValueError("must hold an image classifier; its config.json names no labels") from None
-    if not known:
-        raise ValueError(f"must know one of the labels {', '.join(sorted(NSFW_LABELS))}")
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        of_timm = "pretrained_cfg" in config
+        named = config.get("label_names") if of_timm else config["id2label"].values()
+        labels = tuple(str(label) for label in named or ())
+    except (ValueError, KeyError, AttributeError, TypeError):
+        labels, of_timm = (), True
+    if not of_timm and not (folder / "preprocessor_config.json").is_file():
+        raise ValueError(wanted)
+    if not labels:
+        raise ValueError("must hold an image classifier; its config.json names no labels")
+    if of_timm and importlib.util.find_spec("timm") is None:
+        raise ValueError("holds a classifier of timm's: python -m pip install timm")
+    return labels
 
 
-def begin(folder: str) -> None:
-    """The process's first act: load the classifier, from local safetensors only."""
-    global _pipeline
+def counting(labels: Collection[str], asked: Collection[str]) -> frozenset[str]:
+    """Which of a classifier's ``labels`` count as NSFW, casefolded: those the bot's owner
+    ``asked`` for, else those that are known.
+
+    Raises :class:`ValueError`, in words for the bot's owner, when that is none, or not all asked.
+    """
+    there = {label.casefold() for label in labels}
+    found = there & ({label.casefold() for label in asked} or NSFW_LABELS)
+    if not found and not asked:
+        raise ValueError(f"must say which of the classifier's labels are NSFW: {', '.join(labels)}")
+    lacking = [label for label in asked if label.casefold() not in there]
+    if lacking:
+        raise ValueError(f"can name {', '.join(labels)}; there is no {', '.join(lacking)}")
+    return frozenset(found)
+
+
+def begin(folder: str, labels: Collection[str] = ()) -> None:
+    """The process's first act: load the classifier, from local safetensors only.
+
+    ``labels`` are those that count as NSFW, if the bot's owner said so.
+    """
+    global _pipeline, _counting
+    _counting = frozenset(label.casefold() for label in labels) or NSFW_LABELS
     # Ctrl-C reaches the whole terminal; the bot decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
@@ -65,12 +102,10 @@ def scores(pictures: Sequence[bytes]) -> list[float]:
     for data in pictures:
         picture = Image.open(io.BytesIO(data)).convert("RGB")
         # top_k None: every label, not the best five.
-        found.append(nsfw_score(_pipeline(picture, top_k=None)))
+        found.append(nsfw_score(_pipeline(picture, top_k=None), _counting))
     return found
 
 
-def nsfw_score(labels: Sequence[dict[str, Any]]) -> float:
-    """The NSFW labels' part of ``[{"label": …, "score": …}, …]``."""
-    return float(
-        sum(entry["score"] for entry in labels if entry["label"].casefold() in NSFW_LABELS)
-    )
+def nsfw_score(answer: Sequence[dict[str, Any]], counting: Collection[str] = NSFW_LABELS) -> float:
+    """The part of the ``counting`` labels in ``[{"label": …, "score": …}, …]``."""
+    return float(sum(each["score"] for each in answer if each["label"].casefold() in counting))

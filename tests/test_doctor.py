@@ -57,6 +57,18 @@ def test_devices(
     assert [finding.level for finding in device(torch, *cards, wanted=wanted)] == levels
 
 
+def test_which_labels_of_the_classifier_count_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"id2label": {"0": "Drawings", "1": "Porn"}}')
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    (tmp_path / "model.safetensors").touch()
+    settings = Settings(nsfw_model=tmp_path)
+    (found,) = (each for each in doctor.files(settings, catalogue()) if "classifier" in each.text)
+    assert (found.level, found.text.split(": ")[1]) == ("ok", "Drawings, Porn (NSFW)")
+    settings = replace(settings, nsfw_labels=("drawings", "porn"))
+    (found,) = (each for each in doctor.files(settings, catalogue()) if "classifier" in each.text)
+    assert found.text.endswith(": Drawings (NSFW), Porn (NSFW)")
+
+
 def test_an_engine_that_may_hang_for_ever_is_noted() -> None:
     assert list(doctor.device(Settings(), H200, ("NVIDIA",)))[1:] == []
     *_, finding = doctor.device(Settings(engine_timeout=0), H200, ("NVIDIA",))

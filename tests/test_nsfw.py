@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 
 from bot.server.nsfw import Classifier
 from bot.settings import Settings, SettingsError
 from core import nsfw
-from tests.simulation import World, answer, components, text
+from tests.simulation import World, answer, components, simulate, text
 
 
 class Eye(Classifier):
@@ -138,17 +142,65 @@ def test_a_folder_that_lacks_something(tmp_path: Path, missing: str) -> None:
         Settings.load({"NSFW_MODEL": str(tmp_path / "eye")}, dotenv_path=None)
 
 
-@pytest.mark.parametrize("labels", [{"0": "cat"}, {"0": "neutral", "1": "drawings"}])
-def test_a_classifier_of_something_else(tmp_path: Path, labels: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="must know one of the labels"):
-        nsfw.check_folder(folder(tmp_path / "eye", labels))
+# The label sets of the classifiers in use.
+KNOWN = {
+    "nsfw, normal": {"nsfw"},
+    "sfw, nsfw": {"nsfw"},
+    "drawings, hentai, neutral, porn, sexy": {"hentai", "porn", "sexy"},
+    "NSFW, SFW": {"nsfw"},
+    "neutral, low, medium, high": {"medium", "high"},
+}
 
 
-@pytest.mark.parametrize("content", ["{}", "not json", '{"id2label": []}'])
+@pytest.mark.parametrize("labels", KNOWN)
+def test_known_labels_count_by_themselves(labels: str) -> None:
+    assert nsfw.counting(labels.split(", "), ()) == KNOWN[labels]
+
+
+def load(path: Path, **values: str) -> Settings:
+    return Settings.load({"NSFW_MODEL": str(path), **values}, dotenv_path=None)
+
+
+def test_without_a_known_label_the_owner_says_which_count(tmp_path: Path) -> None:
+    path = folder(tmp_path / "eye", {"0": "LABEL_0", "1": "LABEL_1"})
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert problem.startswith("NSFW_LABELS must say which of the classifier's labels are NSFW")
+    assert problem.endswith(": LABEL_0, LABEL_1")
+    assert load(path, NSFW_LABELS=" label_1 ,").nsfw_labels == ("label_1",)
+
+
+def test_a_label_there_is_not_is_named(tmp_path: Path) -> None:
+    path = folder(tmp_path / "eye")
+    with pytest.raises(SettingsError) as caught:
+        load(path, NSFW_LABELS="nsfw, prn")
+    assert caught.value.problems == ("NSFW_LABELS can name normal, nsfw; there is no prn",)
+    assert load(path, NSFW_LABELS="NORMAL").nsfw_labels == ("NORMAL",)
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "not json", "[]", '{"id2label": []}', '{"pretrained_cfg": {}}']
+)
 def test_a_config_that_names_no_labels(tmp_path: Path, content: str) -> None:
     (folder(tmp_path / "eye") / "config.json").write_text(content)
     with pytest.raises(ValueError, match="names no labels"):
-        nsfw.check_folder(tmp_path / "eye")
+        nsfw.labels_in(tmp_path / "eye")
+
+
+def test_a_classifier_of_timms_has_its_labels_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As transformers 5 reads it: no preprocessor_config.json, and timm must be there."""
+    path = folder(tmp_path / "eye")
+    (path / "preprocessor_config.json").unlink()
+    config = {"label_names": ["NSFW", "SFW"], "pretrained_cfg": {"input_size": [3, 384, 384]}}
+    (path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"NSFW_MODEL .*python -m pip install timm"):
+        load(path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: "there")
+    assert nsfw.labels_in(path) == ("NSFW", "SFW")
 
 
 def test_the_score_adds_up_the_labels_that_count() -> None:
@@ -207,18 +259,24 @@ async def test_a_dead_process_is_no_answer_and_the_next_one_is_new(
     assert "the NSFW check failed" in caplog.text
 
 
-async def test_a_real_process_with_a_real_classifier(tmp_path: Path) -> None:
-    """A tiny ViT of random weights, made here: only that it runs, and where."""
+# A real classifier in a real process: it learns here that red is NSFW and blue is not.
+
+COLOURS = {"red": (230, 20, 30), "blue": (30, 40, 220)}
+
+
+def picture(colour: str) -> bytes:
+    file = io.BytesIO()
+    PillowImage.new("RGB", (64, 64), COLOURS[colour]).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def red_is_nsfw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch = pytest.importorskip("torch")
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-    from core.request import GenerationRequest
-    from core.work import Work
-    from tests.fake_engine import png
-    from tests.simulation import model
-
+    torch.set_num_threads(1)
     torch.manual_seed(0)
-    path = str(tmp_path / "eye")
     config = ViTConfig(
         hidden_size=8,
         num_hidden_layers=1,
@@ -229,16 +287,65 @@ async def test_a_real_process_with_a_real_classifier(tmp_path: Path) -> None:
         id2label={0: "normal", 1: "nsfw"},
         label2id={"normal": 0, "nsfw": 1},
     )
-    ViTForImageClassification(config).save_pretrained(path)
-    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(path)
-    nsfw.check_folder(Path(path))
-    picture = png(Work.of(1, "1", GenerationRequest("x", "plain", 7), model("plain")))
-    strict, lenient = Classifier(Path(path), 1e-9), Classifier(Path(path), 1.0)
+    model = ViTForImageClassification(config)
+    processor = ViTImageProcessor(size={"height": 16, "width": 16})
+    pictures = [PillowImage.new("RGB", (64, 64), COLOURS[colour]) for colour in ("blue", "red")]
+    seen = processor(pictures, return_tensors="pt")
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(**seen, labels=torch.tensor([0, 1])).loss.backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp("classifier") / "eye"
+    model.save_pretrained(path)
+    processor.save_pretrained(path)
+    return path
+
+
+async def test_a_real_process_tells_red_from_blue(red_is_nsfw: Path) -> None:
+    classifier = Classifier(red_is_nsfw, 0.9)
+    other_way = Classifier(red_is_nsfw, 0.9, ("NORMAL",))
     try:
-        assert await strict.any_nsfw([picture]) is True
-        assert await lenient.any_nsfw([picture, picture]) is False
-        assert strict._process is not None
-        assert os.getpid() not in strict._process._processes
+        assert await classifier.any_nsfw([picture("red")]) is True
+        assert await classifier.any_nsfw([picture("blue")]) is False
+        assert await classifier.any_nsfw([picture("blue"), picture("red")]) is True
+        assert classifier._process is not None
+        assert os.getpid() not in classifier._process._processes
+        assert await other_way.any_nsfw([picture("red")]) is False
+        assert await other_way.any_nsfw([picture("blue")]) is True
     finally:
-        strict.close()
-        lenient.close()
+        classifier.close()
+        other_way.close()
+
+
+async def test_each_choice_with_a_real_classifier(
+    settings: Settings, red_is_nsfw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server's choice does with a red picture and a blue one, from command to post."""
+    settings = replace(settings, nsfw_model=red_is_nsfw, nsfw_threshold=90)
+    async with simulate(settings) as world:
+        found: dict[str, list[str]] = {}
+        for choice in ("off", "spoiler", "block", "restricted"):
+            await world.bot.store.servers.update(
+                world.guild.id, partial(lambda nsfw, server: replace(server, nsfw=nsfw), choice)
+            )
+            for colour in COLOURS:
+                drawn = partial(lambda shown, *_: shown, picture(colour))
+                monkeypatch.setattr("tests.fake_engine.png", drawn)
+                result = await world.ann.slash(world.channel, "imagine", prompt=colour)
+                await world.env.settle()
+                found.setdefault(choice, []).append(became(answer(result)))
+        list(world.env.errors)
+        assert found == {
+            "off": ["shown", "shown"],
+            "spoiler": ["hidden", "shown"],
+            "block": ["does not show NSFW pictures", "shown"],
+            "restricted": ["age-restricted", "age-restricted"],
+        }
+
+
+def became(post: Any) -> str:
+    if [item for item in components(post) if item["type"] == 12]:
+        return "hidden" if hidden(post) else "shown"
+    words = ("does not show NSFW pictures", "age-restricted")
+    return next((each for each in words if each in text(post)), text(post))

@@ -17,11 +17,13 @@ log = logging.getLogger(__name__)
 class Classifier:
     """Tells NSFW pictures by the classifier in ``folder``; without one it is not available.
 
-    ``threshold`` (0 to 1) is from what score on a picture counts as NSFW.
+    ``threshold`` (0 to 1) is from what score on a picture counts as NSFW, ``labels`` are those
+    that count; none are those that :mod:`core.nsfw` knows.
     """
 
-    def __init__(self, folder: Path | None, threshold: float) -> None:
+    def __init__(self, folder: Path | None, threshold: float, labels: tuple[str, ...] = ()) -> None:
         self._folder = folder
+        self._labels = labels
         self._threshold = threshold
         self._process: ProcessPoolExecutor | None = None
 
@@ -39,7 +41,7 @@ class Classifier:
                 max_workers=1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=nsfw.begin,
-                initargs=(str(self._folder),),
+                initargs=(str(self._folder), self._labels),
             )
         loop = asyncio.get_running_loop()
         try:
