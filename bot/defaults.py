@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from bot.kinds import check_kind
 from bot.settings import Settings
 from bot.trouble import NoModels
 from bot.wildcards import drawn
 from core.catalogue import Catalogue, Model, Vae
-from core.errors import PenultimateError, UnknownName, VaeMismatch
+from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
 from core.infotext import looks_like_infotext, parse
 from core.notes import Note
 from core.remix import to_request_values
@@ -148,6 +149,8 @@ def resolve(
     layers = replace(layers, model=model_values(model), bot=BOT)
     chosen = {name: layers.first(name) for name in OPTIONS if name != "model"}
     values = {name: value for name, (value, _) in chosen.items()}
+    for name, value in values.items():
+        check_kind(name, value)
     sources = {name: source for name, (_, source) in chosen.items()} | {"model": model_source}
     private = bool(values.pop("private"))
     values["sampler"], values["schedule_type"] = split_sampler(values["sampler"])
@@ -189,7 +192,7 @@ def explain(layers: Layers, catalogue: Catalogue, settings: Settings) -> Explain
     try:
         model, model_source = _model(layers, catalogue)
         name = model.name
-    except UnknownName:
+    except (InvalidRequest, UnknownName):
         if not catalogue.models:
             raise NoModels from None
         model, (name, model_source) = catalogue.models[0], layers.first("model")
@@ -227,6 +230,7 @@ def checked(values: Mapping[str, Any], catalogue: Catalogue, settings: Settings)
     asked = dict(kept)
     if "vae" in kept and "model" not in kept:
         # It need not fit the model that happens to be the default.
+        check_kind("vae", kept["vae"])
         kept["vae"] = _vae_name(asked.pop("vae"), catalogue)
     proper = values_of(resolve("", Layers(option=asked), catalogue, settings).request)
     shape = str(kept.get("size", "")).strip().casefold()
@@ -320,6 +324,7 @@ def _model(layers: Layers, catalogue: Catalogue) -> tuple[Model, Source]:
         if not catalogue.models:
             raise NoModels from None
         return catalogue.models[0], "bot"
+    check_kind("model", name)
     return catalogue.model(name), source
 
 

@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.defaults import OPTIONS, checked
+from bot.kinds import check_kind, is_text, sendable
 from bot.settings import Settings
 from bot.store import Preset
 from bot.trouble import BadPreset
 from core.catalogue import Catalogue
 from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
-from core.request import RANGES
 
 VERSION: Final = 1
 # Eleven values, one of them a prompt of 4,000 characters.
 MAX_BYTES: Final = 64 * 1024
 
 _VERSION_KEY: Final = "penultimate_preset"
-_WHOLE: Final = ("clip_skip", "seed", "steps", "count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def read(data: bytes, catalogue: Catalogue, settings: Settings) -> Imported:
         raise BadPreset("no_preset")
     usable, left_out = readable(values, catalogue, settings)
     newer = isinstance(version, int) and version > VERSION
-    return Imported(name if isinstance(name, str) else None, usable, left_out, newer)
+    return Imported(name if is_text(name) else None, usable, left_out, newer)
 
 
 def readable(
@@ -73,10 +72,10 @@ def readable(
     left_out: list[tuple[str, PenultimateError | None]] = []
     for name, value in values.items():
         if name not in OPTIONS:
-            left_out.append((name, None))
+            left_out.append((sendable(name), None))
             continue
         try:
-            _check_kind(name, value)
+            check_kind(name, value)
             usable |= checked({name: value}, catalogue, settings)
         except (InvalidRequest, UnknownName) as error:
             left_out.append((name, error))
@@ -86,17 +85,6 @@ def readable(
         del usable["vae"]
         left_out.append(("vae", error))
     return {name: usable[name] for name in OPTIONS if name in usable}, tuple(left_out)
-
-
-def _check_kind(name: str, value: Any) -> None:
-    """Raise :class:`InvalidRequest` for a value of another kind than the option's."""
-    shown = value if isinstance(value, str) else json.dumps(value)
-    if name in RANGES:
-        kinds = int if name in _WHOLE else int | float
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise RANGES[name].invalid(name, shown)
-    elif not isinstance(value, bool if name == "private" else str):
-        raise InvalidRequest(name, shown, "yes_no" if name == "private" else "text")
 
 
 def _without_fence(text: str) -> str:

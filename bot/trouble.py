@@ -26,7 +26,7 @@ from core.errors import PenultimateError
 
 @dataclass(eq=False)
 class Gone(PenultimateError):
-    """``what`` is ``job``, ``picture``, ``message`` or ``modal``."""
+    """``what`` is ``job``, ``picture``, ``message``, ``modal`` or ``control`` …"""
 
     what: str
 
@@ -102,7 +102,8 @@ class QuotaUsed(PenultimateError):
 
 @dataclass(eq=False)
 class UnreadableSettings(PenultimateError):
-    """``reason`` is ``not_json``, ``not_settings``, ``newer`` or ``too_large``."""
+    """``reason`` is ``not_json``, ``not_settings``, ``newer`` or ``too_large`` of a file;
+    ``closed`` where the database holds what cannot be read."""
 
     reason: str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,12 +14,16 @@ from discord.ext import commands
 from bot import answers, options
 from bot.answers import Interaction
 from bot.defaults import checked
-from bot.server import panels, presses, settings_json, wording
-from bot.server.rules import DEFAULTS, MAX_BANNED, MAX_CHANNEL_DEFAULTS, Server
+from bot.server import panels, presses, settings_json
+from bot.server.gone import gone as gone_of
+from bot.server.gone import ids_text
+from bot.server.rules import DEFAULTS, MAX_ROLES, Server
 from bot.server.settings_json import Remark
+from bot.settings import Settings
 from bot.translate import t, text
-from bot.trouble import TooMany, UnreadableSettings
-from core.errors import PenultimateError
+from bot.trouble import UnreadableSettings
+from core.catalogue import Catalogue
+from core.errors import PenultimateError, UnknownName
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
@@ -35,6 +40,8 @@ WITH_IDS: Final = (
     "channel_defaults",
     "log_channel",
 )
+# What names models, or values that the catalogue or the bot's bounds may refuse.
+SPELT: Final = {"models", "model_roles", "defaults", "channel_defaults"}
 
 
 @app_commands.default_permissions(manage_guild=True)
@@ -57,9 +64,7 @@ class ConfigCog(
     @app_commands.command(name="show", description=text("command.config.show"))
     async def show(self, interaction: Interaction) -> None:
         """Every setting, and buttons to change them."""
-        server = presses.server_of(interaction)
-        view = panels.overview(server, interaction.guild, interaction.locale)
-        await answers.show(interaction, view)
+        await presses.open_overview(interaction)
 
     @app_commands.command(name="access", description=text("command.config.access"))
     async def access(self, interaction: Interaction) -> None:
@@ -127,12 +132,12 @@ class ConfigCog(
     async def ban(self, interaction: Interaction, member: discord.User) -> None:
         """No more pictures for this member here."""
 
-        def change(server: Server) -> Server:
-            if len(server.banned) >= MAX_BANNED and member.id not in server.banned:
-                raise TooMany("banned", MAX_BANNED)
-            return replace(server, banned=tuple(dict.fromkeys((*server.banned, member.id))))
-
-        await self._change(interaction, change)
+        await self._change(
+            interaction,
+            lambda server: replace(
+                server, banned=tuple(dict.fromkeys((*server.banned, member.id)))
+            ),
+        )
         said = t("config.member_banned", interaction.locale, member=member.mention)
         await answers.say(interaction, said)
 
@@ -155,7 +160,7 @@ class ConfigCog(
         """Every setting as a file."""
         await interaction.response.send_message(
             t("config.export", interaction.locale),
-            file=_file(presses.server_of(interaction), FILE),
+            file=self._file(interaction, FILE),
             ephemeral=True,
         )
 
@@ -171,15 +176,15 @@ class ConfigCog(
         except UnicodeDecodeError:
             raise UnreadableSettings("not_json") from None
         remarks += self._usable(interaction, changes)
-        former = presses.server_of(interaction)
-        await self._change(interaction, lambda server: replace(server, **changes))
+        former = self._file(interaction, FORMER)
+        await self._change(interaction, lambda server: replace(server, **changes), anew=True)
         locale = interaction.locale
         lines = [t("config.import.done", locale, count=len(changes))]
         lines += [_said(remark, locale) for remark in remarks[:MAX_REMARKS]]
         if len(remarks) > MAX_REMARKS:
             lines.append(t("config.import.more", locale, count=len(remarks) - MAX_REMARKS))
         await interaction.edit_original_response(
-            content="\n".join(lines)[: answers.MAX_CONTENT], attachments=[_file(former, FORMER)]
+            content="\n".join(lines)[: answers.MAX_CONTENT], attachments=[former]
         )
 
     async def _set_defaults(
@@ -194,8 +199,6 @@ class ConfigCog(
             values = checked({**before, **given}, self.bot.catalogue, limits)
             if place is None:
                 return replace(server, defaults=values)
-            if len(channels) >= MAX_CHANNEL_DEFAULTS and place not in channels:
-                raise TooMany("channel_defaults", MAX_CHANNEL_DEFAULTS)
             return replace(server, channel_defaults=channels | {place: values})
 
         return await self._change(interaction, change)
@@ -209,19 +212,48 @@ class ConfigCog(
         if changes.get("nsfw") == "block" and not self.bot.gate.classifier.available:
             del changes["nsfw"]
             remarks.append(("no_classifier", {"name": "nsfw"}))
-        every = [("defaults", changes.get("defaults", {}))]
-        every += [("channel_defaults", v) for v in changes.get("channel_defaults", {}).values()]
-        for name, values in every:
+        for name in SPELT & set(changes):
             try:
-                checked(values, self.bot.catalogue, self.bot.settings)
+                changes[name] = _spelt(name, changes[name], self.bot.catalogue, self.bot.settings)
             except PenultimateError:
-                if changes.pop(name, None) is not None:
-                    remarks.append(("unusable", {"name": name}))
+                del changes[name]
+                remarks.append(("unusable", {"name": name}))
         return remarks
 
-    async def _change(self, interaction: Interaction, change: Any) -> Server:
+    async def _change(
+        self, interaction: Interaction, change: Callable[[Server], Server], *, anew: bool = False
+    ) -> Server:
         assert interaction.guild_id is not None
-        return await self.bot.store.servers.update(interaction.guild_id, change)
+        return await self.bot.store.servers.update(interaction.guild_id, change, anew=anew)
+
+    def _file(self, interaction: Interaction, name: str) -> discord.File:
+        assert interaction.guild_id is not None
+        text = self.bot.store.servers.text(interaction.guild_id)
+        return discord.File(io.BytesIO(text.encode()), name)
+
+
+def _spelt(name: str, value: Any, catalogue: Catalogue, settings: Settings) -> Any:
+    """A setting with its names as the catalogue spells them; models that are not here stay.
+
+    Raises what :func:`~bot.defaults.checked` raises.
+    """
+
+    def model(name: str) -> str:
+        try:
+            return catalogue.model(name).name
+        except UnknownName:
+            return name
+
+    if name == "defaults":
+        return checked(value, catalogue, settings)
+    if name == "channel_defaults":
+        return {id: checked(values, catalogue, settings) for id, values in value.items()}
+    if name == "models":
+        return tuple(dict.fromkeys(map(model, value)))
+    roles: dict[str, tuple[int, ...]] = {}
+    for each, ids in value.items():
+        roles[model(each)] = tuple(dict.fromkeys((*roles.get(model(each), ()), *ids)))[:MAX_ROLES]
+    return roles
 
 
 def _without_gone(
@@ -231,7 +263,7 @@ def _without_gone(
 
     A list that would become empty, and so allow everybody, stays as it was on this server.
     """
-    channels, roles = wording.gone(replace(Server(), **changes), guild)
+    channels, roles = gone_of(replace(Server(), **changes), guild)
     gone = {*channels, *roles}
     remarks: list[Remark] = []
     for name in WITH_IDS:
@@ -244,7 +276,7 @@ def _without_gone(
             del changes[name]
             remarks.append(("all_gone", {"name": name}))
         else:
-            ids = wording.ids_text(named, locale)
+            ids = ids_text(named, locale)
             remarks.append(("gone", {"name": name, "ids": ids}))
     return remarks
 
@@ -275,10 +307,6 @@ def _said(remark: Remark, locale: discord.Locale) -> str:
     else:
         values = {"name": " ".join(values["name"].replace("`", "'").split())}
     return t(f"config.import.{key}", locale, **values)
-
-
-def _file(server: Server, name: str) -> discord.File:
-    return discord.File(io.BytesIO(settings_json.to_json(server).encode()), name)
 
 
 async def setup(bot: Penultimate) -> None:

@@ -48,19 +48,16 @@ class Range:
         text = f"{self.low:g} to {self.high:.12g}"
         return f"a multiple of {self.multiple} from {text}" if self.multiple > 1 else text
 
-    def check(self, name: str, value: object) -> None:
-        """Raise :class:`InvalidRequest` when ``value`` is not a number in here.
-
-        A yes or no is none, nor is a fraction where whole numbers count; NaN lies nowhere.
-        """
-        kind = int if self.whole else int | float
-        if (
-            not isinstance(value, kind)
-            or isinstance(value, bool)
-            or not self.low <= value <= self.high
-            or (self.multiple > 1 and value % self.multiple)
-        ):
+    def check(self, name: str, value: Any) -> None:
+        """Raise :class:`InvalidRequest` when ``value`` is not a number in here."""
+        inside = self.takes(value) and self.low <= value <= self.high
+        if not inside or (self.multiple > 1 and value % self.multiple):
             raise self.invalid(name, shown(value))
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is a number, and a whole one where those count; a yes or no is none."""
+        kind = int if self.whole else int | float
+        return isinstance(value, kind) and not isinstance(value, bool)
 
     def invalid(self, name: str, value: str) -> InvalidRequest:
         """The error that says that ``value`` does not lie in here."""

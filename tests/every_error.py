@@ -5,6 +5,7 @@ What a member reads of their fields is a figure; a word in one is a detail that 
 
 from __future__ import annotations
 
+from bot.server.rules import MOST
 from bot.trouble import (
     BadPreset,
     CannotExplore,
@@ -57,9 +58,9 @@ EVERY: list[PenultimateError] = [
     OutOfMemory(2048, 2048),
     EngineCrashed(7),
     EngineStopped("why"),
-    *(Gone(what) for what in ("job", "picture", "message", "modal", "share", "model")),
+    *(Gone(what) for what in ("job", "picture", "message", "modal", "control", "share", "model")),
     *(NotYours(what) for what in ("delete", "cancel", "edit", "unshare")),
-    *(TooMany(what, 50) for what in ("presets", "styles", "banned", "channel_defaults")),
+    *(TooMany(what, 50) for what in ("presets", "styles", *MOST)),
     *(
         BadPreset(reason)
         for reason in ("not_json", "no_preset", "too_large", "missing", "nothing", "empty")
@@ -78,10 +79,14 @@ EVERY: list[PenultimateError] = [
             "nsfw",
             "unchecked",
             "draining",
+            "unreadable",
         )
     ),
     QuotaUsed(50, 49.5, 1.25, 1_800_000_000),
-    *(UnreadableSettings(reason) for reason in ("not_json", "not_settings", "newer", "too_large")),
+    *(
+        UnreadableSettings(reason)
+        for reason in ("not_json", "not_settings", "newer", "too_large", "closed")
+    ),
     *(
         CannotExplore(reason)
         for reason in (

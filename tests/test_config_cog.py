@@ -156,23 +156,38 @@ async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberAc
 
 
 async def test_limits(world: World, owner: MemberActor) -> None:
-    form = await config(world, owner, "limits")
-    typed = dict.fromkeys(panels.LIMITS, "") | {"max_steps": "30", "queue_total": "9"}
-    result = await owner.submit_modal(form, typed)
-    assert (server(world).max_steps, server(world).queue_total) == (30, 9)
-    assert server(world).max_size is None
-    assert "Most steps: 30" in text(answer(result))
-    form = await config(world, owner, "limits")
-    assert form.modal is not None
+    panel = answer(await config(world, owner, "limits"))
+    form = await owner.click(panel, label="Pictures and sheets")
+    typed = dict.fromkeys(panels.LIMITS["pictures"], "")
+    await owner.submit_modal(form, typed | {"max_steps": "30", "max_cells": "12"})
+    form = await owner.click(panel, label="Jobs at once")
+    await owner.submit_modal(form, {"queue_per_member": "", "queue_total": "9"})
+    assert server(world) == Server(max_steps=30, max_cells=12, queue_total=9)
+    for said in ("Most steps: 30", "Most cells of a sheet: 12", "Jobs at once, all together: 9"):
+        assert said in text(panel)
+    form = await owner.click(panel, label="Pictures and sheets")
     assert '"30"' in json.dumps(form.modal)
 
 
-@pytest.mark.parametrize("name", panels.LIMITS)
+async def test_a_sheet_has_no_more_cells_than_the_server_wants(
+    world: World, owner: MemberActor
+) -> None:
+    await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, max_cells=12))
+    sheet = {"x_axis": "steps", "x_values": "1-13"}
+    result = await world.ann.slash(world.channel, "explore", prompt="x", **sheet)
+    list(world.env.errors)
+    assert "12 cells at most; yours has 13" in text(answer(result))
+    await world.ann.slash(world.channel, "explore", prompt="x")
+    assert len(world.engine.seen) == 1
+
+
+@pytest.mark.parametrize("name", [name for names in panels.LIMITS.values() for name in names])
 @pytest.mark.parametrize("typed", ["0", "99999", "many", "-1", "1.5"])
 async def test_limits_have_bounds(world: World, owner: MemberActor, name: str, typed: str) -> None:
-    form = await config(world, owner, "limits")
-    fields = dict.fromkeys(panels.LIMITS, "") | {name: typed}
-    result = await owner.submit_modal(form, fields)
+    panel = answer(await config(world, owner, "limits"))
+    kind = next(kind for kind, names in panels.LIMITS.items() if name in names)
+    form = await owner.click(panel, custom_id=f"s:config_limits_{kind}")
+    result = await owner.submit_modal(form, dict.fromkeys(panels.LIMITS[kind], "") | {name: typed})
     assert f"can be {BOUNDS[name].low:g} to {BOUNDS[name].high:g}" in text(answer(result))
     assert server(world) == Server()
 
@@ -346,6 +361,7 @@ async def test_what_is_exported_is_imported(world: World, owner: MemberActor) ->
         max_steps=30,
         max_size=768,
         max_count=2,
+        max_cells=20,
         queue_per_member=2,
         queue_total=10,
         quota=50,
@@ -469,6 +485,7 @@ def longest() -> Server:
         max_steps=150,
         max_size=2048,
         max_count=8,
+        max_cells=400,
         queue_per_member=100,
         queue_total=10_000,
         quota=10_000,
@@ -502,6 +519,8 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
         panels.access_view(full, None, locale),
         panels.models_view(full, full.models, len(full.models), locale),
         panels.model_view(full, full.models[0], guild, locale),
+        panels.limits_view(full, locale),
+        panels.closed_view(locale),
         panels.quota_view(full, guild, locale),
         panels.nsfw_view(full, locale, classifier=True),
         panels.general_view(full, guild, locale),
@@ -520,7 +539,7 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
             assert len(item.get("placeholder") or "") <= 150
             assert len(item.get("options") or []) <= 25
     for form in (
-        forms.limits_form(full, locale),
+        *(forms.limits_form(full, names, locale) for names in panels.LIMITS.values()),
         forms.quota_form(10_000, 10**19, "x", locale),
         forms.words_form(full, locale),
         forms.find_form(locale),

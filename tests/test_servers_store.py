@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bot.server.rules import Server
+from bot.server.rules import CLOSED, MOST, Asker, Server, check_member
 from bot.server.settings_json import READERS, VERSION, from_json, read, to_json
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.database import Database
-from bot.trouble import QuotaUsed
+from bot.trouble import NotAllowed, QuotaUsed, TooMany, UnreadableSettings
 from core.errors import PenultimateError, QueueFull
 from core.request import GenerationRequest
 
@@ -193,7 +193,6 @@ def test_ids_are_text() -> None:
         ("channels", [True]),
         ("channels", [0]),
         ("channels", ["9" * 5000]),
-        ("channels", list(range(1, 27))),
         ("models", [1]),
         ("models", [""]),
         ("models", ["x" * 101]),
@@ -230,4 +229,130 @@ def test_values_that_cannot_be_used_cost_only_themselves(name: str, value: Any) 
     changes, remarks = read(text)
     assert remarks == [("unusable", {"name": name})]
     assert changes == {"max_count": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("defaults", []),
+        ("defaults", {"seed": 1, "steps": [1], "clip_skip": 2.5, "model": 5}),
+        ("channel_defaults", {"x": {"steps": 3}}),
+        ("channel_defaults", {"1": 5}),
+        ("reactions", None),
+        ("language", "tlh"),
+        ("log_channel", {}),
+        ("from_the_future", 1),
+    ],
+)
+def test_a_kept_convenience_that_cannot_be_used_has_its_default(name: str, value: Any) -> None:
+    text = json.dumps({"version": VERSION, name: value, "max_count": 3})
     assert from_json(text) == Server(max_count=3)
+
+
+def test_of_kept_defaults_only_the_unusable_are_left_out() -> None:
+    values = {"steps": 12, "clip_skip": 2.5}
+    kept = {"version": VERSION, "defaults": values, "channel_defaults": {"1": values}}
+    sound = {"steps": 12}
+    assert from_json(json.dumps(kept)) == Server(defaults=sound, channel_defaults={1: sound})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("channels", ["x"]),
+        ("roles", 5),
+        ("models", [1]),
+        ("model_roles", {"a": "b"}),
+        ("max_steps", 0),
+        ("quota", "5"),
+        ("role_quotas", {"1": None}),
+        ("words", [5]),
+        ("nsfw", "everything"),
+        ("spoiler", 1),
+        ("banned", {}),
+    ],
+)
+def test_what_forbids_and_cannot_be_read_is_never_left_out(name: str, value: Any) -> None:
+    with pytest.raises(UnreadableSettings):
+        from_json(json.dumps({"version": VERSION, name: value, "max_count": 3}))
+
+
+def many(most: int) -> dict[str, Any]:
+    """Each list with more than it may be given."""
+    ids = tuple(range(1, most + 2))
+    return {
+        "channels": ids,
+        "roles": ids,
+        "models": tuple(f"m{id}" for id in ids),
+        "model_roles": {f"m{id}": (1,) for id in ids},
+        "role_quotas": dict.fromkeys(ids, 5),
+        "channel_defaults": {id: {"steps": 5} for id in ids},
+        "words": tuple(f"w{id}" for id in ids),
+        "banned": ids,
+    }
+
+
+@pytest.mark.parametrize(("name", "most"), MOST.items())
+async def test_no_list_is_given_more_than_it_may_have(
+    store: Store, settings: Settings, name: str, most: int
+) -> None:
+    with pytest.raises(TooMany) as caught:
+        await store.servers.update(9, lambda s: replace(s, **{name: many(most)[name]}))
+    assert (caught.value.what, caught.value.limit) == (name, most)
+    assert store.servers.get(9) == Server()
+    full = replace(Server(), **{name: many(most - 1)[name]})
+    await store.servers.update(9, lambda _: full)
+    again = await Store.open(settings.database_path, settings.images_dir)
+    assert again.servers.get(9) == full
+    await again.close()
+
+
+@pytest.mark.parametrize(("name", "most"), MOST.items())
+async def test_a_list_that_is_too_long_already_stays_whole(
+    store: Store, settings: Settings, name: str, most: int
+) -> None:
+    full = replace(Server(), **{name: many(most)[name]})
+    write(settings, 9, to_json(full))
+    again = await Store.open(settings.database_path, settings.images_dir)
+    assert again.servers.get(9) == full
+    await again.servers.update(9, lambda s: replace(s, spoiler=True))
+    assert again.servers.get(9) == replace(full, spoiler=True)
+    await again.close()
+
+
+def write(settings: Settings, guild_id: int, text: str) -> None:
+    with sqlite3.connect(settings.database_path) as connection:
+        connection.execute("INSERT OR REPLACE INTO servers VALUES (?, ?)", (guild_id, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"version": VERSION + 1, "max_steps": 3}),
+        json.dumps({"version": VERSION, "models": 5}),
+        '{"version": 1, "models": ["a"',
+        "[]",
+        "",
+    ],
+)
+async def test_a_row_that_cannot_be_read_closes_its_server_alone(
+    store: Store, settings: Settings, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.servers.update(8, lambda s: replace(s, max_steps=30))
+    write(settings, 9, text)
+    again = await Store.open(settings.database_path, settings.images_dir)
+    assert "server 9 is closed" in caplog.text
+    assert again.servers.get(8) == Server(max_steps=30)
+    closed = again.servers.get(9)
+    assert closed is CLOSED
+    with pytest.raises(NotAllowed, match="unreadable"):
+        check_member(closed, Asker(1))
+    with pytest.raises(UnreadableSettings, match="closed"):
+        await again.servers.update(9, lambda s: replace(s, max_steps=30))
+    with sqlite3.connect(settings.database_path) as connection:
+        kept = connection.execute("SELECT settings FROM servers WHERE guild_id = 9").fetchall()
+    assert kept == [(text,)]
+    await again.servers.update(9, lambda s: replace(s, max_steps=30), anew=True)
+    assert again.servers.get(9) == Server(max_steps=30)
+    assert json.loads(again.servers.text(9))["max_steps"] == 30
+    await again.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import discord
@@ -9,7 +10,6 @@ from discord import Locale, ui
 
 from bot.controls import standing_id
 from bot.server import rules
-from bot.server.panels import LIMITS
 from bot.server.rules import BOUNDS, Server
 from bot.server.words import read_words
 from bot.translate import t
@@ -20,10 +20,10 @@ MAX_SEARCH: Final = 100
 MAX_TEXT: Final = 4000
 
 
-def limits_form(server: Server, locale: Locale) -> ui.Modal:
-    """The five bounds, as they are now; an empty one is the bot's own."""
+def limits_form(server: Server, names: Iterable[str], locale: Locale) -> ui.Modal:
+    """Some of the bounds, as they are now; an empty one is the bot's own."""
     form = _form("limits", "config_limits_set", locale)
-    for name in LIMITS:
+    for name in names:
         value = getattr(server, name)
         hint = _hint("config.form.empty_bot", name, locale)
         _ask(form, name, t(f"config.setting.{name}", locale), hint, _shown(value))
@@ -32,7 +32,7 @@ def limits_form(server: Server, locale: Locale) -> ui.Modal:
 
 def read_limits(fields: dict[str, str]) -> dict[str, int | None]:
     """The bounds that were typed. Raises :class:`~core.errors.InvalidRequest`."""
-    return {name: _number(name, fields.get(name, "")) for name in LIMITS}
+    return {name: _number(name, text) for name, text in fields.items() if name in BOUNDS}
 
 
 def quota_form(number: int | None, role_id: int, label: str, locale: Locale) -> ui.Modal:

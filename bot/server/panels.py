@@ -16,8 +16,9 @@ from discord import Locale, ui
 from bot.answers import excerpt
 from bot.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, standing_id
 from bot.server import rules
+from bot.server.gone import forgotten, gone_text
 from bot.server.rules import DEFAULTS, NSFW, Server
-from bot.server.wording import LANGUAGES, NAME_LENGTH, gone_text, joined, lines_of, values_said
+from bot.server.wording import LANGUAGES, NAME_LENGTH, joined, lines_of, values_said
 from bot.translate import catalogues, t
 
 # The settings in the order of the overview; each is opened by one of the panels.
@@ -29,6 +30,7 @@ SETTINGS: Final = (
     "max_steps",
     "max_size",
     "max_count",
+    "max_cells",
     "queue_per_member",
     "queue_total",
     "quota",
@@ -43,7 +45,13 @@ SETTINGS: Final = (
     "log_channel",
     "banned",
 )
-LIMITS: Final = ("max_steps", "max_size", "max_count", "queue_per_member", "queue_total")
+# A form of Discord's has five fields at most.
+LIMITS: Final = {
+    "pictures": ("max_steps", "max_size", "max_count", "max_cells"),
+    "queue": ("queue_per_member", "queue_total"),
+}
+# Where what is gone can be forgotten, as numbers in a ``custom_id``: add, never reorder.
+FORGETTING: Final = ("overview", "access", "quota", "general")
 PANELS: Final = ("access", "models", "limits", "quota", "words", "nsfw", "general")
 
 OWN_LANGUAGE: Final = "own"
@@ -61,10 +69,16 @@ CHANNELS: Final = [
 def overview(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
     """Every setting with its value, what of it is gone, and buttons to the panels."""
     text = f"{t('config.title', locale)}\n{lines_of(server, SETTINGS, locale)}"
-    gone = gone_text(server, guild, locale) if guild else ""
+    text += gone_text(server, guild, locale) if guild else ""
     buttons = [button(t(f"config.open.{name}", locale), f"config_{name}") for name in PANELS]
     rows: list[ui.Item[Any]] = [ui.ActionRow(*buttons[:4]), ui.ActionRow(*buttons[4:])]
-    return layout(ui.TextDisplay(text + gone), *rows)
+    return layout(ui.TextDisplay(text), *rows, *_forget(server, guild, "overview", locale))
+
+
+def closed_view(locale: Locale) -> ui.LayoutView:
+    """In place of the overview where the settings cannot be read."""
+    anew = button(t("config.anew", locale), "config_anew")
+    return layout(ui.TextDisplay(t("config.closed", locale)), ui.ActionRow(anew))
 
 
 def access_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
@@ -76,7 +90,7 @@ def access_view(server: Server, guild: discord.Guild | None, locale: Locale) -> 
         placeholder=t("config.setting.channels", locale),
         min_values=0,
         max_values=rules.MAX_CHANNELS,
-        default_values=_channels(server.channels, guild),
+        default_values=_channels(server.channels, guild)[: rules.MAX_CHANNELS],
     )
     roles = _role_select("config_roles", server.roles, guild, t("config.setting.roles", locale))
     text = lines_of(server, ("channels", "roles"), locale) + gone
@@ -84,6 +98,7 @@ def access_view(server: Server, guild: discord.Guild | None, locale: Locale) -> 
         ui.TextDisplay(f"{t('config.about.access', locale)}\n{text}"),
         ui.ActionRow(Standing(channels)),
         ui.ActionRow(roles),
+        *_forget(server, guild, "access", locale),
     )
 
 
@@ -94,7 +109,7 @@ def models_view(server: Server, names: Sequence[str], total: int, locale: Locale
     shown = [name for name in names if len(name) <= MAX_LABEL][:MAX_OPTIONS]
     if shown:
         allowed = [
-            discord.SelectOption(label=name, value=name, default=name in server.models)
+            discord.SelectOption(label=name, value=name, default=rules.named(name, server.models))
             for name in shown
         ]
         everyone = t("config.setting.models", locale)
@@ -110,7 +125,7 @@ def model_view(
     server: Server, model: str, guild: discord.Guild | None, locale: Locale
 ) -> ui.LayoutView:
     """Who may use one model."""
-    roles = server.model_roles.get(model, ())
+    roles = rules.roles_for(server, model)
     select = _role_select(
         "config_model_roles",
         roles,
@@ -127,6 +142,16 @@ def model_view(
     )
 
 
+def limits_view(server: Server, locale: Locale) -> ui.LayoutView:
+    """The bounds of a picture and of the queue, and a form for each."""
+    every = [name for names in LIMITS.values() for name in names]
+    buttons = [
+        button(t(f"config.limits.{form}", locale), f"config_limits_{form}", "✏️") for form in LIMITS
+    ]
+    text = f"{t('config.about.limits', locale)}\n{lines_of(server, every, locale)}"
+    return layout(ui.TextDisplay(text), ui.ActionRow(*buttons))
+
+
 def quota_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
     """Pictures a day, for everybody and for roles."""
     gone = gone_text(server, guild, locale) if guild else ""
@@ -136,6 +161,7 @@ def quota_view(server: Server, guild: discord.Guild | None, locale: Locale) -> u
         ui.TextDisplay(f"{t('config.about.quota', locale)}\n{text}"),
         ui.ActionRow(button(t("config.quota_all", locale), "config_quota_all", "✏️")),
         ui.ActionRow(select),
+        *_forget(server, guild, "quota", locale),
     )
 
 
@@ -185,6 +211,7 @@ def general_view(server: Server, guild: discord.Guild | None, locale: Locale) ->
         ui.ActionRow(Standing(log)),
         _string_select("config_language", languages, t("config.setting.language", locale), least=1),
         ui.ActionRow(button(label, "config_reactions")),
+        *_forget(server, guild, "general", locale),
     )
 
 
@@ -215,6 +242,16 @@ def defaults_view(
 
 
 # Parts.
+
+
+def _forget(
+    server: Server, guild: discord.Guild | None, panel: str, locale: Locale
+) -> list[ui.ActionRow[Any]]:
+    """A button where something is gone that can be forgotten; ``panel`` is shown again then."""
+    if guild is None or forgotten(server, guild) == server:
+        return []
+    number = FORGETTING.index(panel)
+    return [ui.ActionRow(button(t("config.forget", locale), "config_forget", "🧹", number))]
 
 
 def model_key(model: str) -> int:
@@ -263,7 +300,7 @@ def _role_select(
         placeholder=placeholder,
         min_values=0 if most > 1 else 1,
         max_values=most,
-        default_values=[discord.Object(id) for id in there],
+        default_values=[discord.Object(id) for id in there[:most]],
     )
     return Standing(select)
 

@@ -6,7 +6,7 @@ may stay open longer than a right lasts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -19,11 +19,12 @@ from bot.answers import Interaction, payload
 from bot.controls import chosen
 from bot.forms import fields
 from bot.server import forms, panels
-from bot.server.rules import MAX_WORD, MAX_WORDS, NSFW, Server
+from bot.server.gone import forgotten
+from bot.server.rules import BOUNDS, CLOSED, MAX_WORD, MAX_WORDS, NSFW, Server, named
 from bot.server.settings_json import MAX_ID
 from bot.server.wording import value_text
 from bot.translate import catalogues, t
-from bot.trouble import Gone
+from bot.trouble import Gone, UnreadableSettings
 from core.catalogue import search
 
 Action = Callable[[Interaction, int | None], Awaitable[None]]
@@ -53,6 +54,11 @@ async def _managed(action: Action, interaction: Interaction, number: int | None)
 # Opening. From the overview a panel comes as a message of its own.
 
 
+async def open_overview(interaction: Interaction) -> None:
+    """Every setting, or that they cannot be read."""
+    await answers.show(interaction, _overview(interaction))
+
+
 async def open_access(interaction: Interaction, _: int | None = None) -> None:
     """Channels and roles."""
     view = panels.access_view(server_of(interaction), interaction.guild, interaction.locale)
@@ -65,9 +71,8 @@ async def open_models(interaction: Interaction, _: int | None = None) -> None:
 
 
 async def open_limits(interaction: Interaction, _: int | None = None) -> None:
-    """The form of the bounds."""
-    form = forms.limits_form(server_of(interaction), interaction.locale)
-    await interaction.response.send_modal(form)
+    """The bounds."""
+    await answers.show(interaction, panels.limits_view(server_of(interaction), interaction.locale))
 
 
 async def open_quota(interaction: Interaction, _: int | None = None) -> None:
@@ -108,11 +113,11 @@ async def _roles(interaction: Interaction, _: int | None) -> None:
 
 async def _allowed(interaction: Interaction, _: int | None) -> None:
     """Of the models that were shown, those picked are allowed; the others stay as they are."""
-    shown = _options(interaction)
+    shown = tuple(_options(interaction))
     picked = [name for name in _values(interaction) if name in shown]
 
     def change(server: Server) -> Server:
-        kept = [name for name in server.models if name not in shown]
+        kept = [name for name in server.models if not named(name, shown)]
         return replace(server, models=(*kept, *picked))
 
     await _change(interaction, change)
@@ -141,10 +146,14 @@ async def _model_roles(interaction: Interaction, key: int | None) -> None:
     if model is None:
         raise Gone("model")
     roles = tuple(_ids(interaction)) or None
-    server = await _change(
-        interaction,
-        lambda server: replace(server, model_roles=_with(server.model_roles, model, roles)),
-    )
+
+    def change(server: Server) -> Server:
+        others = {
+            name: ids for name, ids in server.model_roles.items() if not named(name, (model,))
+        }
+        return replace(server, model_roles=_with(others, model, roles))
+
+    server = await _change(interaction, change)
     view = panels.model_view(server, model, interaction.guild, interaction.locale)
     await _edit(interaction, view)
 
@@ -153,12 +162,17 @@ async def _models_back(interaction: Interaction, _: int | None) -> None:
     await _edit(interaction, _models_view(interaction))
 
 
+async def _limits_form(form: str, interaction: Interaction, _: int | None) -> None:
+    server, names = server_of(interaction), panels.LIMITS[form]
+    await interaction.response.send_modal(forms.limits_form(server, names, interaction.locale))
+
+
 async def _limits(interaction: Interaction, _: int | None) -> None:
-    form = partial(forms.limits_form, server_of(interaction), interaction.locale)
+    names, locale = [name for name in fields(interaction) if name in BOUNDS], interaction.locale
+    form = partial(forms.limits_form, server_of(interaction), names, locale)
     async with again.typed(interaction, form) as typed:
         server = await _update(interaction, **forms.read_limits(typed))
-        view = panels.overview(server, interaction.guild, interaction.locale)
-        await answers.show(interaction, view)
+        await _edit(interaction, panels.limits_view(server, locale))
 
 
 async def _quota_all(interaction: Interaction, _: int | None) -> None:
@@ -243,6 +257,28 @@ async def _take(interaction: Interaction, channel: int | None) -> None:
     await _edit(interaction, panels.defaults_view(values, channel or None, interaction.locale))
 
 
+async def _forget(interaction: Interaction, panel: int | None) -> None:
+    guild = interaction.guild
+    if guild is not None:
+        await _change(interaction, lambda server: forgotten(server, guild))
+    views = {
+        "overview": panels.overview,
+        "access": panels.access_view,
+        "quota": panels.quota_view,
+        "general": panels.general_view,
+    }
+    await _again(interaction, views[panels.FORGETTING[panel or 0]])
+
+
+async def _anew(interaction: Interaction, _: int | None) -> None:
+    assert interaction.guild_id is not None
+    # Whoever pressed second must not take away what was set in the meantime.
+    await interaction.client.store.servers.update(
+        interaction.guild_id, lambda server: server, anew=True
+    )
+    await _edit(interaction, _overview(interaction))
+
+
 # A control's action stands in posts for ever: add, never rename.
 ACTIONS: Final[dict[str, Action]] = {
     "config_access": open_access,
@@ -260,6 +296,7 @@ ACTIONS: Final[dict[str, Action]] = {
     "config_model": _model,
     "config_model_roles": _model_roles,
     "config_models_back": _models_back,
+    **{f"config_limits_{form}": partial(_limits_form, form) for form in panels.LIMITS},
     "config_limits_set": _limits,
     "config_quota_all": _quota_all,
     "config_quota_role": _quota_role,
@@ -271,12 +308,20 @@ ACTIONS: Final[dict[str, Action]] = {
     "config_language": _language,
     "config_reactions": _reactions,
     "config_take": _take,
+    "config_forget": _forget,
+    "config_anew": _anew,
 }
 
 
 def server_of(interaction: Interaction) -> Server:
-    """The settings of the server the interaction is in."""
-    return interaction.client.store.servers.get(interaction.guild_id)
+    """The settings of the server the interaction is in.
+
+    Raises :class:`~bot.trouble.UnreadableSettings` where they cannot be read.
+    """
+    server = interaction.client.store.servers.get(interaction.guild_id)
+    if server is CLOSED:
+        raise UnreadableSettings("closed")
+    return server
 
 
 async def _change(interaction: Interaction, change: Callable[[Server], Server]) -> Server:
@@ -296,6 +341,12 @@ async def _again(interaction: Interaction, view: Callable[..., discord.ui.Layout
     await _edit(interaction, view(server_of(interaction), interaction.guild, interaction.locale))
 
 
+def _overview(interaction: Interaction) -> discord.ui.LayoutView:
+    if interaction.client.store.servers.get(interaction.guild_id) is CLOSED:
+        return panels.closed_view(interaction.locale)
+    return panels.overview(server_of(interaction), interaction.guild, interaction.locale)
+
+
 def _quota_form(interaction: Interaction, role: int) -> discord.ui.Modal:
     server = server_of(interaction)
     number = server.role_quotas.get(role) if role else server.quota
@@ -308,7 +359,9 @@ def _nsfw_view(interaction: Interaction) -> discord.ui.LayoutView:
     return panels.nsfw_view(server_of(interaction), interaction.locale, classifier=classifier)
 
 
-def _models_view(interaction: Interaction, names: list[str] | None = None) -> discord.ui.LayoutView:
+def _models_view(
+    interaction: Interaction, names: Sequence[str] | None = None
+) -> discord.ui.LayoutView:
     every = _model_names(interaction)
     return panels.models_view(
         server_of(interaction), every if names is None else names, len(every), interaction.locale
@@ -319,7 +372,9 @@ def _model_names(interaction: Interaction) -> list[str]:
     """Those in the settings, here or not, then those that are here."""
     server, catalogue = server_of(interaction), interaction.client.catalogue
     here = [model.name for model in catalogue.models]
-    return list(dict.fromkeys([*server.models, *server.model_roles, *here]))
+    # The catalogue's spelling, in the place of the settings' own.
+    every = (*server.models, *server.model_roles, *here)
+    return list({name.casefold(): name for name in every}.values())
 
 
 def _values(interaction: Interaction) -> list[str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 
 from bot.server.words import find_blocked
 from bot.settings import Settings
-from bot.trouble import NotAllowed
+from bot.trouble import NotAllowed, TooMany
 from core.catalogue import Model
+from core.grid import MAX_CELLS
 from core.request import RANGES, Range
 
 # off: nothing is done. restricted: pictures only in age-restricted channels. spoiler: NSFW
@@ -43,11 +45,25 @@ MAX_BANNED: Final = 1000
 MAX_WORDS: Final = 200
 MAX_WORD: Final = 50
 
+# How many entries a setting may be given.
+MOST: Final = {
+    "channels": MAX_CHANNELS,
+    "roles": MAX_ROLES,
+    "models": MAX_MODELS,
+    "model_roles": MAX_MODELS,
+    "role_quotas": MAX_ROLES,
+    "channel_defaults": MAX_CHANNEL_DEFAULTS,
+    "words": MAX_WORDS,
+    "banned": MAX_BANNED,
+}
+
 # The numbers an owner may set, and what each may be. The bot's own settings bound them too.
 BOUNDS: Final[dict[str, Range]] = {
     "max_steps": RANGES["steps"],
     "max_size": Range(64, RANGES["width"].high),
     "max_count": RANGES["count"],
+    # The strip of every clip skip has twelve.
+    "max_cells": Range(12, MAX_CELLS),
     "queue_per_member": Range(1, 100),
     "queue_total": Range(1, 10_000),
     "quota": Range(1, 10_000),
@@ -72,6 +88,7 @@ class Server:
     max_steps: int | None = None
     max_size: int | None = None
     max_count: int | None = None
+    max_cells: int | None = None
     queue_per_member: int | None = None
     queue_total: int | None = None
     quota: int | None = None
@@ -92,6 +109,11 @@ class Server:
         return self.spoiler or self.nsfw in ("spoiler", "block")
 
 
+# Stands for settings that cannot be read: nothing is known of them, so nobody draws, and what was
+# drawn before is hidden.
+CLOSED: Final = Server(spoiler=True, reactions=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Who asks, and where. ``channels`` are the channel, its parent if it is a thread, and its
@@ -105,6 +127,8 @@ class Asker:
 
 def check_member(server: Server, asker: Asker) -> None:
     """Raise :class:`~bot.trouble.NotAllowed` when this member may make nothing here."""
+    if server is CLOSED:
+        raise NotAllowed("unreadable")
     if asker.user_id in server.banned:
         raise NotAllowed("banned")
     if server.channels and not set(server.channels) & set(asker.channels):
@@ -117,10 +141,10 @@ def check_member(server: Server, asker: Asker) -> None:
 
 def check_model(server: Server, asker: Asker, model: str) -> None:
     """Raise :class:`~bot.trouble.NotAllowed` when ``asker`` may not draw with this model."""
-    if server.models and model not in server.models:
+    if server.models and not named(model, server.models):
         raise NotAllowed("model", model, server.models)
     if not may_use(server, asker, model):
-        raise NotAllowed("model_role", model, mentions(server.model_roles[model]))
+        raise NotAllowed("model_role", model, mentions(roles_for(server, model)))
 
 
 def check_words(server: Server, prompts: Iterable[str]) -> None:
@@ -133,16 +157,44 @@ def check_words(server: Server, prompts: Iterable[str]) -> None:
 
 def may_use(server: Server, asker: Asker, model: str) -> bool:
     """Whether ``asker`` may draw with the model of this name."""
-    roles = server.model_roles.get(model, ())
-    listed = not server.models or model in server.models
+    roles = roles_for(server, model)
+    listed = not server.models or named(model, server.models)
     return listed and (not roles or bool(asker.roles & set(roles)))
+
+
+def roles_for(server: Server, model: str) -> tuple[int, ...]:
+    """The roles that the model of this name, in any case, is for; none where it is everybody's."""
+    wanted = model.casefold()
+    named = (roles for name, roles in server.model_roles.items() if name.casefold() == wanted)
+    return tuple(dict.fromkeys(role for roles in named for role in roles))
+
+
+def named(model: str, models: tuple[str, ...]) -> bool:
+    """Whether the model is one of these; the catalogue knows no difference of case either."""
+    return model.casefold() in _folded(models)
+
+
+@lru_cache(maxsize=256)
+def _folded(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.casefold() for name in names)
+
+
+def check_room(before: Server, after: Server) -> None:
+    """Raise :class:`~bot.trouble.TooMany` when a change makes a list longer than it may be.
+
+    One that is too long already, from a version that allowed more, may stay or shrink.
+    """
+    for name, most in MOST.items():
+        count = len(getattr(after, name))
+        if count > max(most, len(getattr(before, name))):
+            raise TooMany(name, most)
 
 
 def tightened(settings: Settings, server: Server) -> Settings:
     """The bot's bounds, with the server's where those are narrower."""
     narrower = {
         name: min(getattr(settings, name), asked)
-        for name in ("max_steps", "max_size", "max_count")
+        for name in ("max_steps", "max_size", "max_count", "max_cells")
         if (asked := getattr(server, name)) is not None
     }
     return replace(settings, **narrower) if narrower else settings
@@ -164,10 +216,14 @@ def values_below(
     first model may not be used, the first one that may is the server's.
     """
     usable = [model.name for model in models if may_use(server, asker, model.name)]
-    known = {"model": set(usable), "vae": set(vaes)}
+    known = {"model": _folded(tuple(usable)), "vae": _folded(tuple(vaes))}
 
     def there(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if value in known.get(name, {value})}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in known or value.casefold() in known[name]
+        }
 
     channel: dict[str, Any] = {}
     # The nearest has the last word: category, channel, thread.

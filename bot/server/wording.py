@@ -1,23 +1,21 @@
-"""A server's settings in words: what each is set to, and what in them is gone."""
+"""A server's settings in words: what each is set to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import discord
 from discord import Locale
 
 from bot.answers import excerpt
 from bot.server import rules
 from bot.server.rules import DEFAULTS, Server
-from bot.translate import listed, t
+from bot.translate import t
 
-# One post holds 4,000 characters; twenty settings, some of them lists, must fit.
+# One post holds 4,000 characters; some twenty settings, some of them lists, must fit.
 LIST_LENGTH: Final = 170
 NAME_LENGTH: Final = 40
 VALUE_LENGTH: Final = 80
-MAX_GONE: Final = 8
 
 # Each language by its own name, which is the same in every language.
 LANGUAGES: Final = {"en": "English", "ja": "日本語", "zh-CN": "简体中文"}
@@ -98,35 +96,3 @@ def lines_of(server: Server, names: Iterable[str], locale: Locale) -> str:
 def _line(server: Server, name: str, locale: Locale) -> str:
     label, value = t(f"config.setting.{name}", locale), value_text(server, name, locale)
     return t("config.line", locale, name=label, value=value)
-
-
-def gone(server: Server, guild: discord.Guild) -> tuple[list[int], list[int]]:
-    """The channels and the roles in the settings that were deleted since."""
-    places = {*server.channels, *server.channel_defaults}
-    places |= {server.log_channel} if server.log_channel else set()
-    named = {*server.roles, *server.role_quotas}
-    named |= {role for roles in server.model_roles.values() for role in roles}
-    channels = [id for id in sorted(places) if guild.get_channel_or_thread(id) is None]
-    return channels, [id for id in sorted(named) if guild.get_role(id) is None]
-
-
-def ids_text(ids: Sequence[int], locale: Locale) -> str:
-    """What is gone has no name any more; a long list ends with how many are left."""
-    more = f" +{len(ids) - MAX_GONE}" if len(ids) > MAX_GONE else ""
-    return listed((f"`{id}`" for id in ids[:MAX_GONE]), locale) + more
-
-
-def gone_text(server: Server, guild: discord.Guild, locale: Locale) -> str:
-    """What is ignored because it is gone, and what that means; empty where nothing is."""
-    channels, roles = gone(server, guild)
-    lines = []
-    for key, ids in (("channels", channels), ("roles", roles)):
-        if ids:
-            lines.append(t(f"config.gone.{key}", locale, ids=ids_text(ids, locale)))
-    for key, allowed, missing in (
-        ("no_channels", server.channels, channels),
-        ("no_roles", server.roles, roles),
-    ):
-        if allowed and set(allowed) <= set(missing):
-            lines.append(t(f"config.gone.{key}", locale))
-    return "".join(f"\n⚠️ {line}" for line in lines)

@@ -5,6 +5,7 @@ Settings are read from memory, since every press asks for them, and written thro
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,10 +13,12 @@ from typing import Final
 import aiosqlite
 
 from bot.server import settings_json
-from bot.server.rules import Server
+from bot.server.rules import CLOSED, Server, check_room
 from bot.store.database import Database
-from bot.trouble import QuotaUsed
+from bot.trouble import QuotaUsed, UnreadableSettings
 from core.errors import QueueFull
+
+log = logging.getLogger(__name__)
 
 DAY: Final = 86_400
 
@@ -27,21 +30,47 @@ class Servers:
         self._database = database
         self._clock = clock
         self._servers: dict[int, Server] = {}
+        # What cannot be read is kept as it is: a newer bot may read it again.
+        self._unread: dict[int, str] = {}
 
     async def load(self) -> None:
-        """Read every server's settings into memory."""
-        rows = await self._database.read("SELECT guild_id, settings FROM servers")
-        self._servers = {row["guild_id"]: settings_json.from_json(row["settings"]) for row in rows}
+        """Read every server's settings into memory; where they cannot be read, it is closed."""
+        for guild_id, text in await self._database.read("SELECT guild_id, settings FROM servers"):
+            try:
+                self._servers[guild_id] = settings_json.from_json(text)
+            except UnreadableSettings as error:
+                log.error("server %d is closed: %s", guild_id, error)
+                self._servers[guild_id], self._unread[guild_id] = CLOSED, text
 
     def get(self, guild_id: int | None) -> Server:
-        """The server's settings, from memory; the defaults where there are none, and in DMs."""
+        """The server's settings, from memory; the defaults where there are none, and in DMs.
+
+        :data:`~bot.server.rules.CLOSED` where they cannot be read.
+        """
         return self._servers.get(guild_id or 0) or Server()
 
-    async def update(self, guild_id: int, change: Callable[[Server], Server]) -> Server:
-        """Replace the settings by ``change(settings)`` and keep them; one change at a time."""
+    def text(self, guild_id: int) -> str:
+        """The settings as JSON; those that cannot be read, as they are."""
+        return self._unread.get(guild_id) or settings_json.to_json(self.get(guild_id))
+
+    async def update(
+        self, guild_id: int, change: Callable[[Server], Server], *, anew: bool = False
+    ) -> Server:
+        """Replace the settings by ``change(settings)`` and keep them; one change at a time.
+
+        Those that cannot be read are replaced only ``anew``, from none. Raises
+        :class:`~bot.trouble.UnreadableSettings`, and :class:`~bot.trouble.TooMany` for a list
+        too long.
+        """
 
         async def work(connection: aiosqlite.Connection) -> Server:
-            server = change(self.get(guild_id))
+            before = self.get(guild_id)
+            if before is CLOSED:
+                if not anew:
+                    raise UnreadableSettings("closed")
+                before = Server()
+            server = change(before)
+            check_room(before, server)
             await connection.execute(
                 "INSERT INTO servers VALUES (?, ?) ON CONFLICT DO UPDATE SET"
                 " settings = excluded.settings",
@@ -51,6 +80,7 @@ class Servers:
 
         def keep(server: Server) -> None:
             self._servers[guild_id] = server
+            self._unread.pop(guild_id, None)
 
         return await self._database.write(work, keep)
 
