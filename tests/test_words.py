@@ -52,6 +52,12 @@ WORDS = ("Blood", "red car", "血", "4k")
         "&amp;#38;amp;amp;amp;amp;#98;lood <lora:x:1>",
         "&#98;lood <",
         "[&amp;#98;|x]lood",
+        # An entity that is whole at some step only.
+        "bl&#11[1|2];od",
+        "&#x6[2:3:0.5];lood",
+        "bl&[#111|#112];od",
+        "bl&#[111|112]od",
+        "bloo&#100",
         "blo<lora:x:1>od",
         "bl\x07ood",
         "blo\x1b[31mod",
@@ -104,6 +110,8 @@ def test_a_word_is_found_however_it_is_written(prompt: str) -> None:
         "bl [x|y] ood",
         "8100",
         "R&B, AT&T; 100% &",
+        "bl&d; bl# od, bl&#",
+        "C&# [x|y]",
         "(b:1.3) lood",
     ],
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final, TypeAlias
 
-from bot.server.lookalikes import believed, fold, readings
+from bot.server.lookalikes import LEET, believed, fold, readings
 from core.schedule import Alternation, Node, Switch
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -22,6 +22,7 @@ _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\
 # Shorter words than this are not looked for in letters on their own: “b l o o d”.
 LETTERS: Final = 3
 _ESCAPED: Final = re.compile(r"\\([()\[\]\\])")
+_CUT: Final = re.compile(r"&(?:#[xX]?[0-9a-fA-F]*)?\Z")
 _BREAK: Final = re.compile(r"\bBREAK\b")
 # Taken out by ftfy as well, colours of a terminal.
 _COLOUR: Final = re.compile(r"\x1b\[[\d;]*[a-zA-Z]")
@@ -36,13 +37,14 @@ _NO_LETTER_UNSPACED: Final = "\1"
 _NO_MARK: Final = "\2"
 _NO_LETTERS: Final = (_NO_LETTER, _NO_LETTER_UNSPACED)
 
-# Where in the words a reading of the text is, its flags, and whether it is inside of “:1.3)”.
-Thread: TypeAlias = tuple[int, int, bool]
+# Where in the words a reading of the text is, its flags, and what it is inside of: "" nothing,
+# ":" a weight “:1.3)”, "&" and "#" an entity that a choice cuts in two, which may be any letter.
+Thread: TypeAlias = tuple[int, int, str]
 
 # Found anywhere, and at the beginning of a word: where threads start.
 _ANYWHERE: Final = 0
 _START: Final = 1
-_FRESH: Final[frozenset[Thread]] = frozenset({(_ANYWHERE, 0, False), (_START, 0, False)})
+_FRESH: Final[frozenset[Thread]] = frozenset({(_ANYWHERE, 0, ""), (_START, 0, "")})
 
 
 def key_of(word: str) -> str:
@@ -65,13 +67,15 @@ def _read(text: str) -> str:
         text = _ESCAPED.sub(r"\1", text)
     if "\x1b" in text:
         text = _COLOUR.sub("", text)
-    for _ in range(_UNESCAPES):
-        if "&" not in text:
-            break
-        text = html.unescape(text)
+    cut = ""
+    if "&" in text:
+        begun = _CUT.search(text)
+        text, cut = (text[: begun.start()], begun[0]) if begun else (text, "")
+        for _ in range(_UNESCAPES):
+            text = html.unescape(text)
     if "BREAK" in text:
         text = _BREAK.sub(" ", text)
-    return fold(text)
+    return fold(text) + cut
 
 
 class _Turn(Enum):
@@ -184,7 +188,7 @@ class Matcher:
 
     def _kind(self, character: str) -> str:
         """``character``, or the one that stands for all that are in none of the words."""
-        if character in " :)" or character.isdigit():
+        if character in " :)&#;" or character.isdigit():
             return character
         if any(letter in self._letters for letter, _ in readings(character)):
             return character
@@ -217,9 +221,10 @@ class _Move:
         unspaced = _UNSPACED.match(character) is not None or character == _NO_LETTER_UNSPACED
         mark = _is_mark(character) or character == _NO_MARK
         sign = not (mark or character.isalnum() or character in _NO_LETTERS)
-        for place, flags, weighing in threads:
-            if weighing:
-                self._weigh(place, flags, character)
+        for place, flags, inside in threads:
+            if inside:
+                self._inside(place, flags, inside, character)
+            if inside in (":", "&"):
                 continue
             for letter, flag in readings(character) if not mark else ((character, 0),):
                 self._go(place, flags | flag, letter)
@@ -227,23 +232,28 @@ class _Move:
                 self._gap(place, flags)
             # A sign may part two words, or be strewn into one; a mark belongs to its letter.
             if (sign and character != " ") or (mark and self._last[place].isascii()):
-                self.threads.add((place, flags, False))
-            if character == ":" and place > _START:
-                self.threads.add((place, flags, True))
-        self.threads.add((_ANYWHERE, 0, False))
+                self.threads.add((place, flags, ""))
+            if character == "&" or (character == ":" and place > _START):
+                self.threads.add((place, flags, character))
+        self.threads.add((_ANYWHERE, 0, ""))
         if sign or unspaced:
-            self.threads.add((_START, 0, False))
+            self.threads.add((_START, 0, ""))
 
-    def _weigh(self, place: int, flags: int, character: str) -> None:
-        if character == ")":
-            self.threads.add((place, flags, False))
-        elif character in "- " or character.isdigit():
-            self.threads.add((place, flags, True))
+    def _inside(self, place: int, flags: int, inside: str, character: str) -> None:
+        if inside == ":" and character == ")":
+            self.threads.add((place, flags, ""))
+        elif inside == ":" and (character in "+- " or character.isdigit()):
+            self.threads.add((place, flags, inside))
+        elif inside == "&" and character == "#":
+            for letter in self._next[place]:
+                self._go(place, flags | LEET, letter, character)
+        elif inside == "#" and (character.isalnum() or character == _NO_LETTER):
+            self.threads.add((place, flags, inside))
 
-    def _go(self, place: int, flags: int, letter: str) -> None:
+    def _go(self, place: int, flags: int, letter: str, inside: str = "") -> None:
         there = self._next[place].get(letter)
         if there is not None:
-            self.threads.add((there, flags, False))
+            self.threads.add((there, flags, inside))
             if there in self._ends_anywhere and believed(flags):
                 self.found.add(self._ends_anywhere[there])
 
@@ -254,9 +264,9 @@ class _Move:
         if place in self._ends:
             self.found.add(self._ends[place])
         if " " in self._next[place]:
-            self.threads.add((self._next[place][" "], 0, False))
+            self.threads.add((self._next[place][" "], 0, ""))
         if self._last[place] == " ":
-            self.threads.add((place, 0, False))
+            self.threads.add((place, 0, ""))
 
 
 def _both(switch: Switch) -> list[list[Node]]:
