@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from dataclasses import fields, replace
 from typing import Any
 
@@ -432,6 +433,71 @@ async def test_what_cannot_be_used_is_said_and_the_rest_is_taken(
     assert "nothing that could look at pictures" in said
 
 
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"clip_skip": 2.5},
+        {"count": 1.5},
+        {"steps": 4.5},
+        {"steps": "12"},
+        {"steps": True},
+        {"model": 5},
+        {"sampler": 3},
+        {"cfg_scale": float("nan")},
+        {"negative_prompt": "\ud800"},
+        {"size": ["x"]},
+        {"film": 1},
+    ],
+)
+async def test_defaults_of_another_kind_are_said_and_stay_as_they_were(
+    world: World, owner: MemberActor, defaults: dict[str, Any]
+) -> None:
+    for name, value in (
+        ("defaults", defaults),
+        ("channel_defaults", {str(world.channel.id): defaults}),
+    ):
+        data = json.dumps({"version": VERSION, name: value}).encode()
+        said = text(answer(await import_file(world, owner, data)))
+        assert "has a value that cannot be used" in said
+        assert server(world) == Server()
+
+
+async def test_a_list_too_long_is_said_and_stays_as_it_was(
+    world: World, owner: MemberActor
+) -> None:
+    await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, models=("anime",)))
+    role = str(world.guild.create_role("Artists").id)
+    data = {
+        "version": VERSION,
+        "models": [f"m{number}" for number in range(rules.MAX_MODELS + 1)],
+        "model_roles": {"anime": [role, *map(str, range(1, rules.MAX_ROLES + 1))]},
+    }
+    said = text(answer(await import_file(world, owner, json.dumps(data).encode())))
+    assert "**Models** has more than 200 entries" in said
+    assert "**Roles for a model** has more than 25 entries" in said
+    assert server(world) == Server(models=("anime",))
+
+
+async def test_what_is_imported_is_kept_in_the_catalogues_spelling(
+    world: World, owner: MemberActor
+) -> None:
+    first, second = (world.guild.create_role(name).id for name in ("A", "B"))
+    data = {
+        "version": VERSION,
+        "models": ["ANIME", "anime", "Not Here"],
+        "model_roles": {"Anime": [str(first)], "ANIME": [str(second)]},
+        "defaults": {"model": "ANIME", "vae": "VIVID", "sampler": "euler A", "size": "512X768"},
+        "channel_defaults": {str(world.channel.id): {"model": "ANIME"}},
+    }
+    await import_file(world, owner, json.dumps(data).encode())
+    assert server(world) == Server(
+        models=("anime", "Not Here"),
+        model_roles={"anime": (first, second)},
+        defaults={"model": "anime", "vae": "vivid", "sampler": "Euler a", "size": "512x768"},
+        channel_defaults={world.channel.id: {"model": "anime"}},
+    )
+
+
 async def test_roles_and_channels_of_elsewhere_are_named_and_left_out(
     world: World, owner: MemberActor
 ) -> None:
@@ -467,6 +533,129 @@ async def test_what_was_deleted_since_is_said_and_opens_nothing(
     await world.ann.slash(world.channel, "imagine", prompt="x")
     list(world.env.errors)
     assert not world.engine.seen
+
+
+FORGETTING = [
+    ("show", "config_forget:0"),
+    ("access", "config_forget:1"),
+    ("quota", "config_forget:2"),
+    ("general", "config_forget:3"),
+]
+
+
+@pytest.mark.parametrize(("name", "button"), FORGETTING)
+async def test_what_was_deleted_is_forgotten_when_asked(
+    world: World, owner: MemberActor, name: str, button: str
+) -> None:
+    role, here = world.guild.create_role("Artists").id, world.channel.id
+    before = Server(
+        channels=(111, here),
+        roles=(222,),
+        model_roles={"anime": (222, role), "plain": (222,)},
+        role_quotas={222: 5, role: 6},
+        channel_defaults={111: {"steps": 5}, here: {"steps": 6}},
+        log_channel=111,
+    )
+    await world.bot.store.servers.update(world.guild.id, lambda _: before)
+    panel = answer(await config(world, owner, name))
+    await owner.click(panel, custom_id=f"s:{button}")
+    # Without their last role, these would be everybody's.
+    assert server(world) == Server(
+        channels=(here,),
+        roles=(222,),
+        model_roles={"anime": (role,), "plain": (222,)},
+        role_quotas={role: 6},
+        channel_defaults={here: {"steps": 6}},
+    )
+    assert "Forget what is gone" not in [item.get("label") for item in components(panel)]
+    assert "No allowed role is left" in text(panel)
+    assert "`111`" not in text(panel)
+
+
+@pytest.mark.parametrize("name", ["show", "access", "quota", "general"])
+async def test_where_nothing_is_gone_nothing_can_be_forgotten(
+    world: World, owner: MemberActor, name: str
+) -> None:
+    shown = components(answer(await config(world, owner, name)))
+    assert "Forget what is gone" not in [item.get("label") for item in shown]
+
+
+async def test_a_full_list_says_so_and_survives_a_restart(world: World, owner: MemberActor) -> None:
+    full = dict.fromkeys(range(1, rules.MAX_ROLES + 1), 5)
+    servers = world.bot.store.servers
+    await servers.update(world.guild.id, lambda s: replace(s, role_quotas=full))
+    role = world.guild.create_role("Patrons")
+    panel = answer(await config(world, owner, "quota"))
+    form = await owner.select(panel, [role], custom_id="s:config_quota_role")
+    result = await owner.submit_modal(form, {"quota": "100"})
+    assert "25 roles have a number of their own" in text(answer(result))
+    await servers.load()
+    assert server(world).role_quotas == full
+
+
+async def test_a_full_list_of_models_says_so(world: World, owner: MemberActor) -> None:
+    names = tuple(f"m{number}" for number in range(rules.MAX_MODELS))
+    await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, models=names))
+    panel = answer(await config(world, owner, "models"))
+    form = await owner.click(panel, label="Find a model")
+    await owner.submit_modal(form, {"name": "anime"})
+    result = await owner.select(panel, ["anime"], custom_id="s:config_allowed")
+    assert "200 models at most" in text(answer(result))
+    await world.bot.store.servers.load()
+    assert server(world).models == names
+
+
+# Settings that cannot be read.
+
+
+@pytest.fixture
+async def closed(world: World) -> str:
+    """The text of a newer version's settings for this server, read at a start."""
+    kept = json.dumps({"version": VERSION + 1, "nsfw": "never"})
+    await world.bot.store.servers.update(world.guild.id, lambda s: s)
+    with sqlite3.connect(world.bot.settings.database_path) as connection:
+        connection.execute("UPDATE servers SET settings = ?", (kept,))
+    await world.bot.store.servers.load()
+    return kept
+
+
+async def test_nobody_draws_where_the_settings_cannot_be_read(
+    world: World, owner: MemberActor, closed: str
+) -> None:
+    for member in (world.ann, owner):
+        result = await member.slash(world.channel, "imagine", prompt="x")
+        list(world.env.errors)
+        assert "cannot read this server’s settings" in text(answer(result))
+    for name in (*COMMANDS, "unban"):
+        options = {"member": world.ann} if name == "unban" else {}
+        said = text(answer(await config(world, owner, name, **options)))
+        assert "settings of this server cannot be read" in said
+    await config(world, owner, "ban", member=world.ann)
+    assert (await read(await config(world, owner, "export"))).decode() == closed
+    assert server(world) is rules.CLOSED
+
+
+async def test_a_manager_begins_anew(world: World, owner: MemberActor, closed: str) -> None:
+    panel = answer(await config(world, owner, "show"))
+    await owner.click(panel, label="Begin anew")
+    assert server(world) == Server()
+    assert "How this server draws" in text(panel)
+    await config(world, owner, "defaults", steps=12)
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert world.engine.seen[-1].request.steps == 12
+
+
+async def test_who_begins_anew_too_late_takes_nothing_away(
+    world: World, owner: MemberActor, closed: str
+) -> None:
+    panel = answer(await config(world, owner, "show"))
+    data = json.dumps({"version": VERSION, "max_steps": 30}).encode()
+    former = await read(await import_file(world, owner, data))
+    assert former.decode() == closed
+    await owner.click(panel, label="Begin anew")
+    assert server(world) == Server(max_steps=30)
+    await world.bot.store.servers.load()
+    assert server(world) == Server(max_steps=30)
 
 
 # Discord's limits.

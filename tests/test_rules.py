@@ -19,6 +19,7 @@ from bot.server.rules import (
     check_words,
     may_use,
     quota_of,
+    roles_for,
     tightened,
     values_below,
 )
@@ -72,6 +73,22 @@ def test_models_and_their_roles() -> None:
         check_model(replace(server, models=()), ANN, "c")
     assert "<@&12>" in sentence(caught.value)
     check_model(replace(server, models=()), ANN, "d")
+
+
+def test_a_model_is_the_same_in_any_case() -> None:
+    server = Server(
+        models=("A", "ß"),
+        model_roles={"B": (12,), "a": (10,), "A": (13,)},
+        defaults={"model": "A", "vae": "VIVID"},
+    )
+    check_model(server, ANN, "a")
+    check_model(server, ANN, "SS")
+    assert not may_use(server, ANN, "c")
+    with pytest.raises(NotAllowed, match="model_role"):
+        check_model(replace(server, models=()), ANN, "b")
+    assert roles_for(server, "a") == (10, 13)
+    _, below = values_below(server, ANN, (model("a"),), ("vivid",))
+    assert below == {"model": "A", "vae": "VIVID"}
 
 
 def test_a_long_list_is_named_in_part() -> None:
@@ -266,7 +283,11 @@ async def test_the_queue_of_a_member_and_of_a_server(world: World) -> None:
     refused(world, result, "of yours can wait or run at once on this server (limit: 1)")
     await world.bob.slash(world.channel, "imagine", prompt="x")
     eve = world.guild.add_member(world.env.create_user("eve"))
-    refused(world, await eve.slash(world.channel, "imagine", prompt="x"), "of this server can wait or run at once (limit: 2)")
+    refused(
+        world,
+        await eve.slash(world.channel, "imagine", prompt="x"),
+        "of this server can wait or run at once (limit: 2)",
+    )
     assert len(world.engine.seen) == 2
     world.engine.release()
 
