@@ -40,7 +40,8 @@ async def note(bot: Penultimate, job_id: int) -> None:
 
 
 def log_view(job: Job, locale: str, *, sent: bool = False) -> ui.LayoutView:
-    """Who made what, where. A private picture's prompt and place stay private.
+    """Who made what, where. A private picture's prompt and place stay private; a button to
+    delete it would be no use, as nobody but its author reaches it (:mod:`bot.visibility`).
 
     One that was ``sent`` by direct message has no link: it would open for its member alone.
     """
