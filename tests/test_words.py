@@ -51,6 +51,8 @@ WORDS = ("Blood", "red car", "血", "4k")
         "&amp;#98;lood",
         "&amp;#38;amp;amp;amp;amp;#98;lood <lora:x:1>",
         "&#98;lood <",
+        "bl&zwnj;ood <",
+        "&" + 9 * "amp;" + "#98;lood <",
         "[&amp;#98;|x]lood",
         # An entity that is whole at some step only.
         "bl&#11[1|2];od",
@@ -112,6 +114,7 @@ def test_a_word_is_found_however_it_is_written(prompt: str) -> None:
         "R&B, AT&T; 100% &",
         "bl&d; bl# od, bl&#",
         "C&# [x|y]",
+        "&#97;lood <",
         "(b:1.3) lood",
     ],
 )
