@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 
 from core import grid, infotext
 from core.axes import AXES, Axis, Value
+from core.errors import UnknownName
 from core.events import Image
 from core.grid import MAX_CELLS, Cell
 from core.picture import write_png
@@ -73,7 +74,8 @@ class Sheet:
 
     @classmethod
     def from_json(cls, axes: list[dict[str, Any]]) -> Sheet:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`. Raises :class:`~core.errors.UnknownName`, or
+        :class:`ValueError` for values that the axis cannot have."""
         return cls(*(_axis(each["axis"], each["text"], each["values"]) for each in axes))
 
 
@@ -90,7 +92,12 @@ def _quoted(value: Value) -> str:
 
 
 def _axis(field: str, text: str, values: Sequence[Value]) -> Axis:
-    kind = next(kind for kind in AXES if kind.field == field)
+    kind = next((kind for kind in AXES if kind.field == field), None)
+    if kind is None:
+        raise UnknownName("axis", str(field))
+    taken = int | float if kind.type is float else kind.type
+    if not all(isinstance(value, taken) for value in values):
+        raise ValueError(values)
     return Axis(kind, text, tuple(values))
 
 

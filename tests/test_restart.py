@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -134,6 +135,46 @@ async def test_a_long_job_cut_off_while_delivering_is_sent_under_the_same_nonce(
     ]
     assert len(sent) >= 2
     assert len(set(sent)) == 1
+
+
+UNREADABLE = [
+    ("request", "{}"),
+    ("request", "not json"),
+    ("request", '{"prompt": "x", "model": "plain", "seed": 7, "steps": 4.5}'),
+    ("request", '{"prompt": "x", "model": "plain", "seed": 7, "sampler": "Newest"}'),
+    ("request", "[]"),
+    ("sheet", '[{"axis": "film", "text": "1", "values": [1]}]'),
+    ("sheet", '[{"axis": "size", "text": "1", "values": [1]}]'),
+    ("sheet", "5"),
+    ("notes", "{}5"),
+    ("error", "5"),
+]
+
+
+@pytest.mark.parametrize("state", ["queued", "finished"])
+@pytest.mark.parametrize(("column", "value"), UNREADABLE)
+async def test_a_row_that_cannot_be_read_keeps_no_other_job_waiting(
+    world: World, caplog: pytest.LogCaptureFixture, column: str, value: str, state: str
+) -> None:
+    world.engine.hold()
+    made = await world.ann.slash(world.channel, "imagine", prompt="x")
+    await world.bob.slash(world.channel, "imagine", prompt="y")
+    await world.engine.started(1)
+    await world.env.settle()
+    await world.bot.close()
+    change = f"UPDATE jobs SET {column} = ?, state = ? WHERE id = 1"
+    with sqlite3.connect(world.bot.settings.database_path) as connection:
+        connection.execute(change, (value, state))
+    await world.restart()
+    await world.env.settle()
+    assert (await world.job(2)).state == "delivered"
+    assert "job 1 cannot be read" in caplog.text
+    with sqlite3.connect(world.bot.settings.database_path) as connection:
+        kept = connection.execute(f"SELECT {column}, state FROM jobs WHERE id = 1").fetchone()
+    assert kept == (value, state)
+    result = await world.ann.click(answer(made), label="Cancel")
+    list(world.env.errors)
+    assert "is gone" in text(answer(result))
 
 
 async def test_after_a_long_stop_the_result_comes_as_a_new_message(world: World) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from core.errors import PenultimateError
 from core.events import Image
 from core.notes import Note
 from core.request import GenerationRequest
+
+log = logging.getLogger(__name__)
 
 State = Literal["queued", "running", "finished", "delivered", "failed", "cancelled"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -149,9 +152,8 @@ class Jobs:
         return job
 
     async def get(self, job_id: int) -> Job | None:
-        """The job, or None when there is none (any more)."""
-        rows = await self._database.read(f"{_SELECT} WHERE jobs.id = ?", job_id)
-        return _job(rows[0]) if rows else None
+        """The job, or None when there is none (any more), or none that can be read."""
+        return next(iter(await self._all("jobs.id = ?", job_id)), None)
 
     async def set_state(self, job_id: int, state: State) -> bool:
         """Move a job on; False when its present state (or its absence) does not allow that.
@@ -282,7 +284,14 @@ class Jobs:
 
     async def _all(self, where: str, *parameters: Any) -> list[Job]:
         rows = await self._database.read(f"{_SELECT} WHERE {where}", *parameters)
-        return [_job(row) for row in rows]
+        jobs = []
+        for row in rows:
+            try:
+                jobs.append(_job(row))
+            except (PenultimateError, ValueError, TypeError, LookupError, AttributeError) as error:
+                # A newer version wrote it, or it is damaged; the others must not wait for it.
+                log.error("job %d cannot be read and stays as it is: %r", row["id"], error)
+        return jobs
 
 
 async def _update(
