@@ -101,7 +101,8 @@ class Delivery:
             return send(view=view, files=files)
 
         message = await self._fitting(job, limit, sending)
-        if message is not None:
+        # One that its member alone sees stands nowhere, as far as others are concerned.
+        if message is not None and not message.flags.ephemeral:
             place = Place(message.channel.id, message.id)
             await self._bot.store.posts.add(job.id, place)
         return message is not None

@@ -80,13 +80,16 @@ async def test_a_private_thread_is_its_members(world: World) -> None:
     assert "a secret" in text(await show(world, world.ann))
 
 
-async def test_who_was_added_to_a_private_thread_or_manages_threads_sees_it(world: World) -> None:
+@pytest.mark.parametrize("added", [True, False])
+async def test_who_was_added_to_a_private_thread_or_manages_threads_sees_it(
+    world: World, added: bool
+) -> None:
     aside = thread(world, world.channel, discord.ChannelType.private_thread)
     await draw(world, aside)
-    keeper = with_rights(world, "keeper", manage_threads=True)
-    assert "a secret" in text(await show(world, keeper))
-    world.env.backend.add_thread_member(aside.id, world.bob.id)
-    assert "a secret" in text(await show(world, world.bob, aside))
+    who = with_rights(world, "keeper", manage_threads=not added)
+    if added:
+        world.env.backend.add_thread_member(aside.id, who.id)
+    assert "a secret" in text(await show(world, who))
 
 
 async def test_of_a_private_thread_that_the_bot_cannot_ask_nobody_else_hears(world: World) -> None:
@@ -136,6 +139,19 @@ async def test_what_its_author_brought_to_the_server_is_public_there(world: Worl
     brought = await show(world, world.ann)
     assert GONE not in said(await world.bob.click(brought, label="More…"))
     assert "a secret" in text(await show(world, world.bob))
+
+
+async def test_what_is_shown_to_one_alone_is_not_public_there(world: World) -> None:
+    adults = hidden_from_all_but_ann(world)
+    channel = world.bot.get_channel(adults.id)
+    assert isinstance(channel, discord.TextChannel)
+    channel.nsfw = True
+    await draw(world, adults)
+    alone = await show(world, world.ann)
+    assert alone.ephemeral
+    assert pictures(alone)
+    assert GONE not in said(await world.ann.click(alone, label="More…"))
+    assert NONE in text(await show(world, world.bob))
 
 
 # Made-up ids.
@@ -237,6 +253,14 @@ async def test_the_moderator_of_its_own_channel_deletes_every_post_of_it(world: 
     await world.bob.react(shown, "❌")
     assert await world.bot.store.jobs.get(1) is None
     assert not world.posts()
+
+
+async def test_no_moderator_reaches_what_is_private(world: World) -> None:
+    await world.ann.slash(world.channel, "imagine", prompt="a secret", private=True)
+    post = answer(await world.bob.slash(world.channel, "imagine", prompt="x"))
+    for action in ("more", "remove"):
+        assert GONE in said(await press(world, world.moderator(), post, f"p:{action}:1"))
+        post = answer(await world.bob.slash(world.channel, "imagine", prompt="x"))
 
 
 async def test_whoever_moderates_the_server_deletes_what_came_by_direct_message(
