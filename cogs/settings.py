@@ -63,7 +63,8 @@ class SettingsCog(commands.Cog):
         if value == SEARCH:
             await interaction.response.send_modal(_search_form(name, interaction)())
         else:
-            await self._set(interaction, name, int(value) if name in NUMBERS else value)
+            given = _number(name, value, int) if name in NUMBERS else value
+            await self._set(interaction, name, given)
 
     async def searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
         """A part of a name was typed: the only one that has it is set, several are offered."""
