@@ -156,7 +156,7 @@ def test_any_text_is_values_or_a_sentence(name: str, text: str) -> None:
     kind = axes._kind(name)
     for value in values:
         if kind.field in RANGES and value != -1:
-            RANGES[kind.field].check(name, float(value))
+            RANGES[kind.field].check(name, value)
 
 
 def test_an_axis_has_values() -> None:
