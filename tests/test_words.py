@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bot.server import matcher
 from bot.server.lookalikes import fold
 from bot.server.words import find_blocked, read_words
+from core import schedule
 
 WORDS = ("Blood", "red car", "血", "4k")
 
@@ -274,9 +275,15 @@ def test_a_prompt_that_changes_at_every_step() -> None:
 def test_the_work_grows_with_the_text_alone(
     ways: int, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, moved = [], []
+    read: list[int] = []
+    moved: list[int] = []
     words = tuple(f"word{place}" for place in range(number))
-    monkeypatch.setattr(matcher, "fold", lambda text: read.append(len(text)) or fold(text))
+
+    def folded(text: str) -> str:
+        read.append(len(text))
+        return fold(text)
+
+    monkeypatch.setattr(matcher, "fold", folded)
     move = matcher.Matcher._move
 
     def counted(self: matcher.Matcher, *now: Any) -> Any:
@@ -294,3 +301,13 @@ def test_the_work_grows_with_the_text_alone(
     assert find_blocked(prompt, words) is None
     assert sum(read) <= 2 * len(prompt) + 10
     assert not moved
+
+
+def test_words_made_to_be_slow_are_not() -> None:
+    words = tuple(f"{number:08b}".replace("0", "il").replace("1", "li") for number in range(200))
+    slow = matcher.Matcher(words)
+    slow.find([schedule.parse("[1|i|l]-" * 500).nodes])
+    widest = max(len(state.threads) for state in slow._states.values())
+    assert 100 < widest <= matcher._WIDEST
+    assert len(slow._states) <= matcher._REMEMBERED
+    assert slow.find([words[7]]) == words[7]

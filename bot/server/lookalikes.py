@@ -65,6 +65,7 @@ LATIN: Final = 1
 OTHER: Final = 2
 LEET: Final = 4
 ROUGH: Final = 8
+CUT: Final = 16
 
 
 def _pairs(pairs: str) -> dict[str, list[str]]:

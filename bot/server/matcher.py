@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final, TypeAlias
 
-from bot.server.lookalikes import LEET, believed, fold, readings
+from bot.server.lookalikes import CUT, LEET, believed, fold, readings
 from core.schedule import Alternation, Node, Switch
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -30,6 +30,9 @@ _COLOUR: Final = re.compile(r"\x1b\[[\d;]*[a-zA-Z]")
 _UNESCAPES: Final = 4
 # Characters that a matcher remembers, and sets of threads: with more it begins anew.
 _REMEMBERED: Final = 2000
+# So many threads at once come only of words made to be slow, “il1li1…”; two hundred ordinary ones
+# have about a hundred at most.
+_WIDEST: Final = 400
 
 # For all the letters and marks that are in none of the words.
 _NO_LETTER: Final = "\0"
@@ -38,7 +41,8 @@ _NO_MARK: Final = "\2"
 _NO_LETTERS: Final = (_NO_LETTER, _NO_LETTER_UNSPACED)
 
 # Where in the words a reading of the text is, its flags, and what it is inside of: "" nothing,
-# ":" a weight “:1.3)”, "&" and "#" an entity that a choice cuts in two, which may be any letter.
+# ":" a weight “:1.3)”, "&" and "#" an entity that a choice cuts in two: it may be any letter, once
+# in a word.
 Thread: TypeAlias = tuple[int, int, str]
 
 # Found anywhere, and at the beginning of a word: where threads start.
@@ -164,6 +168,8 @@ class Matcher:
         (self._ends_anywhere if anywhere else self._ends).setdefault(place, number)
 
     def _state(self, threads: frozenset[Thread]) -> _State:
+        if len(threads) > _WIDEST:
+            threads = frozenset(sorted(threads)[:_WIDEST])
         if threads not in self._states:
             if len(self._states) >= _REMEMBERED:
                 self._states = {}
@@ -244,9 +250,9 @@ class _Move:
             self.threads.add((place, flags, ""))
         elif inside == ":" and (character in "+- " or character.isdigit()):
             self.threads.add((place, flags, inside))
-        elif inside == "&" and character == "#":
+        elif inside == "&" and character == "#" and not flags & CUT:
             for letter in self._next[place]:
-                self._go(place, flags | LEET, letter, character)
+                self._go(place, flags | LEET | CUT, letter, character)
         elif inside == "#" and (character.isalnum() or character == _NO_LETTER):
             self.threads.add((place, flags, inside))
 

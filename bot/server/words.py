@@ -15,8 +15,8 @@ from core.clean import clean
 from core.prompt import split_and, take_out_networks
 from core.schedule import Node, parse
 
-# What is shorter is read within about 10 ms, whatever it holds; what is longer needs a thread.
-QUICK: Final = 2000
+# What is shorter is read in a few milliseconds, whatever it holds; what is longer needs a thread.
+QUICK: Final = 1000
 
 # “&amp;amp;#98;” is “&#98;”, however often.
 _AMPERSANDS: Final = re.compile(r"&(?:amp;?|#0*38;?|#[xX]0*26;?)+")
