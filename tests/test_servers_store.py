@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -277,6 +279,16 @@ def test_what_forbids_and_cannot_be_read_is_never_left_out(name: str, value: Any
         from_json(json.dumps({"version": VERSION, name: value, "max_count": 3}))
 
 
+@asynccontextmanager
+async def reopened(settings: Settings) -> AsyncIterator[Store]:
+    """The store as a start would read it."""
+    store = await Store.open(settings.database_path, settings.images_dir)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 def many(most: int) -> dict[str, Any]:
     """Each list with more than it may be given."""
     ids = tuple(range(1, most + 2))
@@ -302,9 +314,8 @@ async def test_no_list_is_given_more_than_it_may_have(
     assert store.servers.get(9) == Server()
     full = replace(Server(), **{name: many(most - 1)[name]})
     await store.servers.update(9, lambda _: full)
-    again = await Store.open(settings.database_path, settings.images_dir)
-    assert again.servers.get(9) == full
-    await again.close()
+    async with reopened(settings) as again:
+        assert again.servers.get(9) == full
 
 
 @pytest.mark.parametrize(("name", "most"), MOST.items())
@@ -313,11 +324,10 @@ async def test_a_list_that_is_too_long_already_stays_whole(
 ) -> None:
     full = replace(Server(), **{name: many(most)[name]})
     write(settings, 9, to_json(full))
-    again = await Store.open(settings.database_path, settings.images_dir)
-    assert again.servers.get(9) == full
-    await again.servers.update(9, lambda s: replace(s, spoiler=True))
-    assert again.servers.get(9) == replace(full, spoiler=True)
-    await again.close()
+    async with reopened(settings) as again:
+        assert again.servers.get(9) == full
+        await again.servers.update(9, lambda s: replace(s, spoiler=True))
+        assert again.servers.get(9) == replace(full, spoiler=True)
 
 
 def write(settings: Settings, guild_id: int, text: str) -> None:
@@ -340,19 +350,18 @@ async def test_a_row_that_cannot_be_read_closes_its_server_alone(
 ) -> None:
     await store.servers.update(8, lambda s: replace(s, max_steps=30))
     write(settings, 9, text)
-    again = await Store.open(settings.database_path, settings.images_dir)
-    assert "server 9 is closed" in caplog.text
-    assert again.servers.get(8) == Server(max_steps=30)
-    closed = again.servers.get(9)
-    assert closed is CLOSED
-    with pytest.raises(NotAllowed, match="unreadable"):
-        check_member(closed, Asker(1))
-    with pytest.raises(UnreadableSettings, match="closed"):
-        await again.servers.update(9, lambda s: replace(s, max_steps=30))
-    with sqlite3.connect(settings.database_path) as connection:
-        kept = connection.execute("SELECT settings FROM servers WHERE guild_id = 9").fetchall()
-    assert kept == [(text,)]
-    await again.servers.update(9, lambda s: replace(s, max_steps=30), anew=True)
-    assert again.servers.get(9) == Server(max_steps=30)
-    assert json.loads(again.servers.text(9))["max_steps"] == 30
-    await again.close()
+    async with reopened(settings) as again:
+        assert "server 9 is closed" in caplog.text
+        assert again.servers.get(8) == Server(max_steps=30)
+        closed = again.servers.get(9)
+        assert closed is CLOSED
+        with pytest.raises(NotAllowed, match="unreadable"):
+            check_member(closed, Asker(1))
+        with pytest.raises(UnreadableSettings, match="closed"):
+            await again.servers.update(9, lambda s: replace(s, max_steps=30))
+        with sqlite3.connect(settings.database_path) as connection:
+            kept = connection.execute("SELECT settings FROM servers WHERE guild_id = 9").fetchall()
+        assert kept == [(text,)]
+        await again.servers.update(9, lambda s: replace(s, max_steps=30), anew=True)
+        assert again.servers.get(9) == Server(max_steps=30)
+        assert json.loads(again.servers.text(9))["max_steps"] == 30
