@@ -15,11 +15,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import again, presses
 from bot.answers import TROUBLE, Interaction, refuse
-from bot.controls import Control, Standing
-from bot.delivery import Delivery
 from bot.jobs import Jobs
+from bot.post import again, presses
+from bot.post.controls import Control, Standing
+from bot.post.delivery import Delivery
 from bot.server.gate import Gate
 from bot.server.nsfw import Classifier
 from bot.settings import Settings

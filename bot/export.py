@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from bot.packing import pack
+from bot.post.packing import pack
 from bot.store import Store
 from core.errors import UnreadablePicture
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import discord
 
 from bot.answers import TROUBLE
+from bot.ask.sheets import pictures_of
 from bot.errors import foreseen
-from bot.live import LivePost
+from bot.post.live import LivePost
 from bot.server import log_channel
-from bot.sheets import pictures_of
 from bot.store import Job
 from bot.trouble import Gone, NotAllowed
 from core.errors import PenultimateError

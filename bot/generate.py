@@ -13,7 +13,7 @@ from typing import Final
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
-from bot.defaults import OPTIONS, Layers, resolve
+from bot.ask.defaults import OPTIONS, Layers, resolve
 from bot.settings import Settings
 from core import grid, infotext
 from core.catalogue import Catalogue

@@ -10,7 +10,7 @@ import discord
 from discord import Locale, app_commands, ui
 
 from bot.answers import excerpt
-from bot.controls import Standing, layout, row, standing_id
+from bot.post.controls import Standing, layout, row, standing_id
 from bot.settings import SHIPPED_DATA
 from bot.translate import t
 

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 import discord
 
 from bot.answers import TROUBLE, Interaction
-from bot.axes import check_change
-from bot.defaults import BOT, Layers, layers_of, resolve
+from bot.ask.axes import check_change
+from bot.ask.defaults import BOT, Layers, layers_of, resolve
+from bot.ask.orders import NO_START, Axes, Order, Start, base_of_sheet, order_of, remade, started
+from bot.ask.remakes import one_of
+from bot.ask.sheets import Sheet
+from bot.ask.wildcards import drawn
 from bot.following import Following
-from bot.live import LivePost, News, live_view
-from bot.orders import NO_START, Axes, Order, Start, base_of_sheet, order_of, remade, started
-from bot.remakes import one_of
+from bot.post.live import LivePost, News, live_view
 from bot.server.gate import asker, asker_of
 from bot.server.rules import Asker
-from bot.sheets import Sheet
 from bot.store import Job, Picture
 from bot.store.styles import Style
 from bot.trouble import Gone
-from bot.wildcards import drawn
 from core.errors import PenultimateError
 from core.events import Image, Queued, Started
 from core.notes import Note

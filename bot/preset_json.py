@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.defaults import OPTIONS, checked
-from bot.kinds import check_kind, is_text, sendable
+from bot.ask.defaults import OPTIONS, checked
+from bot.ask.kinds import check_kind, is_text, sendable
 from bot.settings import Settings
 from bot.store import Preset
 from bot.trouble import BadPreset

@@ -9,9 +9,9 @@ import discord
 from discord import Locale, ui
 
 from bot.answers import excerpt
-from bot.controls import Standing, layout, row, standing_id
-from bot.defaults import OPTIONS
+from bot.ask.defaults import OPTIONS
 from bot.errors import sentence
+from bot.post.controls import Standing, layout, row, standing_id
 from bot.preset_json import Imported
 from bot.store.names import MAX_NAME
 from bot.store.shares import Share

@@ -13,12 +13,12 @@ from typing import Any, Final
 import discord
 from discord import Locale, ui
 
-from bot.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, row, standing_id
-from bot.defaults import OPTIONS, RANDOM_SEED, SHAPES, Explained
+from bot.ask.defaults import OPTIONS, RANDOM_SEED, SHAPES, Explained
+from bot.ask.options import SAMPLER_NAMES, vae_names
 from bot.errors import sentence
-from bot.options import SAMPLER_NAMES
+from bot.post.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, row, standing_id
+from bot.post.result import SEARCH
 from bot.preset_panels import value_text
-from bot.result import SEARCH, vae_names
 from bot.settings import Settings
 from bot.translate import t
 from core.catalogue import Catalogue
@@ -69,7 +69,7 @@ def search_form(name: str, user_id: int, locale: Locale) -> ui.Modal:
     form = ui.Modal(
         title=t(f"settings.search.{name}", locale), custom_id=standing_id(f"find_{name}", user_id)
     )
-    # See bot.forms: a finished modal is not kept by discord.py.
+    # See bot.post.forms: a finished modal is not kept by discord.py.
     form.stop()
     field_: ui.TextInput[ui.Modal] = ui.TextInput(custom_id="typed", max_length=MAX_TYPED)
     label = t(f"settings.search_label.{name}", locale)

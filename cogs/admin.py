@@ -11,8 +11,8 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import Standing, layout, standing_id
 from bot.errors import sentence
+from bot.post.controls import Standing, layout, standing_id
 from bot.translate import listed, t, text
 from core.catalogue import Catalogue
 

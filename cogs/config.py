@@ -11,9 +11,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import answers, options
+from bot import answers
 from bot.answers import Interaction
-from bot.defaults import checked
+from bot.ask import options
+from bot.ask.defaults import checked
 from bot.server import panels, presses, settings_json
 from bot.server.gone import gone as gone_of
 from bot.server.gone import ids_text
@@ -190,7 +191,7 @@ class ConfigCog(
     async def _set_defaults(
         self, interaction: Interaction, place: int | None, given: dict[str, Any]
     ) -> Server:
-        """Raises what :func:`~bot.defaults.checked` raises for values that cannot be used."""
+        """Raises what :func:`~bot.ask.defaults.checked` raises for values that cannot be used."""
         limits = self.bot.gate.limits(interaction.guild_id)
 
         def change(server: Server) -> Server:
@@ -235,7 +236,7 @@ class ConfigCog(
 def _spelt(name: str, value: Any, catalogue: Catalogue, settings: Settings) -> Any:
     """A setting with its names as the catalogue spells them; models that are not here stay.
 
-    Raises what :func:`~bot.defaults.checked` raises.
+    Raises what :func:`~bot.ask.defaults.checked` raises.
     """
 
     def model(name: str) -> str:

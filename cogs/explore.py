@@ -9,12 +9,12 @@ from discord import app_commands
 from discord.app_commands import Choice
 from discord.ext import commands
 
-from bot import options
 from bot.answers import Interaction
-from bot.axes import KINDS, VALUES
-from bot.defaults import OPTIONS
-from bot.orders import Start
-from bot.result import field_key
+from bot.ask import options
+from bot.ask.axes import KINDS, VALUES
+from bot.ask.defaults import OPTIONS
+from bot.ask.orders import Start
+from bot.post.result import field_key
 from bot.translate import text
 from core.catalogue import Catalogue, search
 from core.request import AUTOMATIC, NONE, SCHEDULE_TYPES

@@ -12,8 +12,8 @@ from discord.app_commands import Choice
 from discord.ext import commands
 
 from bot.answers import Interaction
-from bot.controls import chosen
 from bot.help_pages import PAGES, help_view, picture_of
+from bot.post.controls import chosen
 from bot.translate import text
 
 if TYPE_CHECKING:

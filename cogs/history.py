@@ -14,8 +14,8 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import Standing, layout, standing_id
-from bot.live import ended_view
+from bot.post.controls import Standing, layout, standing_id
+from bot.post.live import ended_view
 from bot.server.gate import asker_of
 from bot.store import Job
 from bot.translate import t, text

@@ -8,10 +8,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import options
 from bot.answers import Interaction
-from bot.defaults import OPTIONS
-from bot.orders import Start
+from bot.ask import options
+from bot.ask.defaults import OPTIONS
+from bot.ask.orders import Start
 from bot.translate import text
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import layout
-from bot.defaults import model_values
+from bot.ask.defaults import model_values
+from bot.post.controls import layout
 from bot.translate import listed, t, text
 from bot.trouble import Gone
 from core.catalogue import Catalogue, Model, Vae

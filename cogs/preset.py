@@ -13,10 +13,11 @@ import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot import answers, options
+from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import layout
-from bot.defaults import OPTIONS, checked
+from bot.ask import options
+from bot.ask.defaults import OPTIONS, checked
+from bot.post.controls import layout
 from bot.preset_json import MAX_BYTES, Imported, read, readable, to_json
 from bot.preset_panels import (
     NAME_LENGTH,

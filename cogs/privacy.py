@@ -13,8 +13,8 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import TROUBLE, Interaction
-from bot.controls import Standing, layout, row, standing_id
 from bot.export import Export
+from bot.post.controls import Standing, layout, row, standing_id
 from bot.translate import t, text
 from bot.trouble import Unreachable
 

@@ -12,8 +12,8 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import Standing, layout, standing_id
-from bot.options import MAX_CHOICE, MAX_CHOICES
+from bot.ask.options import MAX_CHOICE, MAX_CHOICES
+from bot.post.controls import Standing, layout, standing_id
 from bot.store import Job
 from bot.translate import t, text
 from bot.trouble import NotYours

@@ -15,13 +15,14 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import again, answers, forms, more, panel, parameters
+from bot import answers
 from bot.answers import Interaction
-from bot.attachments import Readable, parameters_of, pictures_in, read_bytes
-from bot.controls import row
-from bot.defaults import BOT, Layers, read_pasted
-from bot.kept import Kept
-from bot.orders import Start
+from bot.ask.attachments import Readable, parameters_of, pictures_in, read_bytes
+from bot.ask.defaults import BOT, Layers, read_pasted
+from bot.ask.orders import Start
+from bot.post import again, forms, more, panel, parameters
+from bot.post.controls import row
+from bot.post.kept import Kept
 from bot.server.gate import asker_of
 from bot.store import Job
 from bot.translate import t, text

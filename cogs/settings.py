@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot import again, answers
+from bot import answers
 from bot.answers import Interaction
-from bot.controls import MAX_OPTIONS, chosen
-from bot.defaults import OPTIONS, checked, explain, layers_of
-from bot.options import SAMPLER_NAMES
-from bot.result import SEARCH, vae_names
+from bot.ask.defaults import OPTIONS, checked, explain, layers_of
+from bot.ask.options import SAMPLER_NAMES, vae_names
+from bot.post import again
+from bot.post.controls import MAX_OPTIONS, chosen
+from bot.post.result import SEARCH
 from bot.server.gate import asker_of
 from bot.settings_panel import EVERYTHING, Panel, numbers_form, search_form, settings_view
 from bot.translate import t, text

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot import answers, options
+from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import layout
+from bot.ask import options
+from bot.post.controls import layout
 from bot.store import Style
 from bot.store.names import MAX_NAME
 from bot.store.styles import MAX_PER_SERVER, MAX_TEMPLATE

@@ -10,7 +10,7 @@ import discord
 import pytest
 from simcord.actors import MemberActor
 
-from bot.kept import Kept
+from bot.post.kept import Kept
 from core.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, components, selects, text, vae
 from tests.test_controls import EDIT, components_of
@@ -62,7 +62,8 @@ async def size(world: World, who: MemberActor) -> Any:
 
 
 async def limits(world: World, who: MemberActor) -> Any:
-    return await who.slash(world.channel, "config limits")
+    panel = answer(await who.slash(world.channel, "config limits"))
+    return await who.click(panel, label="Pictures and sheets")
 
 
 async def words(world: World, who: MemberActor) -> Any:
@@ -74,13 +75,7 @@ async def quota(world: World, who: MemberActor) -> Any:
     return await who.click(panel, custom_id="s:config_quota_all")
 
 
-LIMITS = {
-    "max_steps": "30",
-    "max_size": "512",
-    "max_count": "2",
-    "queue_per_member": "3",
-    "queue_total": "x",
-}
+LIMITS = {"max_steps": "30", "max_size": "512", "max_count": "2", "max_cells": "x"}
 
 FORMS: dict[str, tuple[Open, dict[str, str], dict[str, str]]] = {
     "edit": (edit, EDIT | {"clip_skip": "13"}, {"clip_skip": "3"}),
@@ -88,7 +83,7 @@ FORMS: dict[str, tuple[Open, dict[str, str], dict[str, str]]] = {
     "preset": (preset, {"name": " "}, {"name": "soft"}),
     "settings numbers": (numbers, {"steps": "12", "cfg_scale": "99"}, {"cfg_scale": "5"}),
     "settings size": (size, {"typed": "7x7"}, {"typed": "512x768"}),
-    "config limits": (limits, LIMITS, {"queue_total": "9"}),
+    "config limits": (limits, LIMITS, {"max_cells": "12"}),
     "config quota": (quota, {"quota": "0"}, {"quota": "20"}),
     "config words": (words, {"words": "fine\n" + "x" * 51}, {"words": "fine"}),
 }
@@ -116,9 +111,9 @@ async def test_a_setting_takes_what_was_typed_the_second_time(
     refused = answer(await owner.submit_modal(await limits(world, owner), LIMITS))
     assert world.bot.store.servers.get(world.guild.id).max_steps is None
     form = await owner.click(refused, label="Try again")
-    await owner.submit_modal(form, LIMITS | {"queue_total": ""})
+    await owner.submit_modal(form, LIMITS | {"max_cells": ""})
     server = world.bot.store.servers.get(world.guild.id)
-    assert (server.max_steps, server.max_size, server.queue_total) == (30, 512, None)
+    assert (server.max_steps, server.max_size, server.max_cells) == (30, 512, None)
 
 
 async def test_a_search_that_found_nothing_can_be_changed(world: World) -> None:
@@ -145,7 +140,7 @@ async def test_a_full_queue_and_a_blocked_word_lose_no_prompt_either(world: Worl
     form = await world.ann.click(refused, label="Try again")
     world.bot.queue.per_owner = 0
     refused = answer(await world.ann.submit_modal(form, EDIT | {"prompt": "a green square"}))
-    assert "waiting or running" in text(refused)
+    assert "can wait or run at once" in text(refused)
     assert shown(await world.ann.click(refused, label="Try again"))["prompt"] == "a green square"
 
 

@@ -13,8 +13,8 @@ import discord
 import pytest
 from PIL import Image, PngImagePlugin
 
-from bot import attachments
-from bot.attachments import MAX_BYTES, MAX_SIDE, parameters_of, read_start_image, to_start_image
+from bot.ask import attachments
+from bot.ask.attachments import MAX_BYTES, MAX_SIDE, parameters_of, read_start_image, to_start_image
 from bot.errors import sentence
 from core.errors import UnreadablePicture
 

@@ -317,7 +317,7 @@ async def test_a_default_model_that_is_gone_is_passed_over(
 
 
 def test_what_has_a_default_is_an_option() -> None:
-    from bot.defaults import OPTIONS
+    from bot.ask.defaults import OPTIONS
 
     assert set(OPTIONS) - set(DEFAULTS) == {"seed", "private"}
 
@@ -741,7 +741,7 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
 
 
 def test_every_action_is_one_that_a_custom_id_can_name() -> None:
-    from bot.controls import STANDING, standing_id
+    from bot.post.controls import STANDING, standing_id
 
     for action in ACTIONS:
         assert STANDING.fullmatch(standing_id(action, 2**63 - 1))

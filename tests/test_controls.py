@@ -10,7 +10,7 @@ import discord
 import pytest
 
 import bot.jobs
-from bot.defaults import Layers
+from bot.ask.defaults import Layers
 from core.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, components, model, selects, text, vae
 
@@ -411,7 +411,7 @@ def components_of(modal: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_controls_are_only_ever_made_fresh() -> None:
     # A guard for the next reader: every control in a view is our one DynamicItem.
-    from bot.controls import Control, button, layout, row
+    from bot.post.controls import Control, button, layout, row
 
     view = layout(row(button("x", "clip", 1, 2)))
     dispatchable = [item for item in view.walk_children() if item.is_dispatchable()]

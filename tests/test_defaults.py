@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.defaults import (
+from bot.ask.defaults import (
     BOT,
     OPTIONS,
     Layers,

@@ -12,8 +12,8 @@ import discord
 import pytest
 from PIL import Image
 
-import bot.packing
-from bot.packing import pack
+import bot.post.packing
+from bot.post.packing import pack
 from bot.store import Picture
 from core.picture import read_infotext, write_png
 from tests.simulation import World, answer, buttons, components, text
@@ -321,7 +321,7 @@ async def test_a_private_post_that_is_gone_comes_by_direct_message(world: World)
 async def test_too_large_for_discord_becomes_webp_with_its_parameters(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.delivery.SMALLEST_LIMIT", 10)
+    monkeypatch.setattr("bot.post.delivery.SMALLEST_LIMIT", 10)
     await held(world)
     world.env.inject_error("PATCH", EDIT, status=413, code=40005)
     await released(world)
@@ -373,11 +373,11 @@ async def test_what_fits_is_sent_untouched(tmp_path: Path) -> None:
 async def test_the_servers_own_limit_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    async def noted(pictures: Sequence[Picture], limit: int) -> bot.packing.Packed:
+    async def noted(pictures: Sequence[Picture], limit: int) -> bot.post.packing.Packed:
         asked.append(limit)
         return await pack(pictures, limit)
 
-    monkeypatch.setattr("bot.delivery.pack", noted)
+    monkeypatch.setattr("bot.post.delivery.pack", noted)
     await world.ann.slash(world.channel, "imagine", prompt="x")
     # What simcord's interactions say.
     assert asked == [26_214_400]

@@ -16,8 +16,8 @@ from simcord.components import walk_components
 from simcord.enums import ComponentType, InteractionType
 from simcord.results import InteractionResult
 
-from bot import presses
-from bot.controls import PATTERN, STANDING
+from bot.post import presses
+from bot.post.controls import PATTERN, STANDING
 from bot.server.presses import ACTIONS
 from cogs import models, reactions
 from tests.simulation import World, answer, text

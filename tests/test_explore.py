@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot.delivery import Delivery
+from bot.post.delivery import Delivery
 from bot.settings import Settings
 from core.catalogue import Catalogue
 from core.errors import OutOfMemory
@@ -236,7 +236,7 @@ async def test_progress_is_shown_and_cancel_ends_it(world: World) -> None:
 async def test_a_sheet_too_large_for_discord_is_shrunk(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.delivery.SMALLEST_LIMIT", 10)
+    monkeypatch.setattr("bot.post.delivery.SMALLEST_LIMIT", 10)
     world.engine.hold()
     await world.ann.slash(world.channel, "explore", prompt="x")
     await world.engine.started(1)

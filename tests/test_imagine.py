@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import bot.defaults
+import bot.ask.defaults
 import bot.jobs
 from core.errors import OutOfMemory, Refused
 from core.notes import Note
@@ -74,7 +74,7 @@ async def test_what_is_not_written_is_not_drawn(
 @pytest.fixture
 def slow_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is resolved takes 10 s of the virtual clock."""
-    layers_of = bot.defaults.layers_of
+    layers_of = bot.ask.defaults.layers_of
 
     async def slow(*arguments: Any) -> Any:
         await asyncio.sleep(10)

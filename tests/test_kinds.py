@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import preset_json
-from bot.defaults import OPTIONS, Layers, checked, explain, resolve
+from bot.ask.defaults import OPTIONS, Layers, checked, explain, resolve
 from bot.server.rules import DEFAULTS, Asker, Server, values_below
 from bot.server.settings_json import READERS, VERSION, from_json, read, to_json
 from bot.settings import Settings

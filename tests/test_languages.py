@@ -12,7 +12,7 @@ import pytest
 from discord import Locale, app_commands
 
 from bot.errors import sentence
-from bot.result import note_text
+from bot.post.result import note_text
 from bot.server.wording import LANGUAGES
 from bot.translate import CatalogueTranslator, catalogues
 from bot.trouble import NotAllowed

@@ -8,7 +8,7 @@ import discord
 import pytest
 from discord import ui
 
-from bot.live import SECONDS_BETWEEN_EDITS, EngineState, LivePost, News, live_view
+from bot.post.live import SECONDS_BETWEEN_EDITS, EngineState, LivePost, News, live_view
 from core.events import Progress, Queued, Restarting, Started
 from tests.simulation import a_job, view_text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot import remakes
+from bot.ask import remakes
 from bot.trouble import TooLarge
 from core.catalogue import Catalogue
 from core.request import GenerationRequest, HiresFix

@@ -15,7 +15,7 @@ from simcord.actors import MemberActor
 from simcord.results import InteractionResult
 
 from bot.errors import sentence
-from bot.result import note_text
+from bot.post.result import note_text
 from bot.translate import catalogues
 from bot.trouble import Unexpected
 from core.errors import PenultimateError

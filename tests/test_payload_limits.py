@@ -11,13 +11,13 @@ import pytest
 from discord import ui
 from simcord.components import validate_components, validate_modal
 
-from bot import forms, panel, parameters
-from bot.attachments import Linked
-from bot.controls import custom_id, layout, row
-from bot.delivery import _nonce
-from bot.live import ended_view, live_view
-from bot.result import Post, cell_select, result_view, vae_select
-from bot.sheets import Sheet, axis_of
+from bot.ask.attachments import Linked
+from bot.ask.sheets import Sheet, axis_of
+from bot.post import forms, panel, parameters
+from bot.post.controls import custom_id, layout, row
+from bot.post.delivery import _nonce
+from bot.post.live import ended_view, live_view
+from bot.post.result import Post, cell_select, result_view, vae_select
 from bot.store import Job
 from bot.translate import CatalogueTranslator
 from core.errors import Refused

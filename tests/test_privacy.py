@@ -15,8 +15,8 @@ from discord import ui
 from PIL import Image
 
 from bot import export
-from bot.again import Typed
 from bot.export import ROOM, Export
+from bot.post.again import Typed
 from bot.settings import ROOT
 from bot.store.members import TABLES
 from core.errors import PenultimateError

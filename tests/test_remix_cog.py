@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from simcord.components import validate_components
 
-from bot import attachments
-from bot.attachments import Linked, pictures_in, read_bytes
-from bot.kept import Kept
-from bot.parameters import imagine_line, parameters_view
+from bot.ask import attachments
+from bot.ask.attachments import Linked, pictures_in, read_bytes
+from bot.post.kept import Kept
+from bot.post.parameters import imagine_line, parameters_view
 from core.errors import PenultimateError, UnreadablePicture
 from core.infotext import parse
 from core.notes import Note

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.delivery import Delivery
+from bot.post.delivery import Delivery
 from core.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, model, text
 

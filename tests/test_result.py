@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot.defaults import BOT
-from bot.result import Post, alt_text, result_view, usual_values, vae_names
+from bot.ask.defaults import BOT
+from bot.ask.options import vae_names
+from bot.post.result import Post, alt_text, result_view, usual_values
 from core.catalogue import Catalogue
 from core.notes import Note
 from tests.simulation import a_job, catalogue, model, vae, view_components, view_text

@@ -11,7 +11,7 @@ import pytest
 from discord import ui
 
 from bot import help_pages
-from bot.defaults import Layers, explain
+from bot.ask.defaults import Layers, explain
 from bot.server import panels
 from bot.server.rules import Server
 from bot.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.defaults import Layers, explain
+from bot.ask.defaults import Layers, explain
 from bot.settings_panel import Panel, settings_view
 from bot.trouble import NoModels
 from core.catalogue import Catalogue

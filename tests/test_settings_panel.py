@@ -7,7 +7,7 @@ import pytest
 from discord import Locale
 from simcord.components import validate_components, validate_modal
 
-from bot.defaults import OPTIONS, Explained
+from bot.ask.defaults import OPTIONS, Explained
 from bot.settings import Settings
 from bot.settings_panel import Panel, numbers_form, search_form, settings_view
 from core.catalogue import Catalogue

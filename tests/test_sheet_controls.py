@@ -8,9 +8,9 @@ from typing import Any
 import discord
 import pytest
 
-from bot import forms
-from bot.axes import KINDS
-from bot.sheets import Sheet, axis_of
+from bot.ask.axes import KINDS
+from bot.ask.sheets import Sheet, axis_of
+from bot.post import forms
 from core.errors import OutOfMemory
 from core.request import GenerationRequest
 from tests.simulation import World, a_job, answer, buttons, selects, text

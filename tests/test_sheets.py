@@ -8,8 +8,8 @@ import json
 import pytest
 from PIL import Image as PillowImage
 
-from bot import axes
-from bot.sheets import Sheet, axis_of, columns_of_strip, pictures_of
+from bot.ask import axes
+from bot.ask.sheets import Sheet, axis_of, columns_of_strip, pictures_of
 from bot.trouble import CannotExplore
 from core.axes import read_axis
 from core.catalogue import Catalogue
@@ -183,7 +183,7 @@ def test_a_large_sheet_stays_within_what_can_be_sent(size: tuple[int, int]) -> N
 
 
 def test_what_would_change_nothing_is_refused() -> None:
-    from bot.orders import remade
+    from bot.ask.orders import remade
     from bot.settings import Settings
 
     limits = Settings()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot.remakes import shaped
+from bot.ask.remakes import shaped
 from tests.simulation import World, answer, text
 from tests.test_attachments import bomb
 

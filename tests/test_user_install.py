@@ -108,7 +108,7 @@ async def test_a_slow_one_comes_as_one_further_message(world: World, away: Away)
 async def test_the_longest_life_takes_one_further_message(
     world: World, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.delivery.SMALLEST_LIMIT", 10)
+    monkeypatch.setattr("bot.post.delivery.SMALLEST_LIMIT", 10)
     await world.bot.store.servers.update(GUILD_ID, lambda s: replace(s, log_channel=1))
     world.engine.hold()
     # With a remark: this model knows no clip skip.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.wildcards import MAX_DEPTH, draw, drawn
+from bot.ask.wildcards import MAX_DEPTH, draw, drawn
 from core.errors import InvalidRequest
 from core.request import GenerationRequest
 from tests.simulation import World, answer, text

@@ -8,7 +8,7 @@ from typing import Final
 import discord
 from discord import Locale, ui
 
-from bot.controls import standing_id
+from bot.post.controls import standing_id
 from bot.server import rules
 from bot.server.rules import BOUNDS, Server
 from bot.server.words import read_words

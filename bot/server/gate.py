@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from bot.answers import Interaction
-from bot.defaults import Layers
+from bot.ask.defaults import Layers
 from bot.server import rules
 from bot.server.nsfw import Classifier
 from bot.server.rules import Asker, Server

@@ -10,7 +10,7 @@ import discord
 from discord import ui
 
 from bot.answers import excerpt
-from bot.controls import button, layout, row
+from bot.post.controls import button, layout, row
 from bot.store import Job
 from bot.translate import t
 

@@ -14,7 +14,7 @@ import discord
 from discord import Locale, ui
 
 from bot.answers import excerpt
-from bot.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, standing_id
+from bot.post.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, standing_id
 from bot.server import rules
 from bot.server.gone import forgotten, gone_text
 from bot.server.rules import DEFAULTS, NSFW, Server

@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 import discord
 from discord import app_commands
 
-from bot import again, answers
+from bot import answers
 from bot.answers import Interaction, payload
-from bot.controls import chosen
-from bot.forms import fields
+from bot.post import again
+from bot.post.controls import chosen
+from bot.post.forms import fields
 from bot.server import forms, panels
 from bot.server.gone import forgotten
 from bot.server.rules import BOUNDS, CLOSED, MAX_WORD, MAX_WORDS, NSFW, Server, named

@@ -210,7 +210,7 @@ def quota_of(server: Server, asker: Asker) -> int | None:
 def values_below(
     server: Server, asker: Asker, models: Iterable[Model], vaes: Iterable[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The channel's and the server's values: two layers of :class:`~bot.defaults.Layers`.
+    """The channel's and the server's values: two layers of :class:`~bot.ask.defaults.Layers`.
 
     What is not there any more, or not for this member, is passed over. Where the bot's own
     first model may not be used, the first one that may is the server's.

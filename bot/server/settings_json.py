@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from bot.kinds import check_kind, is_text, sendable
+from bot.ask.kinds import check_kind, is_text, sendable
 from bot.server.rules import BOUNDS, DEFAULTS, MAX_ROLES, MAX_WORD, MOST, NSFW, Server
 from bot.server.words import read_words
 from bot.translate import catalogues

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal, get_args
 
 import aiosqlite
 
+from bot.ask.sheets import Sheet
 from bot.errors_json import from_json, to_json
-from bot.sheets import Sheet
 from bot.store.database import Database
 from bot.store.pictures import Pictures
 from core.errors import PenultimateError

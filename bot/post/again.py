@@ -14,10 +14,10 @@ from discord import ui
 
 from bot import answers
 from bot.answers import Interaction
-from bot.controls import Standing, layout, row, standing_id
 from bot.errors import sentence
-from bot.forms import fields
-from bot.kept import Kept
+from bot.post.controls import Standing, layout, row, standing_id
+from bot.post.forms import fields
+from bot.post.kept import Kept
 from bot.server.gate import asker_of
 from bot.translate import t
 from bot.trouble import Gone, NotAllowed, NotYours

@@ -10,9 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bot.controls import MAX_OPTIONS
-from bot.result import vae_names
-from bot.sheets import Sheet, axis_of
+from bot.ask.options import MAX_CHOICES, vae_names
+from bot.ask.sheets import Sheet, axis_of
 from bot.store import Job
 from bot.trouble import CannotExplore
 from core.axes import AXES, Axis, AxisKind, Value, read_axis
@@ -110,9 +109,9 @@ def _read(name: str, text: str | None, catalogue: Catalogue, model: Model | None
     except SheetTooLarge as error:
         if error.what != "values":
             raise
-        raise SheetTooLarge("values", error.count, MAX_OPTIONS) from None
-    if len(axis.values) > MAX_OPTIONS:
-        raise SheetTooLarge("values", len(axis.values), MAX_OPTIONS)
+        raise SheetTooLarge("values", error.count, MAX_CHOICES) from None
+    if len(axis.values) > MAX_CHOICES:
+        raise SheetTooLarge("values", len(axis.values), MAX_CHOICES)
     if axis.kind.field == "seed":
         # The text may say -1; what was drawn for it is worth knowing.
         return axis_of("seed", axis.values)
@@ -128,9 +127,9 @@ def _first(axis: Axis, count: int) -> Axis:
 def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:
     match name:
         case "vae":
-            return axis_of(name, vae_names(catalogue, model)[:MAX_OPTIONS] or (AUTOMATIC,)).text
+            return axis_of(name, vae_names(catalogue, model)[:MAX_CHOICES] or (AUTOMATIC,)).text
         case "model":
-            return axis_of(name, [each.name for each in catalogue.models[:MAX_OPTIONS]]).text
+            return axis_of(name, [each.name for each in catalogue.models[:MAX_CHOICES]]).text
         case "prompt":
             raise CannotExplore("no_values")
         case _:

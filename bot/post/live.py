@@ -15,8 +15,8 @@ import discord
 from discord import ui
 
 from bot.answers import TROUBLE, excerpt
-from bot.controls import button, layout, row
 from bot.errors import sentence
+from bot.post.controls import button, layout, row
 from bot.store import Job
 from bot.translate import t
 from core.errors import PenultimateError

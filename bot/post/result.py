@@ -1,7 +1,7 @@
 """The result post: the pictures, one line about them, and the three knobs right underneath.
 
 Pure layout: what is shown comes in as a :class:`Post`, what a press does is in
-:mod:`bot.presses`. Calm on a phone, everything further behind "More…".
+:mod:`bot.post.presses`. Calm on a phone, everything further behind "More…".
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import discord
 from discord import ui
 
 from bot.answers import excerpt
-from bot.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
-from bot.defaults import BOT, model_values, values_of
-from bot.sheets import Sheet
+from bot.ask.defaults import BOT, model_values, values_of
+from bot.ask.sheets import Sheet
+from bot.post.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
 from bot.store import Job
 from bot.translate import listed, t
 from core.axes import Axis
 from core.catalogue import Catalogue, Model
 from core.notes import NOTES, Note
-from core.request import AUTOMATIC, NONE, RANGES
+from core.request import RANGES
 
 PROMPT_LENGTH: Final = 240
 NEGATIVE_LENGTH: Final = 80
@@ -76,18 +76,6 @@ def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
     if catalogue.models:
         usual["model"] = catalogue.models[0].name
     return usual
-
-
-def vae_names(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
-    """What the VAE select offers for a model; nothing when there is nothing to choose from."""
-    if model is None:
-        return ()
-    named = [vae.name for vae in catalogue.fitting_vaes(model)]
-    if model.sibling_vae is None and not named:
-        return ()
-    # Without a sibling file "Automatic" and "None" are the same thing.
-    own = (AUTOMATIC, NONE) if model.sibling_vae else (AUTOMATIC,)
-    return (*own, *named)
 
 
 def result_view(post: Post) -> ui.LayoutView:

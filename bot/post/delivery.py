@@ -16,9 +16,10 @@ import discord
 from discord import ui
 
 from bot.answers import TROUBLE
-from bot.live import ended_view
-from bot.packing import Packed, pack
-from bot.result import Post, alt_text, result_view, usual_values, vae_names
+from bot.ask.options import vae_names
+from bot.post.live import ended_view
+from bot.post.packing import Packed, pack
+from bot.post.result import Post, alt_text, result_view, usual_values
 from bot.store import Job, Place
 from bot.translate import t
 from core.catalogue import Model

@@ -13,13 +13,15 @@ from typing import Final
 
 import discord
 
-from bot import again, answers, forms, more, panel
+from bot import answers
 from bot.answers import Interaction, payload
-from bot.axes import other_vaes
-from bot.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, chosen_number, layout, row
-from bot.defaults import values_of
-from bot.remakes import one_of
-from bot.result import SEARCH, vae_names, vae_select
+from bot.ask.axes import other_vaes
+from bot.ask.defaults import values_of
+from bot.ask.options import vae_names
+from bot.ask.remakes import one_of
+from bot.post import again, forms, more, panel
+from bot.post.controls import MAX_OPTIONS, PATTERN, STANDING, chosen, chosen_number, layout, row
+from bot.post.result import SEARCH, vae_select
 from bot.store import Job
 from bot.store.presets import YOURS
 from bot.translate import t

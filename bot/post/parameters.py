@@ -11,9 +11,9 @@ from typing import Any, Final
 import discord
 from discord import Locale, ui
 
-from bot.controls import layout
-from bot.defaults import OPTIONS, Layers, read_pasted
-from bot.result import note_text
+from bot.ask.defaults import OPTIONS, Layers, read_pasted
+from bot.post.controls import layout
+from bot.post.result import note_text
 from bot.translate import listed, t
 from core.catalogue import Catalogue
 from core.notes import Note

@@ -13,12 +13,12 @@ from discord import app_commands
 from discord.app_commands import Choice
 
 from bot.answers import Interaction
-from bot.defaults import RANDOM_SEED, SHAPES
+from bot.ask.defaults import RANDOM_SEED, SHAPES
 from bot.server.gate import asker_of
 from bot.server.rules import may_use
 from bot.translate import text
-from core.catalogue import search
-from core.request import AUTOMATIC, MAX_PROMPT, RANGES, SAMPLERS, SCHEDULE_TYPES
+from core.catalogue import Catalogue, Model, search
+from core.request import AUTOMATIC, MAX_PROMPT, NONE, RANGES, SAMPLERS, SCHEDULE_TYPES
 
 # Discord's limits: how many choices there are, and how long each one's name and value.
 MAX_CHOICES: Final = 25
@@ -60,6 +60,18 @@ def choices(names: Iterable[str]) -> list[Choice[str]]:
     """As many as Discord takes; a name too long to be sent back can still be typed."""
     fitting = [name for name in names if len(name) <= MAX_CHOICE]
     return [Choice(name=name, value=name) for name in fitting[:MAX_CHOICES]]
+
+
+def vae_names(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
+    """What the VAE select offers for a model; nothing when there is nothing to choose from."""
+    if model is None:
+        return ()
+    named = [vae.name for vae in catalogue.fitting_vaes(model)]
+    if model.sibling_vae is None and not named:
+        return ()
+    # Without a sibling file "Automatic" and "None" are the same thing.
+    own = (AUTOMATIC, NONE) if model.sibling_vae else (AUTOMATIC,)
+    return (*own, *named)
 
 
 async def _models(interaction: Interaction, typed: str) -> list[Choice[str]]:

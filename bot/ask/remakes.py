@@ -9,8 +9,8 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from bot.attachments import StartImage
-from bot.defaults import Resolved
+from bot.ask.attachments import StartImage
+from bot.ask.defaults import Resolved
 from bot.trouble import TooLarge
 from core.notes import Note
 from core.request import MAX_SEED, RANGES, GenerationRequest, HiresFix, draw_seed

@@ -10,8 +10,8 @@ import discord
 from discord import ui
 
 from bot.answers import excerpt
-from bot.attachments import Readable
-from bot.controls import Control, Standing, button, layout, row, select, standing_id
+from bot.ask.attachments import Readable
+from bot.post.controls import Control, Standing, button, layout, row, select, standing_id
 from bot.store import Job
 from bot.translate import t
 

@@ -13,12 +13,14 @@ from typing import Final
 import discord
 from discord import ui
 
-from bot import again, answers, axes, forms, panel, parameters, remakes
+from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.controls import MAX_OPTIONS, chosen, chosen_number, layout, row
-from bot.remakes import STRONGLY, SUBTLY
-from bot.result import NAME_LENGTH, SEARCH, axis_name, cell_select, vae_select
-from bot.sheets import Sheet, axis_of
+from bot.ask import axes, remakes
+from bot.ask.remakes import STRONGLY, SUBTLY
+from bot.ask.sheets import Sheet, axis_of
+from bot.post import again, forms, panel, parameters
+from bot.post.controls import MAX_OPTIONS, chosen, chosen_number, layout, row
+from bot.post.result import NAME_LENGTH, SEARCH, axis_name, cell_select, vae_select
 from bot.store import Job
 from bot.translate import t
 from bot.trouble import CannotExplore, Gone, Unreachable

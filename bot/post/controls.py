@@ -1,6 +1,6 @@
 """The buttons and selects under a post. Each names its job, so it works for ever.
 
-What a press does is in :mod:`bot.presses`; here is only how a control looks and is recognised.
+What a press does is in :mod:`bot.post.presses`; here is only how a control looks and is recognised.
 discord.py forgets a view on restart and mixes up views that are changed or reused: so every
 send builds a fresh view, and everything in it that can be pressed is this one DynamicItem.
 """

@@ -11,12 +11,12 @@ from typing import Final
 
 import discord
 
-from bot.attachments import read_bytes, to_start_image
-from bot.axes import check_sense, read_sheet
-from bot.defaults import Layers, Resolved, check_limits, resolve
-from bot.remakes import SAID, with_start, without_start
+from bot.ask.attachments import read_bytes, to_start_image
+from bot.ask.axes import check_sense, read_sheet
+from bot.ask.defaults import Layers, Resolved, check_limits, resolve
+from bot.ask.remakes import SAID, with_start, without_start
+from bot.ask.sheets import Sheet
 from bot.settings import Settings
-from bot.sheets import Sheet
 from bot.store.styles import Style
 from core.catalogue import Catalogue
 from core.notes import Note

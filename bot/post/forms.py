@@ -14,8 +14,8 @@ import discord
 from discord import ui
 
 from bot.answers import Interaction, payload
-from bot.controls import custom_id, standing_id
-from bot.defaults import RANDOM_SEED
+from bot.ask.defaults import RANDOM_SEED
+from bot.post.controls import custom_id, standing_id
 from bot.store import Job
 from bot.store.names import MAX_NAME
 from bot.translate import t

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from bot.kinds import check_kind
+from bot.ask.kinds import check_kind
+from bot.ask.wildcards import drawn
 from bot.settings import Settings
 from bot.trouble import NoModels
-from bot.wildcards import drawn
 from core.catalogue import Catalogue, Model, Vae
 from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
 from core.infotext import looks_like_infotext, parse
