@@ -15,7 +15,7 @@ from bot import answers
 from bot.answers import Interaction
 from bot.ask import options
 from bot.ask.defaults import checked
-from bot.server import panels, presses, settings_json
+from bot.server import opening, panels, presses, settings_json
 from bot.server.gone import gone as gone_of
 from bot.server.gone import ids_text
 from bot.server.rules import DEFAULTS, MAX_ROLES, Server
@@ -65,42 +65,42 @@ class ConfigCog(
     @app_commands.command(name="show", description=text("command.config.show"))
     async def show(self, interaction: Interaction) -> None:
         """Every setting, and buttons to change them."""
-        await presses.open_overview(interaction)
+        await answers.show(interaction, opening.overview(interaction))
 
     @app_commands.command(name="access", description=text("command.config.access"))
     async def access(self, interaction: Interaction) -> None:
         """Channels and roles."""
-        await presses.open_access(interaction)
+        await answers.show(interaction, opening.access(interaction))
 
     @app_commands.command(name="models", description=text("command.config.models"))
     async def models(self, interaction: Interaction) -> None:
         """Models, and roles for each."""
-        await presses.open_models(interaction)
+        await answers.show(interaction, opening.models(interaction))
 
     @app_commands.command(name="limits", description=text("command.config.limits"))
     async def limits(self, interaction: Interaction) -> None:
         """Steps, size, count and the queue."""
-        await presses.open_limits(interaction)
+        await answers.show(interaction, opening.limits(interaction))
 
     @app_commands.command(name="quota", description=text("command.config.quota"))
     async def quota(self, interaction: Interaction) -> None:
         """Pictures a day."""
-        await presses.open_quota(interaction)
+        await answers.show(interaction, opening.quota(interaction))
 
     @app_commands.command(name="words", description=text("command.config.words"))
     async def words(self, interaction: Interaction) -> None:
         """Blocked words."""
-        await presses.open_words(interaction)
+        await interaction.response.send_modal(opening.words_form(interaction))
 
     @app_commands.command(name="nsfw", description=text("command.config.nsfw"))
     async def nsfw(self, interaction: Interaction) -> None:
         """NSFW and spoilers."""
-        await presses.open_nsfw(interaction)
+        await answers.show(interaction, opening.nsfw(interaction))
 
     @app_commands.command(name="general", description=text("command.config.general"))
     async def general(self, interaction: Interaction) -> None:
         """Log channel, language, reactions."""
-        await presses.open_general(interaction)
+        await answers.show(interaction, opening.general(interaction))
 
     @app_commands.command(name="defaults", description=text("command.config.defaults"))
     @options.shared("channel", *DEFAULTS)
@@ -122,7 +122,7 @@ class ConfigCog(
         namespace = dict(iter(interaction.namespace))
         given = {name: value for name, value in namespace.items() if name != "channel"}
         place = channel.id if channel else None
-        server = presses.server_of(interaction)
+        server = opening.server_of(interaction)
         if given:
             server = await self._set_defaults(interaction, place, given)
         values = server.channel_defaults.get(place, {}) if place else server.defaults
@@ -146,7 +146,7 @@ class ConfigCog(
     @options.shared("member")
     async def unban(self, interaction: Interaction, member: discord.User) -> None:
         """Pictures again for this member."""
-        was = member.id in presses.server_of(interaction).banned
+        was = member.id in opening.server_of(interaction).banned
         await self._change(
             interaction,
             lambda server: replace(

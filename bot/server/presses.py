@@ -6,7 +6,7 @@ may stay open longer than a right lasts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -19,13 +19,13 @@ from bot.answers import Interaction, payload
 from bot.post import again
 from bot.post.controls import chosen
 from bot.post.forms import fields
-from bot.server import forms, panels
+from bot.server import forms, opening, panels
 from bot.server.gone import forgotten
-from bot.server.rules import BOUNDS, CLOSED, MAX_WORD, MAX_WORDS, NSFW, Server, named
+from bot.server.rules import BOUNDS, MAX_WORD, MAX_WORDS, NSFW, Server, named
 from bot.server.settings_json import MAX_ID
 from bot.server.wording import value_text
 from bot.translate import catalogues, t
-from bot.trouble import Gone, UnreadableSettings
+from bot.trouble import Gone
 from core.catalogue import search
 
 Action = Callable[[Interaction, int | None], Awaitable[None]]
@@ -52,51 +52,15 @@ async def _managed(action: Action, interaction: Interaction, number: int | None)
     await action(interaction, number)
 
 
-# Opening. From the overview a panel comes as a message of its own.
+async def _open(
+    panel: Callable[[Interaction], discord.ui.LayoutView], interaction: Interaction, _: int | None
+) -> None:
+    """From the overview a panel comes as a message of its own."""
+    await answers.show(interaction, panel(interaction))
 
 
-async def open_overview(interaction: Interaction) -> None:
-    """Every setting, or that they cannot be read."""
-    await answers.show(interaction, _overview(interaction))
-
-
-async def open_access(interaction: Interaction, _: int | None = None) -> None:
-    """Channels and roles."""
-    view = panels.access_view(server_of(interaction), interaction.guild, interaction.locale)
-    await answers.show(interaction, view)
-
-
-async def open_models(interaction: Interaction, _: int | None = None) -> None:
-    """Models, the allowed ones first."""
-    await answers.show(interaction, _models_view(interaction))
-
-
-async def open_limits(interaction: Interaction, _: int | None = None) -> None:
-    """The bounds."""
-    await answers.show(interaction, panels.limits_view(server_of(interaction), interaction.locale))
-
-
-async def open_quota(interaction: Interaction, _: int | None = None) -> None:
-    """Quotas."""
-    view = panels.quota_view(server_of(interaction), interaction.guild, interaction.locale)
-    await answers.show(interaction, view)
-
-
-async def open_words(interaction: Interaction, _: int | None = None) -> None:
-    """The form of the blocked words."""
-    form = forms.words_form(server_of(interaction), interaction.locale)
-    await interaction.response.send_modal(form)
-
-
-async def open_nsfw(interaction: Interaction, _: int | None = None) -> None:
-    """NSFW and spoilers."""
-    await answers.show(interaction, _nsfw_view(interaction))
-
-
-async def open_general(interaction: Interaction, _: int | None = None) -> None:
-    """Log channel, language, reactions."""
-    view = panels.general_view(server_of(interaction), interaction.guild, interaction.locale)
-    await answers.show(interaction, view)
+async def _open_words(interaction: Interaction, _: int | None) -> None:
+    await interaction.response.send_modal(opening.words_form(interaction))
 
 
 # Changing. Each panel is shown again with what is now.
@@ -104,12 +68,12 @@ async def open_general(interaction: Interaction, _: int | None = None) -> None:
 
 async def _channels(interaction: Interaction, _: int | None) -> None:
     await _update(interaction, channels=tuple(_ids(interaction)))
-    await _again(interaction, panels.access_view)
+    await _edit(interaction, opening.access(interaction))
 
 
 async def _roles(interaction: Interaction, _: int | None) -> None:
     await _update(interaction, roles=tuple(_ids(interaction)))
-    await _again(interaction, panels.access_view)
+    await _edit(interaction, opening.access(interaction))
 
 
 async def _allowed(interaction: Interaction, _: int | None) -> None:
@@ -122,7 +86,7 @@ async def _allowed(interaction: Interaction, _: int | None) -> None:
         return replace(server, models=(*kept, *picked))
 
     await _change(interaction, change)
-    await _edit(interaction, _models_view(interaction, shown))
+    await _edit(interaction, opening.models(interaction, shown))
 
 
 async def _find(interaction: Interaction, _: int | None) -> None:
@@ -130,19 +94,16 @@ async def _find(interaction: Interaction, _: int | None) -> None:
 
 
 async def _found(interaction: Interaction, _: int | None) -> None:
-    names = search(_model_names(interaction), fields(interaction).get("name", ""))
-    await _edit(interaction, _models_view(interaction, names))
+    names = search(opening.model_names(interaction), fields(interaction).get("name", ""))
+    await _edit(interaction, opening.models(interaction, names))
 
 
 async def _model(interaction: Interaction, _: int | None) -> None:
-    server, locale = server_of(interaction), interaction.locale
-    await _edit(
-        interaction, panels.model_view(server, chosen(interaction), interaction.guild, locale)
-    )
+    await _edit(interaction, opening.model(interaction, chosen(interaction)))
 
 
 async def _model_roles(interaction: Interaction, key: int | None) -> None:
-    names = _model_names(interaction)
+    names = opening.model_names(interaction)
     model = next((name for name in names if panels.model_key(name) == key), None)
     if model is None:
         raise Gone("model")
@@ -154,39 +115,40 @@ async def _model_roles(interaction: Interaction, key: int | None) -> None:
         }
         return replace(server, model_roles=_with(others, model, roles))
 
-    server = await _change(interaction, change)
-    view = panels.model_view(server, model, interaction.guild, interaction.locale)
-    await _edit(interaction, view)
+    await _change(interaction, change)
+    await _edit(interaction, opening.model(interaction, model))
 
 
 async def _models_back(interaction: Interaction, _: int | None) -> None:
-    await _edit(interaction, _models_view(interaction))
+    await _edit(interaction, opening.models(interaction))
 
 
 async def _limits_form(form: str, interaction: Interaction, _: int | None) -> None:
-    server, names = server_of(interaction), panels.LIMITS[form]
+    server, names = opening.server_of(interaction), panels.LIMITS[form]
     await interaction.response.send_modal(forms.limits_form(server, names, interaction.locale))
 
 
 async def _limits(interaction: Interaction, _: int | None) -> None:
     names, locale = [name for name in fields(interaction) if name in BOUNDS], interaction.locale
-    form = partial(forms.limits_form, server_of(interaction), names, locale)
+    form = partial(forms.limits_form, opening.server_of(interaction), names, locale)
     async with again.typed(interaction, form) as typed:
-        server = await _update(interaction, **forms.read_limits(typed))
-        await _edit(interaction, panels.limits_view(server, locale))
+        await _update(interaction, **forms.read_limits(typed))
+        await _edit(interaction, opening.limits(interaction))
 
 
 async def _quota_all(interaction: Interaction, _: int | None) -> None:
-    await interaction.response.send_modal(_quota_form(interaction, 0))
+    await interaction.response.send_modal(opening.quota_form(interaction, 0))
 
 
 async def _quota_role(interaction: Interaction, _: int | None) -> None:
     role = next(iter(_ids(interaction)), 0)
-    await interaction.response.send_modal(_quota_form(interaction, role))
+    await interaction.response.send_modal(opening.quota_form(interaction, role))
 
 
 async def _quota_set(interaction: Interaction, role: int | None) -> None:
-    async with again.typed(interaction, partial(_quota_form, interaction, role or 0)) as typed:
+    async with again.typed(
+        interaction, partial(opening.quota_form, interaction, role or 0)
+    ) as typed:
         number = forms.read_quota(typed)
         if not role:
             await _update(interaction, quota=number)
@@ -195,7 +157,7 @@ async def _quota_set(interaction: Interaction, role: int | None) -> None:
                 interaction,
                 lambda server: replace(server, role_quotas=_with(server.role_quotas, role, number)),
             )
-        await _again(interaction, panels.quota_view)
+        await _edit(interaction, opening.quota(interaction))
 
 
 async def _words(interaction: Interaction, _: int | None) -> None:
@@ -203,9 +165,7 @@ async def _words(interaction: Interaction, _: int | None) -> None:
     words = forms.typed_words(typed)
     if words is None:
         said = t("config.words_many", locale, limit=MAX_WORDS, length=MAX_WORD)
-        await again.offer(
-            interaction, said, forms.words_form(server_of(interaction), locale), typed
-        )
+        await again.offer(interaction, said, opening.words_form(interaction), typed)
         return
     server = await _update(interaction, words=words)
     said = t("config.words_saved", locale, words=value_text(server, "words", locale))
@@ -217,28 +177,28 @@ async def _nsfw(interaction: Interaction, _: int | None) -> None:
     offered = picked in NSFW and (picked != "block" or interaction.client.gate.classifier.available)
     if offered:
         await _update(interaction, nsfw=picked)
-    await _edit(interaction, _nsfw_view(interaction))
+    await _edit(interaction, opening.nsfw(interaction))
 
 
 async def _spoiler(interaction: Interaction, _: int | None) -> None:
     await _change(interaction, lambda server: replace(server, spoiler=not server.spoiler))
-    await _edit(interaction, _nsfw_view(interaction))
+    await _edit(interaction, opening.nsfw(interaction))
 
 
 async def _log(interaction: Interaction, _: int | None) -> None:
     await _update(interaction, log_channel=next(iter(_ids(interaction)), None))
-    await _again(interaction, panels.general_view)
+    await _edit(interaction, opening.general(interaction))
 
 
 async def _language(interaction: Interaction, _: int | None) -> None:
     picked = chosen(interaction)
     await _update(interaction, language=picked if picked in catalogues() else None)
-    await _again(interaction, panels.general_view)
+    await _edit(interaction, opening.general(interaction))
 
 
 async def _reactions(interaction: Interaction, _: int | None) -> None:
     await _change(interaction, lambda server: replace(server, reactions=not server.reactions))
-    await _again(interaction, panels.general_view)
+    await _edit(interaction, opening.general(interaction))
 
 
 async def _take(interaction: Interaction, channel: int | None) -> None:
@@ -262,13 +222,8 @@ async def _forget(interaction: Interaction, panel: int | None) -> None:
     guild = interaction.guild
     if guild is not None:
         await _change(interaction, lambda server: forgotten(server, guild))
-    views = {
-        "overview": panels.overview,
-        "access": panels.access_view,
-        "quota": panels.quota_view,
-        "general": panels.general_view,
-    }
-    await _again(interaction, views[panels.FORGETTING[panel or 0]])
+    shown = {"overview": opening.overview, **opening.PANELS}[panels.FORGETTING[panel or 0]]
+    await _edit(interaction, shown(interaction))
 
 
 async def _anew(interaction: Interaction, _: int | None) -> None:
@@ -277,18 +232,13 @@ async def _anew(interaction: Interaction, _: int | None) -> None:
     await interaction.client.store.servers.update(
         interaction.guild_id, lambda server: server, anew=True
     )
-    await _edit(interaction, _overview(interaction))
+    await _edit(interaction, opening.overview(interaction))
 
 
 # A control's action stands in posts for ever: add, never rename.
 ACTIONS: Final[dict[str, Action]] = {
-    "config_access": open_access,
-    "config_models": open_models,
-    "config_limits": open_limits,
-    "config_quota": open_quota,
-    "config_words": open_words,
-    "config_nsfw": open_nsfw,
-    "config_general": open_general,
+    **{f"config_{name}": partial(_open, panel) for name, panel in opening.PANELS.items()},
+    "config_words": _open_words,
     "config_channels": _channels,
     "config_roles": _roles,
     "config_allowed": _allowed,
@@ -314,17 +264,6 @@ ACTIONS: Final[dict[str, Action]] = {
 }
 
 
-def server_of(interaction: Interaction) -> Server:
-    """The settings of the server the interaction is in.
-
-    Raises :class:`~bot.trouble.UnreadableSettings` where they cannot be read.
-    """
-    server = interaction.client.store.servers.get(interaction.guild_id)
-    if server is CLOSED:
-        raise UnreadableSettings("closed")
-    return server
-
-
 async def _change(interaction: Interaction, change: Callable[[Server], Server]) -> Server:
     assert interaction.guild_id is not None
     return await interaction.client.store.servers.update(interaction.guild_id, change)
@@ -336,46 +275,6 @@ async def _update(interaction: Interaction, **values: Any) -> Server:
 
 async def _edit(interaction: Interaction, view: discord.ui.LayoutView) -> None:
     await interaction.response.edit_message(view=view)
-
-
-async def _again(interaction: Interaction, view: Callable[..., discord.ui.LayoutView]) -> None:
-    await _edit(interaction, view(server_of(interaction), interaction.guild, interaction.locale))
-
-
-def _overview(interaction: Interaction) -> discord.ui.LayoutView:
-    if interaction.client.store.servers.get(interaction.guild_id) is CLOSED:
-        return panels.closed_view(interaction.locale)
-    return panels.overview(server_of(interaction), interaction.guild, interaction.locale)
-
-
-def _quota_form(interaction: Interaction, role: int) -> discord.ui.Modal:
-    server = server_of(interaction)
-    number = server.role_quotas.get(role) if role else server.quota
-    label = t("config.setting.role_quotas" if role else "config.setting.quota", interaction.locale)
-    return forms.quota_form(number, role, label, interaction.locale)
-
-
-def _nsfw_view(interaction: Interaction) -> discord.ui.LayoutView:
-    classifier = interaction.client.gate.classifier.available
-    return panels.nsfw_view(server_of(interaction), interaction.locale, classifier=classifier)
-
-
-def _models_view(
-    interaction: Interaction, names: Sequence[str] | None = None
-) -> discord.ui.LayoutView:
-    every = _model_names(interaction)
-    return panels.models_view(
-        server_of(interaction), every if names is None else names, len(every), interaction.locale
-    )
-
-
-def _model_names(interaction: Interaction) -> list[str]:
-    """Those in the settings, here or not, then those that are here."""
-    server, catalogue = server_of(interaction), interaction.client.catalogue
-    here = [model.name for model in catalogue.models]
-    # The catalogue's spelling, in the place of the settings' own.
-    every = (*server.models, *server.model_roles, *here)
-    return list({name.casefold(): name for name in every}.values())
 
 
 def _values(interaction: Interaction) -> list[str]:
