@@ -123,7 +123,8 @@ async def test_a_made_up_custom_id_draws_no_sheet_twice(world: World) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_edit_asks_nothing_that_the_sheet_has_its_own_values_of(field: str) -> None:
-    job = replace(a_job(), sheet=Sheet(axis_of(field, (1, 2))))
+    kind = next(kind for kind in KINDS if kind.field == field)
+    job = replace(a_job(), sheet=Sheet(axis_of(field, (kind.type("1"), kind.type("2")))))
     form = forms.edit_form(job, discord.Locale.american_english).to_dict()
     asked = {label["component"]["custom_id"] for label in form["components"]}
     every = {"prompt", "negative_prompt", "clip_skip", "seed", "settings"}
