@@ -177,7 +177,7 @@ async def test_a_negative_prompt_keeps_out_what_is_blocked(world: World) -> None
     refused(world, result, "**nsfw**")
 
 
-async def test_long_prompts_are_read_beside_the_event_loop(
+async def test_long_and_changing_prompts_are_read_beside_the_event_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[str, bool]] = []
@@ -190,7 +190,8 @@ async def test_long_prompts_are_read_beside_the_event_loop(
     long = "cat " * (QUICK // 4) + "x"
     await world.ann.slash(world.channel, "imagine", prompt="a cat")
     await world.ann.slash(world.channel, "imagine", prompt=long)
-    assert read == [("a cat", True), (long, False)]
+    await world.ann.slash(world.channel, "imagine", prompt="a [cat|dog]")
+    assert read == [("a cat", True), (long, False), ("a [cat|dog]", False)]
 
 
 async def test_the_cells_of_a_sheet_are_read_once(

@@ -85,7 +85,8 @@ class Gate:
             raise NotAllowed("unchecked")
 
     async def _check_words(self, server: Server, prompts: Collection[str]) -> None:
-        if server.words and sum(map(len, prompts)) > QUICK:
+        changes = any("[" in prompt for prompt in prompts)
+        if server.words and (changes or sum(map(len, prompts)) > QUICK):
             await asyncio.to_thread(rules.check_words, server, prompts)
         else:
             rules.check_words(server, prompts)
