@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
@@ -10,6 +12,7 @@ import discord
 from discord import ui
 
 from bot.errors import sentence
+from bot.translate import t
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
@@ -23,15 +26,36 @@ Interaction: TypeAlias = discord.Interaction["Penultimate"]
 TROUBLE: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 # Content of a message; longer texts are cut rather than refused by Discord.
-MAX_CONTENT = 2000
+MAX_CONTENT: Final = 2000
+# Of a prompt that could not be used, so much is given back; a longer one is in a file.
+MAX_RETURNED: Final = 1500
 
 
 async def refuse(interaction: Interaction, error: BaseException) -> None:
-    """Tell the member why nothing was done, so that nothing stays "thinking"."""
-    await say(interaction, sentence(error, interaction.locale))
+    """Tell the member why nothing was done, so that nothing stays "thinking".
+
+    Discord forgets what was typed into a command, so its prompt is given back.
+    """
+    said, files = sentence(error, interaction.locale), []
+    prompt = interaction.namespace.prompt
+    # An answer after "thinking" may be for everybody.
+    if isinstance(prompt, str) and not interaction.response.is_done():
+        said = with_prompt(interaction, said, prompt)
+        if len(prompt) > MAX_RETURNED:
+            files = [discord.File(io.BytesIO(prompt.encode(errors="replace")), "prompt.txt")]
+    await say(interaction, said, files)
 
 
-async def say(interaction: Interaction, text: str) -> None:
+def with_prompt(interaction: Interaction, said: str, prompt: str) -> str:
+    """A sentence, and below it the prompt to be copied."""
+    if not prompt:
+        return said
+    back = t("edit.your_prompt", interaction.locale)
+    shown = prompt.replace("```", "'''")[:MAX_RETURNED]
+    return f"{said}\n{back}\n```\n{shown}\n```"
+
+
+async def say(interaction: Interaction, text: str, files: Sequence[discord.File] = ()) -> None:
     """An ephemeral sentence to who acted.
 
     An interaction that was already acknowledged as "thinking" gets it in that place, where
@@ -41,11 +65,11 @@ async def say(interaction: Interaction, text: str) -> None:
     response = interaction.response
     try:
         if not response.is_done():
-            await response.send_message(text, ephemeral=True)
+            await response.send_message(text, ephemeral=True, files=files)
         elif response.type is discord.InteractionResponseType.deferred_channel_message:
-            await interaction.edit_original_response(content=text)
+            await interaction.edit_original_response(content=text, attachments=files)
         else:
-            await interaction.followup.send(text, ephemeral=True)
+            await interaction.followup.send(text, ephemeral=True, files=files)
     except TROUBLE as error:
         # The interaction is gone (3 s, or 15 min, have passed): there is nobody left to tell.
         log.warning("could not answer an interaction: %s", error)

@@ -147,7 +147,7 @@ class RemixCog(commands.Cog):
         if number is None or pending is None:
             lost = t("remix.lost_picture", interaction.locale)
             prompt = forms.fields(interaction).get("prompt", "")
-            await answers.say(interaction, again.with_prompt(interaction, lost, prompt))
+            await answers.say(interaction, answers.with_prompt(interaction, lost, prompt))
             return
         nothing = GenerationRequest("", "", 0)
         form = partial(forms.foreign_start_form, number, nothing, interaction.locale)

@@ -102,7 +102,30 @@ async def test_an_error_after_thinking_ends_the_thinking(world: World) -> None:
     await world.env.advance_time(10)
     assert not answer(result).flags.loading
     assert "no model called" in text(answer(result))
+    # What was "thinking" may be for everybody: nobody's prompt is said there.
+    assert "```" not in text(answer(result))
     assert world.env.errors
+
+
+@pytest.mark.parametrize("command", ["imagine", "explore"])
+async def test_a_prompt_that_is_not_taken_is_given_back(world: World, command: str) -> None:
+    refused = answer(
+        await world.ann.slash(world.channel, command, prompt="a ``` @everyone", model="nothing")
+    )
+    assert refused.ephemeral
+    assert "no model called" in text(refused)
+    assert "```\na ''' @everyone\n```" in text(refused)
+    assert not refused.attachments
+    list(world.env.errors)
+
+
+async def test_a_long_prompt_is_given_back_as_a_file(world: World) -> None:
+    prompt = "word " * 1000
+    refused = answer(await world.ann.slash(world.channel, "imagine", prompt=prompt[:4000] + "x"))
+    assert "up to 4000 characters" in text(refused)
+    (file,) = refused.attachments
+    assert (await file.read()).decode() == prompt[:4000] + "x"
+    list(world.env.errors)
 
 
 async def test_only_what_differs_is_named(world: World) -> None:

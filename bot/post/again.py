@@ -26,8 +26,6 @@ from core.request import GenerationRequest
 
 # Some 10 KB each at most.
 MAX_FORMS: Final = 500
-# Of a prompt that could not be used, so much is given back.
-MAX_RETURNED: Final = 1500
 # Rules that other words or a little patience can meet. No form asks for a model.
 MENDABLE: Final = ("word", "draining", "unchecked")
 
@@ -86,7 +84,7 @@ async def offer(
         emoji="✏️",
         custom_id=standing_id("typed_again", number),
     )
-    said = with_prompt(interaction, said, values.get("prompt", ""))
+    said = answers.with_prompt(interaction, said, values.get("prompt", ""))
     await answers.show(interaction, layout(ui.TextDisplay(said), row(Standing(again))))
 
 
@@ -98,15 +96,6 @@ async def reopen(interaction: Interaction, number: int | None) -> None:
     if kept.user_id != interaction.user.id:
         raise NotYours("edit")
     await interaction.response.send_modal(kept.form)
-
-
-def with_prompt(interaction: Interaction, said: str, prompt: str) -> str:
-    """A sentence, and below it the prompt to be copied."""
-    if not prompt:
-        return said
-    back = t("edit.your_prompt", interaction.locale)
-    shown = prompt.replace("```", "'''")[:MAX_RETURNED]
-    return f"{said}\n{back}\n```\n{shown}\n```"
 
 
 def _mendable(error: PenultimateError) -> bool:
