@@ -87,7 +87,8 @@ async def test_only_managers_save_and_delete(world: World) -> None:
 async def test_a_style_that_is_not_there_draws_nothing(world: World) -> None:
     await world.bot.store.styles.save(world.guild.id, "film", PLACE)
     result = await world.ann.slash(world.channel, "imagine", prompt="a", style="flim")
-    assert text(answer(result)) == "There is no style called **flim**. Did you mean **film**?"
+    said = text(answer(result))
+    assert said.startswith("There is no style called **flim**. Did you mean **film**?\n")
     assert world.engine.seen == []
     assert world.env.errors
 
