@@ -129,10 +129,6 @@ class Catalogue:
         """The external VAEs to offer with ``model``."""
         return tuple(vae for vae in self.vaes if vae.fits(model))
 
-    def search_models(self, text: str, limit: int = 25) -> list[str]:
-        """Model names for an autocomplete, best first."""
-        return search((model.name for model in self.models), text, limit)
-
     def search_vaes(self, text: str, limit: int = 25) -> list[str]:
         """VAE names for an autocomplete, best first; Automatic and None are among them."""
         return search((AUTOMATIC, NONE, *(vae.name for vae in self.vaes)), text, limit)

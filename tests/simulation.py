@@ -19,7 +19,7 @@ import discord
 from discord import ui
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle, GuildHandle
-from simcord.components import walk_components
+from simcord.components import validate_components, walk_components
 from simcord.env import Env
 from simcord.results import InteractionResult, ResponseMessage
 
@@ -249,6 +249,23 @@ def wire(view: ui.LayoutView) -> list[dict[str, Any]]:
 def view_components(view: ui.LayoutView) -> list[dict[str, Any]]:
     """The same of a view that was not sent."""
     return list(walk_components(wire(view)))
+
+
+def within_limits(view: ui.LayoutView) -> list[dict[str, Any]]:
+    """The same, of a view that Discord takes."""
+    validate_components(wire(view), flags=1 << 15)
+    found = view_components(view)
+    assert len(found) <= 40
+    assert sum(len(item["content"]) for item in found if item["type"] == 10) <= 4000
+    for item in found:
+        assert len(item.get("custom_id", "")) <= 100
+        assert len(item.get("label") or "") <= 80
+        assert len(item.get("placeholder") or "") <= 150
+        assert len(item.get("options") or []) <= 25
+        for option in item.get("options") or []:
+            assert len(option["label"]) <= 100
+            assert len(option["value"]) <= 100
+    return found
 
 
 def view_text(view: ui.LayoutView) -> str:

@@ -70,14 +70,6 @@ class StartImage:
     notes: tuple[Note, ...] = ()
 
 
-async def read_start_image(attachment: discord.Attachment) -> bytes:
-    """What a member attached, as RGB PNG of at most :data:`MAX_SIDE` pixels a side.
-
-    Raises :class:`~core.errors.UnreadablePicture`, which says why it is no use.
-    """
-    return (await to_start_image(await read_bytes(attachment))).png
-
-
 @dataclass(frozen=True, slots=True)
 class Linked:
     """A picture that a message shows without attaching it: in an embed, or a gallery."""

@@ -63,7 +63,6 @@ MELTS: dict[str, frozenset[str]] = {
 
 SIZES = ("small", "medium", "large")
 PLACES = ("centre", "left", "right", "top", "bottom")
-RELATIONS = ("beside", "above")
 
 # Pixels across, of 128.
 EXTENT = {"small": (40, 46), "medium": (62, 72), "large": (92, 102)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -50,8 +49,3 @@ def pad(tokenizer: CLIPTokenizer, ids: list[int], length: int = LENGTH) -> list[
     kept = ids[: length - 2]
     eos = tokenizer.eos_token_id
     return [tokenizer.bos_token_id, *kept, *[eos] * (length - 1 - len(kept))]
-
-
-def save_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Write the tokenizer as transformers does."""
-    tokenizer.save_pretrained(folder)
