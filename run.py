@@ -69,19 +69,19 @@ def _run(arguments: argparse.Namespace) -> int:
         return 2
     match arguments.command:
         case "sandbox":
-            from bot import sandbox
+            from bot.cli import sandbox
 
             return sandbox.main(settings, port=arguments.port, browser=not arguments.no_browser)
         case "generate":
-            from bot import generate
+            from bot.cli import generate
 
             return generate.main(settings, arguments)
         case "doctor":
-            from bot import doctor
+            from bot.cli import doctor
 
             return doctor.main(settings)
         case _:
-            from bot import start
+            from bot.cli import start
 
             return start.main(settings)
 

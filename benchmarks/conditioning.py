@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from core.conditioning import Conditioning, TextConditioner
-from core.weights.clip_tokenizer import clip_tokenizer
+from core.models.weights.clip_tokenizer import clip_tokenizer
+from core.text.conditioning import Conditioning, TextConditioner
 
 # One chunk each; the random encoder's vocabulary is CLIP's bytes.
 PROMPT: Final = "masterpiece, best quality, 1girl, red scarf, night sky, stars"

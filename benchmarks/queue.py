@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from core.catalogue import Catalogue, Model
 from core.config import EngineConfig
-from core.engine import Engine
+from core.engine.engine import Engine
 from core.events import Failed, Finished
+from core.models.catalogue import Catalogue, Model
 from core.request import GenerationRequest, split_sampler
 from core.work import Item, Work
 from tools import random_models

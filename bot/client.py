@@ -15,20 +15,21 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.actions import knobs
 from bot.answers import TROUBLE, Interaction, refuse
-from bot.jobs import Jobs
-from bot.post import again, presses
-from bot.post.controls import Control, Standing
-from bot.post.delivery import Delivery
-from bot.server.gate import Gate
-from bot.server.nsfw import Classifier
+from bot.gate.classifier import Classifier
+from bot.gate.gate import Gate
+from bot.jobs.jobs import Jobs
+from bot.posts import retry
+from bot.posts.controls import Control, Standing
+from bot.posts.delivery import Delivery
 from bot.settings import Settings
 from bot.store import Store
 from bot.translate import ENGLISH, CatalogueTranslator
-from core.catalogue import Catalogue
-from core.client import EngineClient, EngineStatus
 from core.config import EngineConfig
-from core.queue import GpuQueue
+from core.models.catalogue import Catalogue
+from core.serving.client import EngineClient, EngineStatus
+from core.serving.queue import GpuQueue
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +40,16 @@ COGS: Final = (
     "cogs.imagine",
     "cogs.explore",
     "cogs.queue",
-    "cogs.preset",
-    "cogs.settings",
-    "cogs.help",
+    "cogs.preset.cog",
+    "cogs.settings.cog",
+    "cogs.help.cog",
     "cogs.models",
     "cogs.style",
     "cogs.reactions",
     "cogs.history",
     "cogs.remix",
-    "cogs.privacy",
-    "cogs.config",
+    "cogs.privacy.cog",
+    "cogs.config.cog",
     "cogs.admin",
 )
 
@@ -70,7 +71,7 @@ PERMISSIONS: Final = discord.Permissions(
 
 
 class Engine(Protocol):
-    """What the bot needs of :class:`~core.client.EngineClient`. Tests have one in memory."""
+    """What the bot needs of an ``EngineClient``. Tests have one in memory."""
 
     @property
     def status(self) -> EngineStatus:
@@ -139,9 +140,9 @@ class Penultimate(commands.AutoShardedBot):
         self.clock = clock
         # What a control or a form of no job does, by its action; each cog names its own.
         self.standing: dict[str, Callable[[Interaction, int | None], Awaitable[None]]] = {
-            "typed_again": again.reopen
+            "typed_again": retry.reopen
         }
-        self.typed = again.at_hand()
+        self.typed = retry.at_hand()
         self._make_engine = engine
         self._make_queue = queue
         self._make_catalogue = catalogue
@@ -191,7 +192,7 @@ class Penultimate(commands.AutoShardedBot):
         """Do what a control or a modal of ours asks for, and answer what goes wrong."""
         self.address(interaction)
         try:
-            await presses.handle(interaction)
+            await knobs.handle(interaction)
         except Exception as error:
             await refuse(interaction, error)
 

@@ -15,8 +15,7 @@ from typing import Final, get_args
 import discord
 from discord import Locale, app_commands
 
-from bot.translate import listed, t
-from bot.trouble import (
+from bot.exceptions import (
     BadPreset,
     CannotExplore,
     Gone,
@@ -30,9 +29,10 @@ from bot.trouble import (
     Unreachable,
     UnreadableSettings,
 )
+from bot.translate import listed, t
 from core import errors as core_errors
-from core.catalogue import Family
 from core.errors import PenultimateError
+from core.families import Family
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from dotenv import dotenv_values
 
-from core.catalogue import Catalogue
 from core.config import EngineConfig
-from core.grid import MAX_CELLS
-from core.nsfw import counting, labels_in
+from core.models.catalogue import Catalogue
+from core.pictures.nsfw import counting, labels_in
 from core.request import RANGES
+from core.sheets.cells import MAX_CELLS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # What ships with the code: migrations, locales, the demo model. Never written to.
@@ -32,6 +32,16 @@ class SettingsError(Exception):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a job may be: pixels a side, steps, images a job and cells of a sheet."""
+
+    max_size: int = 1536
+    max_steps: int = 150
+    max_count: int = 4
+    max_cells: int = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,11 @@ class Settings:
     def cache_dir(self) -> Path:
         """What may be deleted any time."""
         return self.data_dir / "cache"
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of every server; one may narrow them for itself."""
+        return Limits(self.max_size, self.max_steps, self.max_count, self.max_cells)
 
     def engine_config(self) -> EngineConfig:
         """The part of the settings the engine process gets; the token is not among it."""

@@ -12,9 +12,9 @@ from discord.ext import commands
 from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.errors import sentence
-from bot.post.controls import Standing, layout, standing_id
+from bot.posts.controls import Standing, layout, standing_id
 from bot.translate import listed, t, text
-from core.catalogue import Catalogue
+from core.models.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from bot.client import Penultimate

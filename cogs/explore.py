@@ -10,13 +10,14 @@ from discord.app_commands import Choice
 from discord.ext import commands
 
 from bot.answers import Interaction
-from bot.ask import options
-from bot.ask.axes import KINDS, VALUES
-from bot.ask.defaults import OPTIONS
-from bot.ask.orders import Start
-from bot.post.result import field_key
+from bot.ordering.axes import KINDS, VALUES
+from bot.ordering.choices import SAMPLER_NAMES
+from bot.ordering.orders import Start
+from bot.ordering.resolve import OPTIONS
+from bot.posts.result import field_key
 from bot.translate import text
-from core.catalogue import Catalogue, search
+from cogs import options
+from core.models.catalogue import Catalogue, search
 from core.request import AUTOMATIC, NONE, SCHEDULE_TYPES
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]
     names = {
         "model": [model.name for model in catalogue.models],
         "vae": [AUTOMATIC, NONE, *(vae.name for vae in catalogue.vaes)],
-        "sampler": options.SAMPLER_NAMES,
+        "sampler": SAMPLER_NAMES,
         "schedule_type": SCHEDULE_TYPES,
     }.get(axis)
     if names is None:

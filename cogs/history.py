@@ -14,16 +14,16 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.post.controls import Standing, layout, standing_id
-from bot.post.live import ended_view
-from bot.server.gate import asker_of
+from bot.exceptions import Gone
+from bot.gate.gate import asker_of
+from bot.gate.visibility import may_see
+from bot.posts.controls import Standing, layout, standing_id
+from bot.posts.live import ended_view
 from bot.store import Job
 from bot.translate import t, text
-from bot.trouble import Gone
-from bot.visibility import may_see
 from core.errors import UnknownName, UnreadablePicture
 from core.events import Image
-from core.picture import read_pixels
+from core.pictures.files import read_pixels
 
 if TYPE_CHECKING:
     from bot.client import Penultimate

@@ -9,10 +9,10 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.answers import Interaction
-from bot.ask import options
-from bot.ask.defaults import OPTIONS
-from bot.ask.orders import Start
+from bot.ordering.orders import Start
+from bot.ordering.resolve import OPTIONS
 from bot.translate import text
+from cogs import options
 
 if TYPE_CHECKING:
     from bot.client import Penultimate

@@ -12,11 +12,11 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.ask.defaults import model_values
-from bot.post.controls import layout
+from bot.exceptions import Gone
+from bot.ordering.resolve import model_values
+from bot.posts.controls import layout
 from bot.translate import listed, t, text
-from bot.trouble import Gone
-from core.catalogue import Catalogue, Model, Vae
+from core.models.catalogue import Catalogue, Model, Vae
 from core.request import SAMPLERS, SCHEDULE_TYPES
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.ask.options import MAX_CHOICE, MAX_CHOICES
-from bot.post.controls import Standing, layout, standing_id
+from bot.exceptions import NotYours
+from bot.gate.visibility import may_see
+from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES
+from bot.posts.controls import Standing, layout, standing_id
 from bot.store import Job
 from bot.translate import t, text
-from bot.trouble import NotYours
-from bot.visibility import may_see
 from core.errors import UnknownName
-from core.queue import Place
+from core.serving.queue import Place
 
 if TYPE_CHECKING:
     from bot.client import Penultimate

@@ -16,9 +16,9 @@ from discord.ext import commands
 
 from bot.answers import TROUBLE
 from bot.errors import sentence
+from bot.exceptions import Gone, NotYours
+from bot.gate.visibility import manages, shown_by
 from bot.store import Job
-from bot.trouble import Gone, NotYours
-from bot.visibility import manages, shown_by
 from core.errors import PenultimateError
 from core.request import draw_seed
 

@@ -16,17 +16,18 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot import answers
+from bot.actions import more
 from bot.answers import Interaction
-from bot.ask.attachments import Readable, parameters_of, pictures_in, read_bytes
-from bot.ask.defaults import BOT, Layers, read_pasted
-from bot.ask.orders import Start
-from bot.post import again, forms, more, panel, parameters
-from bot.post.controls import row
-from bot.post.kept import Kept
-from bot.server.gate import asker_of
+from bot.gate.gate import asker_of
+from bot.gate.visibility import shown_by
+from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_bytes
+from bot.ordering.orders import Start
+from bot.ordering.resolve import BOT, Layers, read_pasted
+from bot.posts import forms, panel, parameters, retry
+from bot.posts.controls import row
+from bot.posts.kept import Kept
 from bot.store import Job
 from bot.translate import t, text
-from bot.visibility import shown_by
 from core.errors import PenultimateError, UnreadablePicture
 from core.request import MAX_PROMPT, GenerationRequest, draw_seed
 
@@ -151,7 +152,7 @@ class RemixCog(commands.Cog):
             return
         nothing = GenerationRequest("", "", 0)
         form = partial(forms.foreign_start_form, number, nothing, interaction.locale)
-        async with again.typed(interaction, form) as typed:
+        async with retry.typed(interaction, form) as typed:
             asked, strength = forms.started(nothing, typed)
             options = pending.options | {
                 "negative_prompt": asked.negative_prompt,

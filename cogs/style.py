@@ -9,12 +9,12 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
-from bot.ask import options
-from bot.post.controls import layout
+from bot.posts.controls import layout
 from bot.store import Style
 from bot.store.names import MAX_NAME
 from bot.store.styles import MAX_PER_SERVER, MAX_TEMPLATE
 from bot.translate import t, text
+from cogs import options
 
 if TYPE_CHECKING:
     from bot.client import Penultimate

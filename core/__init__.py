@@ -4,10 +4,10 @@ Importing this package, and everything listed here, does not import torch: that 
 the engine process.
 """
 
-from core.catalogue import Card, Model, Vae
 from core.config import EngineConfig
 from core.errors import PenultimateError
 from core.events import Cancelled, Failed, Finished, Image, Progress, Queued, Restarting, Started
+from core.models.catalogue import Card, Model, Vae
 from core.notes import Note
 from core.request import GenerationRequest, HiresFix, draw_seed
 from core.work import Work

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from core.catalogue import Model, Vae
+from core.models.catalogue import Model, Vae
 from core.request import GenerationRequest
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from core.noise import initial_noise
-from core.samplers import NoiseSchedule, Trajectory
+from core.sampling.noise import initial_noise
+from core.sampling.samplers import NoiseSchedule, Trajectory
 
 
 class MixtureModel:

@@ -5,8 +5,7 @@ What a member reads of their fields is a figure; a word in one is a detail that 
 
 from __future__ import annotations
 
-from bot.server.rules import MOST
-from bot.trouble import (
+from bot.exceptions import (
     BadPreset,
     CannotExplore,
     Gone,
@@ -20,6 +19,7 @@ from bot.trouble import (
     Unreachable,
     UnreadableSettings,
 )
+from bot.rules.policy import MOST
 from core.errors import (
     ALLOWED,
     PICTURES,

@@ -12,12 +12,12 @@ import io
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from core.client import EngineStatus
 from core.config import EngineConfig
 from core.errors import PenultimateError
 from core.events import Event, Failed, Finished, Image, Progress, Restarting, Started
 from core.notes import Note
-from core.queue import GpuQueue
+from core.serving.client import EngineStatus
+from core.serving.queue import GpuQueue
 from core.work import Item, Work
 
 

@@ -26,11 +26,11 @@ from simcord.results import InteractionResult, ResponseMessage
 from bot.client import Penultimate
 from bot.settings import Settings
 from bot.store import Job
-from core.catalogue import Card, Catalogue, Model, Vae
 from core.config import EngineConfig
 from core.events import Event
-from core.queue import GpuQueue, Ticket
+from core.models.catalogue import Card, Catalogue, Model, Vae
 from core.request import GenerationRequest
+from core.serving.queue import GpuQueue, Ticket
 from core.work import Work
 from tests.fake_engine import FakeEngine
 

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from core import worker
 from core.config import EngineConfig
 from core.errors import OutOfMemory
 from core.events import Cancelled, Event, Failed, Finished, Progress, Started
-from core.messages import Alive
+from core.serving import worker
+from core.serving.messages import Alive
 from core.work import Work
 
 
@@ -63,7 +63,7 @@ def silent(connection: Connection, config: EngineConfig) -> None:
 
 
 class StubEngine:
-    """The face of ``core.engine.Engine``. ``config.max_rows`` bounds it.
+    """The face of ``core.engine.engine.Engine``. ``config.max_rows`` bounds it.
 
     ``log.txt`` in ``config.cache_dir`` gets a line at each start: what runs from then on.
     """

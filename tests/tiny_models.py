@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from core.catalogue import Catalogue, Family, Layout, Model, Vae
+from core.families import Family
+from core.models.catalogue import Catalogue, Layout, Model, Vae
 from tools import random_models
 
 SIZE = 64

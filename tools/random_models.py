@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.weights import ldm_keys
-from core.weights.clip_tokenizer import END, clip_tokenizer, read_merges
-from core.weights.components import empty_module
+from core.models.weights import ldm_keys
+from core.models.weights.clip_tokenizer import END, clip_tokenizer, read_merges
+from core.models.weights.components import empty_module
 
 CONFIGS: Final = Path(__file__).parents[1] / "data" / "configs"
 PIPELINES: Final = {

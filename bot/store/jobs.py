@@ -17,14 +17,14 @@ from typing import Any, Final, Literal, get_args
 
 import aiosqlite
 
-from bot.ask.sheets import Sheet
-from bot.errors_json import from_json, to_json
 from bot.store.database import Database
+from bot.store.errors_json import from_json, to_json
 from bot.store.pictures import Pictures
 from core.errors import PenultimateError
 from core.events import Image
 from core.notes import Note
 from core.request import GenerationRequest
+from core.sheets.sheet import Sheet
 
 log = logging.getLogger(__name__)
 

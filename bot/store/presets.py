@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import aiosqlite
 
+from bot.exceptions import TooMany
 from bot.store.database import Database
 from bot.store.names import MAX_NAME, Names, clean_name, name_key, unknown
-from bot.trouble import TooMany
 from core.errors import UnknownName
 
 MAX_PER_USER: Final = 50

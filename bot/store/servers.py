@@ -12,10 +12,10 @@ from typing import Final
 
 import aiosqlite
 
-from bot.server import settings_json
-from bot.server.rules import CLOSED, Server, check_room
+from bot.exceptions import QuotaUsed, UnreadableSettings
+from bot.rules import policy_json
+from bot.rules.policy import CLOSED, Server, check_room
 from bot.store.database import Database
-from bot.trouble import QuotaUsed, UnreadableSettings
 from core.errors import QueueFull
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Servers:
         """Read every server's settings into memory; where they cannot be read, it is closed."""
         for guild_id, text in await self._database.read("SELECT guild_id, settings FROM servers"):
             try:
-                self._servers[guild_id] = settings_json.from_json(text)
+                self._servers[guild_id] = policy_json.from_json(text)
             except UnreadableSettings as error:
                 log.error("server %d is closed: %s", guild_id, error)
                 self._servers[guild_id], self._unread[guild_id] = CLOSED, text
@@ -45,13 +45,13 @@ class Servers:
     def get(self, guild_id: int | None) -> Server:
         """The server's settings, from memory; the defaults where there are none, and in DMs.
 
-        :data:`~bot.server.rules.CLOSED` where they cannot be read.
+        :data:`~bot.rules.policy.CLOSED` where they cannot be read.
         """
         return self._servers.get(guild_id or 0) or Server()
 
     def text(self, guild_id: int) -> str:
         """The settings as JSON; those that cannot be read, as they are."""
-        return self._unread.get(guild_id) or settings_json.to_json(self.get(guild_id))
+        return self._unread.get(guild_id) or policy_json.to_json(self.get(guild_id))
 
     async def update(
         self, guild_id: int, change: Callable[[Server], Server], *, anew: bool = False
@@ -59,7 +59,7 @@ class Servers:
         """Replace the settings by ``change(settings)`` and keep them; one change at a time.
 
         Those that cannot be read are replaced only ``anew``, from none. Raises
-        :class:`~bot.trouble.UnreadableSettings`, and :class:`~bot.trouble.TooMany` for a list
+        :class:`~bot.exceptions.UnreadableSettings`, and :class:`~bot.exceptions.TooMany` for a list
         too long.
         """
 
@@ -74,7 +74,7 @@ class Servers:
             await connection.execute(
                 "INSERT INTO servers VALUES (?, ?) ON CONFLICT DO UPDATE SET"
                 " settings = excluded.settings",
-                (guild_id, settings_json.to_json(server)),
+                (guild_id, policy_json.to_json(server)),
             )
             return server
 
@@ -89,8 +89,9 @@ class Servers:
     ) -> None:
         """Put a written job on the member's account of today, if the server's bounds allow it.
 
-        ``quota`` is in pictures a day (days are UTC's). Raises :class:`~bot.trouble.QuotaUsed` or
-        :class:`~core.errors.QueueFull`; then nothing is charged.
+        ``quota`` is in pictures a day (days are UTC's). Raises
+        :class:`~bot.exceptions.QuotaUsed` or :class:`~core.errors.QueueFull`; then nothing is
+        charged.
         """
         server, now = self.get(guild_id), self._clock()
         today = now // DAY * DAY

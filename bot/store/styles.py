@@ -11,9 +11,9 @@ from typing import Final
 
 import aiosqlite
 
+from bot.exceptions import TooMany
 from bot.store.database import Database
 from bot.store.names import Names, clean_name, name_key, unknown
-from bot.trouble import TooMany
 from core.errors import InvalidRequest, UnknownName
 
 MAX_PER_SERVER: Final = 50

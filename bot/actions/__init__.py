@@ -1,0 +1,1 @@
+"""What the controls and forms under a post do."""

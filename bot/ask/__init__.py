@@ -1,1 +1,0 @@
-"""From what somebody asks for to a request: options, defaults, choices, axes, pictures."""

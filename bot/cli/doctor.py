@@ -1,0 +1,242 @@
+"""``python run.py doctor``: what is installed, found and wrong, and the exact next command.
+
+Every check gives findings; nothing is changed. torch is asked in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import aiohttp
+import discord
+
+from bot.settings import Settings
+from core.models.catalogue import Catalogue
+from core.pictures.nsfw import counting, labels_in
+
+INSTALL: Final = "python -m pip install -e ."
+START: Final = "python run.py"
+SANDBOX: Final = "python run.py sandbox"
+CUDA_BUILD: Final = (
+    "python -m pip install --force-reinstall torch=={version} "
+    "--index-url https://download.pytorch.org/whl/cu130"
+)
+ROCM_BUILD: Final = (
+    "python -m pip install --force-reinstall torch=={version} --index-url <the address that "
+    "https://pytorch.org/get-started/locally shows for ROCm>"
+)
+
+# Printed by the process that is asked: it alone imports torch.
+ASK_TORCH: Final = """
+import json, torch
+cards = [
+    (torch.cuda.get_device_name(i), torch.cuda.get_device_properties(i).total_memory)
+    for i in range(torch.cuda.device_count())
+] if torch.cuda.is_available() else []
+print(json.dumps({
+    "version": torch.__version__,
+    "built_for": "ROCm" if torch.version.hip else "CUDA" if torch.version.cuda else "CPU",
+    "cards": cards,
+    "mps": torch.backends.mps.is_available(),
+}))
+"""
+SECONDS_FOR_TORCH: Final = 120
+SECONDS_FOR_DISCORD: Final = 15
+GIB: Final = 2**30
+
+Level = Literal["ok", "note", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. ``fix`` is the command that would put it right, if one would."""
+
+    level: Level
+    text: str
+    fix: str = ""
+
+
+def main(settings: Settings) -> int:
+    """Print the report; returns 0, or 1 when something is wrong."""
+    catalogue = settings.catalogue()
+    sections = {
+        "Installed": list(installed()),
+        "Device": list(device(settings, ask_torch(), cards_in_machine())),
+        "Models and VAEs": list(files(settings, catalogue)),
+        "Data": list(data(settings)),
+        "Discord": list(asyncio.run(token(settings))),
+    }
+    for title, findings in sections.items():
+        print(title)
+        for finding in findings:
+            print(f"  {_MARKS[finding.level]} {finding.text}")
+            if finding.fix:
+                print(f"        {finding.fix}")
+    wrong = [finding for findings in sections.values() for finding in findings if finding.fix]
+    print(f"\nNext: {wrong[0].fix if wrong else START if settings.discord_token else SANDBOX}")
+    found = (finding.level for findings in sections.values() for finding in findings)
+    return 1 if "wrong" in found else 0
+
+
+_MARKS: Final[dict[Level, str]] = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+
+
+def installed() -> Iterator[Finding]:
+    """Python and every package the bot needs, by its metadata: nothing is imported."""
+    yield Finding("ok", f"Python {platform.python_version()} on {platform.platform(terse=True)}")
+    try:
+        needed = metadata.requires("penultimate") or []
+    except metadata.PackageNotFoundError:
+        yield Finding("wrong", "Penultimate itself is not installed", INSTALL)
+        return
+    versions = []
+    for requirement in needed:
+        # The extras are asked for where they are used.
+        if "extra ==" in requirement:
+            continue
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            yield Finding("wrong", f"{name} is not installed", INSTALL)
+    yield Finding("ok", ", ".join(versions))
+
+
+def ask_torch() -> dict[str, Any] | str:
+    """What torch says of itself and its devices, or why it does not say it."""
+    # What the interpreter warns about is nothing to the answer.
+    command = [sys.executable, "-W", "ignore", "-c", ASK_TORCH]
+    try:
+        said = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS_FOR_TORCH, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"torch does not answer within {SECONDS_FOR_TORCH} s"
+    lines = said.stdout.splitlines()
+    if said.returncode or not lines:
+        return (said.stderr.strip().splitlines() or ["torch cannot be imported"])[-1]
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
+
+
+def cards_in_machine() -> tuple[str, ...]:
+    """Makers of graphics cards whose driver is here, whatever torch sees: NVIDIA, AMD."""
+    nvidia = shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()
+    return ("NVIDIA",) * bool(nvidia) + ("AMD",) * Path("/dev/kfd").exists()
+
+
+def device(
+    settings: Settings, torch: dict[str, Any] | str, cards: tuple[str, ...]
+) -> Iterator[Finding]:
+    """Which device will draw, and a card that lies idle because torch was built without it."""
+    if isinstance(torch, str):
+        yield Finding("wrong", f"torch cannot be used: {torch}", INSTALL)
+        return
+    version = torch["version"].partition("+")[0]
+    for name, memory in torch["cards"]:
+        yield Finding("ok", f"{name}, {memory / GIB:.0f} GiB (torch {torch['version']})")
+    if torch["mps"]:
+        yield Finding("ok", f"Apple GPU (torch {torch['version']})")
+    if not torch["cards"] and torch["built_for"] == "CPU" and cards:
+        build = CUDA_BUILD if "NVIDIA" in cards else ROCM_BUILD
+        yield Finding(
+            "wrong",
+            f"there is an {' and an '.join(cards)} card, but torch {torch['version']} is built "
+            "for the CPU only",
+            build.format(version=version),
+        )
+    elif not torch["cards"] and cards:
+        yield Finding(
+            "wrong",
+            f"there is an {' and an '.join(cards)} card and torch {torch['version']} is built for "
+            f"{torch['built_for']}, but it sees no card: is the driver new enough?",
+        )
+    elif not torch["cards"] and not torch["mps"]:
+        yield Finding("note", f"no graphics card: the CPU draws, slowly (torch {torch['version']})")
+    wanted, _, index = settings.device.partition(":")
+    there = {"auto": True, "cpu": True, "cuda": int(index or 0) < len(torch["cards"])}
+    if not there.get(wanted, bool(torch.get(wanted))):
+        yield Finding(
+            "wrong", f"DEVICE={settings.device} is not there; set it to auto, or leave it out"
+        )
+    if not settings.engine_timeout:
+        yield Finding("note", "ENGINE_TIMEOUT=0: an engine that hangs is never restarted")
+
+
+def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
+    """Every model and VAE that was found, and every one that will not be loaded, with the why."""
+    for folder, kind in ((settings.models_dir, "models"), (settings.vaes_dir, "VAEs")):
+        if not folder.is_dir():
+            yield Finding("note", f"your {kind} go into {folder}, which is not there yet")
+    for model in catalogue.models:
+        width, height = model.size
+        yield Finding("ok", f"model {model.name} ({model.family}, {width}x{height})")
+    for vae in catalogue.vaes:
+        fits = [model.name for model in catalogue.models if vae.fits(model)]
+        yield Finding("ok", f"VAE {vae.name} (fits {len(fits)} of {len(catalogue.models)} models)")
+    for refused in catalogue.refused:
+        yield Finding("wrong", str(refused))
+    for warning in catalogue.warnings:
+        yield Finding("note", warning)
+    if settings.nsfw_model is not None:
+        # A folder and labels that will not do have been refused with the settings.
+        labels = labels_in(settings.nsfw_model)
+        nsfw = counting(labels, settings.nsfw_labels)
+        shown = ", ".join(
+            f"{label} (NSFW)" if label.casefold() in nsfw else label for label in labels
+        )
+        yield Finding("ok", f"classifier {settings.nsfw_model.name}: {shown}")
+    if not catalogue.models:
+        yield Finding(
+            "wrong", f"there is no model to draw with; put one into {settings.models_dir}"
+        )
+
+
+def data(settings: Settings) -> Iterator[Finding]:
+    """Whether the bot can write where it has to, and how much room there is."""
+    folder = settings.data_dir
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        yield Finding("wrong", f"{folder} cannot be written to; set DATA_DIR to another folder")
+        return
+    free = shutil.disk_usage(there).free / GIB
+    level: Level = "ok" if free >= 1 else "wrong"
+    yield Finding(level, f"{folder} has {free:.1f} GiB free")
+
+
+async def token(settings: Settings) -> list[Finding]:
+    """Whether Discord takes the token, asked once."""
+    if settings.discord_token is None:
+        return [
+            Finding(
+                "note",
+                "DISCORD_TOKEN is not set: the sandbox works, Discord does not. Copy .env.example "
+                "to .env and put the token in",
+            )
+        ]
+    # This client only asks who it is and never connects.
+    async with discord.Client(intents=discord.Intents(guilds=True)) as client:
+        try:
+            await asyncio.wait_for(client.login(settings.discord_token), SECONDS_FOR_DISCORD)
+        except discord.LoginFailure:
+            return [Finding("wrong", "Discord does not accept the token: reset it, copy it again")]
+        except discord.HTTPException as error:
+            return [Finding("note", f"Discord has trouble and did not check the token: {error}")]
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            return [
+                Finding("note", f"offline: Discord cannot be reached to check the token ({why})")
+            ]
+        return [Finding("ok", f"the token works: it is {client.user}")]

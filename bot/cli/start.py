@@ -1,0 +1,80 @@
+"""``python run.py``: the bot on Discord, from the log-in to Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import sys
+from typing import Final
+
+import aiohttp
+import discord
+
+from bot.cli import logs
+from bot.cli.lock import FolderInUse, alone_in
+from bot.client import Penultimate
+from bot.settings import Settings
+from bot.store import DatabaseTooNew
+
+NO_TOKEN: Final = (
+    "DISCORD_TOKEN is not set. Make an application on https://discord.com/developers/applications, "
+    "copy the token from its Bot page into .env (see .env.example), and start again. To try the "
+    "bot without Discord: python run.py sandbox"
+)
+BAD_TOKEN: Final = (
+    "Discord does not accept the token. Reset it on the application's Bot page "
+    "(https://discord.com/developers/applications) and copy the new one into .env."
+)
+OFFLINE: Final = "Discord cannot be reached{why}. Check the network and start again."
+BAD_DATABASE: Final = "The database {path} cannot be used: {error}."
+
+
+def main(settings: Settings) -> int:
+    """Run until Ctrl-C or SIGTERM; returns the exit code, 2 with a sentence on what to do."""
+    if settings.discord_token is None:
+        return _refuse(NO_TOKEN)
+    logs.set_up(settings.log_level, settings.discord_token)
+    try:
+        with alone_in(settings.data_dir):
+            asyncio.run(serve(settings, settings.discord_token))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 0
+    except discord.LoginFailure:
+        return _refuse(BAD_TOKEN)
+    except (FolderInUse, DatabaseTooNew) as error:
+        return _refuse(str(error))
+    except sqlite3.DatabaseError as error:
+        return _refuse(BAD_DATABASE.format(path=settings.database_path, error=error))
+    except (aiohttp.ClientConnectionError, discord.GatewayNotFound) as error:
+        return _refuse(OFFLINE.format(why=_why(error)))
+    return 0
+
+
+async def serve(settings: Settings, token: str) -> None:
+    """Log in, say where to invite the bot, and serve until cancelled."""
+    _stop_on_sigterm()
+    async with Penultimate(settings) as bot:
+        await bot.login(token)
+        print(f"Invite the bot to a server: {bot.invite_url}", flush=True)
+        await bot.connect()
+
+
+def _stop_on_sigterm() -> None:
+    """What stops a service ends it as Ctrl-C does, the engine process too."""
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+def _why(error: Exception) -> str:
+    # Of "Cannot connect to host discord.com:443 ssl:default [Connect call failed ('::1', 443)]".
+    reason = error.strerror if isinstance(error, aiohttp.ClientConnectorError) else None
+    return f": {reason}".partition(" (")[0] if reason else ""
+
+
+def _refuse(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 2

@@ -1,0 +1,1 @@
+"""Who may do what, who sees what, and what is hidden."""

@@ -1,0 +1,1 @@
+"""Accepting jobs and following them to their end."""

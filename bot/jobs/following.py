@@ -1,0 +1,148 @@
+"""Following an accepted job to its end: its live post, its pictures, its delivery.
+
+Each job has a task of its own, which ends in exactly one post; what Discord does not take is sent
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import discord
+
+from bot.answers import TROUBLE
+from bot.errors import foreseen
+from bot.exceptions import Gone, NotAllowed
+from bot.posts import log_channel
+from bot.posts.live import LivePost
+from bot.store import Job
+from core.errors import PenultimateError
+from core.events import Cancelled, Failed, Finished, Image, Started
+from core.notes import Note
+from core.serving.queue import Ticket
+from core.sheets.sheet import pictures_of
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+log = logging.getLogger(__name__)
+
+# Discord lets a post be edited through its interaction for 15 minutes.
+LATE_AFTER: Final = 12 * 60.0
+# Seconds until a delivery that Discord itself made fail is tried again; then at the next start.
+RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
+
+
+class Following:
+    """The tasks that follow jobs, by the job's id."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self._bot = bot
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def begin(self, job: Job, to_its_end: Coroutine[Any, Any, None]) -> None:
+        """Do one of the coroutines below in the job's own task."""
+        task = asyncio.create_task(to_its_end, name=f"job {job.id}")
+        self._tasks[job.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
+
+    async def stop(self, job_ids: Iterable[int] | None = None) -> None:
+        """Stop following these jobs, or all; when this returns, nothing of them is sent."""
+        ids = list(self._tasks) if job_ids is None else job_ids
+        tasks = [self._tasks[job_id] for job_id in ids if job_id in self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def live_post(self, job: Job) -> LivePost:
+        """The job's post while it waits and is drawn."""
+        engine = self._bot.engine
+
+        async def edit(view: discord.ui.LayoutView, files: list[discord.File]) -> None:
+            current = await self._bot.store.jobs.get(job.id)
+            if current is not None:
+                await self._bot.delivery.edit(current, view, files)
+
+        def late() -> bool:
+            return self._bot.clock() - job.created_at > LATE_AFTER
+
+        return LivePost(job, edit, lambda: engine.status.state, late=late)
+
+    async def follow(
+        self,
+        job: Job,
+        ticket: Ticket,
+        post: LivePost,
+        notes: tuple[Note, ...],
+        limit: int | None = None,
+    ) -> None:
+        """Show what happens to the job, up to its end; ``limit`` is as for a delivery, in bytes."""
+        try:
+            async for event in ticket:
+                match event:
+                    case Finished(images=images):
+                        await self.finished(job, images, notes + event.notes, limit)
+                    case Failed(error=error):
+                        await self.ended(job, error)
+                    case Cancelled():
+                        await self.ended(job, None)
+                    case _:
+                        if isinstance(event, Started):
+                            await self._bot.store.jobs.set_state(job.id, "running")
+                        await post.show(event)
+        except Exception as error:
+            # A bug of ours, or a full disk: the member must not wait for ever.
+            await self.ended(job, foreseen(error))
+
+    async def finished(
+        self, job: Job, images: Sequence[Image], notes: tuple[Note, ...], limit: int | None
+    ) -> None:
+        """Write the pictures of a job, then deliver them."""
+        store = self._bot.store
+        if job.sheet is not None:
+            images = await asyncio.to_thread(pictures_of, job.sheet, job.request, images)
+        try:
+            spoiler = await self._bot.gate.hidden(job, images)
+        except NotAllowed as error:
+            await self.ended(job, error)
+            return
+        if not await store.jobs.finish(job.id, images, notes, spoiler=spoiler):
+            return
+        finished = await store.jobs.get(job.id)
+        if finished is not None:
+            await self.deliver(finished, limit)
+
+    async def ended(self, job: Job, error: PenultimateError | None) -> None:
+        """A job without a picture. Told first and written after, so that it is told for sure."""
+        await self._insist(job, lambda: self._bot.delivery.tell_ended(job, error))
+        if error is None:
+            await self._bot.store.jobs.set_state(job.id, "cancelled")
+        else:
+            # What the member was told leaves out what only the owner can act on.
+            log.info("job %d failed: %s", job.id, error)
+            await self._bot.store.jobs.fail(job.id, error)
+
+    async def deliver(self, job: Job, limit: int | None = None) -> None:
+        """Send what is written, or say that it is gone."""
+        try:
+            await self._insist(job, lambda: self._bot.delivery.deliver(job, limit))
+            await log_channel.note(self._bot, job.id)
+        except FileNotFoundError:
+            await self._insist(job, lambda: self._bot.delivery.tell_ended(job, Gone("picture")))
+            await self._bot.store.jobs.set_state(job.id, "delivered")
+
+    async def _insist(self, job: Job, send: Callable[[], Awaitable[object]]) -> None:
+        """Send; while Discord or the network is in trouble, wait and send again."""
+        for wait in (*RETRIES, None):
+            try:
+                await send()
+                return
+            except FileNotFoundError:
+                raise
+            except TROUBLE as trouble:
+                log.warning("job %d could not be delivered: %s", job.id, trouble)
+            if wait is not None:
+                await asyncio.sleep(wait)

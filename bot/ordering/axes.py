@@ -1,0 +1,148 @@
+"""From what a member asks of /explore to a sheet: axes read, completed, checked, in proper names.
+
+Whatever makes no sense is refused here, before anything is written or drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from bot.exceptions import CannotExplore
+from bot.ordering.choices import MAX_CHOICES, vae_names
+from bot.store import Job
+from core.errors import SheetTooLarge
+from core.models.catalogue import Catalogue, Model
+from core.request import AUTOMATIC, NONE, SAMPLERS, SCHEDULE_TYPES, GenerationRequest
+from core.sheets.axes import AXES, Axis, AxisKind, Value, read_axis
+from core.sheets.cells import MAX_CELLS
+from core.sheets.sheet import Sheet, axis_of
+from core.work import Item
+
+# What /explore offers. Variations of a seed have their own buttons.
+KINDS: Final[tuple[AxisKind, ...]] = tuple(
+    kind for kind in AXES if not kind.field.startswith("variation_")
+)
+
+# What an axis takes when nobody names values; models and VAEs are the catalogue's.
+VALUES: Final = {
+    "clip_skip": "1-12",
+    "cfg_scale": "3, 5, 7, 9, 12, 15",
+    "steps": "10, 20, 30, 40, 50",
+    "seed": "-1, -1, -1, -1",
+    "sampler": ", ".join(SAMPLERS),
+    "schedule_type": ", ".join(SCHEDULE_TYPES),
+    "denoising_strength": "0.2, 0.4, 0.6, 0.8",
+    "size": "512x512, 512x768, 768x512",
+}
+
+
+def strip() -> Sheet:
+    """Every clip skip of one picture."""
+    return Sheet(read_axis("clip_skip", VALUES["clip_skip"]))
+
+
+def read_sheet(
+    asked: Sequence[tuple[str | None, str | None]],
+    catalogue: Catalogue,
+    model: Model | None,
+    limit: int = MAX_CELLS,
+) -> Sheet:
+    """The sheet of two (name, values) pairs, each of which may be left out in part or whole.
+
+    ``model`` is the one whose VAEs are meant when an axis is all of them. Values that nobody
+    named are as many as ``limit`` cells allow. Raises
+    :class:`~bot.exceptions.CannotExplore`, :class:`~core.errors.UnknownName`,
+    :class:`~core.errors.InvalidRequest` or :class:`~core.errors.SheetTooLarge`.
+    """
+    (x_name, x_values), (y_name, y_values) = asked
+    if y_name is None and y_values:
+        raise CannotExplore("no_axis")
+    x = _read(x_name or "clip_skip", x_values, catalogue, model)
+    y = _read(y_name, y_values, catalogue, model) if y_name else None
+    if y is not None and x.kind is y.kind:
+        raise CannotExplore("same_axis")
+    if y is not None and not y_values:
+        y = _first(y, limit // len(x.values) if x_values else math.isqrt(limit))
+    if not x_values:
+        x = _first(x, limit // len(y.values) if y is not None else limit)
+    return Sheet(x, y)
+
+
+def check_sense(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) -> None:
+    """Raise :class:`~bot.exceptions.CannotExplore` when an axis would change nothing."""
+    if sheet.varies("denoising_strength") and base.init_image is None and base.hires is None:
+        raise CannotExplore("denoising")
+    if sheet.varies("clip_skip") and all(item.model.family == "sd2" for item in items):
+        raise CannotExplore("clip_skip")
+
+
+def check_change(parent: Job, changes: Collection[str], catalogue: Catalogue) -> None:
+    """Raise :class:`~bot.exceptions.CannotExplore` when changing these fields would change nothing:
+    a sheet has its own values where it varies them, and SD 2.x ignores clip skip."""
+    models: Sequence[Value] = (parent.request.model,)
+    for axis in parent.sheet.axes if parent.sheet else ():
+        if axis.kind.field in changes:
+            raise CannotExplore("varied")
+        if axis.kind.field == "model":
+            models = axis.values
+    if "clip_skip" in changes:
+        families = {catalogue.model(str(name)).family for name in models}
+        if families == {"sd2"}:
+            raise CannotExplore("clip_skip")
+
+
+def other_vaes(request: GenerationRequest, catalogue: Catalogue, model: Model) -> tuple[str, ...]:
+    """What a picture's VAE can be compared with; nothing where there is only one."""
+    names = vae_names(catalogue, model)
+    own = request.vae
+    if own == NONE and NONE not in names:
+        own = AUTOMATIC
+    return tuple(name for name in names if name != own)
+
+
+def _read(name: str, text: str | None, catalogue: Catalogue, model: Model | None) -> Axis:
+    try:
+        axis = read_axis(name, text or _all_values(name, catalogue, model))
+    except SheetTooLarge as error:
+        if error.what != "values":
+            raise
+        raise SheetTooLarge("values", error.count, MAX_CHOICES) from None
+    if len(axis.values) > MAX_CHOICES:
+        raise SheetTooLarge("values", len(axis.values), MAX_CHOICES)
+    if axis.kind.field == "seed":
+        # The text may say -1; what was drawn for it is worth knowing.
+        return axis_of("seed", axis.values)
+    return replace(axis, values=tuple(_spelt(axis, value, catalogue) for value in axis.values))
+
+
+def _first(axis: Axis, count: int) -> Axis:
+    """At most ``count`` of the values, but two: an axis of one compares nothing."""
+    values = axis.values[: max(count, 2)]
+    return axis if values == axis.values else axis_of(axis.kind.field, values)
+
+
+def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:
+    match name:
+        case "vae":
+            return axis_of(name, vae_names(catalogue, model)[:MAX_CHOICES] or (AUTOMATIC,)).text
+        case "model":
+            return axis_of(name, [each.name for each in catalogue.models[:MAX_CHOICES]]).text
+        case "prompt":
+            raise CannotExplore("no_values")
+        case _:
+            # An axis there is not is refused by whoever reads it.
+            return VALUES.get(name, "")
+
+
+def _spelt(axis: Axis, value: Value, catalogue: Catalogue) -> Value:
+    if axis.kind.field == "model":
+        return catalogue.model(str(value)).name
+    if axis.kind.field == "vae":
+        for word in (AUTOMATIC, NONE):
+            if str(value).casefold() == word.casefold():
+                return word
+        return catalogue.vae(str(value)).name
+    return value

@@ -1,0 +1,30 @@
+"""What a select or a search offers: samplers by name, the VAEs that go with a model."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.models.catalogue import Catalogue, Model
+from core.request import AUTOMATIC, NONE, SAMPLERS, SCHEDULE_TYPES
+
+# Discord's limits: how many choices there are, and how long each one's name and value.
+MAX_CHOICES: Final = 25
+MAX_CHOICE: Final = 100
+
+SAMPLER_NAMES: Final = tuple(
+    name
+    for sampler in SAMPLERS
+    for name in (sampler, *(f"{sampler} {kind}" for kind in SCHEDULE_TYPES if kind != AUTOMATIC))
+)
+
+
+def vae_names(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
+    """What the VAE select offers for a model; nothing when there is nothing to choose from."""
+    if model is None:
+        return ()
+    named = [vae.name for vae in catalogue.fitting_vaes(model)]
+    if model.sibling_vae is None and not named:
+        return ()
+    # Without a sibling file "Automatic" and "None" are the same thing.
+    own = (AUTOMATIC, NONE) if model.sibling_vae else (AUTOMATIC,)
+    return (*own, *named)

@@ -1,0 +1,209 @@
+"""The modals: what each asks, and what was typed into it.
+
+A modal is never kept in memory: its submit is recognised by its ``custom_id``, so that one
+opened before a restart still works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import discord
+from discord import ui
+
+from bot.answers import Interaction, payload
+from bot.exceptions import Gone
+from bot.ordering.resolve import RANDOM_SEED
+from bot.posts.controls import custom_id, standing_id
+from bot.store import Job
+from bot.store.names import MAX_NAME
+from bot.translate import t
+from core.errors import InvalidRequest
+from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size
+
+MAX_SEARCH: Final = 100
+# Far enough to see the prompt in the picture, near enough to know it again.
+START_DENOISING: Final = 0.6
+
+
+def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
+    """Everything about a picture that one types, filled in."""
+    request = job.request
+    # They share a field: a modal has at most five.
+    settings = f"{request.steps}, {request.cfg_scale:g}, {request.width}x{request.height}"
+    form = _form("edit", job, t("edit.title", locale))
+    _add_prompts(form, request, locale)
+    # What a sheet varies, its cells have their own values of.
+    if not (job.sheet and job.sheet.varies("clip_skip")):
+        _add(form, "clip_skip", str(request.clip_skip), 2, locale)
+    if not (job.sheet and job.sheet.varies("seed")):
+        _add(form, "seed", str(request.seed), 10, locale, required=False)
+    return _add(form, "settings", settings, 40, locale)
+
+
+def start_form(job: Job, position: int, locale: discord.Locale) -> ui.Modal:
+    """What to draw from one of a job's pictures, and how far to go from it."""
+    form = _form("start", job, t("start.title", locale), position or None)
+    return _start_fields(form, job.request, locale)
+
+
+def foreign_start_form(number: int, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
+    """The same for a picture that is no job's, kept at hand under ``number``."""
+    form = ui.Modal(title=t("start.title", locale), custom_id=standing_id("start", number))
+    form.stop()
+    return _start_fields(form, request, locale)
+
+
+def _start_fields(form: ui.Modal, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
+    _add_prompts(form, request, locale)
+    _add(form, "denoising_strength", f"{START_DENOISING:g}", 5, locale, group="start")
+    _add(form, "clip_skip", str(request.clip_skip), 2, locale)
+    return _add(form, "seed", "", 10, locale, required=False)
+
+
+def _add_prompts(form: ui.Modal, request: GenerationRequest, locale: discord.Locale) -> None:
+    for name in ("prompt", "negative_prompt"):
+        field = ui.TextInput[ui.Modal](
+            custom_id=name,
+            style=discord.TextStyle.paragraph,
+            default=getattr(request, name),
+            required=False,
+            max_length=MAX_PROMPT,
+        )
+        form.add_item(ui.Label(text=t(f"edit.{name}", locale), component=field))
+
+
+def _add(
+    form: ui.Modal,
+    name: str,
+    value: str,
+    length: int,
+    locale: discord.Locale,
+    *,
+    required: bool = True,
+    group: str = "edit",
+) -> ui.Modal:
+    """One line with a hint below its name."""
+    field = ui.TextInput[ui.Modal](
+        custom_id=name, default=value, required=required, max_length=length
+    )
+    return form.add_item(
+        ui.Label(
+            text=t(f"{group}.{name}", locale),
+            description=t(f"{group}.{name}_hint", locale),
+            component=field,
+        )
+    )
+
+
+def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
+    """The request with what was typed into :func:`edit_form`.
+
+    Raises :class:`~core.errors.InvalidRequest` for what is no number or out of range.
+    """
+    steps, cfg_scale, size = _settings(fields["settings"])
+    width, height = parse_size(size)
+    return replace(
+        _typed(request, fields),
+        steps=_number("steps", steps),
+        cfg_scale=_decimal("cfg_scale", cfg_scale),
+        width=width,
+        height=height,
+    )
+
+
+def started(request: GenerationRequest, fields: dict[str, str]) -> tuple[GenerationRequest, float]:
+    """The request with what was typed into :func:`start_form`, and the denoising strength.
+
+    Raises as :func:`edited`.
+    """
+    strength = _decimal("denoising_strength", fields["denoising_strength"])
+    return _typed(request, fields), strength
+
+
+def _typed(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
+    clip_skip = _number("clip_skip", fields.get("clip_skip", str(request.clip_skip)))
+    seed = _number("seed", fields.get("seed", str(request.seed)).strip() or str(RANDOM_SEED))
+    return replace(
+        request,
+        prompt=fields["prompt"],
+        negative_prompt=fields["negative_prompt"],
+        clip_skip=clip_skip,
+        seed=draw_seed() if seed == RANDOM_SEED else seed,
+    )
+
+
+def preset_form(job: Job, locale: discord.Locale) -> ui.Modal:
+    """Asks for a preset's name."""
+    return _question("preset", job, MAX_NAME, locale)
+
+
+def vae_form(
+    job: Job, locale: discord.Locale, action: str = "vae", argument: int | None = None
+) -> ui.Modal:
+    """Asks for a part of a VAE's name."""
+    return _question(action, job, MAX_SEARCH, locale, argument)
+
+
+class Fields(dict[str, str]):
+    """What was typed, by field. Raises :class:`~bot.exceptions.Gone` for one that is missing."""
+
+    def __missing__(self, name: str) -> str:
+        """A form of another version, or made up."""
+        raise Gone("modal")
+
+
+def fields(interaction: Interaction) -> Fields:
+    """What was typed into the form that was sent."""
+    return Fields(
+        (str(component["custom_id"]), str(component.get("value") or ""))
+        for component in _walk(payload(interaction).get("components") or [])
+        if "custom_id" in component
+    )
+
+
+def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Fields stand inside labels, or inside rows in older clients."""
+    for component in components:
+        inner = component.get("components") or [component.get("component")]
+        yield from (item for item in inner if isinstance(item, dict))
+
+
+def _question(
+    action: str, job: Job, length: int, locale: discord.Locale, argument: int | None = None
+) -> ui.Modal:
+    form = _form(action, job, t(f"form.{action}.title", locale), argument)
+    field = ui.TextInput[ui.Modal](custom_id="name", max_length=length)
+    return form.add_item(ui.Label(text=t(f"form.{action}.label", locale), component=field))
+
+
+def _form(action: str, job: Job, title: str, argument: int | None = None) -> ui.Modal:
+    form = ui.Modal(title=title, custom_id=custom_id(action, job.id, argument))
+    # A finished modal is not kept by discord.py, which would hold on to every form that a
+    # member opens and dismisses.
+    form.stop()
+    return form
+
+
+def _settings(text: str) -> tuple[str, str, str]:
+    parts = text.replace(",", " ").replace(";", " ").split()
+    if len(parts) != 3:
+        raise InvalidRequest("settings", text, "settings")
+    steps, cfg_scale, size = parts
+    return steps, cfg_scale, size
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise RANGES[name].invalid(name, text) from None
+
+
+def _decimal(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise RANGES[name].invalid(name, text) from None

@@ -1,0 +1,155 @@
+"""The post while its job waits and runs: place in line, progress with a small preview, Cancel.
+
+It is a courtesy: an edit that fails is let go, and the result comes all the same.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
+
+import discord
+from discord import ui
+
+from bot.answers import TROUBLE, excerpt
+from bot.errors import sentence
+from bot.posts.controls import button, layout, row
+from bot.store import Job
+from bot.translate import t
+from core.errors import PenultimateError
+from core.events import Progress, Queued, Restarting, Started
+
+log = logging.getLogger(__name__)
+
+# Discord allows about 5 edits in 5 s in a channel, for everybody together.
+SECONDS_BETWEEN_EDITS: Final = 2.5
+# When one job starts, everybody behind it moves up.
+SECONDS_BETWEEN_PLACES: Final = 10.0
+PROMPT_LENGTH: Final = 200
+BAR: Final = 12
+
+News = Queued | Started | Progress | Restarting
+EngineState = Literal["starting", "ready", "restarting", "stopped"]
+Edit = Callable[[ui.LayoutView, list[discord.File]], Awaitable[None]]
+
+
+class LivePost:
+    """Edits one post, the newest news only: a change of kind at once, else now and then.
+
+    Driven by events and never by a timer, so news that is skipped is simply out of date.
+    ``clock`` gives seconds; ``late`` says whether the post can be edited for a few minutes only.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        edit: Edit,
+        engine_state: Callable[[], EngineState],
+        clock: Callable[[], float] = time.perf_counter,
+        late: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._job = job
+        self._edit = edit
+        self._engine_state = engine_state
+        self._clock = clock
+        self._late = late
+        self._shown: type[News] | None = None
+        self._edited_at = 0.0
+        self._lost = False
+
+    def noted(self, event: News) -> None:
+        """``event`` is what the post shows already."""
+        self._shown, self._edited_at = type(event), self._clock()
+
+    async def show(self, event: News) -> None:
+        """Edit the post if it is time."""
+        if self._lost or not self._due(event):
+            return
+        self.noted(event)
+        preview = event.preview if isinstance(event, Progress) else None
+        if self._job.spoiler:
+            # Nobody has looked at it yet.
+            preview = None
+        files = [discord.File(io.BytesIO(preview), "preview.png")] if preview else []
+        try:
+            view = live_view(self._job, event, self._engine_state(), late=self._late())
+            await self._edit(view, files)
+        except TROUBLE as error:
+            # Refused for good: the token is dead or the post is gone. Delivery finds a way.
+            self._lost = isinstance(error, discord.HTTPException) and error.status < 500
+            log.info("job %d: its progress was not shown: %s", self._job.id, error)
+
+    def _due(self, event: News) -> bool:
+        # "Started" says little, and the first progress follows at once: it only counts when the
+        # member has been looking at the line for a while.
+        at_once = type(event) is not self._shown and not isinstance(event, Started)
+        pause = SECONDS_BETWEEN_PLACES if isinstance(event, Queued) else SECONDS_BETWEEN_EDITS
+        return at_once or self._clock() - self._edited_at >= pause
+
+
+def live_view(
+    job: Job, event: News, engine_state: EngineState, *, late: bool = False
+) -> ui.LayoutView:
+    """What the post shows on ``event``, with a preview if the file ``preview.png`` comes along.
+
+    ``late`` tells that the post may soon stand still, and where the picture will come.
+    """
+    items: list[ui.Item[ui.LayoutView]] = []
+    if isinstance(event, Progress) and event.preview and not job.spoiler:
+        items.append(ui.MediaGallery(discord.MediaGalleryItem("attachment://preview.png")))
+    text = f"{_news(job, event, engine_state)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
+    if late:
+        text += f"\n-# {t('live.late', job.locale)}"
+    cancel = button(t("control.cancel", job.locale), "cancel", job.id)
+    return layout(*items, ui.TextDisplay(text), row(cancel))
+
+
+def ended_view(job: Job, error: PenultimateError | None, *, mention: bool = False) -> ui.LayoutView:
+    """A job that ended without a picture: why, and a button to try once more."""
+    why = sentence(error, job.locale) if error else t("live.cancelled", job.locale)
+    name = f"<@{job.user_id}> " if mention else ""
+    text = f"{name}{why}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
+    return layout(
+        ui.TextDisplay(text),
+        row(
+            button(t("control.again", job.locale), "again", job.id),
+            button(t("control.edit", job.locale), "edit", job.id),
+        ),
+    )
+
+
+def _news(job: Job, event: News, engine_state: EngineState) -> str:
+    match event:
+        case Progress(step=step, steps=steps):
+            done = round(BAR * step / steps) if steps else 0
+            bar = "▰" * done + "▱" * (BAR - done)
+            return t("live.progress", job.locale, bar=bar, step=step, steps=steps)
+        case Started():
+            return t("live.started", job.locale)
+        case Restarting():
+            return t("live.restarting", job.locale)
+        case Queued(position=position, total=total, eta=eta):
+            return _place(job, position, total, eta, engine_state)
+
+
+def _place(
+    job: Job, position: int, total: int, eta: float | None, engine_state: EngineState
+) -> str:
+    if engine_state == "restarting":
+        return t("live.restarting", job.locale)
+    if engine_state == "starting" and position == 1:
+        return t("live.warming_up", job.locale)
+    if position == 1:
+        place = t("live.next", job.locale)
+    else:
+        place = t("live.place", job.locale, position=position, total=total)
+    if engine_state == "starting":
+        return f"{place} · {t('live.warming', job.locale)}"
+    if eta is None:
+        return place
+    # Discord counts a relative time down by itself: no edit is needed to keep it true.
+    when = int(discord.utils.utcnow().timestamp() + eta)
+    return f"{place} · {t('live.eta', job.locale, when=f'<t:{when}:R>')}"

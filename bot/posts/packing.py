@@ -1,0 +1,78 @@
+"""Makes finished pictures small enough to be sent, with their parameters still inside.
+
+The PNG on disk is never touched; what is sent is WebP, then a smaller WebP, only if it must be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import discord
+
+from bot.store import Picture
+from core.pictures.files import read_pixels, write_webp
+
+# (scale, WebP quality), tried in this order for a picture whose PNG is too large.
+STEPS: Final = ((1.0, 90), (1.0, 75), (0.5, 85), (0.25, 85), (0.125, 80))
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Files ready to be sent, as (name, bytes); ``shrunk`` if one is no longer the PNG."""
+
+    files: tuple[tuple[str, bytes], ...]
+    shrunk: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files' names."""
+        return tuple(name for name, _ in self.files)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest file."""
+        return max(len(data) for _, data in self.files)
+
+    def to_discord(self, description: str) -> list[discord.File]:
+        """New ``discord.File`` objects: each can be sent once."""
+        return [
+            discord.File(io.BytesIO(data), name, description=description)
+            for name, data in self.files
+        ]
+
+
+async def pack(pictures: Sequence[Picture], limit: int) -> Packed:
+    """The pictures' files, each at most ``limit`` bytes where that can be reached.
+
+    Raises :class:`FileNotFoundError` when a picture's file was removed.
+    """
+    return await asyncio.to_thread(_pack, pictures, limit)
+
+
+def _pack(pictures: Sequence[Picture], limit: int) -> Packed:
+    files: list[tuple[str, bytes]] = []
+    shrunk = False
+    for picture in pictures:
+        stem = f"{picture.job_id}-{picture.position + 1}"
+        data = picture.path.read_bytes()
+        if len(data) <= limit:
+            files.append((f"{stem}.png", data))
+            continue
+        shrunk = True
+        files.append((f"{stem}.webp", _shrink(data, picture.infotext, limit)))
+    return Packed(tuple(files), shrunk)
+
+
+def _shrink(png: bytes, infotext: str, limit: int) -> bytes:
+    pixels = read_pixels(png)
+    data = b""
+    for scale, quality in STEPS:
+        size = max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale))
+        data = write_webp(pixels.resize(size) if scale < 1 else pixels, infotext, quality=quality)
+        if len(data) <= limit:
+            break
+    return data

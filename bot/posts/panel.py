@@ -1,0 +1,179 @@
+"""The ephemeral panel behind "More…", and what opens from it. Pure layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import discord
+from discord import ui
+
+from bot.answers import excerpt
+from bot.ordering.attachments import Readable
+from bot.posts.controls import Control, Standing, button, layout, row, select, standing_id
+from bot.store import Job
+from bot.translate import t
+
+PROMPT_LENGTH: Final = 200
+# What a gallery holds.
+MAX_PICTURES: Final = 10
+# A post holds 4,000 characters; the rest of the sentence and the fence stand around the text.
+MAX_CODE: Final = 3800
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What one can do with a picture here: ``explore`` where clip skip does something,
+    ``compare`` where there is another VAE, ``delete`` for whom it is theirs."""
+
+    explore: bool = True
+    compare: bool = True
+    delete: bool = True
+
+
+def panel_view(
+    job: Job, locale: discord.Locale, offers: Offers, position: int = 0
+) -> ui.LayoutView:
+    """Everything further one can do with a result: with all of a sheet, or with one picture."""
+    title = t("panel.title", locale, prompt=excerpt(job.request.prompt, PROMPT_LENGTH) or "—")
+    items: list[ui.Item[ui.LayoutView]] = [ui.TextDisplay(title)]
+    if job.request.count > 1:
+        items.append(row(which_select(job, locale, position)))
+    groups = [] if job.sheet else [*_makers(job, locale, offers, position)]
+    groups += _keepers(job, locale, offers, position)
+    return layout(*items, *(row(*group) for group in groups if group))
+
+
+def which_select(job: Job, locale: discord.Locale, position: int, action: str = "which") -> Control:
+    """A select over the pictures of a job."""
+    options = [
+        discord.SelectOption(
+            label=t("control.which_option", locale, number=index + 1),
+            value=str(index),
+            default=index == position,
+        )
+        for index in range(job.request.count)
+    ]
+    return select(t("control.which", locale), action, job.id, options)
+
+
+def _makers(
+    job: Job, locale: discord.Locale, offers: Offers, position: int
+) -> Iterator[list[Control]]:
+    """Buttons that draw something new from the picture, a line for each kind."""
+
+    def make(name: str, emoji: str) -> Control:
+        return button(t(f"control.{name}", locale), name, job.id, position or None, emoji=emoji)
+
+    explore = [make("explore", "🔬")] if offers.explore else []
+    compare = [make("compare", "🆎")] if offers.compare else []
+    yield explore + compare
+    # A picture is enlarged once; the enlarged one can still be a start image.
+    yield [] if job.request.hires else [make("upscale", "🔍"), make("upscale_twice", "🔎")]
+    yield [make("vary_subtly", "🌱"), make("vary_strongly", "🌳"), make("start", "🖼️")]
+
+
+def _keepers(
+    job: Job, locale: discord.Locale, offers: Offers, position: int
+) -> Iterator[list[Control]]:
+    """What one does with the picture that is there: keep something of it, take all of it away."""
+    place = position or None
+    controls = [
+        button(t("control.save_preset", locale), "preset", job.id, emoji="💾"),
+        button(t("control.parameters", locale), "parameters", job.id, place, emoji="📋"),
+    ]
+    if job.sheet is None or not job.sheet.varies("seed"):
+        seed = t("control.take_seed", locale)
+        controls.append(button(seed, "take_seed", job.id, place, emoji="📌"))
+    yield controls
+    controls = [button(t("control.dm", locale), "dm", job.id, emoji="✉️")]
+    if offers.delete:
+        danger = discord.ButtonStyle.danger
+        controls.append(
+            button(t("control.delete", locale), "delete", job.id, emoji="🗑️", style=danger)
+        )
+    yield controls
+
+
+def which_start_view(
+    job: Job, pictures: Sequence[Readable], locale: discord.Locale
+) -> ui.LayoutView:
+    """Asks from which of a job's pictures to start; ``pictures`` are those of its post."""
+    pick = [
+        button(str(index + 1), "start", job.id, index or None, emoji="🖼️")
+        for index in range(job.request.count)
+    ]
+    return _asked(pictures, pick, locale, hidden=job.spoiler)
+
+
+def which_foreign_view(pictures: Sequence[Readable], locale: discord.Locale) -> ui.LayoutView:
+    """The same of a message that is no job's. The pictures it shows are those it asks about, so
+    that nothing need be kept."""
+    pictures = pictures[:MAX_PICTURES]
+    pick = [
+        Standing(
+            ui.Button(label=str(index + 1), emoji="🖼️", custom_id=standing_id("start_from", index))
+        )
+        for index in range(len(pictures))
+    ]
+    hidden = any(isinstance(each, discord.Attachment) and each.is_spoiler() for each in pictures)
+    return _asked(pictures, pick, locale, hidden=hidden)
+
+
+def _asked(
+    pictures: Sequence[Readable], pick: Sequence[Control], locale: discord.Locale, *, hidden: bool
+) -> ui.LayoutView:
+    media = [
+        discord.MediaGalleryItem(
+            picture.url,
+            description=t("control.which_option", locale, number=index + 1),
+            spoiler=hidden,
+        )
+        for index, picture in enumerate(pictures)
+    ]
+    said = ui.TextDisplay[ui.LayoutView](t("control.which", locale))
+    gallery = [ui.MediaGallery[ui.LayoutView](*media)] if media else []
+    rows = [row(*pick[start : start + 5]) for start in range(0, len(pick), 5)]
+    return layout(said, *gallery, *rows)
+
+
+def confirm_view(job: Job, locale: discord.Locale) -> ui.LayoutView:
+    """Asks before a picture goes for good."""
+    return layout(
+        ui.TextDisplay(t("panel.confirm", locale)),
+        row(
+            button(
+                t("control.delete", locale),
+                "delete_now",
+                job.id,
+                style=discord.ButtonStyle.danger,
+            ),
+            button(t("control.keep", locale), "keep", job.id),
+        ),
+    )
+
+
+def seed_view(job: Job, seed: int, locale: discord.Locale) -> ui.LayoutView:
+    """Says that a seed was taken, and how to let it go."""
+    return layout(
+        ui.TextDisplay(t("panel.seed_taken", locale, seed=seed)),
+        row(button(t("control.free_seed", locale), "free_seed", job.id)),
+    )
+
+
+def text_view(text: str) -> ui.LayoutView:
+    """One sentence in place of a panel."""
+    return layout(ui.TextDisplay(text))
+
+
+def code_view(text: str, locale: discord.Locale) -> ui.LayoutView | None:
+    """Parameters to be copied; None where they do not fit and go into a file instead."""
+    if len(text) > MAX_CODE or "```" in text:
+        return None
+    return layout(ui.TextDisplay(f"{t('panel.parameters', locale)}\n```\n{text}\n```"))
+
+
+def file_view(name: str, locale: discord.Locale) -> ui.LayoutView:
+    """The same with the file ``name`` sent along."""
+    return layout(ui.TextDisplay(t("panel.parameters", locale)), ui.File(f"attachment://{name}"))

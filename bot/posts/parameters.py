@@ -1,0 +1,78 @@
+"""What a picture was made with, as a member reads it: its text, the line that says it here, and
+what of it is not used. Pure layout.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, Final
+
+import discord
+from discord import Locale, ui
+
+from bot.ordering.resolve import OPTIONS, Layers, read_pasted
+from bot.posts.controls import layout
+from bot.posts.result import note_text
+from bot.translate import listed, t
+from core.models.catalogue import Catalogue
+from core.notes import Note
+
+# A post holds 4,000 characters of text.
+MAX_TEXT: Final = 3900
+NOTES_LENGTH: Final = 1000
+
+
+def shown(
+    found: str, catalogue: Catalogue, locale: Locale, *further: ui.ActionRow[Any]
+) -> tuple[ui.LayoutView, list[discord.File]]:
+    """A view of the parameters ``found`` in a picture, and the files to send with it.
+
+    ``further`` are rows of controls to stand below.
+    """
+    prompt, layers, exact, notes = read_pasted(found, Layers(), catalogue)
+    line = imagine_line(prompt, layers.pasted)
+    return parameters_view(found, line, tuple(exact), notes, locale, *further)
+
+
+def imagine_line(prompt: str, values: Mapping[str, Any]) -> str:
+    """``/imagine prompt:… clip_skip:2``, as it can be pasted into Discord's own line."""
+    said = {"prompt": prompt} | {name: values[name] for name in OPTIONS if name in values}
+    return "/imagine " + " ".join(
+        f"{name}:{_value(value)}" for name, value in said.items() if value != ""
+    )
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def parameters_view(
+    found: str,
+    line: str,
+    exact: tuple[str, ...],
+    notes: tuple[Note, ...],
+    locale: Locale,
+    *further: ui.ActionRow[Any],
+) -> tuple[ui.LayoutView, list[discord.File]]:
+    """The parameters, the line to draw them here, and what of them is not used.
+
+    What does not fit into a post goes into a file.
+    """
+    remarks = [t("remix.partly", locale, names=_names(exact, locale))] if exact else []
+    remarks += [f"-# {note_text(note, locale.value)}" for note in notes]
+    below = "\n".join(remarks)[:NOTES_LENGTH]
+    whole = t("panel.parameters", locale)
+    how = t("remix.line", locale)
+    text = f"{whole}\n```\n{found}\n```\n{how}\n```\n{line}\n```\n{below}"
+    if len(text) <= MAX_TEXT and "```" not in found:
+        return layout(ui.TextDisplay(text), *further), []
+    name = "parameters.txt"
+    file = discord.File(io.BytesIO(f"{found}\n\n{line}\n".encode()), name)
+    said = f"{whole}\n{below}".strip()
+    return layout(ui.TextDisplay(said), ui.File(f"attachment://{name}"), *further), [file]
+
+
+def _names(fields: tuple[str, ...], locale: Locale) -> str:
+    keys = ("option.hires_scale" if name == "hires" else f"option.{name}" for name in fields)
+    return listed((t(key, locale) for key in keys), locale)

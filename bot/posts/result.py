@@ -1,0 +1,296 @@
+"""The result post: the pictures, one line about them, and the three knobs right underneath.
+
+Pure layout: what is shown comes in as a :class:`Post`, what a press does is in
+:mod:`bot.actions.knobs`. Calm on a phone, everything further behind "More…".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import discord
+from discord import ui
+
+from bot.answers import excerpt
+from bot.ordering.resolve import BOT, model_values, values_of
+from bot.posts.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
+from bot.store import Job
+from bot.translate import listed, t
+from core.models.catalogue import Catalogue, Model
+from core.notes import NOTES, Note
+from core.request import RANGES
+from core.sheets.axes import Axis
+from core.sheets.sheet import Sheet
+
+PROMPT_LENGTH: Final = 240
+NEGATIVE_LENGTH: Final = 80
+NAME_LENGTH: Final = 60
+NOTES_LENGTH: Final = 900
+# Discord's bound for a picture's description, which screen readers read.
+ALT_TEXT_LENGTH: Final = 1024
+
+LOWEST: Final = int(RANGES["clip_skip"].low)
+HIGHEST: Final = int(RANGES["clip_skip"].high)
+
+# What a note of the core may name.
+_NAMED: Final = {
+    "prompt": "option.prompt",
+    "negative prompt": "option.negative_prompt",
+    "model": "kind.model",
+    "VAE": "kind.VAE",
+    "sampler": "kind.sampler",
+    "schedule type": "kind.schedule_type",
+    "upscaler": "kind.upscaler",
+}
+
+# The value of the VAE select's last option; no catalogue name is empty inside.
+SEARCH: Final = "\x1fsearch"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a result post shows.
+
+    ``files`` are the names of the files sent with it. ``usual`` are the values nobody needs to
+    read: only what differs from them is named. ``vaes`` fit the model; ``clip_skip_works`` is
+    False where the family ignores clip skip. ``mention`` writes the member's name at the top,
+    for a message that is to notify. ``remarks`` are sentences about the delivery itself.
+    """
+
+    job: Job
+    files: tuple[str, ...]
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    vaes: tuple[str, ...] = ()
+    clip_skip_works: bool = True
+    parent_url: str | None = None
+    mention: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
+    """What a request has by itself on this model: the bot's values under the card's."""
+    card = model_values(model) if model else {}
+    usual = dict(BOT) | {name: value for name, value in card.items() if value is not None}
+    if catalogue.models:
+        usual["model"] = catalogue.models[0].name
+    return usual
+
+
+def result_view(post: Post) -> ui.LayoutView:
+    """A fresh view of a finished job."""
+    job = post.job
+    if job.sheet is not None:
+        return layout(_gallery(post), ui.TextDisplay(_text(post)), *sheet_rows(job, job.sheet))
+    rows = [_knobs(post), *_openers(job)]
+    if post.clip_skip_works:
+        rows.append(row(_clip_skips(post)))
+    if post.vaes:
+        rows.append(row(vae_select(job, post.vaes)))
+    return layout(_gallery(post), ui.TextDisplay(_text(post)), *rows)
+
+
+def _gallery(post: Post) -> ui.MediaGallery[ui.LayoutView]:
+    alt, spoiler = alt_text(post.job), post.job.spoiler
+    return ui.MediaGallery(
+        *(
+            discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
+            for name in post.files
+        )
+    )
+
+
+def alt_text(job: Job) -> str:
+    """The pictures' description: the beginning of the prompt, for a sheet its axes before that."""
+    text = " ".join(job.request.prompt.split()) or "—"
+    if job.sheet is not None:
+        axes = " × ".join(axis_text(axis, job.locale) for axis in job.sheet.axes)
+        text = t("sheet.alt", job.locale, axes=axes, prompt=text)
+    return text if len(text) <= ALT_TEXT_LENGTH else text[: ALT_TEXT_LENGTH - 1] + "…"
+
+
+def vae_select(
+    job: Job,
+    vaes: tuple[str, ...],
+    *,
+    search: bool = True,
+    action: str = "vae",
+    argument: int | None = None,
+) -> Control:
+    """The VAEs to choose from; past 24 the last option leads to a search."""
+    names = [name for name in vaes if len(name) <= MAX_LABEL]
+    more = search and len(names) > MAX_OPTIONS
+    options = [
+        discord.SelectOption(
+            label=t("control.vae_option", job.locale, name=name)[:MAX_LABEL],
+            value=name,
+            default=name == job.request.vae,
+        )
+        for name in (names[: MAX_OPTIONS - 1] if more else names[:MAX_OPTIONS])
+    ]
+    if more:
+        label = t("control.vae_search", job.locale)
+        options.append(discord.SelectOption(label=label, value=SEARCH, emoji="🔎"))
+    return select(t(f"control.{action}", job.locale), action, job.id, options, argument)
+
+
+def _text(post: Post) -> str:
+    job = post.job
+    lines = [excerpt(job.request.prompt, PROMPT_LENGTH)] if job.request.prompt.strip() else []
+    if post.mention:
+        lines.insert(0, t("result.for", job.locale, member=f"<@{job.user_id}>"))
+    facts = list(_facts(job, post.usual))
+    if not post.mention:
+        facts.append(f"<@{job.user_id}>")
+    if post.parent_url:
+        facts.append(t("result.parent", job.locale, url=post.parent_url))
+    lines.append("-# " + " · ".join(facts))
+    remarks = "\n".join(f"-# {line}" for line in (*_notes(job), *post.remarks))
+    if remarks:
+        lines.append(remarks[:NOTES_LENGTH])
+    return "\n".join(lines)
+
+
+def _facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
+    """What varies, clip skip and seed, how it was made if not in one go, and what is unusual."""
+    request, locale = job.request, job.locale
+    varied = {axis.kind.field for axis in job.sheet.axes} if job.sheet else set()
+    for axis in job.sheet.axes if job.sheet else ():
+        yield f"**{excerpt(axis_text(axis, locale), NAME_LENGTH)}**"
+    if "clip_skip" not in varied:
+        yield t("result.clip_skip", locale, clip_skip=request.clip_skip)
+    if "seed" not in varied:
+        yield t("result.seed", locale, seed=request.seed)
+    if request.variation_strength > 0:
+        yield t("result.variation", locale, strength=f"{request.variation_strength:g}")
+    if request.init_image is not None and "denoising_strength" in varied:
+        yield t("result.start_image", locale)
+    elif request.init_image is not None:
+        strength = f"{request.denoising_strength:g}"
+        yield t("result.start_image_strength", locale, strength=strength)
+    if request.hires is not None:
+        yield t("result.upscaled", locale, scale=f"{request.hires.scale:g}")
+    yield from _differences(job, usual, {"clip_skip", "seed", "count"} | varied)
+
+
+def _differences(job: Job, usual: Mapping[str, Any], known: set[str]) -> Iterable[str]:
+    """Every other value that is not what it would have been by itself, in words."""
+    for name, value in values_of(job.request).items():
+        if name in known or value in ("", usual.get(name)):
+            continue
+        if name == "size":
+            shown = str(value).replace("x", "×")
+        elif isinstance(value, str):
+            shown = excerpt(value, NEGATIVE_LENGTH if name == "negative_prompt" else NAME_LENGTH)
+        else:
+            shown = f"{value:g}"
+        yield t("result.value", job.locale, name=t(f"option.{name}", job.locale), value=shown)
+
+
+def axis_text(axis: Axis, locale: str) -> str:
+    """What an axis varies and its values, as they were asked for."""
+    return t("result.value", locale, name=axis_name(axis, locale), value=axis.text)
+
+
+def axis_name(axis: Axis, locale: str) -> str:
+    """What an axis varies, in words."""
+    return t(field_key(axis.kind.field), locale)
+
+
+def field_key(field: str) -> str:
+    """The key of an axis's name; searching the prompt and replacing is not the prompt."""
+    return "option.prompt_sr" if field == "prompt" else f"option.{field}"
+
+
+def _notes(job: Job) -> Iterable[str]:
+    # A remark of another version, which this one has no words for, is left out.
+    return (note_text(note, job.locale) for note in job.notes if note.key in NOTES)
+
+
+def note_text(note: Note, locale: str) -> str:
+    """A remark on the request, in the member's language."""
+    values = {
+        name: excerpt(_in_words(name, value, locale), NAME_LENGTH) for name, value in note.values
+    }
+    return t(f"note.{note.key}", locale, **values)
+
+
+def _in_words(name: str, value: str | tuple[str, ...], locale: str) -> str:
+    """What the core named in plain English, in the member's language; all else as it is."""
+    if isinstance(value, tuple):
+        return listed(value, locale)
+    key = _NAMED.get(value) if name in ("which", "kind") else None
+    return t(key, locale) if key else value
+
+
+def _knobs(post: Post) -> ui.ActionRow[Any]:
+    job, locale = post.job, post.job.locale
+    now, works = job.request.clip_skip, post.clip_skip_works
+    return row(
+        button(
+            t("control.clip_skip_down", locale),
+            "clip",
+            job.id,
+            now - 1,
+            disabled=not works or now <= LOWEST,
+        ),
+        button(
+            t("control.clip_skip_up", locale),
+            "clip",
+            job.id,
+            now + 1,
+            disabled=not works or now >= HIGHEST,
+        ),
+        button(t("control.new_seed", locale), "seed", job.id, emoji="🎲"),
+        button(t("control.edit", locale), "edit", job.id, emoji="✏️"),
+        button(t("control.more", locale), "more", job.id),
+    )
+
+
+def _openers(job: Job) -> Iterable[ui.ActionRow[Any]]:
+    """Buttons 1, 2, 3, 4 that open one picture of several as its own result."""
+    count = job.request.count
+    if count == 1:
+        return
+    numbers = [button(str(i + 1), "open", job.id, i, emoji="🖼️") for i in range(count)]
+    for start in range(0, count, 4):
+        yield row(*numbers[start : start + 4])
+
+
+def _clip_skips(post: Post) -> Control:
+    job = post.job
+    options = [
+        discord.SelectOption(
+            label=t("result.clip_skip_option", job.locale, clip_skip=k),
+            value=str(k),
+            description=t(f"result.clip_skip_{k}", job.locale) if k in (1, 2, 12) else None,
+            default=k == job.request.clip_skip,
+        )
+        for k in range(LOWEST, HIGHEST + 1)
+    ]
+    return select(t("control.clip_skip", job.locale), "clip", job.id, options)
+
+
+def sheet_rows(job: Job, sheet: Sheet) -> Iterable[ui.ActionRow[Any]]:
+    """Under a sheet: a seed for all of it, and a select an axis to post one of its cells."""
+    again = button(t("control.new_seed", job.locale), "seed", job.id, emoji="🎲")
+    more = button(t("control.more", job.locale), "more", job.id)
+    yield row(more) if sheet.varies("seed") else row(again, more)
+    yield row(cell_select(job, sheet.x, "cell_x"))
+    if sheet.y is not None:
+        yield row(cell_select(job, sheet.y, "cell_y"))
+
+
+def cell_select(job: Job, axis: Axis, action: str, other: int | None = None) -> Control:
+    """A select over one axis's values; ``other`` is the place on the other axis, once known."""
+    name = axis_name(axis, job.locale)
+    options = [
+        discord.SelectOption(
+            label=(t("result.value", job.locale, name=name, value=value) or "—")[:MAX_LABEL],
+            value=str(index),
+        )
+        for index, value in enumerate(axis.values)
+    ]
+    placeholder = t("sheet.post_cell", job.locale, name=name)
+    return select(placeholder, action, job.id, options, other)

@@ -1,0 +1,1 @@
+"""What a server decides: its settings, its blocked words, the values it takes."""

@@ -1,0 +1,240 @@
+"""What a server allows: its owner's settings, and the questions that are asked of them.
+
+Pure: who asks, where, and for what come in as values; a refusal is an exception that says what
+is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Final, Literal, get_args
+
+from bot.exceptions import NotAllowed, TooMany
+from bot.rules.words import find_blocked
+from bot.settings import Limits
+from core.models.catalogue import Model
+from core.request import RANGES, Range
+from core.sheets.cells import MAX_CELLS
+
+# off: nothing is done. restricted: pictures only in age-restricted channels. spoiler: NSFW
+# pictures are hidden. block: they are not posted.
+Nsfw = Literal["off", "restricted", "spoiler", "block"]
+NSFW: Final[tuple[Nsfw, ...]] = get_args(Nsfw)
+
+# What a server or a channel may have a default for: a seed is one's own, and so is privacy.
+DEFAULTS: Final = (
+    "negative_prompt",
+    "model",
+    "vae",
+    "clip_skip",
+    "steps",
+    "cfg_scale",
+    "sampler",
+    "size",
+    "count",
+)
+
+# A select of Discord's holds at most 25.
+MAX_CHANNELS: Final = 25
+MAX_ROLES: Final = 25
+MAX_MODELS: Final = 200
+MAX_CHANNEL_DEFAULTS: Final = 50
+MAX_BANNED: Final = 1000
+MAX_WORDS: Final = 200
+MAX_WORD: Final = 50
+
+# How many entries a setting may be given.
+MOST: Final = {
+    "channels": MAX_CHANNELS,
+    "roles": MAX_ROLES,
+    "models": MAX_MODELS,
+    "model_roles": MAX_MODELS,
+    "role_quotas": MAX_ROLES,
+    "channel_defaults": MAX_CHANNEL_DEFAULTS,
+    "words": MAX_WORDS,
+    "banned": MAX_BANNED,
+}
+
+# The numbers an owner may set, and what each may be. The bot's own settings bound them too.
+BOUNDS: Final[dict[str, Range]] = {
+    "max_steps": RANGES["steps"],
+    "max_size": Range(64, RANGES["width"].high),
+    "max_count": RANGES["count"],
+    # The strip of every clip skip has twelve.
+    "max_cells": Range(12, MAX_CELLS),
+    "queue_per_member": Range(1, 100),
+    "queue_total": Range(1, 10_000),
+    "quota": Range(1, 10_000),
+}
+
+# The cost of one picture of the quota: 512x512 at 20 steps, in megapixel-steps.
+ONE_PICTURE: Final = 512 * 512 * 20 / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server's settings; these are the defaults.
+
+    An empty list allows everybody and everything, None leaves it to the bot's own settings.
+    Channels may be categories. ``quota`` and ``role_quotas`` are pictures a day.
+    """
+
+    channels: tuple[int, ...] = ()
+    roles: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    model_roles: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    max_steps: int | None = None
+    max_size: int | None = None
+    max_count: int | None = None
+    max_cells: int | None = None
+    queue_per_member: int | None = None
+    queue_total: int | None = None
+    quota: int | None = None
+    role_quotas: Mapping[int, int] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    channel_defaults: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    nsfw: Nsfw = "off"
+    spoiler: bool = False
+    reactions: bool = True
+    language: str | None = None
+    log_channel: int | None = None
+    banned: tuple[int, ...] = ()
+
+    @property
+    def hides(self) -> bool:
+        """Whether pictures are hidden until somebody has looked at them, or for good."""
+        return self.spoiler or self.nsfw in ("spoiler", "block")
+
+
+# Stands for settings that cannot be read: nothing is known of them, so nobody draws, and what was
+# drawn before is hidden.
+CLOSED: Final = Server(spoiler=True, reactions=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and where. ``channels`` are the channel, its parent if it is a thread, and its
+    category; in direct messages there are none."""
+
+    user_id: int
+    roles: frozenset[int] = frozenset()
+    channels: tuple[int, ...] = ()
+    age_restricted: bool = False
+
+
+def check_member(server: Server, asker: Asker) -> None:
+    """Raise :class:`~bot.exceptions.NotAllowed` when this member may make nothing here."""
+    if server is CLOSED:
+        raise NotAllowed("unreadable")
+    if asker.user_id in server.banned:
+        raise NotAllowed("banned")
+    if server.channels and not set(server.channels) & set(asker.channels):
+        raise NotAllowed("channel", allowed=tuple(f"<#{id}>" for id in server.channels))
+    if server.roles and not asker.roles & set(server.roles):
+        raise NotAllowed("role", allowed=mentions(server.roles))
+    if server.nsfw == "restricted" and not asker.age_restricted:
+        raise NotAllowed("restricted")
+
+
+def check_model(server: Server, asker: Asker, model: str) -> None:
+    """Raise :class:`~bot.exceptions.NotAllowed` when ``asker`` may not draw with this model."""
+    if server.models and not named(model, server.models):
+        raise NotAllowed("model", model, server.models)
+    if not may_use(server, asker, model):
+        raise NotAllowed("model_role", model, mentions(roles_for(server, model)))
+
+
+def check_words(server: Server, prompts: Iterable[str]) -> None:
+    """Raise :class:`~bot.exceptions.NotAllowed` when one of the prompts says a blocked word."""
+    for prompt in prompts:
+        word = find_blocked(prompt, server.words)
+        if word is not None:
+            raise NotAllowed("word", word)
+
+
+def may_use(server: Server, asker: Asker, model: str) -> bool:
+    """Whether ``asker`` may draw with the model of this name."""
+    roles = roles_for(server, model)
+    listed = not server.models or named(model, server.models)
+    return listed and (not roles or bool(asker.roles & set(roles)))
+
+
+def roles_for(server: Server, model: str) -> tuple[int, ...]:
+    """The roles that the model of this name, in any case, is for; none where it is everybody's."""
+    wanted = model.casefold()
+    named = (roles for name, roles in server.model_roles.items() if name.casefold() == wanted)
+    return tuple(dict.fromkeys(role for roles in named for role in roles))
+
+
+def named(model: str, models: tuple[str, ...]) -> bool:
+    """Whether the model is one of these; the catalogue knows no difference of case either."""
+    return model.casefold() in _folded(models)
+
+
+@lru_cache(maxsize=256)
+def _folded(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.casefold() for name in names)
+
+
+def check_room(before: Server, after: Server) -> None:
+    """Raise :class:`~bot.exceptions.TooMany` when a change makes a list longer than it may be.
+
+    One that is too long already, from a version that allowed more, may stay or shrink.
+    """
+    for name, most in MOST.items():
+        count = len(getattr(after, name))
+        if count > max(most, len(getattr(before, name))):
+            raise TooMany(name, most)
+
+
+def tightened(limits: Limits, server: Server) -> Limits:
+    """The bot's bounds, with the server's where those are narrower."""
+    narrower = {
+        name: min(getattr(limits, name), asked)
+        for name in ("max_steps", "max_size", "max_count", "max_cells")
+        if (asked := getattr(server, name)) is not None
+    }
+    return replace(limits, **narrower) if narrower else limits
+
+
+def quota_of(server: Server, asker: Asker) -> int | None:
+    """Pictures a day: the largest of the member's roles' quotas, else everybody's; None is no
+    bound."""
+    of_roles = [count for role, count in server.role_quotas.items() if role in asker.roles]
+    return max(of_roles, default=server.quota)
+
+
+def values_below(
+    server: Server, asker: Asker, models: Iterable[Model], vaes: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The channel's and the server's values: two layers of :class:`~bot.ordering.resolve.Layers`.
+
+    What is not there any more, or not for this member, is passed over. Where the bot's own
+    first model may not be used, the first one that may is the server's.
+    """
+    usable = [model.name for model in models if may_use(server, asker, model.name)]
+    known = {"model": _folded(tuple(usable)), "vae": _folded(tuple(vaes))}
+
+    def there(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in known or value.casefold() in known[name]
+        }
+
+    channel: dict[str, Any] = {}
+    # The nearest has the last word: category, channel, thread.
+    for place in reversed(asker.channels):
+        channel |= there(server.channel_defaults.get(place, {}))
+    below = there(server.defaults)
+    if usable and "model" not in below and usable != [model.name for model in models]:
+        below["model"] = usable[0]
+    return channel, below
+
+
+def mentions(roles: Iterable[int]) -> tuple[str, ...]:
+    """Roles as Discord shows them."""
+    return tuple(f"<@&{id}>" for id in roles)

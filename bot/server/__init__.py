@@ -1,1 +1,0 @@
-"""What a server's owners decide: the rules, the gate that asks them, and /config."""

@@ -1,0 +1,1 @@
+"""/config: what a server's owners decide."""

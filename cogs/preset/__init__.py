@@ -1,0 +1,1 @@
+"""/preset: named sets of values."""

@@ -1,0 +1,239 @@
+"""/preset: a member's own named values. The one called ``default`` applies by itself.
+
+They can be shared in a post, or leave and come back as JSON.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import discord
+from discord import app_commands, ui
+from discord.ext import commands
+
+from bot import answers
+from bot.answers import Interaction, excerpt
+from bot.exceptions import BadPreset, Gone, NotAllowed, NotYours
+from bot.gate.gate import asker_of
+from bot.ordering.resolve import OPTIONS, checked
+from bot.posts.controls import layout
+from bot.rules.policy import check_member
+from bot.rules.words import find_blocked
+from bot.store.names import clean_name
+from bot.store.posts import Place
+from bot.store.presets import MAX_PER_USER, YOURS
+from bot.translate import t, text
+from cogs import options
+from cogs.preset.panels import (
+    NAME_LENGTH,
+    file_view,
+    imported_view,
+    said,
+    share_view,
+    values_view,
+)
+from cogs.preset.preset_json import MAX_BYTES, Imported, read, readable, to_json
+from core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+# One post holds 4,000 characters of text; a list of every preset must fit into one.
+MAX_TEXT: Final = 4000
+HEADER: Final = 200
+EXPORT: Final = "preset.json"
+# What an import without a name is called.
+UNNAMED: Final = "imported"
+
+
+class PresetCog(
+    commands.GroupCog, group_name="preset", group_description=text("command.preset.about")
+):
+    """Every answer is for the member alone, but the post that shares a preset."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+        bot.standing |= {"import": self.taken, "unshare": self.taken_back}
+
+    @app_commands.command(name="save", description=text("command.preset.save"))
+    @options.shared("name", *OPTIONS)
+    async def save(
+        self,
+        interaction: Interaction,
+        name: str,
+        negative_prompt: options.Prompt | None = None,
+        model: str | None = None,
+        vae: str | None = None,
+        clip_skip: options.ClipSkip | None = None,
+        seed: options.Seed | None = None,
+        steps: options.Steps | None = None,
+        cfg_scale: options.CfgScale | None = None,
+        sampler: str | None = None,
+        size: str | None = None,
+        count: options.Count | None = None,
+        private: bool | None = None,
+    ) -> None:
+        """Keep the values that are given, in place of a preset of the same name."""
+        given = dict(iter(interaction.namespace))
+        values = checked(given, self.bot.catalogue, self.bot.settings.limits)
+        if not values:
+            await answers.say(interaction, t("preset.nothing_given", interaction.locale))
+            return
+        preset = await self.bot.store.presets.save(interaction.user.id, name, values)
+        yours = preset.name.casefold() == YOURS
+        key = "preset.saved_default" if yours else "preset.saved"
+        title = t(key, interaction.locale, name=excerpt(preset.name, NAME_LENGTH))
+        await answers.show(interaction, values_view(title, preset.values, interaction.locale))
+
+    @app_commands.command(name="list", description=text("command.preset.list"))
+    async def list(self, interaction: Interaction) -> None:
+        """Every preset of the member, a line each."""
+        presets = await self.bot.store.presets.list(interaction.user.id)
+        locale = interaction.locale
+        if not presets:
+            await answers.say(interaction, t("preset.none", locale))
+            return
+        lines = [t("preset.count", locale, count=len(presets), limit=MAX_PER_USER)]
+        width = (MAX_TEXT - HEADER) // len(presets) - len("- **** — \n")
+        for preset in presets:
+            name = excerpt(preset.name, width * 2 // 3)
+            values = t("list.between_lists", locale).join(said(preset.values, locale))
+            if len(values) > width - len(name):
+                values = values[: width - len(name) - 1].rstrip("\\ ") + "…"
+            lines.append(f"- **{name}** — {values}")
+        await answers.show(interaction, layout(ui.TextDisplay("\n".join(lines))))
+
+    @app_commands.command(name="show", description=text("command.preset.show"))
+    @options.shared("name")
+    async def show(self, interaction: Interaction, name: str) -> None:
+        """Every value of one preset."""
+        preset = await self.bot.store.presets.get(interaction.user.id, name)
+        title = f"**{excerpt(preset.name, NAME_LENGTH)}**"
+        await answers.show(interaction, values_view(title, preset.values, interaction.locale))
+
+    @app_commands.command(name="delete", description=text("command.preset.delete"))
+    @options.shared("name")
+    async def delete(self, interaction: Interaction, name: str) -> None:
+        """Delete one preset. Pictures made with it keep their values."""
+        preset = await self.bot.store.presets.get(interaction.user.id, name)
+        await self.bot.store.presets.delete(interaction.user.id, preset.name)
+        title = excerpt(preset.name, NAME_LENGTH)
+        await answers.say(interaction, t("preset.deleted", interaction.locale, name=title))
+
+    # To others, and from others.
+
+    @app_commands.command(name="share", description=text("command.preset.share"))
+    @options.shared("name")
+    async def share(self, interaction: Interaction, name: str) -> None:
+        """Post the values as they are now, with a button that copies them."""
+        # A post for everybody: who may make no picture here may not make this either.
+        check_member(self.bot.gate.server(interaction.guild_id), asker_of(interaction))
+        preset = await self.bot.store.presets.get(interaction.user.id, name)
+        # Whether one's pictures are private is nobody else's choice.
+        values = {name: value for name, value in preset.values.items() if name != "private"}
+        if not values:
+            raise BadPreset("empty")
+        self._check_name(interaction, preset.name)
+        share = await self.bot.store.shares.create(interaction.user.id, preset.name, values)
+        locale = self.bot.gate.locale(interaction.guild_id, interaction.locale.value)
+        answer = await interaction.response.send_message(view=share_view(share, locale))
+        if answer.message_id is not None and interaction.channel_id is not None:
+            place = Place(interaction.channel_id, answer.message_id)
+            await self.bot.store.shares.set_message(share.id, place)
+
+    def _check_name(self, interaction: Interaction, name: str) -> None:
+        """What everybody will read says nothing that the server does not allow; a negative
+        prompt says what to keep out."""
+        word = find_blocked(name, self.bot.gate.server(interaction.guild_id).words)
+        if word is not None:
+            raise NotAllowed("word", word)
+
+    async def taken(self, interaction: Interaction, share_id: int | None) -> None:
+        """*Import* under a shared preset: a copy for who pressed."""
+        share = await self.bot.store.shares.get(share_id or 0)
+        if share is None:
+            raise Gone("share")
+        found = readable(share.values, self.bot.catalogue, self.bot.settings.limits)
+        await self._keep(interaction, Imported(share.name, *found))
+
+    async def taken_back(self, interaction: Interaction, share_id: int | None) -> None:
+        """*Stop sharing*: for who shared it, and for those who may manage messages."""
+        share = await self.bot.store.shares.get(share_id or 0)
+        manages = interaction.guild_id is not None and interaction.permissions.manage_messages
+        if share is not None and interaction.user.id != share.user_id and not manages:
+            raise NotYours("unshare")
+        if share is not None:
+            await self.bot.store.shares.delete(share.id)
+        view = layout(ui.TextDisplay(t("preset.unshared", interaction.locale)))
+        await interaction.response.edit_message(view=view)
+
+    @app_commands.command(name="export", description=text("command.preset.export"))
+    @options.shared("name")
+    async def export(self, interaction: Interaction, name: str) -> None:
+        """One preset as a JSON file."""
+        preset = await self.bot.store.presets.get(interaction.user.id, name)
+        await interaction.response.send_message(
+            view=file_view(preset.name, EXPORT, interaction.locale),
+            file=discord.File(io.BytesIO(to_json(preset).encode()), EXPORT),
+            ephemeral=True,
+        )
+
+    @app_commands.command(name="import", description=text("command.preset.import"))
+    @app_commands.rename(pasted="text")
+    @app_commands.describe(
+        file=text("describe.import_file"),
+        pasted=text("describe.import_text"),
+        name=text("describe.import_name"),
+    )
+    async def import_(
+        self,
+        interaction: Interaction,
+        file: discord.Attachment | None = None,
+        pasted: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        """A preset from a file or a pasted text; what can be used of it is used."""
+        if file is None and pasted is None:
+            raise BadPreset("nothing")
+        data = await _fetched(file) if file is not None else (pasted or "").encode()
+        await self._keep(
+            interaction, read(data, self.bot.catalogue, self.bot.settings.limits), name
+        )
+
+    async def _keep(
+        self, interaction: Interaction, imported: Imported, name: str | None = None
+    ) -> None:
+        """Save what was imported; only a name that the member gave replaces what has it."""
+        if not imported.values:
+            raise BadPreset("empty")
+        presets, values = self.bot.store.presets, imported.values
+        if name is not None:
+            preset = await presets.save(interaction.user.id, name, values)
+        else:
+            preset = await presets.add(interaction.user.id, _usable(imported.name), values)
+        title = t("preset.imported", interaction.locale, name=excerpt(preset.name, NAME_LENGTH))
+        await answers.show(interaction, imported_view(title, imported, interaction.locale))
+
+
+async def _fetched(file: discord.Attachment) -> bytes:
+    if file.size > MAX_BYTES:
+        raise BadPreset("too_large")
+    try:
+        return await file.read()
+    except (discord.HTTPException, aiohttp.ClientError):
+        raise BadPreset("missing") from None
+
+
+def _usable(name: str | None) -> str:
+    """The name in a file, if it can be one."""
+    try:
+        return clean_name(name or "")
+    except InvalidRequest:
+        return UNNAMED
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(PresetCog(bot))

@@ -1,0 +1,95 @@
+"""Presets as JSON: written for other bots of this kind, and read whoever wrote them.
+
+What can be used of a file is used; what cannot is left out by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bot.exceptions import BadPreset
+from bot.ordering.resolve import OPTIONS, checked
+from bot.rules.values import check_kind, is_text, sendable
+from bot.settings import Limits
+from bot.store import Preset
+from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
+from core.models.catalogue import Catalogue
+
+VERSION: Final = 1
+# Eleven values, one of them a prompt of 4,000 characters.
+MAX_BYTES: Final = 64 * 1024
+
+_VERSION_KEY: Final = "penultimate_preset"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a file gave: its preset's name if it has one, the values that can be used here, and
+    the others by name, with the reason where there is more to say than that they are unknown."""
+
+    name: str | None
+    values: Mapping[str, Any]
+    left_out: tuple[tuple[str, PenultimateError | None], ...] = ()
+    newer: bool = False
+
+
+def to_json(preset: Preset) -> str:
+    """The preset as a text that :func:`read` reads."""
+    content = {_VERSION_KEY: VERSION, "name": preset.name, "values": dict(preset.values)}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def read(data: bytes, catalogue: Catalogue, limits: Limits) -> Imported:
+    """What a text by :func:`to_json`, or a bare object of values, gives.
+
+    Raises :class:`~bot.exceptions.BadPreset` when it is no such thing.
+    """
+    if len(data) > MAX_BYTES:
+        raise BadPreset("too_large")
+    try:
+        content = json.loads(_without_fence(data.decode("utf-8-sig")))
+    except (ValueError, RecursionError):
+        raise BadPreset("not_json") from None
+    if not isinstance(content, dict):
+        raise BadPreset("no_preset")
+    version, name = content.pop(_VERSION_KEY, VERSION), content.pop("name", None)
+    values = content.get("values", content)
+    if not isinstance(values, dict):
+        raise BadPreset("no_preset")
+    usable, left_out = readable(values, catalogue, limits)
+    newer = isinstance(version, int) and version > VERSION
+    return Imported(name if is_text(name) else None, usable, left_out, newer)
+
+
+def readable(
+    values: Mapping[str, Any], catalogue: Catalogue, limits: Limits
+) -> tuple[dict[str, Any], tuple[tuple[str, PenultimateError | None], ...]]:
+    """The values that can be used here, in their proper spelling, and those that cannot."""
+    usable: dict[str, Any] = {}
+    left_out: list[tuple[str, PenultimateError | None]] = []
+    for name, value in values.items():
+        if name not in OPTIONS:
+            left_out.append((sendable(name), None))
+            continue
+        try:
+            check_kind(name, value)
+            usable |= checked({name: value}, catalogue, limits)
+        except (InvalidRequest, UnknownName) as error:
+            left_out.append((name, error))
+    try:
+        checked(usable, catalogue, limits)
+    except VaeMismatch as error:
+        del usable["vae"]
+        left_out.append(("vae", error))
+    return {name: usable[name] for name in OPTIONS if name in usable}, tuple(left_out)
+
+
+def _without_fence(text: str) -> str:
+    """Without the ``` that a text copied out of Discord may have around it."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text.strip("`").removeprefix("json")
+    return text

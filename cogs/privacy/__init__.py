@@ -1,0 +1,1 @@
+"""/privacy: one's own data, as a file or deleted."""

@@ -1,0 +1,132 @@
+"""/privacy: everything of one's own as a file, or deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from typing import TYPE_CHECKING, Final
+
+import discord
+from discord import app_commands, ui
+from discord.ext import commands
+
+from bot import answers
+from bot.answers import TROUBLE, Interaction
+from bot.exceptions import Unreachable
+from bot.posts.controls import Standing, layout, row, standing_id
+from bot.translate import t, text
+from cogs.privacy.export import Export
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+log = logging.getLogger(__name__)
+
+# An export reads everything there is, and sends up to twenty files.
+EXPORTS: Final = 2
+SECONDS: Final = 600.0
+
+
+class PrivacyCog(
+    commands.GroupCog, group_name="privacy", group_description=text("command.privacy.about")
+):
+    """Two commands, and the task that takes posts away after a deletion."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+        self._leaving: asyncio.Task[None] | None = None
+        bot.standing |= {"forget_me": self.confirmed, "keep_me": self.kept}
+
+    async def cog_load(self) -> None:
+        """Go on where the last run was stopped."""
+        self._leave()
+
+    async def cog_unload(self) -> None:
+        """What is left is taken away after the next start."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+
+    @app_commands.command(name="export", description=text("command.privacy.export"))
+    @app_commands.checks.cooldown(EXPORTS, SECONDS, key=lambda interaction: interaction.user.id)
+    async def export(self, interaction: Interaction) -> None:
+        """Zip files into the member's direct messages."""
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        locale = interaction.locale
+        export = Export(
+            self.bot.store, interaction.user.id, discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+        )
+        try:
+            channel = await interaction.user.create_dm()
+            number = 0
+            async for part in export.parts():
+                number += 1
+                file = discord.File(io.BytesIO(part), f"penultimate-{number}.zip")
+                await channel.send(t("privacy.export_part", locale, part=number), file=file)
+            if export.left_out:
+                await channel.send(t("privacy.left_out", locale, count=export.left_out))
+        except discord.Forbidden:
+            raise Unreachable from None
+        await answers.say(interaction, t("privacy.sent", locale))
+
+    @app_commands.command(name="delete", description=text("command.privacy.delete"))
+    async def delete(self, interaction: Interaction) -> None:
+        """Ask first: it cannot be undone."""
+        locale = interaction.locale
+        jobs, presets = await self.bot.store.members.counts(interaction.user.id)
+        said = t("privacy.confirm", locale, jobs=jobs, presets=presets)
+        danger = discord.ButtonStyle.danger
+        buttons = row(
+            _button(t("privacy.delete", locale), "forget_me", danger),
+            _button(t("privacy.keep", locale), "keep_me", discord.ButtonStyle.secondary),
+        )
+        await answers.show(interaction, layout(ui.TextDisplay(said), buttons))
+
+    async def confirmed(self, interaction: Interaction, _: int | None) -> None:
+        """Delete everything of whoever presses: nobody else sees the button."""
+        await interaction.response.defer()
+        store, user_id = self.bot.store, interaction.user.id
+        await self.bot.jobs.drop(await store.members.job_ids(user_id))
+        job_ids = await store.members.forget(user_id)
+        # One may have been accepted in the meantime. Then nobody writes, and the files go last.
+        await self.bot.jobs.drop(job_ids)
+        for job_id in job_ids:
+            await store.pictures.delete_files(job_id)
+        await store.servers.forget_spent()
+        self.bot.typed.forget(lambda typed: typed.user_id == user_id)
+        view = layout(ui.TextDisplay(t("privacy.deleted", interaction.locale)))
+        await interaction.edit_original_response(view=view)
+        self._leave()
+
+    async def kept(self, interaction: Interaction, _: int | None) -> None:
+        """Nothing happens."""
+        view = layout(ui.TextDisplay(t("privacy.kept", interaction.locale)))
+        await interaction.response.edit_message(view=view)
+
+    def _leave(self) -> None:
+        if self._leaving is None or self._leaving.done():
+            self._leaving = asyncio.create_task(self._take_posts_away(), name="farewells")
+
+    async def _take_posts_away(self) -> None:
+        members = self.bot.store.members
+        while places := await members.farewells():
+            for place in places:
+                channel = self.bot.get_partial_messageable(place.channel_id)
+                try:
+                    await channel.get_partial_message(place.message_id).delete()
+                except TROUBLE as error:
+                    if not isinstance(error, discord.HTTPException) or error.status >= 500:
+                        # Discord or the network is in trouble: after the next start, then.
+                        log.warning("posts of deleted jobs remain for now: %s", error)
+                        return
+                    log.info("a post of a deleted job is out of reach: %s", error)
+                await members.gone(place)
+
+
+def _button(label: str, action: str, style: discord.ButtonStyle) -> Standing:
+    return Standing(ui.Button(label=label, custom_id=standing_id(action), style=style))
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(PrivacyCog(bot))

@@ -1,0 +1,92 @@
+"""Everything of a member as zip files, each small enough to be sent.
+
+The first holds what is written, as JSON; then come the start images and the pictures, newest
+first, for as many files as are sent at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from bot.posts.packing import pack
+from bot.store import Store
+from core.errors import UnreadablePicture
+
+MAX_PARTS: Final = 20
+# Of a part, so much stays free for the zip's own lists and names.
+ROOM: Final = 64_000
+# Rows in one JSON file, so that no file grows past a part.
+ROWS: Final = 2_000
+
+
+class Export:
+    """One member's data; ``left_out`` counts the pictures that did not go into it any more."""
+
+    def __init__(self, store: Store, user_id: int, limit: int) -> None:
+        self._store = store
+        self._user_id = user_id
+        self._limit = limit - ROOM
+        self.left_out = 0
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The zip files in order, each made when it is asked for, of at most ``limit`` bytes."""
+        archive, parts = _Archive(), 1
+        async for name, data in self._files():
+            if archive.size and archive.size + len(data) > self._limit:
+                if parts == MAX_PARTS:
+                    self.left_out += 1
+                    continue
+                yield await asyncio.to_thread(archive.close)
+                archive, parts = _Archive(), parts + 1
+            await asyncio.to_thread(archive.add, name, data)
+        yield await asyncio.to_thread(archive.close)
+
+    async def _files(self) -> AsyncIterator[tuple[str, bytes]]:
+        members = self._store.members
+        for table, rows in (await members.rows(self._user_id)).items():
+            for start in range(0, len(rows), ROWS):
+                number = f"-{start // ROWS + 1}" if len(rows) > ROWS else ""
+                yield f"{table}{number}.json", _json(rows[start : start + ROWS])
+        for sha256 in await members.start_images(self._user_id):
+            data = await members.start_image(sha256)
+            if data is not None and len(data) <= self._limit:
+                yield f"start-images/{sha256}.png", data
+        for job_id in await members.job_ids(self._user_id):
+            for picture in await self._store.pictures.of_job(job_id):
+                try:
+                    packed = await pack([picture], self._limit)
+                except (OSError, UnreadablePicture):
+                    # The owner of the bot removed the file: there is nothing left to give.
+                    continue
+                for name, data in packed.files:
+                    yield f"pictures/{name}", data
+
+
+class _Archive:
+    """A zip file in memory, as it grows."""
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._zip = zipfile.ZipFile(self._file, "w")
+
+    @property
+    def size(self) -> int:
+        return self._file.tell()
+
+    def add(self, name: str, data: bytes) -> None:
+        # Pictures are compressed already.
+        text = name.endswith(".json")
+        self._zip.writestr(name, data, zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED)
+
+    def close(self) -> bytes:
+        self._zip.close()
+        return self._file.getvalue()
+
+
+def _json(rows: list[dict[str, Any]]) -> bytes:
+    return json.dumps(rows, ensure_ascii=False, indent=1).encode()

@@ -1,0 +1,1 @@
+"""/settings: what one's next image has by itself."""

@@ -1,0 +1,185 @@
+"""/settings: one panel for everything that a member's pictures have by themselves.
+
+It edits the member's preset ``default``, a value at a time; nothing about it is kept in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from discord import app_commands, ui
+from discord.ext import commands
+
+from bot import answers
+from bot.answers import Interaction
+from bot.exceptions import NotYours
+from bot.gate.gate import asker_of
+from bot.ordering.choices import SAMPLER_NAMES, vae_names
+from bot.ordering.resolve import OPTIONS, checked, explain, layers_of
+from bot.posts import retry
+from bot.posts.controls import MAX_OPTIONS, chosen
+from bot.posts.result import SEARCH
+from bot.translate import t, text
+from cogs.settings.panel import EVERYTHING, Panel, numbers_form, search_form, settings_view
+from core.errors import UnknownName, VaeMismatch
+from core.models.catalogue import search
+from core.request import RANGES
+
+if TYPE_CHECKING:
+    from bot.client import Penultimate
+
+SELECTS: Final = ("model", "vae", "clip_skip", "sampler", "size", "count")
+# What is searched, and what such a thing is called in an error.
+SEARCHED: Final = {"model": "model", "vae": "VAE", "sampler": "sampler"}
+NUMBERS: Final = ("clip_skip", "count")
+
+
+class SettingsCog(commands.Cog):
+    """The command, and every control of its panel."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.bot = bot
+        bot.standing |= {f"set_{name}": partial(self.picked, name) for name in SELECTS}
+        bot.standing |= {f"find_{name}": partial(self.searched, name) for name in SEARCHED}
+        bot.standing |= {
+            "find_size": self.size_typed,
+            "set_private": partial(self.private_set, True),
+            "set_public": partial(self.private_set, False),
+            "numbers": self.numbers,
+            "numbers_typed": self.numbers_typed,
+            "reset": self.reset,
+        }
+
+    @app_commands.command(name="settings", description=text("command.settings"))
+    async def settings(self, interaction: Interaction) -> None:
+        """The panel, for the member alone."""
+        await answers.show(interaction, self._view(interaction, await self._panel(interaction)))
+
+    async def picked(self, name: str, interaction: Interaction, owner: int | None) -> None:
+        """A value was picked in a select, or its search."""
+        _check_owner(interaction, owner)
+        value = chosen(interaction)
+        if value == SEARCH:
+            await interaction.response.send_modal(_search_form(name, interaction)())
+        else:
+            given = _number(name, value, int) if name in NUMBERS else value
+            await self._set(interaction, name, given)
+
+    async def searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
+        """A part of a name was typed: the only one that has it is set, several are offered."""
+        _check_owner(interaction, owner)
+        async with retry.typed(interaction, _search_form(name, interaction)) as typed:
+            words = typed.get("typed", "")
+            panel = await self._panel(interaction)
+            found = tuple(search(self._names(name, panel), words, MAX_OPTIONS))
+            if not found:
+                raise UnknownName(SEARCHED[name], words)
+            if len(found) == 1:
+                await self._set(interaction, name, found[0])
+            else:
+                await self._render(interaction, found={name: found})
+
+    async def size_typed(self, interaction: Interaction, owner: int | None) -> None:
+        """A size of one's own."""
+        _check_owner(interaction, owner)
+        async with retry.typed(interaction, _search_form("size", interaction)) as typed:
+            await self._set(interaction, "size", typed.get("typed", ""))
+
+    async def private_set(self, private: bool, interaction: Interaction, owner: int | None) -> None:
+        """Whether only the member sees the answers."""
+        _check_owner(interaction, owner)
+        await self._set(interaction, "private", private)
+
+    async def numbers(self, interaction: Interaction, owner: int | None) -> None:
+        """Opens the form for steps and CFG scale."""
+        _check_owner(interaction, owner)
+        form = numbers_form(await self._panel(interaction), interaction.locale)
+        await interaction.response.send_modal(form)
+
+    async def numbers_typed(self, interaction: Interaction, owner: int | None) -> None:
+        """Steps and CFG scale were typed; an empty field lets go."""
+        _check_owner(interaction, owner)
+        form = partial(numbers_form, await self._panel(interaction), interaction.locale)
+        async with retry.typed(interaction, form) as typed:
+            changes: dict[str, Any] = dict.fromkeys(("steps", "cfg_scale"))
+            for name, kind in (("steps", int), ("cfg_scale", float)):
+                if given := typed.get(name, "").strip():
+                    changes[name] = _number(name, given, kind)
+            checked(changes, self.bot.catalogue, self.bot.settings.limits)
+            await self._change(interaction, changes)
+
+    async def reset(self, interaction: Interaction, owner: int | None) -> None:
+        """Let one value go, or all of them."""
+        _check_owner(interaction, owner)
+        name = chosen(interaction)
+        names = OPTIONS if name == EVERYTHING else (name,)
+        await self._change(interaction, dict.fromkeys(names))
+
+    async def _set(self, interaction: Interaction, name: str, value: Any) -> None:
+        catalogue = self.bot.catalogue
+        changes = checked({name: value}, catalogue, self.bot.settings.limits)
+        panel = await self._panel(interaction)
+        remark = None
+        if name == "vae":
+            catalogue.resolve_vae(changes["vae"], panel.explained.model)
+        if name == "model" and "vae" in panel.yours:
+            # A VAE that was chosen for another kind of model does not come along.
+            try:
+                vae = panel.yours["vae"]
+                catalogue.resolve_vae(vae, catalogue.model(changes["model"]))
+            except (UnknownName, VaeMismatch):
+                changes["vae"] = None
+                shown = answers.excerpt(vae, 2 * MAX_OPTIONS)
+                remark = t("settings.vae_let_go", interaction.locale, name=shown)
+        await self._change(interaction, changes, remark)
+
+    async def _change(
+        self, interaction: Interaction, changes: Mapping[str, Any], remark: str | None = None
+    ) -> None:
+        await self.bot.store.presets.change_yours(interaction.user.id, changes)
+        await self._render(interaction, remark=remark)
+
+    async def _render(self, interaction: Interaction, **shown: Any) -> None:
+        panel = await self._panel(interaction, **shown)
+        await interaction.response.edit_message(view=self._view(interaction, panel))
+
+    async def _panel(self, interaction: Interaction, **shown: Any) -> Panel:
+        gate, guild_id = self.bot.gate, interaction.guild_id
+        layers = await layers_of(self.bot.store, interaction.user.id, {})
+        layers = gate.layered(asker_of(interaction), guild_id, layers)
+        explained = explain(layers, self.bot.catalogue, gate.limits(guild_id))
+        return Panel(interaction.user.id, explained, layers.yours, **shown)
+
+    def _view(self, interaction: Interaction, panel: Panel) -> Any:
+        limits = self.bot.gate.limits(interaction.guild_id)
+        return settings_view(panel, self.bot.catalogue, limits, interaction.locale)
+
+    def _names(self, name: str, panel: Panel) -> Sequence[str]:
+        if name == "model":
+            return [model.name for model in self.bot.catalogue.models]
+        if name == "vae":
+            return vae_names(self.bot.catalogue, panel.explained.model)
+        return SAMPLER_NAMES
+
+
+def _search_form(name: str, interaction: Interaction) -> Callable[[], ui.Modal]:
+    return partial(search_form, name, interaction.user.id, interaction.locale)
+
+
+def _check_owner(interaction: Interaction, owner: int | None) -> None:
+    if interaction.user.id != owner:
+        raise NotYours("edit")
+
+
+def _number(name: str, typed: str, kind: type[int] | type[float]) -> float:
+    try:
+        return kind(typed)
+    except ValueError:
+        raise RANGES[name].invalid(name, typed) from None
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    await bot.add_cog(SettingsCog(bot))

@@ -1,0 +1,9 @@
+"""The families of checkpoints that are run, and what their UNets predict."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# Stable Diffusion 1.x, 2.x and XL.
+Family = Literal["sd1", "sd2", "sdxl"]
+Prediction = Literal["epsilon", "v_prediction"]

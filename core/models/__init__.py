@@ -1,0 +1,1 @@
+"""What models and VAEs there are, and how they are loaded."""

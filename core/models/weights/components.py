@@ -1,0 +1,174 @@
+"""From files to modules: a UNet, a VAE or a text encoder with its weights in place.
+
+The module is made without memory, each of its tensors is then read, converted and put in, so
+that a load costs one copy of the weights and every missing tensor is known by name. Both
+layouts go this one way, and nothing here ever asks a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from core.errors import Refused
+from core.models.weights.ldm_keys import KeyMap
+from core.models.weights.safetensors_header import Header, read_header
+
+Config = Mapping[str, Any]
+
+
+class Tensors(Protocol):
+    """Weights by the names diffusers and transformers use; None for one that is not there."""
+
+    def read(self, name: str) -> Tensor | None:
+        """The tensor of this name, on the CPU; it may still lie in the file."""
+        ...
+
+
+def empty_module(component: str, config: Config) -> nn.Module:
+    """The module ``unet``, ``vae`` or ``text_encoder…`` of this config, on the meta device."""
+    with torch.device("meta"):
+        if component == "unet":
+            return _from_config(UNet2DConditionModel, config)
+        if component == "vae":
+            return _from_config(AutoencoderKL, config)
+        text_config = CLIPTextConfig.from_dict(dict(config))
+        if component == "text_encoder_2":
+            return CLIPTextModelWithProjection(text_config)
+        return CLIPTextModel(text_config)
+
+
+def _from_config(module_class: Any, config: Config) -> nn.Module:
+    module: nn.Module = module_class.from_config(dict(config))
+    return module
+
+
+def load_component(
+    component: str,
+    config: Config,
+    tensors: Tensors,
+    device: torch.device,
+    dtype: torch.dtype,
+    kind: str,
+    name: str,
+) -> Any:
+    """The module with its weights, in eval mode on ``device`` in ``dtype``.
+
+    Raises :class:`Refused` about the ``kind`` of file called ``name`` when the config makes no
+    module, or when a tensor is missing or has another shape.
+    """
+    try:
+        module = empty_module(component, config)
+    except Exception as error:
+        # A stranger's config can go wrong in any way; nothing was allocated yet.
+        raise Refused(kind, name, "unreadable", f"its {component} config is damaged") from error
+    state, missing = {}, []
+    for key, wanted in module.state_dict().items():
+        tensor = tensors.read(key)
+        if tensor is None:
+            missing.append(key)
+        elif tensor.shape != wanted.shape:
+            detail = f"{component} {key} is {tuple(tensor.shape)}, not {tuple(wanted.shape)}"
+            raise Refused(kind, name, "unreadable", detail)
+        else:
+            # A copy, for the file may be replaced while the engine runs.
+            state[key] = tensor.to(device, dtype, copy=True)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise Refused(kind, name, "missing", f"{component} {missing[0]}{more}")
+    module.load_state_dict(state, assign=True)
+    _fill_buffers(module, device)
+    return module.eval().requires_grad_(False)
+
+
+def _fill_buffers(module: nn.Module, device: torch.device) -> None:
+    # CLIP's position ids are no weights; no other buffer exists in these modules.
+    for part in module.modules():
+        ids = getattr(part, "position_ids", None)
+        if isinstance(ids, Tensor) and ids.is_meta:
+            part.position_ids = torch.arange(ids.shape[-1], device=device).expand(ids.shape)
+
+
+# Names that VAE folders carried before diffusers 0.18.
+_OLD_ATTENTION: Final = {
+    ".to_q.": ".query.",
+    ".to_k.": ".key.",
+    ".to_v.": ".value.",
+    ".to_out.0.": ".proj_attn.",
+}
+
+
+class _Files:
+    """Open ``.safetensors``, seen as one. Raises :class:`Refused` when one cannot be read."""
+
+    def __init__(self, headers: Iterable[Header], kind: str, name: str) -> None:
+        self._kind, self._name = kind, name
+        self._places: dict[str, Any] = {}
+        for header in headers:
+            opened = self._try(partial(safe_open, header.path, framework="pt"))
+            self._places |= dict.fromkeys(header.tensors, opened)
+
+    def read(self, key: str) -> Tensor | None:
+        place = self._places.get(key)
+        if place is None:
+            return None
+        tensor: Tensor = self._try(lambda: place.get_tensor(key))
+        return tensor
+
+    def _try(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except (SafetensorError, OSError) as error:
+            raise Refused(self._kind, self._name, "unreadable", str(error)) from error
+
+
+class DiffusersTensors:
+    """Weights that carry diffusers' and transformers' own names, today's or older ones."""
+
+    def __init__(self, paths: Iterable[Path], kind: str, name: str) -> None:
+        self._files = _Files((read_header(path, kind) for path in paths), kind, name)
+
+    def read(self, name: str) -> Tensor | None:
+        """The tensor called so, or as it was called once."""
+        tensor = self._files.read(name)
+        # transformers 5.6 took CLIPTextModel's ``text_model.`` away.
+        if tensor is None:
+            tensor = self._files.read(f"text_model.{name}")
+        if tensor is None:
+            for new, old in _OLD_ATTENTION.items():
+                if new in name:
+                    tensor = self._files.read(name.replace(new, old))
+        if tensor is not None and ".attentions." in name and name.startswith(("enc", "dec")):
+            tensor = tensor.flatten(1) if tensor.ndim > 2 else tensor
+        return tensor
+
+
+class LdmTensors:
+    """Weights that carry the original LDM names, behind ``prefix``."""
+
+    def __init__(
+        self, header: Header, prefix: str, key_of: KeyMap, config: Config, name: str, kind: str
+    ) -> None:
+        self._files = _Files([header], kind, name)
+        self._prefix, self._key_of, self._config = prefix, key_of, config
+
+    def read(self, name: str) -> Tensor | None:
+        """The tensor of this diffusers name, brought into diffusers' shape."""
+        piece = self._key_of(name, self._config)
+        tensor = self._files.read(self._prefix + piece.key)
+        if tensor is None:
+            return None
+        if piece.third is not None:
+            tensor = tensor.chunk(3)[piece.third]
+        if piece.pointwise:
+            # Some files keep the 1×1 convolution, others already a linear layer.
+            tensor = tensor.flatten(1)
+        return tensor.T if piece.transposed else tensor

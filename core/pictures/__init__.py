@@ -1,0 +1,1 @@
+"""Images as files: written with their parameters inside, read without trusting them."""

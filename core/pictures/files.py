@@ -1,0 +1,184 @@
+"""Pictures as files: written with their infotext inside, read without trusting them.
+
+Only PNG, JPEG and WebP are opened, by their first bytes; parameters are read from the header
+alone wherever they stand there, so that a picture of any size costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from core.errors import UnreadablePicture
+from core.pictures import foreign
+from core.pictures.infotext import looks_like_infotext
+
+if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
+
+    # RGB: a PIL image, or uint8 (height, width, 3).
+    Pixels: TypeAlias = Image.Image | NDArray[uint8]
+
+MAX_PIXELS: Final = 36_000_000  # a 6000×6000 photograph; decoded, about 100 MB
+MAX_BYTES: Final = 64 * 2**20
+
+_EXIF_IFD: Final = 0x8769
+_USER_COMMENT: Final = 0x9286
+_MAX_JPEG_EXIF: Final = 65_533 - 6  # one APP1 segment, less its "Exif\0\0"
+_TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+# What Pillow's readers raise on files that are not what they say.
+_DAMAGE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+
+
+def write_png(pixels: Pixels, text: str, *, level: int = 1) -> bytes:
+    """PNG bytes with ``text`` as ``parameters``: a tEXt chunk, iTXt beyond Latin-1.
+
+    ``level`` is zlib's; 1 costs two thirds of the default's time at a few percent of size.
+    """
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", text)
+    return _save(pixels, "PNG", pnginfo=info, compress_level=level)
+
+
+def write_jpeg(pixels: Pixels, text: str, *, quality: int = 95) -> bytes:
+    """JPEG bytes with ``text`` as EXIF UserComment, left out if a segment (64 KB) is too short."""
+    exif = _exif(text)
+    if len(exif) > _MAX_JPEG_EXIF:
+        return _save(pixels, "JPEG", quality=quality)
+    return _save(pixels, "JPEG", quality=quality, exif=exif)
+
+
+def write_webp(pixels: Pixels, text: str, *, quality: int = 90) -> bytes:
+    """WebP bytes with ``text`` as EXIF UserComment."""
+    return _save(pixels, "WEBP", quality=quality, exif=_exif(text))
+
+
+def _save(pixels: Pixels, kind: str, **options: Any) -> bytes:
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    file = BytesIO()
+    image.convert("RGB").save(file, kind, **options)
+    return file.getvalue()
+
+
+def _exif(text: str) -> bytes:
+    exif = Image.Exif()
+    exif[_EXIF_IFD] = {_USER_COMMENT: b"UNICODE\0" + text.encode("utf-16-be")}
+    return exif.tobytes()
+
+
+def read_infotext(data: bytes) -> str | None:
+    """The generation parameters in an image file as A1111's text, whoever wrote them.
+
+    Other programs' (ComfyUI, InvokeAI, NovelAI, Fooocus) are translated. None when there are
+    none. Raises :class:`UnreadablePicture` when ``data`` is no readable PNG, JPEG or WebP.
+    """
+    image = _open(data)
+    found = _infotext_in(image)
+    if found is None and data.startswith(_PNG) and any(kind in data for kind in _TEXT_CHUNKS):
+        # Text may also stand behind the pixels, which then have to be read through.
+        _load(image)
+        found = _infotext_in(image)
+    return found
+
+
+def read_pixels(data: bytes) -> Image.Image:
+    """An image file as RGB: first frame, upright, transparency on white as A1111 does it.
+
+    Raises :class:`UnreadablePicture` when it is damaged, too large or of another kind.
+    """
+    image = _load(_open(data))
+    try:
+        image = ImageOps.exif_transpose(image)
+        if "A" in image.getbands() or "transparency" in image.info:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            return Image.alpha_composite(white, image).convert("RGB")
+        return image.convert("RGB")
+    except _DAMAGE as error:
+        raise UnreadablePicture("damaged", str(error)) from error
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether an image file has more frames than the one that :func:`read_pixels` gives.
+
+    Raises :class:`UnreadablePicture`.
+    """
+    return bool(getattr(_open(data), "is_animated", False))
+
+
+def _open(data: bytes) -> Image.Image:
+    """The file's header, read by the one reader its first bytes call for."""
+    if len(data) > MAX_BYTES:
+        raise UnreadablePicture("too_large", f"{len(data) / 2**20:.0f} MB")
+    try:
+        if data.startswith(_PNG):
+            return PngImagePlugin.PngImageFile(BytesIO(data))
+        if data.startswith(b"\xff\xd8\xff"):
+            return JpegImagePlugin.JpegImageFile(BytesIO(data))
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            # Unlike the others' readers WebP's takes memory for all pixels when it opens a file.
+            _check_size(*_webp_size(data))
+            return WebPImagePlugin.WebPImageFile(BytesIO(data))
+    except _DAMAGE as error:
+        raise UnreadablePicture("damaged", str(error)) from error
+    raise UnreadablePicture("kind")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk of a WebP file: extended, lossless or lossy."""
+    kind, body = data[12:16], data[20:30].ljust(10, b"\0")
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", body[6:10])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnreadablePicture("too_large", f"{width}×{height} px")
+
+
+def _load(image: Image.Image) -> Image.Image:
+    _check_size(*image.size)
+    try:
+        image.load()
+    except _DAMAGE as error:
+        raise UnreadablePicture("damaged", str(error)) from error
+    return image
+
+
+def _infotext_in(image: Image.Image) -> str | None:
+    texts = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
+    comment = _user_comment(image)
+    if comment:
+        texts.setdefault("parameters", comment)
+    plain = texts.get("parameters")
+    if plain is not None and looks_like_infotext(plain):
+        return plain
+    return foreign.to_infotext(texts) or (None if foreign.is_json(plain) else plain)
+
+
+def _user_comment(image: Image.Image) -> str | None:
+    # Asking a PNG without EXIF for it would decode the whole picture.
+    if "exif" not in image.info:
+        return None
+    try:
+        value = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    except _DAMAGE as error:
+        raise UnreadablePicture("damaged", str(error)) from error
+    if not isinstance(value, bytes):
+        return None
+    charset, body = value[:8], value[8:]
+    if charset != b"UNICODE\0":
+        return body.decode("utf-8", "replace")
+    # EXIF leaves the byte order open. Western text has its zero bytes in the upper halves.
+    little = body[1::2].count(0) > body[::2].count(0)
+    return body.decode("utf-16-le" if little else "utf-16-be", "replace")

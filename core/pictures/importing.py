@@ -1,0 +1,220 @@
+"""Parameters read from a text or a picture, as values for a request of our own.
+
+What can be used is used; everything else that would change the picture is named in a note.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+from core.errors import InvalidRequest, UnknownName
+from core.notes import Note
+from core.pictures.infotext import ASSUMED
+from core.request import (
+    AUTOMATIC,
+    NONE,
+    RANGES,
+    SCHEDULE_TYPES,
+    UPSCALERS,
+    HiresFix,
+    split_sampler,
+)
+
+_NUMBERS: Final[dict[str, tuple[str, Callable[[str], float]]]] = {
+    "Steps": ("steps", int),
+    "CFG scale": ("cfg_scale", float),
+    "Seed": ("seed", int),
+    "Clip skip": ("clip_skip", int),
+    "Variation seed": ("variation_seed", int),
+    "Variation seed strength": ("variation_strength", float),
+    "Size-1": ("width", int),
+    "Size-2": ("height", int),
+}
+# They tell about a picture and do not decide its pixels, or are told elsewhere.
+_SILENT: Final = frozenset(
+    {"Version", "User", "Model hash", "VAE hash", "Hashes", "Lora hashes", "TI hashes"}
+    | {"Batch size", "Batch pos", "Emphasis", "RNG", "First pass size-1", "First pass size-2"}
+)
+_MAX_NAMES: Final = 12
+
+
+def to_request_values(
+    parsed: Mapping[str, Any],
+    *,
+    models: Collection[str] | None = None,
+    vaes: Collection[str] | None = None,
+) -> tuple[dict[str, Any], tuple[Note, ...]]:
+    """What :func:`core.pictures.infotext.parse` read → ``GenerationRequest`` fields, and remarks.
+
+    Fields the text does not state are left out. With ``models`` and ``vaes`` (the names there
+    are) a name is matched as A1111 does, whatever its case and file ending, and left out with
+    a note where it is unknown; without them names are passed on as they are.
+    """
+    reading = _Reading(parsed)
+    for key, (field, convert) in _NUMBERS.items():
+        reading.number(key, field, convert)
+    reading.size()
+    reading.sampler()
+    reading.name("Model", "model", models)
+    reading.name("VAE", "vae", vaes)
+    if "VAE" not in parsed and reading.ours:
+        # We always write an external VAE, so that its absence means the checkpoint's own.
+        reading.values["vae"] = NONE
+    reading.denoising()
+    reading.leftovers()
+    return reading.values, tuple(reading.notes)
+
+
+class _Reading:
+    """One pass over the parsed parameters, collecting values and notes."""
+
+    def __init__(self, parsed: Mapping[str, Any]) -> None:
+        self.parsed = parsed
+        self.ours = str(parsed.get("Version", "")).startswith("Penultimate")
+        self.values: dict[str, Any] = {
+            "prompt": parsed["Prompt"],
+            "negative_prompt": parsed["Negative prompt"],
+        }
+        self.notes: list[Note] = []
+        self.used = {"Prompt", "Negative prompt"}
+
+    def text(self, key: str) -> str:
+        self.used.add(key)
+        return str(self.parsed.get(key, "")).strip()
+
+    def unreadable(self, kind: str, key: str, value: str, **bounds: object) -> None:
+        self.notes.append(Note.of(f"unreadable_{kind}", name=key, value=value[:40], **bounds))
+
+    def number(self, key: str, field: str, convert: Callable[[str], float]) -> None:
+        if (text := self.text(key)) == "":
+            return
+        value = self.checked(key, text, field, convert)
+        if value is not None:
+            self.values[field] = value
+
+    def checked(
+        self, key: str, text: str, field: str, convert: Callable[[str], float]
+    ) -> float | None:
+        """The number in ``text`` when it lies in the range of ``field``; otherwise a note."""
+        allowed = RANGES[field]
+        try:
+            value = convert(text)
+            allowed.check(field, value)
+        except (ValueError, OverflowError, InvalidRequest):
+            error = allowed.invalid(field, text)
+            self.unreadable(error.allowed, key, text, **error.bounds)
+            return None
+        return value
+
+    def size(self) -> None:
+        """Half a size is none."""
+        if ("width" in self.values) != ("height" in self.values):
+            self.values.pop("width", None)
+            self.values.pop("height", None)
+
+    def sampler(self) -> None:
+        """``DPM++ 2M`` with its schedule type beside it, or ``DPM++ 2M Karras`` as of old."""
+        name, schedule = self.text("Sampler"), self.text("Schedule type")
+        if name:
+            try:
+                sampler, kind = split_sampler(name)
+            except UnknownName:
+                self.unknown("sampler", name)
+                return
+            self.values |= {"sampler": sampler, "schedule_type": kind}
+        known = {kind.casefold(): kind for kind in SCHEDULE_TYPES}
+        kind = known.get(schedule.casefold(), "")
+        if schedule and not kind:
+            self.unknown("schedule type", schedule)
+        elif kind and kind != AUTOMATIC:
+            self.values["schedule_type"] = kind
+
+    def unknown(self, kind: str, name: str) -> None:
+        self.notes.append(Note.of("unknown_name", kind=kind, name=name[:80]))
+
+    def name(self, key: str, field: str, known: Collection[str] | None) -> None:
+        self.used.add(key)
+        name = str(self.parsed.get(key, ""))
+        if not name:
+            return
+        special = (AUTOMATIC, NONE) if field == "vae" else ()
+        names = {_plain(each): each for each in (*(known or ()), *special)}
+        usable = name in known if known is not None else not name.startswith('"')
+        if usable:
+            self.values[field] = name
+        elif _plain(name) in names:
+            self.values[field] = names[_plain(name)]
+        else:
+            self.unknown(key if key == "VAE" else key.lower(), name)
+
+    def denoising(self) -> None:
+        """Denoising strength is the hires pass's where there is one, else img2img's."""
+        text = self.text("Denoising strength")
+        hires = self.hires()
+        if hires is None:
+            if text:
+                self.number("Denoising strength", "denoising_strength", float)
+            return
+        self.number("Init denoising strength", "denoising_strength", float)
+        if text:
+            strength = self.checked("Denoising strength", text, "hires_denoising_strength", float)
+            hires |= {} if strength is None else {"denoising_strength": strength}
+        self.values["hires"] = HiresFix(**hires)
+
+    def hires(self) -> dict[str, Any] | None:
+        scale = self.scale()
+        steps, upscaler = self.text("Hires steps"), self.text("Hires upscaler")
+        if scale is None:
+            return None
+        hires: dict[str, Any] = {"scale": scale}
+        if steps and (read := self.checked("Hires steps", steps, "hires_steps", int)) is not None:
+            hires["steps"] = read
+        if upscaler:
+            hires["upscaler"] = "Latent" if upscaler.startswith("Latent") else "Lanczos"
+            if upscaler not in UPSCALERS:
+                used = hires["upscaler"]
+                self.notes.append(Note.of("other_upscaler", name=upscaler[:80], used=used))
+        return hires
+
+    def scale(self) -> float | None:
+        """``Hires upscale``, or the factor to ``Hires resize``; None without a hires pass."""
+        key, text = "Hires upscale", self.text("Hires upscale")
+        own = [self.values.get("width", 0), self.values.get("height", 0)]
+        resize = [self.text("Hires resize-1"), self.text("Hires resize-2")]
+        if not text and 0 not in own and any(size not in ("", "0") for size in resize):
+            key, text = "Hires resize", _factor(resize, own)
+        scale = self.checked(key, text, "hires_scale", float) if text else None
+        if scale is not None and max(own) * scale >= RANGES["width"].high + 8:
+            self.unreadable("pixels", key, text, high=f"{RANGES['width'].high:g}")
+            return None
+        return scale
+
+    def leftovers(self) -> None:
+        left = [
+            key
+            for key, value in self.parsed.items()
+            if key not in self.used and key not in _SILENT and value != ASSUMED.get(key)
+        ]
+        if left:
+            more = ("…",) if len(left) > _MAX_NAMES else ()
+            names = *(key[:40] for key in left[:_MAX_NAMES]), *more
+            self.notes.append(Note.of("not_used", names=names))
+        if "seed" in self.values and self.parsed.get("RNG") != "CPU" and not self.ours:
+            self.notes.append(Note.of("other_noise"))
+
+
+def _factor(resize: list[str], own: list[int]) -> str:
+    """How much larger the sides ``resize`` are than ``own``; a missing or 0 side follows."""
+    try:
+        factor = max(int(size or 0) / side for size, side in zip(resize, own, strict=True))
+    except (ValueError, OverflowError):
+        return "x".join(resize)
+    return f"{factor:.6g}"
+
+
+def _plain(name: str) -> str:
+    """A checkpoint's or VAE's name without folder and file ending, in one case."""
+    name = re.split(r"[/\\]", name.strip())[-1]
+    return re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", name, flags=re.IGNORECASE).casefold()

@@ -1,0 +1,294 @@
+"""The text inside a picture ("infotext"): a request written as A1111 writes it, and read back.
+
+Ordinary prompts come out byte for byte as A1111 1.10 writes them; what its plain layout cannot
+carry (a prompt that itself says "Negative prompt:" …) travels along as a quoted exact copy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any, Final, NamedTuple
+
+from core.prompt.parser import BREAK, parse_weights
+from core.request import MAX_SEED, GenerationRequest
+
+VERSION: Final = f"Penultimate {metadata.version('penultimate')}"
+
+NEGATIVE: Final = "Negative prompt:"
+
+# Ours: the prompts as JSON, written only where the plain lines would read back differently.
+EXACT: Final = {"Prompt": "Exact prompt", "Negative prompt": "Exact negative prompt"}
+
+# What A1111 1.10 takes for granted where a text is silent, in its own types.
+ASSUMED: Final[dict[str, Any]] = {
+    "Clip skip": "1",
+    "Hires resize-1": 0,
+    "Hires resize-2": 0,
+    "Hires sampler": "Use same sampler",
+    "Hires schedule type": "Use same scheduler",
+    "Hires checkpoint": "Use same checkpoint",
+    "Hires prompt": "",
+    "Hires negative prompt": "",
+    "Mask mode": "Inpaint masked",
+    "Masked content": "original",
+    "Inpaint area": "Whole picture",
+    "Masked area padding": 32,
+    "RNG": "GPU",
+    "Schedule type": "Automatic",
+    "Schedule max sigma": 0,
+    "Schedule min sigma": 0,
+    "Schedule rho": 0,
+    "VAE Encoder": "Full",
+    "VAE Decoder": "Full",
+    "FP8 weight": "Disable",
+    "Refiner switch by sampling steps": False,
+}
+
+_SIZE: Final = re.compile(r"(\d+)x(\d+)")
+_QUOTED: Final = re.compile(r'"(?:\\.|[^\\"])+"')
+_STEPS: Final = re.compile(r"Steps:\s*\d+\s*,")
+_NEEDS_QUOTES: Final = re.compile(r'[,:\n]|^["\s]|\s$|^\d+x\d+$')
+# Tabs and newlines are text; other controls and half characters would not survive every file.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+def format(
+    request: GenerationRequest,
+    *,
+    index: int = 0,
+    model_hash: str = "",
+    vae: str = "",
+    vae_hash: str = "",
+    extra: Mapping[str, object] | None = None,
+    version: str = VERSION,
+) -> str:
+    """The infotext of picture ``index`` of a request.
+
+    ``vae`` and ``vae_hash`` belong to the external VAE really used, if one was; hashes are the
+    first ten digits of the file's SHA-256. ``extra`` pairs stand just before the version; a
+    (width, height) among them is written ``512x768``.
+    """
+    varied = request.variation_strength > 0
+    pairs: dict[str, object] = {
+        "Steps": request.steps,
+        "Sampler": request.sampler,
+        "Schedule type": request.schedule_type,
+        "CFG scale": float(request.cfg_scale),
+        "Seed": request.seed if varied else (request.seed + index) % (MAX_SEED + 1),
+        "Size": (request.width, request.height),
+    }
+    files = {"Model hash": model_hash, "Model": request.model, "VAE hash": vae_hash, "VAE": vae}
+    pairs |= {key: value for key, value in files.items() if value}
+    if varied:
+        pairs["Variation seed"] = (request.variation_seed + index) % (MAX_SEED + 1)
+        pairs["Variation seed strength"] = request.variation_strength
+    if request.hires is not None:
+        pairs["Denoising strength"] = request.hires.denoising_strength
+    elif request.init_image is not None:
+        pairs["Denoising strength"] = request.denoising_strength
+    if request.clip_skip > 1:
+        pairs["Clip skip"] = request.clip_skip
+    pairs |= _hires(request) | dict(extra or {}) | {"Version": version}
+    return compose(request.prompt, request.negative_prompt, pairs)
+
+
+def _hires(request: GenerationRequest) -> dict[str, object]:
+    hires = request.hires
+    if hires is None:
+        return {}
+    pairs: dict[str, object] = {"Hires upscale": repr(float(hires.scale)).removesuffix(".0")}
+    if hires.steps:
+        pairs["Hires steps"] = hires.steps
+    pairs["Hires upscaler"] = hires.upscaler
+    if request.init_image is not None:
+        # A1111 knows no hires pass after img2img; its own strength is the pass's.
+        pairs["Init denoising strength"] = request.denoising_strength
+    return pairs
+
+
+def compose(prompt: str, negative: str, pairs: Mapping[str, object]) -> str:
+    """Prompts and parameters → infotext that :func:`parse` reads back to the same strings."""
+    line = _line(pairs)
+    text = _lay_out(prompt, negative, line)
+    read = _split(text)
+    exact = {
+        EXACT[key]: wanted
+        for key, wanted, plain in (
+            ("Prompt", prompt, read.prompt),
+            ("Negative prompt", negative, read.negative),
+        )
+        if wanted != plain
+    }
+    return _lay_out(prompt, negative, f"{line}, {_line(exact)}") if exact else text
+
+
+def _lay_out(prompt: str, negative: str, line: str) -> str:
+    shown = f"{prompt}\n{NEGATIVE} {negative}" if negative else prompt
+    return f"{_CONTROL.sub(' ', shown)}\n{line}".strip()
+
+
+def _line(pairs: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key}: {value[0]}x{value[1]}" if isinstance(value, tuple) else f"{key}: {quote(value)}"
+        for key, value in pairs.items()
+    )
+
+
+def quote(value: object) -> str:
+    """A parameter's value as text, in JSON's quotes where it would be misread without."""
+    text = str(value)
+    if not _NEEDS_QUOTES.search(text) and not _CONTROL.search(text):
+        return text
+    return json.dumps(text, ensure_ascii=bool(_CONTROL.search(text)))
+
+
+def unquote(text: str) -> str:
+    """The inverse of :func:`quote`; broken quotes are left as they stand."""
+    if len(text) < 2 or not (text[0] == text[-1] == '"'):
+        return text
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Infotext → A1111's names and values: ``Prompt``, ``Negative prompt``, ``Steps`` ….
+
+    What the text says is a ``str``; what A1111 assumes where it is silent (:data:`ASSUMED`)
+    has A1111's types. ``Size: 512x768`` is ``Size-1`` and ``Size-2``. Any text at all is read,
+    in time linear in its length; one without parameters is all prompt. A text flattened to one
+    line, as chat clients paste it, is read too.
+    """
+    prompt, negative, pairs = _split(text)
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        value = unquote(pair.raw)
+        size = _SIZE.fullmatch(value)
+        if size and value == pair.raw:
+            values[f"{pair.key}-1"], values[f"{pair.key}-2"] = size.groups()
+        else:
+            values[pair.key] = value
+    values["Prompt"] = values.pop(EXACT["Prompt"], prompt)
+    values["Negative prompt"] = values.pop(EXACT["Negative prompt"], negative)
+    _restore_first_pass(values)
+    if _has_weights(values["Prompt"]) or _has_weights(values["Negative prompt"]):
+        values.setdefault("Emphasis", "Original")
+    return values | {key: value for key, value in ASSUMED.items() if key not in values}
+
+
+def looks_like_infotext(text: str) -> bool:
+    """Whether a pasted text carries generation parameters, rather than being just a prompt."""
+    keys = {pair.key for pair in _split(text).pairs}
+    return len(keys & {"Steps", "Sampler", "CFG scale", "Seed", "Size"}) >= 2
+
+
+class _Pair(NamedTuple):
+    key: str
+    raw: str
+    start: int
+    end: int
+
+
+class _Read(NamedTuple):
+    prompt: str
+    negative: str
+    pairs: list[_Pair]
+
+
+def _split(text: str) -> _Read:
+    """Lines of prompt, lines of negative prompt, and a last line of at least three pairs."""
+    text = text.strip()
+    *lines, last = (text if "\n" in text else _unflatten(text)).split("\n")
+    pairs = list(_pairs(last))
+    if len(pairs) < 3:
+        lines, pairs = [*lines, last], []
+    prompt: list[str] = []
+    negative: list[str] = []
+    part = prompt
+    for line in map(str.strip, lines):
+        if line.startswith(NEGATIVE):
+            part, line = negative, line.removeprefix(NEGATIVE).strip()
+        if part or line:
+            part.append(line)
+    return _Read("\n".join(prompt), "\n".join(negative), pairs)
+
+
+def _pairs(line: str, at: int = 0) -> Iterator[_Pair]:
+    """The ``key: value`` pairs of a line from ``at`` on; what stands between them is skipped.
+
+    By hand: A1111's regular expression takes quadratic time on a long run of letters.
+    """
+    while (colon := line.find(":", at)) >= 0:
+        start = colon
+        while start > at and (line[start - 1].isalnum() or line[start - 1] in "_ -/"):
+            start -= 1
+        key = line[start:colon].lstrip(" -/")
+        start, at = colon - len(key), colon + 1
+        if len(key) < 2:
+            continue
+        while at < len(line) and line[at].isspace():
+            at += 1
+        quoted = _QUOTED.match(line, at)
+        if quoted and line[quoted.end() : quoted.end() + 1] in ("", ","):
+            end = quoted.end()
+        else:
+            comma = line.find(",", at)
+            end = comma if comma >= 0 else len(line)
+        yield _Pair(key.rstrip(), line[at:end], start, end)
+        at = end + 1
+
+
+def _unflatten(text: str) -> str:
+    """Put back the newlines of a text that was pasted as one line."""
+    starts = [match.start() for match in _STEPS.finditer(text)]
+    if not starts:
+        return text
+    # A prompt may speak of "Steps: 3, …" itself: the parameters are what reads without a flaw.
+    start = next((start for start in starts if _is_clean(text, start)), starts[-1])
+    if len(list(_pairs(text, start))) < 3:
+        return text
+    return f"{text[:start].replace(NEGATIVE, chr(10) + NEGATIVE)}\n{text[start:]}"
+
+
+def _is_clean(text: str, start: int) -> bool:
+    """Whether all from ``start`` to the end is pairs, each key once, no stray colon."""
+    seen: set[str] = set()
+    at = start
+    for pair in _pairs(text, start):
+        stray = text[at : pair.start].strip(" ") or (":" in pair.raw and pair.raw[0] != '"')
+        if stray or pair.key in seen:
+            return False
+        seen.add(pair.key)
+        at = pair.end + 1
+    return len(seen) >= 3 and at >= len(text)
+
+
+def _restore_first_pass(values: dict[str, Any]) -> None:
+    """Old hires texts give the final size, and the first pass's under a name of its own."""
+    first = _size(values, "First pass size")
+    final = _size(values, "Size") or (512, 512)
+    if first is None:
+        return
+    if 0 in first and 0 not in final:
+        # 0x0 meant: about 512×512 pixels in the final shape, in whole 64s.
+        scale = math.sqrt(512 * 512 / (final[0] * final[1]))
+        first = math.ceil(scale * final[0] / 64) * 64, math.ceil(scale * final[1] / 64) * 64
+    values["Size-1"], values["Size-2"] = first
+    values["Hires resize-1"], values["Hires resize-2"] = final
+
+
+def _has_weights(prompt: str) -> bool:
+    return any(segment[1] != 1 and segment != BREAK for segment in parse_weights(prompt))
+
+
+def _size(values: dict[str, Any], key: str) -> tuple[int, int] | None:
+    try:
+        width, height = int(values[f"{key}-1"]), int(values[f"{key}-2"])
+    except (KeyError, ValueError):
+        return None
+    return (width, height) if max(width, height) < 10**6 else None

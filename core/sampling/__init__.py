@@ -1,0 +1,1 @@
+"""Sigmas, samplers and the noise they start from."""

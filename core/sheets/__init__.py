@@ -1,0 +1,1 @@
+"""X/Y sheets: their axes, their cells, and the drawn sheet."""

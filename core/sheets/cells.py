@@ -1,0 +1,116 @@
+"""X/Y sheets: one request a cell, and the pictures of the cells on one sheet with legends.
+
+core/sheets/axes.py reads the axes, core/sheets/drawing.py draws; this is what a command calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from PIL import Image
+
+from core.errors import InvalidRequest, SheetTooLarge
+from core.request import AUTOMATIC, GenerationRequest, parse_size, split_sampler
+from core.sheets.axes import AXES, Axis, Value, parse_axis, read_axis
+from core.sheets.drawing import draw_sheet, stack
+
+__all__ = [
+    "AXES",
+    "Axis",
+    "Cell",
+    "cells",
+    "describe",
+    "draw",
+    "draw_sheet",
+    "parse_axis",
+    "read_axis",
+]
+
+MAX_CELLS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One picture of a sheet and its place, counted from 0 at the upper left."""
+
+    row: int
+    column: int
+    request: GenerationRequest
+
+
+def cells(
+    base: GenerationRequest, x: Axis, y: Axis | None = None, *, limit: int = MAX_CELLS
+) -> list[Cell]:
+    """One request a cell, in the order to run them: the costlier axis changes least often.
+
+    All share ``base``'s seed unless an axis sets it. Raises :class:`SheetTooLarge` beyond
+    ``limit``, and what a :class:`GenerationRequest` raises.
+    """
+    rows = y.values if y is not None else (None,)
+    if len(x.values) * len(rows) > limit:
+        raise SheetTooLarge("cells", len(x.values) * len(rows), limit)
+    base = replace(base, count=1)
+    sheet = []
+    for row, y_value in enumerate(rows):
+        across = base if y is None or y_value is None else _apply(base, y, y_value)
+        for column, x_value in enumerate(x.values):
+            sheet.append(Cell(row, column, _apply(across, x, x_value)))
+    if y is not None and x.kind.cost > y.kind.cost:
+        sheet.sort(key=lambda cell: (cell.column, cell.row))
+    return sheet
+
+
+def draw(
+    placed: Sequence[Cell],
+    images: Sequence[Image.Image | None],
+    x: Axis,
+    y: Axis | None = None,
+    *,
+    fold: int | None = None,
+) -> Image.Image:
+    """The sheet of :func:`cells`'s pictures, given in the cells' order; None for a failed one.
+
+    A sheet of one axis is folded after ``fold`` columns, for screens that are not that wide.
+    """
+    columns = len(x.values)
+    fields: list[Image.Image | None] = [None] * (columns * (len(y.values) if y else 1))
+    for cell, image in zip(placed, images, strict=True):
+        fields[cell.row * columns + cell.column] = image
+    if y is not None:
+        return draw_sheet(fields, x.labels, y.labels)
+    every = fold or columns
+    starts = range(0, columns, every)
+    return stack([draw_sheet(fields[at : at + every], x.labels[at : at + every]) for at in starts])
+
+
+def describe(x: Axis, y: Axis | None = None) -> dict[str, str]:
+    """The pairs A1111 adds to a sheet's infotext."""
+    pairs = {"Script": "X/Y/Z plot", "X Type": x.kind.name, "X Values": x.text}
+    return pairs if y is None else pairs | {"Y Type": y.kind.name, "Y Values": y.text}
+
+
+def _apply(request: GenerationRequest, axis: Axis, value: Value) -> GenerationRequest:
+    changes: dict[str, Any] = {axis.kind.field: value}
+    match axis.kind.field:
+        case "sampler":
+            sampler, schedule = split_sampler(str(value))
+            changes = {"sampler": sampler}
+            if schedule != AUTOMATIC:
+                changes["schedule_type"] = schedule
+        case "size":
+            changes = dict(zip(("width", "height"), parse_size(str(value)), strict=True))
+        case "denoising_strength" if request.hires is not None:
+            changes = {"hires": replace(request.hires, denoising_strength=float(value))}
+        case "prompt":
+            changes = _replaced(request, str(axis.values[0]), str(value))
+    return replace(request, **changes)
+
+
+def _replaced(request: GenerationRequest, wanted: str, value: str) -> dict[str, str]:
+    """Prompt S/R: the axis's first value is what is searched for, in both prompts."""
+    prompts = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+    if not wanted or not any(wanted in text for text in prompts.values()):
+        raise InvalidRequest("prompt", wanted[:80], "contains")
+    return {name: text.replace(wanted, value) for name, text in prompts.items()}

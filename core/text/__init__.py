@@ -1,0 +1,1 @@
+"""Text encoders: prompts to conditionings at any clip skip, and guidance."""

@@ -1,0 +1,203 @@
+"""The door, as somebody at a terminal opens it, and the bot's start against a small Discord."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+
+import aiohttp
+import discord
+import pytest
+
+import run
+from bot.cli import start
+from bot.cli.lock import alone_in
+from bot.settings import READERS, ROOT, Settings
+from bot.store import DatabaseTooNew
+from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
+
+
+def door(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """``python run.py …`` with none of this machine's settings."""
+    unset = {name.upper(): "" for name in READERS}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        env=os.environ | unset | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+# An owner's own .env would answer in the place of what these tests leave out.
+no_dotenv = pytest.mark.skipif((ROOT / ".env").exists(), reason="there is a .env here")
+
+
+@no_dotenv
+@pytest.mark.parametrize("arguments", [(), ("start",)])
+def test_start_without_a_token_says_how_to_get_one(arguments: tuple[str, ...]) -> None:
+    ended = door(*arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.strip() == start.NO_TOKEN
+    assert "python run.py sandbox" in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["start", "sandbox", "generate", "doctor"])
+def test_wrong_settings_are_told_before_anything_else(command: str) -> None:
+    prompt = ("a cat",) if command == "generate" else ()
+    ended = door(command, *prompt, MAX_STEPS="many", STRICT="perhaps")
+    assert ended.returncode == 2
+    assert "MAX_STEPS must be a whole number" in ended.stderr
+    assert "STRICT must be yes or no" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_missing_package_is_named_with_the_command(tmp_path: Path) -> None:
+    (tmp_path / "dotenv.py").write_text("raise ModuleNotFoundError('gone', name='dotenv')\n")
+    ended = door("doctor", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 2
+    assert "'dotenv' is not installed" in ended.stderr
+    assert "python -m pip install -e ." in ended.stderr
+
+
+def test_the_help_names_every_command() -> None:
+    ended = door("--help")
+    assert ended.returncode == 0
+    for command in ("start", "sandbox", "generate", "doctor"):
+        assert command in ended.stdout
+
+
+def test_the_bots_process_imports_no_torch() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("bot", "cogs")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
+    code = (
+        f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\n"
+        "print([name for name in ('torch', 'diffusers', 'transformers', 'simcord') "
+        "if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.strip() == "[]", ended.stderr
+
+
+def test_sandbox_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, object]] = []
+
+    def main(settings: Settings, **options: object) -> int:
+        calls.append(options)
+        return 0
+
+    monkeypatch.setattr("bot.cli.sandbox.main", main)
+    monkeypatch.setattr("os.environ", {})
+    assert run.main(["sandbox", "--no-browser", "--port", "8123"]) == 0
+    assert run.main(["sandbox"]) == 0
+    assert calls == [{"port": 8123, "browser": False}, {"port": 0, "browser": True}]
+
+
+# --- start, against a Discord of a few answers ------------------------------------------------
+
+
+@pytest.fixture
+def with_token(settings: Settings, tmp_path: Path) -> Settings:
+    environ = {"DATA_DIR": str(settings.data_dir), "DISCORD_TOKEN": TOKEN}
+    return Settings.load(environ, dotenv_path=None)
+
+
+async def test_a_token_discord_refuses(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with small_discord(refuses_the_token) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        with pytest.raises(discord.LoginFailure):
+            await start.serve(with_token, TOKEN)
+    assert not with_token.database_path.exists()
+
+
+def offline(errno: int, strerror: str) -> Exception:
+    """What aiohttp raises: its own text names the host and says "ssl:default"."""
+    key = Mock(host="discord.com", port=443, ssl=True)
+    return aiohttp.ClientConnectorError(key, OSError(errno, strerror))
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (discord.LoginFailure("Improper token"), start.BAD_TOKEN),
+        (aiohttp.ClientConnectionError("no route"), start.OFFLINE.format(why="")),
+        (
+            offline(111, "Connect call failed ('1.2.3.4', 443)"),
+            "reached: Connect call failed. Check",
+        ),
+        (offline(-3, "Temporary failure in name resolution"), "in name resolution. Check"),
+        (sqlite3.DatabaseError("file is not a database"), "file is not a database"),
+    ],
+)
+def test_what_keeps_the_bot_from_starting_is_a_sentence(
+    with_token: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    sentence: str,
+) -> None:
+    async def serve(settings: Settings, token: str) -> None:
+        raise error
+
+    monkeypatch.setattr(start, "serve", serve)
+    monkeypatch.setattr("bot.cli.logs.set_up", lambda level, token: None)
+    assert start.main(with_token) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "ssl" not in said
+
+
+async def test_the_invite_is_printed_and_everything_closed(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with small_discord(accepts_the_token) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        with pytest.raises(discord.GatewayNotFound):
+            await start.serve(with_token, TOKEN)
+    said = capsys.readouterr().out
+    assert "client_id=12" in said
+    assert "scope=bot+applications.commands" in said
+    assert TOKEN not in said
+    # Closed, the database has no files beside it.
+    assert [path.name for path in with_token.data_dir.glob("*.sqlite3*")] == [
+        with_token.database_path.name
+    ]
+
+
+async def test_a_newer_database_is_told_at_the_start(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_token.data_dir.mkdir()
+    connection = sqlite3.connect(with_token.database_path)
+    connection.execute("PRAGMA user_version = 9999")
+    connection.close()
+    async with small_discord(accepts_the_token) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        with pytest.raises(DatabaseTooNew):
+            await start.serve(with_token, TOKEN)
+
+
+def test_a_second_bot_in_the_same_folder_is_refused(with_token: Settings) -> None:
+    with alone_in(with_token.data_dir):
+        second = door("start", DISCORD_TOKEN=TOKEN, DATA_DIR=str(with_token.data_dir))
+    assert second.returncode == 2
+    assert "Another bot is running in" in second.stderr
+    assert str(with_token.data_dir) in second.stderr
+    assert "Traceback" not in second.stderr
+    with alone_in(with_token.data_dir):
+        pass  # Free again when its bot is gone.

@@ -1,0 +1,165 @@
+"""/admin: for the bot's owner alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+import pytest
+from simcord.actors import MemberActor
+
+from core.errors import Refused
+from core.models.catalogue import Catalogue
+from core.serving.client import EngineStatus
+from tests.simulation import World, answer, buttons, model, text, vae
+
+COMMANDS = ("status", "drain", "reload")
+
+
+@pytest.fixture
+def owner(world: World) -> MemberActor:
+    """The application's owner, who is an admin here too."""
+    admin = admin_of(world, "owner")
+    world.bot.owner_id = admin.id
+    return admin
+
+
+def admin_of(world: World, name: str) -> MemberActor:
+    permissions = discord.Permissions(administrator=True)
+    role = world.guild.create_role(f"Admins of {name}", permissions=permissions)
+    return world.guild.add_member(world.env.create_user(name), roles=[role])
+
+
+async def admin(world: World, owner: MemberActor, name: str) -> Any:
+    result = await owner.slash(world.channel, f"admin {name}")
+    list(world.env.errors)
+    return answer(result)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_members_do_not_see_it_and_admins_of_a_server_may_not(
+    world: World, owner: MemberActor, name: str
+) -> None:
+    assert f"admin {name}" not in world.ann.available_commands(world.channel)
+    refused = await admin(world, admin_of(world, "other"), name)
+    assert refused.ephemeral
+    assert text(refused) == "That is for the bot’s owner alone."
+    assert not world.bot.gate.draining
+
+
+async def test_the_team_of_an_application_may(world: World) -> None:
+    member = admin_of(world, "member")
+    world.bot.owner_ids = {member.id}
+    assert "Queue" in text(await admin(world, member, "status"))
+
+
+async def test_status_says_how_things_stand(world: World, owner: MemberActor) -> None:
+    world.engine.hold()
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    said = text(await admin(world, owner, "status"))
+    assert "Queue: 1 drawing, 0 waiting" in said
+    assert "Engine: ready, on fake" in said
+    assert "Speed" not in said
+    assert "Restarts of the engine: 0" in said
+    assert "Loaded models: plain" in said
+    assert "Memory" not in said
+    world.engine.release()
+
+
+async def test_status_of_a_card_that_died_once(
+    world: World, owner: MemberActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = EngineStatus(
+        state="restarting",
+        pid=None,
+        device_name="A card",
+        warm=("*" * 100,) * 16,
+        restarts=3,
+        rows_free=0,
+        speed=12.3456,
+        reason="out of " + "memory " * 1000,
+        memory=(3 * 2**30, 8 * 2**30),
+    )
+    monkeypatch.setattr(type(world.engine), "status", property(lambda _: status))
+    said = text(await admin(world, owner, "status"))
+    assert "Engine: restarting, on A card" in said
+    assert "Memory: 3.0 of 8.0 GiB" in said
+    assert "Speed: 12.3 " in said
+    assert "Why it last stopped: out of memory" in said
+    assert len(said) <= 4000
+
+
+async def test_drain_finishes_the_rest_and_takes_nothing_new(
+    world: World, owner: MemberActor
+) -> None:
+    world.engine.hold()
+    post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
+    panel = await admin(world, owner, "drain")
+    assert "Nothing new is taken. Jobs left: 1." in text(panel)
+    refused = await world.bob.slash(world.channel, "imagine", prompt="x")
+    list(world.env.errors)
+    assert answer(refused).ephemeral
+    assert "takes nothing new" in text(answer(refused))
+    world.engine.release()
+    await world.env.settle()
+    assert (await world.job(1)).state == "delivered"
+    refused = await world.bob.click(world.last, label="New seed")
+    assert "takes nothing new" in text(answer(refused))
+    await owner.click(panel, label="Take jobs again")
+    await world.bob.slash(world.channel, "imagine", prompt="x")
+    assert len(world.engine.seen) == 2
+    assert post is not None
+
+
+async def test_the_buttons_are_the_owners_alone(world: World, owner: MemberActor) -> None:
+    panel = await admin(world, owner, "status")
+    assert set(buttons(panel)) == {"Refresh", "Take nothing new"}
+    await owner.click(panel, label="Take nothing new")
+    assert world.bot.gate.draining
+    assert "Take jobs again" in buttons(panel)
+    world.bot.owner_id = 1
+    refused = await owner.click(panel, label="Take jobs again")
+    assert "bot’s owner alone" in text(answer(refused))
+    assert world.bot.gate.draining
+    refused = await owner.click(panel, label="Refresh")
+    assert "bot’s owner alone" in text(answer(refused))
+
+
+async def test_a_restart_ends_the_drain(world: World, owner: MemberActor) -> None:
+    await admin(world, owner, "drain")
+    await world.restart()
+    assert not world.bot.gate.draining
+
+
+async def test_reload_says_what_is_new_gone_and_refused(world: World, owner: MemberActor) -> None:
+    world.found = Catalogue(
+        models=(model("plain"), model("brand new")),
+        vaes=(vae("vivid"),),
+        refused=(Refused("model", "bad", "pickle"), Refused("model", "tune", "family", "a LoRA")),
+        warnings=("card.toml: steps must be a number",),
+    )
+    said = text(await admin(world, owner, "reload"))
+    assert "Models: 2 · VAEs: 1" in said
+    assert "New: brand new" in said
+    assert "Gone: anime, other, soft, two" in said
+    assert "**bad** is a pickle file" in said
+    assert "**tune** is of a kind that this bot does not run" in said
+    assert "(a LoRA)" in said
+    assert "steps must be a number" in said
+    await world.ann.slash(world.channel, "imagine", prompt="x", model="brand new")
+    assert world.engine.seen[-1].model.name == "brand new"
+
+
+async def test_reload_without_news(world: World, owner: MemberActor) -> None:
+    assert "Nothing new." in text(await admin(world, owner, "reload"))
+
+
+async def test_reload_of_very_many_fits_into_a_post(world: World, owner: MemberActor) -> None:
+    world.found = Catalogue(
+        models=tuple(model("*" * 95 + f"{number:05}") for number in range(2000)),
+        refused=tuple(Refused("model", "*" * 100, "unreadable", "x" * 500) for _ in range(99)),
+        warnings=("*" * 2000,) * 99,
+    )
+    said = text(await admin(world, owner, "reload"))
+    assert len(said) <= 4000
+    assert "more." in said

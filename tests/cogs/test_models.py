@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from discord import Locale
+
+from bot.settings import Settings
+from cogs.models import PAGE, SECTIONS, PageButton, panel
+from core.models.cards import Card
+from core.models.catalogue import Catalogue
+from tests.simulation import World, buttons, catalogue, model, simulate, text, vae
+
+ALL = ["Models", "VAEs", "Samplers"]
+
+
+def many(count: int, length: int = 0, description: str = "") -> Catalogue:
+    names = [f"{number:03}" + "*" * length for number in range(count)]
+    card = Card(description=description, clip_skip=2)
+    return Catalogue(
+        models=tuple(model(name, card=card) for name in names),
+        vaes=tuple(replace(vae(name), card=card) for name in names),
+    )
+
+
+async def opened(world: World) -> Any:
+    result = await world.ann.slash(world.channel, "models")
+    assert result.ephemeral
+    assert result.response is not None
+    return result.response
+
+
+async def test_models_vaes_and_samplers(settings: Settings) -> None:
+    async with simulate(settings) as world:
+        post = await opened(world)
+        said = text(post)
+        assert "**Models** (3)" in said
+        assert "- **anime** · SD 1.x · 512x512 · clip skip 2" in said
+        assert list(buttons(post)) == ALL
+        pressed = await world.ann.click(post, label="VAEs")
+        post = pressed.response or post
+        assert "- **vivid** · fits 2 of 3 models" in text(post.message)
+        pressed = await world.ann.click(post, label="Samplers")
+        assert "**DPM++ 2M**" in text(post.message)
+        assert "Karras" in text(post.message)
+
+
+async def test_pages(settings: Settings) -> None:
+    async with simulate(settings) as world:
+        world.bot.catalogue = many(2 * PAGE + 1)
+        post = await opened(world)
+        assert list(buttons(post)) == [*ALL, "◀", "▶"]
+        assert buttons(post)["◀"]["disabled"]
+        for page, first in ((2, "010"), (3, "020")):
+            await world.ann.click(post, label="▶")
+            assert f"page {page} of 3" in text(post.message)
+            assert f"- **{first}**" in text(post.message)
+        assert buttons(post.message)["▶"]["disabled"]
+        await world.ann.click(post, label="◀")
+        assert "page 2 of 3" in text(post.message)
+        # Models were removed since: the last page there is.
+        world.bot.catalogue = catalogue()
+        await world.ann.click(post, label="▶")
+        assert "**Models** (3)" in text(post.message)
+
+
+async def test_buttons_work_after_a_restart(settings: Settings) -> None:
+    async with simulate(settings) as world:
+        post = await opened(world)
+        await world.restart()
+        await world.ann.click(post, label="VAEs")
+        assert "**VAEs**" in text(post.message)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("page", [0, 1, 4, 99])
+@pytest.mark.parametrize(
+    "found", [Catalogue(), catalogue(), many(50, length=200, description="_" * 500)]
+)
+def test_every_page_fits_discord(found: Catalogue, section: str, page: int) -> None:
+    view = panel(found, section, page, Locale.american_english)
+    assert view.content_length() <= 4000
+    turns = [item for item in view.walk_children() if isinstance(item, PageButton)]
+    assert len({turn.custom_id for turn in turns}) == len(turns) >= len(SECTIONS)

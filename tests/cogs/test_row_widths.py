@@ -1,0 +1,68 @@
+"""A row of buttons is one line on a computer, and each button one line on a phone."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+import discord
+import pytest
+from discord import ui
+
+from bot.ordering.resolve import Layers, explain
+from bot.rules.policy import Server
+from bot.settings import Settings
+from cogs.config import panels
+from cogs.help import pages
+from cogs.settings.panel import Panel, settings_view
+from tests.bot.posts.test_payload_limits import LOCALES, views
+from tests.cogs.test_config import longest
+from tests.simulation import catalogue, wire
+
+# Discord's posts are 600 pixels wide on a computer and some 300 on a phone. Half a letter of
+# Japanese, which is a letter of English, is 8 of them; what stands around a label 40, an emoji 24.
+PIXELS, AROUND, EMOJI = 8, 40, 24
+LINE, PHONE = 600, 300
+
+
+def width(button: dict[str, Any]) -> int:
+    """About how many pixels wide a button is."""
+    wide = (unicodedata.east_asian_width(letter) in "WF" for letter in button.get("label") or "")
+    letters = sum(2 if each else 1 for each in wide)
+    return PIXELS * letters + AROUND + (EMOJI if button.get("emoji") else 0)
+
+
+def every_view(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
+    yield from views(locale)
+    settings = Settings()
+    for yours in ({}, {"steps": 9, "private": True}):
+        panel = Panel(1, explain(Layers(yours=yours), catalogue(), settings.limits), yours)
+        yield "settings.limits", settings_view(panel, catalogue(), settings.limits, locale)
+    for server in (Server(), longest()):
+        yield "config", panels.overview(server, None, locale)
+        yield "models", panels.models_view(server, ["x"], 30, locale)
+        yield "model", panels.model_view(server, "x", None, locale)
+        yield "quota", panels.quota_view(server, None, locale)
+        yield "nsfw", panels.nsfw_view(server, locale, classifier=True)
+        yield "general", panels.general_view(server, None, locale)
+    for page in pages.PAGES:
+        yield "help", pages.help_view(page, [], locale)
+
+
+@pytest.mark.parametrize("locale", LOCALES, ids=str)
+def test_no_row_of_buttons_wraps(locale: discord.Locale) -> None:
+    seen = 0
+    for name, view in every_view(locale):
+        for row in wire(view):
+            buttons = [item for item in row.get("components", []) if item["type"] == 2]
+            labels = [button.get("label") for button in buttons]
+            assert sum(map(width, buttons)) <= LINE, (name, labels)
+            assert all(width(button) <= PHONE for button in buttons), (name, labels)
+            seen += bool(buttons)
+    assert seen > 20
+
+
+def test_wide_letters_count_twice() -> None:
+    assert width({"label": "編集"}) == width({"label": "Edit"})
+    assert width({"label": "編集", "emoji": {"name": "✏️"}}) == width({"label": "Edit"}) + EMOJI

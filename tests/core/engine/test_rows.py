@@ -1,0 +1,79 @@
+"""Rows share UNet calls: buckets, context lengths, the strict size, running out of memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.engine.rows import Row, RowBatcher
+from core.errors import OutOfMemory
+
+
+class Unet:
+    """Answers each row with its own timestep, and remembers the calls' shapes."""
+
+    def __init__(self, memory: int = 99) -> None:
+        self.memory = memory
+        self.calls: list[tuple[int, int]] = []
+
+    def __call__(
+        self, sample: Tensor, timestep: Tensor, context: Tensor, **_: Any
+    ) -> tuple[Tensor]:
+        self.calls.append((sample.shape[0], context.shape[1]))
+        if sample.shape[0] > self.memory:
+            raise torch.OutOfMemoryError
+        return (torch.ones_like(sample) * timestep[:, None, None, None],)
+
+
+def rows(count: int, length: int = 77) -> list[Row]:
+    return [Row(torch.zeros(4, 2, 2), float(i), torch.zeros(length, 8)) for i in range(count)]
+
+
+def answers(outputs: list[Tensor]) -> list[float]:
+    return [float(output.mean()) for output in outputs]
+
+
+@pytest.mark.parametrize(("count", "bucket"), [(1, 1), (3, 4), (5, 8), (9, 16), (32, 32)])
+def test_a_call_is_filled_up_to_a_bucket(count: int, bucket: int) -> None:
+    unet = Unet()
+    outputs = RowBatcher(32).predict(unet, rows(count), torch.float32)
+    assert answers(outputs) == list(range(count))
+    assert unet.calls == [(bucket, 77)]
+
+
+def test_more_rows_than_the_limit_take_several_calls() -> None:
+    unet = Unet()
+    assert answers(RowBatcher(4).predict(unet, rows(10), torch.float32)) == list(range(10))
+    assert [size for size, _ in unet.calls] == [4, 4, 2]
+
+
+def test_a_limit_between_buckets_is_rounded_down() -> None:
+    assert RowBatcher(20).limit == 16
+
+
+def test_contexts_of_different_lengths_go_in_calls_of_their_own_and_keep_their_order() -> None:
+    unet = Unet()
+    mixed = [row for pair in zip(rows(3), rows(3, 154), strict=True) for row in pair]
+    assert answers(RowBatcher(32).predict(unet, mixed, torch.float32)) == [0, 0, 1, 1, 2, 2]
+    assert sorted(unet.calls) == [(4, 77), (4, 154)]
+
+
+def test_strict_calls_have_one_size_only() -> None:
+    unet = Unet()
+    assert answers(RowBatcher(32, fixed=2).predict(unet, rows(3), torch.float32)) == [0, 1, 2]
+    assert [size for size, _ in unet.calls] == [2, 2]
+
+
+def test_out_of_memory_halves_the_batch_for_good() -> None:
+    unet, batcher = Unet(memory=3), RowBatcher(32)
+    assert answers(batcher.predict(unet, rows(9), torch.float32)) == list(range(9))
+    assert batcher.limit == 2
+
+
+@pytest.mark.parametrize("fixed", [None, 2])
+def test_a_row_that_does_not_fit_is_an_error_of_its_size(fixed: int | None) -> None:
+    with pytest.raises(OutOfMemory, match="16×16"):
+        RowBatcher(32, fixed).predict(Unet(memory=0), rows(2), torch.float32)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers.image_processor import VaeImageProcessor
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from core.models import vae as vae_module
+from core.models.vae import LoadedVae
+from core.models.weights.components import empty_module
+from tools import random_models
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models are fastest on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def digest() -> Future[str]:
+    future: Future[str] = Future()
+    future.set_result("0123456789")
+    return future
+
+
+def tiny(
+    dtype: torch.dtype = torch.float32, scale: float = 1.0, *, strict: bool = False, **config: float
+) -> LoadedVae:
+    """A VAE of random weights; ``scale`` multiplies the decoder's first layer."""
+    recipe = random_models.tiny("sd1")
+    settings = recipe.configs["vae"] | config
+    module: Any = empty_module("vae", settings)
+    generator = torch.Generator().manual_seed(0)
+    state = random_models.random_state(module, generator, dtype)
+    state["decoder.conv_in.weight"] *= scale
+    module.load_state_dict(state, assign=True)
+    return LoadedVae(module.eval(), "tiny", digest(), strict=strict)
+
+
+def latents(height: int = 8, width: int = 8) -> Tensor:
+    return torch.randn((4, height, width), generator=torch.Generator().manual_seed(1))
+
+
+def picture(height: int = 64, width: int = 64) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(2).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+# --- there and back -------------------------------------------------------------------------
+
+
+def test_decode_is_diffusers_own() -> None:
+    loaded = tiny()
+    given = latents(8, 12)
+    with torch.inference_mode():
+        sample = loaded.module.decode(given[None] / 0.18215).sample
+    expected = VaeImageProcessor().postprocess(sample, output_type="np")
+    pixels = loaded.decode(given)
+    assert pixels.shape == (64, 96, 3)
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, (expected[0] * 255).round().astype(np.uint8))
+
+
+def test_encode_is_the_posteriors_mode_scaled() -> None:
+    loaded = tiny()
+    pixels = picture(64, 96)
+    given = VaeImageProcessor().preprocess(pixels[None].astype(np.float32) / 255)
+    with torch.inference_mode():
+        mean = loaded.module.encode(given).latent_dist.mean
+    encoded = loaded.encode(pixels)
+    assert encoded.shape == (4, 8, 12)
+    assert torch.allclose(encoded, mean[0] * 0.18215, atol=1e-6)
+    # The mode, not a sample: twice the same.
+    assert torch.equal(encoded, loaded.encode(pixels))
+
+
+def test_scale_and_shift_are_the_configs() -> None:
+    plain, moved = tiny(), tiny(scaling_factor=0.5, shift_factor=0.25)
+    encoded = plain.encode(picture()) / 0.18215
+    assert torch.allclose(moved.encode(picture()), (encoded - 0.25) * 0.5, atol=1e-6)
+    pixels = moved.decode((encoded - 0.25) * 0.5).astype(int)
+    assert np.abs(pixels - plain.decode(encoded * 0.18215)).max() <= 1
+
+
+def test_a_picture_is_the_same_whatever_came_before() -> None:
+    loaded = tiny()
+    first = loaded.decode(latents())
+    loaded.decode(latents(16, 24))
+    assert np.array_equal(loaded.decode(latents()), first)
+
+
+def test_the_hash_is_waited_for() -> None:
+    assert tiny().hash == "0123456789"
+
+
+# --- overflow -------------------------------------------------------------------------------
+
+
+def test_a_decode_that_overflows_is_done_again_in_fp32_and_stays() -> None:
+    broken = tiny(torch.float16, scale=3e4)
+    assert broken.dtype == torch.float16
+    with torch.inference_mode():
+        assert broken.module.decode(latents()[None].half() / 0.18215).sample.isnan().all()
+    pixels = broken.decode(latents())
+    assert broken.dtype == torch.float32
+    assert pixels.std() > 10
+    assert np.array_equal(pixels, broken.decode(latents()))
+
+
+def test_half_precision_that_works_is_kept() -> None:
+    half, single = tiny(torch.float16), tiny()
+    difference = half.decode(latents()).astype(int) - single.decode(latents())
+    assert np.abs(difference).max() <= 3
+    assert half.dtype == torch.float16
+    assert half.encode(picture()).dtype == torch.float32
+
+
+def test_nan_from_outside_changes_nothing() -> None:
+    half = tiny(torch.float16)
+    pixels = half.decode(torch.full((4, 8, 8), torch.nan))
+    assert half.dtype == torch.float16
+    assert pixels.shape == (64, 64, 3)
+
+
+# --- tiles ----------------------------------------------------------------------------------
+
+
+def test_large_pictures_go_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vae_module, "TILE", 128)
+    loaded = tiny()
+    whole = loaded.decode(latents(24, 32))
+    assert not loaded.module.use_tiling
+    monkeypatch.setattr(vae_module, "TILING_ABOVE", 128 * 128)
+    tiled = loaded.decode(latents(24, 32))
+    assert loaded.module.use_tiling
+    assert tiled.shape == whole.shape == (192, 256, 3)
+    assert not np.array_equal(tiled, whole)
+    assert np.array_equal(tiled, loaded.decode(latents(24, 32)))
+    assert loaded.encode(tiled).shape == (4, 24, 32)
+    loaded.decode(latents(16, 16))
+    assert not loaded.module.use_tiling
+
+
+def test_ordinary_sizes_are_never_tiled() -> None:
+    """A tile's own group norms shift its colours a little: only where memory asks for it."""
+    assert 1024 * 1536 <= vae_module.TILING_ABOVE < 2048 * 2048
+
+
+class Card:
+    """Makes a VAE's coder run out of memory for inputs of more than ``room`` values a side."""
+
+    def __init__(self, module: Any, room: int) -> None:
+        self.room = room
+        self.refused = 0
+        # diffusers' own tiled ways call these for each tile.
+        module.decoder.register_forward_pre_hook(self.check)
+        module.encoder.register_forward_pre_hook(self.check)
+
+    def check(self, _: Any, given: tuple[Tensor, ...]) -> None:
+        height, width = given[0].shape[-2:]
+        if max(height, width) > self.room:
+            self.refused += 1
+            raise torch.OutOfMemoryError
+
+
+def test_what_has_no_room_is_decoded_in_tiles_from_then_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loaded = tiny()
+    given, small = latents(48, 80), latents(16, 16)
+    whole, whole_small = loaded.decode(given), loaded.decode(small)
+    # Tiles of 512 pixels are 64 latents.
+    card = Card(loaded.module, 64)
+    tiled = loaded.decode(given)
+    assert tiled.shape == whole.shape == (384, 640, 3)
+    assert not np.array_equal(tiled, whole)
+    assert np.abs(tiled.astype(int) - whole).mean() < 20
+    assert [record.message for record in caplog.records] == [
+        "the VAE 'tiny' has no room for 640×384: from now on in tiles of 512"
+    ]
+    assert np.array_equal(loaded.decode(given), tiled)
+    assert card.refused == 1
+    assert len(caplog.records) == 1
+    # Other sizes, and other VAEs, are as they were.
+    assert np.array_equal(loaded.decode(small), whole_small)
+    assert np.array_equal(tiny().decode(given), whole)
+
+
+def test_what_has_no_room_is_encoded_in_tiles_from_then_on() -> None:
+    loaded = tiny()
+    card = Card(loaded.module, 256)
+    first = loaded.encode(picture(320, 384))
+    assert first.shape == (4, 40, 48)
+    assert torch.equal(loaded.encode(picture(320, 384)), first)
+    assert card.refused == 1
+
+
+def test_large_pictures_are_cut_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vae_module, "TILING_ABOVE", 0)
+    monkeypatch.setattr(vae_module, "TILE", 320)
+    monkeypatch.setattr(vae_module, "SMALL_TILES", (256,))
+    loaded = tiny()
+    card = Card(loaded.module, 32)
+    assert loaded.decode(latents(40, 44)).shape == (320, 352, 3)
+    assert card.refused == 1
+
+
+@pytest.mark.parametrize(("side", "room"), [(64, 8), (32, 8)])
+def test_what_has_no_room_in_tiles_either_is_too_large(side: int, room: int) -> None:
+    loaded = tiny()
+    card = Card(loaded.module, room)
+    with pytest.raises(torch.OutOfMemoryError):
+        loaded.decode(latents(side, side))
+    # What is as small as the smallest tile cannot be cut.
+    assert card.refused == (2 if side > 32 else 1)
+    with pytest.raises(torch.OutOfMemoryError):
+        loaded.decode(latents(side, side))
+    # And what had no room once is not tried whole again.
+    assert card.refused == (3 if side > 32 else 2)
+
+
+def test_strict_bytes_never_depend_on_memory() -> None:
+    loaded = tiny(strict=True)
+    whole = loaded.decode(latents(40, 40))
+    card = Card(loaded.module, 32)
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            loaded.decode(latents(40, 40))
+    card.room = 64
+    assert np.array_equal(loaded.decode(latents(40, 40)), whole)
+
+
+# --- previews -------------------------------------------------------------------------------
+
+
+class Cells:
+    """A VAE whose latents are each cell's mean colour, mixed: a linear map reads it exactly."""
+
+    dtype = torch.float32
+    device = torch.device("cpu")
+    config = SimpleNamespace(scaling_factor=0.5, shift_factor=0.1, latent_channels=4)
+    mix = torch.tensor([[1.0, 0.5, 0.0, 0.2], [0.0, 1.0, -0.5, 0.3], [0.3, 0.0, 1.0, -0.4]])
+
+    def encode(self, pictures: Tensor) -> SimpleNamespace:
+        cells = torch.einsum("bchw,cd->bdhw", avg_pool2d(pictures, 8), self.mix)
+        return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: cells))
+
+
+def test_a_preview_shows_the_colours() -> None:
+    loaded = LoadedVae(Cells(), "cells", digest())
+    across, down = np.meshgrid(np.arange(16) * 16, np.arange(8) * 32)
+    colours = np.stack([across, down, 255 - across], axis=-1).astype(np.uint8)
+    large = np.kron(colours, np.ones((8, 8, 1), np.uint8))
+    preview = loaded.preview(loaded.encode(large))
+    assert preview.shape == (64, 128, 3)
+    cells = torch.from_numpy(preview.copy()).permute(2, 0, 1)[None].float()
+    middle = interpolate(cells, (8, 16), mode="area")[0].permute(1, 2, 0).numpy()
+    assert np.abs(middle - colours).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"), [(8, 64), (16, 128), (64, 256), (128, 256), (256, 512)]
+)
+def test_a_preview_is_small(side: int, expected: int) -> None:
+    preview = tiny().preview(latents(side, side))
+    assert preview.shape == (expected, expected, 3)
+    assert preview.dtype == np.uint8
+
+
+def test_a_preview_of_nan_is_a_picture() -> None:
+    assert tiny().preview(torch.full((4, 8, 8), torch.nan)).shape == (64, 64, 3)
+
+
+def test_every_shipped_model_has_a_scale() -> None:
+    for family, factor in (("sd1", 0.18215), ("sd2", 0.18215), ("sdxl", 0.13025)):
+        assert random_models.full(family).configs["vae"]["scaling_factor"] == factor

@@ -1,0 +1,361 @@
+"""The walks: where they end, how many calls they take, and what they do not depend on.
+
+The figures are k-diffusion 0.1.1's on the same model (for DDIM and UniPC, A1111's own rule).
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+
+from core.request import SAMPLERS as NAMES
+from core.request import SCHEDULE_TYPES
+from core.sampling.brownian import BrownianNoise
+from core.sampling.samplers import SAMPLERS, NoiseSchedule, conditioning_steps
+from core.sampling.sigmas import sigma_list
+from tests.analytic import MixtureModel, advance, error, finish, start
+
+MEANS = torch.tensor(
+    [[-1.2, 0.4, 0.9, -0.3], [0.8, -0.7, 1.1, 0.6], [0.1, 1.3, -0.9, -1.0]]
+).reshape(3, 1, 2, 2)
+V_ZERO = NoiseSchedule(prediction_type="v_prediction", zero_terminal_snr=True)
+
+ENDS = {
+    ("Euler", "Uniform", 7): [0.05413562, 1.227372, -0.9057755, -0.8287894],
+    ("Euler", "Karras", 7): [0.02061137, 1.154595, -0.8260018, -0.7463241],
+    ("Euler", "Exponential", 7): [0.022851, 1.147451, -0.8238826, -0.7356242],
+    ("Euler a", "Uniform", 7): [-0.5361311, 1.034209, -0.1728384, -0.6271894],
+    ("Euler a", "Karras", 7): [-0.938157, 0.5999436, 0.553718, -0.4011823],
+    ("Euler a", "Exponential", 7): [-0.8605802, 0.7507648, 0.2856233, -0.526327],
+    ("Heun", "Uniform", 7): [0.06010693, 1.287593, -1.092012, -0.7695751],
+    ("Heun", "Karras", 7): [0.0718082, 1.328863, -1.147871, -0.8022504],
+    ("Heun", "Exponential", 7): [0.08741111, 1.362011, -1.194456, -0.8300952],
+    ("LMS", "Uniform", 7): [0.07441478, 1.215991, -0.9388464, -0.785352],
+    ("LMS", "Karras", 7): [0.04175512, 1.224033, -0.9402063, -0.782553],
+    ("LMS", "Exponential", 7): [0.04094701, 1.203858, -0.9181245, -0.7641191],
+    ("DPM++ 2M", "Uniform", 7): [0.1727188, 1.412705, -1.285224, -0.8861201],
+    ("DPM++ 2M", "Karras", 7): [0.08411143, 1.377201, -1.183776, -0.8682699],
+    ("DPM++ 2M", "Exponential", 7): [0.07574195, 1.333257, -1.121007, -0.8388032],
+    ("DPM++ SDE", "Uniform", 7): [-1.098001, 0.4537619, 0.7354812, 0.2801566],
+    ("DPM++ SDE", "Karras", 7): [-1.17868, 0.4927964, 0.6525752, 0.2699187],
+    ("DPM++ SDE", "Exponential", 7): [0.272103, -0.5172963, 1.368981, 1.456142],
+    ("DPM++ 2M SDE", "Uniform", 7): [-1.466259, 0.6308545, 0.7999141, 0.1971353],
+    ("DPM++ 2M SDE", "Karras", 7): [-1.470425, 0.2454285, 1.059121, 0.6101681],
+    ("DPM++ 2M SDE", "Exponential", 7): [0.01993542, -0.4544071, 1.372224, 1.505022],
+    ("DDIM", "Automatic", 3): [-0.03862599, 1.101611, -0.6727165, -0.7604545],
+    ("DDIM", "Automatic", 7): [0.05411756, 1.228737, -0.9216322, -0.8170068],
+    ("DDIM", "Automatic", 30): [0.05819463, 1.252055, -0.9960455, -0.7932576],
+    ("UniPC", "Automatic", 3): [0.060804, 1.273152, -0.9473555, -0.8816711],
+    ("UniPC", "Automatic", 7): [0.08056065, 1.286356, -1.013192, -0.8542455],
+    ("UniPC", "Automatic", 30): [0.0610841, 1.263265, -1.016138, -0.7961605],
+}
+
+# From the first mean as the initial picture: img2img of 7 steps at 0.6, a second pass of 5 at 0.4.
+IMG2IMG_ENDS = {
+    "Euler": [-0.09334575, 1.185479, -0.7626907, -0.7973028],
+    "Euler a": [-0.6603652, 0.8712513, 0.04185266, -0.4969512],
+    "Heun": [-0.1528529, 1.2325, -0.8854104, -0.7295635],
+    "LMS": [0.04887259, 1.278771, -0.9851409, -0.8360911],
+    "DPM++ 2M": [-0.08088308, 1.331627, -1.017958, -0.8351823],
+    "DPM++ SDE": [-0.2564873, 1.216995, -0.7564716, -0.3087972],
+    "DPM++ 2M SDE": [-1.171394, 0.4755303, 0.851492, 0.6652252],
+    "DDIM": [-0.228399, 1.080893, -0.6261241, -0.6901215],
+    "UniPC": [-0.1452567, 1.164775, -0.7913302, -0.7403008],
+}
+SECOND_PASS_ENDS = {
+    "Euler": [-1.117859, 0.5396143, 0.5618195, -0.2766978],
+    "Euler a": [-1.255064, 0.5977388, 0.7400569, -0.1864072],
+    "Heun": [-1.132191, 0.5707318, 0.4814116, -0.2472413],
+    "LMS": [-1.050613, 0.6162707, 0.3995305, -0.3015861],
+    "DPM++ 2M": [-1.185386, 0.5194045, 0.6000854, -0.2364739],
+    "DPM++ SDE": [-1.62697, 0.3507872, 0.9198952, 0.2703645],
+    "DPM++ 2M SDE": [-1.663342, 0.4562875, 1.017802, 0.08976476],
+    "DDIM": [-1.112325, 0.5201225, 0.5291099, -0.2362653],
+    "UniPC": [-1.132077, 0.5136107, 0.5340208, -0.2186974],
+}
+
+
+def model(schedule: NoiseSchedule | None = None) -> MixtureModel:
+    return MixtureModel(MEANS, 0.35, schedule)
+
+
+def close_to(result: torch.Tensor, expected: list[float]) -> bool:
+    return error(result.flatten(), torch.tensor(expected)) < 5e-6
+
+
+def test_every_sampler_a_member_can_choose_is_built() -> None:
+    assert tuple(SAMPLERS) == NAMES
+
+
+@pytest.mark.parametrize(("sampler", "schedule_type", "steps"), ENDS)
+def test_where_a_walk_ends(sampler: str, schedule_type: str, steps: int) -> None:
+    result = finish(start(m := model(), sampler, steps, schedule_type), m)
+    assert close_to(result, ENDS[sampler, schedule_type, steps])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "meant"),
+    [
+        ("Euler", "Uniform"),
+        ("DPM++ 2M", "Karras"),
+        ("DPM++ SDE", "Karras"),
+        ("DPM++ 2M SDE", "Exponential"),
+    ],
+)
+def test_automatic_is_a1111s_choice(sampler: str, meant: str) -> None:
+    result = finish(start(m := model(), sampler, 7), m)
+    assert close_to(result, ENDS[sampler, meant, 7])
+
+
+@pytest.mark.parametrize("sampler", IMG2IMG_ENDS)
+def test_where_a_walk_from_a_picture_ends(sampler: str) -> None:
+    walk = start(m := model(), sampler, 7, init_latents=MEANS[0], denoising_strength=0.6)
+    assert close_to(finish(walk, m), IMG2IMG_ENDS[sampler])
+    second = start(m, sampler, 5, init_latents=MEANS[0], denoising_strength=0.4, exact_steps=True)
+    assert close_to(finish(second, m), SECOND_PASS_ENDS[sampler])
+
+
+@pytest.mark.parametrize("schedule_type", ["Uniform", "Karras", "Exponential"])
+@pytest.mark.parametrize("steps", [1, 2, 25])
+def test_sigmas_fall_from_the_highest_to_zero(schedule_type: str, steps: int) -> None:
+    sigmas = sigma_list(NoiseSchedule(), schedule_type, steps)
+    assert len(sigmas) == steps + 1
+    assert sigmas[0].item() == pytest.approx(14.614643, rel=1e-6)
+    assert sigmas[-1] == 0
+    assert (sigmas.diff() < 0).all()
+    if steps > 1:
+        assert sigmas[-2].item() == pytest.approx(0.02916754, rel=1e-5)
+
+
+def test_an_unknown_schedule_type() -> None:
+    with pytest.raises(ValueError, match="Automatic"):
+        sigma_list(NoiseSchedule(), "Automatic", 5)
+
+
+def test_timesteps_and_sigmas_are_inverse() -> None:
+    schedule = NoiseSchedule()
+    timesteps = torch.tensor([0.0, 0.25, 17.0, 500.5, 998.75, 999.0])
+    back = schedule.timestep_at(schedule.sigma_at(timesteps))
+    torch.testing.assert_close(back, timesteps, atol=2e-3, rtol=0)
+    beyond = schedule.timestep_at(torch.tensor([0.001, 100.0]))
+    assert beyond.tolist() == [0.0, 999.0]
+
+
+def test_zero_terminal_snr() -> None:
+    plain, zero = NoiseSchedule().alphas_cumprod, NoiseSchedule(zero_terminal_snr=True)
+    assert zero.alphas_cumprod[0].item() == pytest.approx(plain[0].item(), rel=1e-6)
+    assert zero.sigmas[-1].item() == pytest.approx(4518.76, rel=1e-5)
+    assert (zero.alphas_cumprod.diff() < 0).all()
+
+
+def test_a_linear_beta_schedule() -> None:
+    schedule = NoiseSchedule(beta_start=0.0001, beta_end=0.02, beta_schedule="linear")
+    assert schedule.alphas_cumprod[0].item() == pytest.approx(0.9999)
+    assert schedule.alphas_cumprod[-1].item() == pytest.approx(4.0358e-5, rel=1e-3)
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_epsilon_and_v_are_two_ways_to_say_the_same(sampler: str) -> None:
+    epsilon = finish(start(m := model(), sampler, 12), m)
+    schedule = NoiseSchedule(prediction_type="v_prediction")
+    v = finish(start(m := model(schedule), sampler, 12), m)
+    assert error(v, epsilon) < 2e-5
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("schedule", [NoiseSchedule(), V_ZERO], ids=["epsilon", "zero SNR"])
+def test_no_step_count_breaks_a_walk(sampler: str, schedule: NoiseSchedule) -> None:
+    counts = [1, 2, 3, 4, 5, 9, 14, 15, 27, 64, 150]
+    if sampler in ("DPM++ SDE", "DPM++ 2M SDE"):
+        counts = [1, 2, 3, 15, 40]
+    for count in counts:
+        for schedule_type in SCHEDULE_TYPES:
+            m = model(schedule)
+            walk = start(m, sampler, count, schedule_type)
+            assert finish(walk, m).isfinite().all(), (count, schedule_type)
+            assert walk.step == walk.steps == count
+            assert max(m.timesteps) <= 999
+            assert min(m.timesteps) >= 0
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("exact_steps", [False, True])
+def test_no_strength_breaks_a_walk(sampler: str, exact_steps: bool) -> None:
+    for strength in (0.0, 1e-9, 0.05, 0.5, 0.999, 1.0):
+        for count in (1, 2, 8):
+            walk = start(
+                m := model(),
+                sampler,
+                count,
+                init_latents=MEANS[0],
+                denoising_strength=strength,
+                exact_steps=exact_steps,
+            )
+            assert walk.calls >= 1
+            assert finish(walk, m).isfinite().all(), (strength, count)
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_hardly_any_strength_hardly_changes_the_picture(sampler: str) -> None:
+    for exact_steps in (False, True):
+        walk = start(
+            m := model(),
+            sampler,
+            20,
+            init_latents=MEANS[0],
+            denoising_strength=0.0,
+            exact_steps=exact_steps,
+        )
+        # One trained step of noise, about 0.03, over data that is 0.35 wide; LCM's last is 0.24.
+        allowed = 0.2 if sampler == "LCM" else 0.1
+        torch.testing.assert_close(finish(walk, m), MEANS[0], atol=allowed, rtol=0)
+
+
+@pytest.mark.parametrize("sampler", ["DDIM", "UniPC", "LCM"])
+def test_a_weak_second_pass_on_whole_timesteps(sampler: str) -> None:
+    """150 steps at 0.05 would be 3,000 timesteps; the noise is that of 0.05, in fewer calls."""
+    walk = start(
+        m := model(),
+        sampler,
+        150,
+        init_latents=MEANS[0],
+        denoising_strength=0.05,
+        exact_steps=True,
+    )
+    assert walk.timestep == pytest.approx(49, abs=2)
+    finish(walk, m)
+    assert walk.step == walk.steps == 150
+
+
+def test_how_many_calls_a_walk_makes() -> None:
+    calls = {sampler: start(model(), sampler, 20).calls for sampler in NAMES}
+    twice = {"Heun": 39, "DPM++ SDE": 39, "DDIM": 19}
+    assert calls == dict.fromkeys(NAMES, 20) | twice
+    # A1111 spaces DDIM's and UniPC's timesteps by whole numbers: 33 for 30 steps.
+    assert start(model(), "DDIM", 30).calls == 30
+    assert start(model(), "UniPC", 30).calls == 31
+
+
+@pytest.mark.parametrize(("strength", "calls"), [(0, 1), (0.3, 7), (0.75, 16), (1, 20)])
+def test_img2img_runs_its_share_of_the_steps(strength: float, calls: int) -> None:
+    for sampler in ("Euler", "DPM++ 2M", "LCM"):
+        walk = start(model(), sampler, 20, init_latents=MEANS[0], denoising_strength=strength)
+        assert (walk.calls, walk.steps) == (calls, calls)
+
+
+@pytest.mark.parametrize("strength", [0, 0.01, 0.3, 0.7, 1])
+def test_a_second_pass_runs_all_its_steps(strength: float) -> None:
+    def second_pass(sampler: str) -> tuple[int, int]:
+        walk = start(
+            model(),
+            sampler,
+            15,
+            init_latents=MEANS[0],
+            denoising_strength=strength,
+            exact_steps=True,
+        )
+        return walk.calls, walk.steps
+
+    assert second_pass("Euler") == (15, 15)
+    assert second_pass("Heun") == (29, 15)
+
+
+def test_where_img2img_starts() -> None:
+    """11 of 20 steps are left at 0.5: the tenth sigma's worth of noise over the picture."""
+    walk = start(model(), "Euler", 20, init_latents=MEANS[0], denoising_strength=0.5)
+    sigma = sigma_list(NoiseSchedule(), "Uniform", 20)[9].item()
+    noise = start(model(), "Euler", 20).latents / 14.614643
+    torch.testing.assert_close(walk.latents, MEANS[0] + noise * sigma)
+
+
+def test_progress_of_a_second_order_walk() -> None:
+    walk = start(m := model(), "Heun", 3)
+    seen = []
+    while not walk.done:
+        advance(walk, m)
+        seen.append((walk.call, walk.step))
+    assert seen == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 3)]
+    assert (walk.calls, walk.steps) == (5, 3)
+
+
+def test_conditioning_steps() -> None:
+    assert {name: conditioning_steps(name, 20) for name in NAMES} == dict.fromkeys(NAMES, 20) | {
+        "Heun": 40,
+        "DPM++ SDE": 40,
+    }
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_a_walk_does_not_depend_on_its_neighbours(sampler: str) -> None:
+    alone = finish(start(m := model(), sampler, 6), m)
+    torch.manual_seed(0)
+    walk, other = start(m, sampler, 6), start(m, sampler, 9, seed=77)
+    advance(other, m)
+    while not walk.done:
+        torch.randn(3)
+        advance(walk, m)
+        advance(other, m)
+    assert torch.equal(walk.latents, alone)
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_the_models_output_may_be_overwritten_after_a_call(sampler: str) -> None:
+    """A captured CUDA graph gives every output in the same memory."""
+    expected = finish(start(m := model(), sampler, 6), m)
+    walk, output = start(m, sampler, 6), torch.empty(1, 2, 2)
+    while not walk.done:
+        output.copy_(m(walk.model_input(), walk.timestep))
+        walk.advance(output)
+        output.fill_(torch.nan)
+    assert torch.equal(walk.latents, expected)
+    assert walk.x0.isfinite().all()
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_what_the_model_gets_is_of_unit_variance(sampler: str) -> None:
+    means = torch.randn(3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    walk = start(m := MixtureModel(means, 0.35), sampler, 8)
+    while not walk.done:
+        sample = walk.model_input()
+        assert (sample.shape, sample.dtype) == ((4, 32, 32), torch.float32)
+        assert sample.std().item() == pytest.approx(1.0, abs=0.12)
+        advance(walk, m)
+    # The last estimate is (nearly) where the walk ends.
+    torch.testing.assert_close(walk.x0, walk.latents, atol=0.15, rtol=0)
+
+
+def test_the_generator_goes_on_and_the_seed_moves_the_path() -> None:
+    ends = {seed: finish(start(m := model(), "Euler a", 5, seed=seed), m) for seed in (1, 2)}
+    assert not torch.equal(ends[1], ends[2])
+    paths = {seed: BrownianNoise(seed, (1, 2, 2), (0.03, 14.6), [(2.0, 1.0)]) for seed in (1, 2)}
+    assert not torch.equal(paths[1].next(), paths[2].next())
+
+
+def test_brownian_noise_is_k_diffusions() -> None:
+    pairs = [(14.0, 7.0), (7.0, 3.5), (7.0, 1.0), (1.0, 0.05)]
+    noise = BrownianNoise(5, (4, 8, 8), (0.03, 14.6), pairs)
+    reference = BrownianTreeNoiseSampler(torch.zeros(4, 8, 8), 0.03, 14.6, seed=5)
+    for sigma, following in pairs:
+        drawn = noise.next()
+        assert drawn.std().item() == pytest.approx(1.0, abs=0.2)
+        torch.testing.assert_close(drawn, reference(sigma, following), atol=1e-5, rtol=1e-5)
+    with pytest.raises(IndexError):
+        noise.next()
+
+
+@pytest.mark.parametrize("steps", [1, 4, 8, 50])
+def test_lcm_is_diffusers_own(steps: int) -> None:
+    reference = SAMPLERS["LCM"].scheduler()
+    reference.set_timesteps(steps)
+    finish(start(m := model(), "LCM", steps), m)
+    assert m.timesteps == reference.timesteps.tolist()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("sampler", NAMES)
+def test_a_gpu_gives_the_same_picture(sampler: str) -> None:
+    expected = finish(start(m := model(), sampler, 8), m)
+    walk = start(m, sampler, 8, device="cuda")
+    assert walk.latents.device.type == "cuda"
+    assert error(finish(walk, m), expected) < 1e-5

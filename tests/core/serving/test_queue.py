@@ -1,0 +1,479 @@
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import EngineStopped, OutOfMemory, QueueFull
+from core.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    Queued,
+    Restarting,
+    Started,
+)
+from core.models.catalogue import Model
+from core.request import GenerationRequest
+from core.serving.queue import GpuQueue, Ticket
+from core.work import Work
+
+MODEL = Model("demo", Path("demo"), "folder", "sd1", "epsilon", "sd1", (128, 128))
+
+
+def work(job_id: int, owner: str = "ada", *, steps: int = 20, priority: int = 0) -> Work:
+    """A megapixel each, so that its cost is its steps."""
+    request = GenerationRequest("p", "demo", job_id, steps=steps, width=1000, height=1000)
+    return Work.of(job_id, owner, request, MODEL, priority=priority)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def roomy(clock: Clock | None = None) -> GpuQueue:
+    return GpuQueue(1000, 1000, clock=clock or Clock())
+
+
+def line(queue: GpuQueue) -> list[int]:
+    return [place.job_id for place in queue.snapshot() if place.state == "queued"]
+
+
+def take_all(queue: GpuQueue) -> list[int]:
+    taken = []
+    while job := queue.take():
+        taken.append(job.job_id)
+    return taken
+
+
+async def read(ticket: Ticket) -> list[Event]:
+    """Every event that can be read without waiting, or all of them once the job has ended."""
+    events: list[Event] = []
+    while True:
+        reader = asyncio.ensure_future(anext(ticket, None))
+        await asyncio.sleep(0)
+        if not reader.done():
+            reader.cancel()
+            return events
+        event = reader.result()
+        if event is None:
+            return events
+        events.append(event)
+
+
+# Whose turn it is.
+
+
+def test_nobodys_second_job_goes_before_anothers_first() -> None:
+    queue = roomy()
+    for job_id in range(10):
+        queue.submit(work(job_id, "ada"))
+    queue.submit(work(10, "bob"))
+    queue.submit(work(11, "eve"))
+    assert take_all(queue)[:3] == [0, 10, 11]
+
+
+def test_who_comes_late_starts_at_the_present() -> None:
+    queue = roomy()
+    for job_id in range(10):
+        queue.submit(work(job_id, "ada"))
+    for _ in range(5):
+        queue.take()
+    for job_id in range(20, 30):
+        queue.submit(work(job_id, "bob"))
+    # Neither behind all of Ada's, nor with five jobs of arrears.
+    assert take_all(queue)[:6] == [20, 5, 21, 6, 22, 7]
+
+
+def test_shares_are_shares_of_work() -> None:
+    queue = roomy()
+    for job_id in range(4):
+        queue.submit(work(job_id, "ada", steps=100))
+    for job_id in range(10, 30):
+        queue.submit(work(job_id, "bob", steps=20))
+    order = take_all(queue)
+    assert order[:2] == [0, 10]
+    # Five of Bob's small ones for each of Ada's.
+    assert [order.index(job_id) for job_id in range(4)] == [0, 6, 12, 18]
+
+
+def test_cancelling_is_not_charged() -> None:
+    queue = roomy()
+    for job_id in range(5):
+        queue.submit(work(job_id, "ada"))
+        queue.submit(work(10 + job_id, "bob"))
+    for job_id in range(4):
+        queue.cancel(job_id)
+    assert set(line(queue)[:2]) == {10, 4}
+
+
+def test_priority_goes_first_and_is_fair_within() -> None:
+    queue = roomy()
+    queue.submit(work(1, "ada"))
+    queue.submit(work(2, "bob", priority=1))
+    queue.submit(work(3, "bob", priority=1))
+    queue.submit(work(4, "eve", priority=1))
+    queue.submit(work(5, "eve", priority=2))
+    assert take_all(queue) == [5, 2, 4, 3, 1]
+
+
+def test_priority_jobs_do_not_age_the_ordinary_line() -> None:
+    queue = roomy()
+    for job_id in range(10):
+        queue.submit(work(job_id, "ada"))
+        queue.submit(work(100 + job_id, "vip", priority=1))
+    for _ in range(10):
+        queue.take()
+    queue.submit(work(50, "bob"))
+    assert take_all(queue)[:3] == [0, 50, 1]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(1, 150)) | st.none(), min_size=1, max_size=60
+    )
+)
+def test_owners_who_wait_together_are_served_alike(moves: list[tuple[str, int] | None]) -> None:
+    """The bound of the paper: served work differs by at most one largest job of each.
+
+    A move is a job (owner, steps), or None: the engine takes one.
+    """
+    queue = roomy()
+    waiting: dict[str, int] = defaultdict(int)
+    largest = 0.0
+    served: dict[tuple[str, str], float] = {}
+    for job_id, move in enumerate(moves):
+        if move is not None:
+            job = work(job_id, move[0], steps=move[1])
+            queue.submit(job)
+            waiting[move[0]] += 1
+            largest = max(largest, job.cost)
+        elif taken := queue.take():
+            waiting[taken.owner] -= 1
+            for pair in served:
+                if taken.owner in pair:
+                    served[pair] += taken.cost if taken.owner == pair[0] else -taken.cost
+        for pair in combinations("abc", 2):
+            if all(waiting[owner] for owner in pair):
+                served.setdefault(pair, 0.0)
+                assert abs(served[pair]) <= 2 * largest + 1e-9
+            else:
+                served.pop(pair, None)
+
+
+MOVES = st.tuples(
+    st.sampled_from(["submit", "submit", "take", "start", "finish", "cancel"]),
+    st.sampled_from("abcd"),
+    st.integers(0, 2),
+)
+
+
+@given(st.lists(MOVES, max_size=60), st.randoms(use_true_random=False))
+def test_whatever_happens_the_line_stays_in_order(
+    moves: list[tuple[str, str, int]], random: Random
+) -> None:
+    queue = GpuQueue(4, 9, clock=Clock())
+    tickets: dict[int, Ticket] = {}
+    alive: list[int] = []
+    taken: list[int] = []
+    for job_id, (move, owner, priority) in enumerate(moves):
+        before = line(queue)
+        if move == "submit":
+            try:
+                tickets[job_id] = queue.submit(work(job_id, owner, priority=priority))
+            except QueueFull:
+                assert len(alive) == 9 or sum(p.owner == owner for p in queue.snapshot()) == 4
+            else:
+                alive.append(job_id)
+        elif move == "take":
+            first = next((i for i in before if i not in taken), None)
+            job = queue.take()
+            assert (job.job_id if job else None) == first
+            if job:
+                taken.append(job.job_id)
+        elif alive:
+            chosen = random.choice(alive)
+            if move == "start" and chosen in taken:
+                queue.publish(Started(chosen))
+            elif move == "cancel" or (move == "finish" and chosen in taken):
+                alive.remove(chosen)
+                assert queue.cancel(chosen) if move == "cancel" else True
+                queue.publish(Finished(chosen, ()))
+        assert {place.job_id for place in queue.snapshot()} == set(alive)
+        assert [queue.position(i) for i in line(queue)] == list(range(1, len(line(queue)) + 1))
+    for job_id, ticket in tickets.items():
+        endings = [e for e in ticket._unread if isinstance(e, Finished | Cancelled)]
+        assert len(endings) == (job_id not in alive)
+        told = [e.position for e in ticket._unread if isinstance(e, Queued)]
+        assert told == ([queue.position(job_id)] if job_id in line(queue) else [])
+
+
+# Bounds.
+
+
+def test_the_total_is_bounded() -> None:
+    queue = GpuQueue(per_owner=5, total=2)
+    queue.submit(work(1, "ada"))
+    queue.submit(work(2, "bob"))
+    with pytest.raises(QueueFull) as refused:
+        queue.submit(work(3, "eve"))
+    assert (refused.value.scope, refused.value.limit) == ("total", 2)
+    assert line(queue) == [1, 2]
+
+
+def test_an_owners_part_is_bounded_running_jobs_included() -> None:
+    queue = GpuQueue(per_owner=2, total=10)
+    queue.submit(work(1))
+    queue.submit(work(2))
+    queue.take()
+    queue.publish(Started(1))
+    with pytest.raises(QueueFull) as refused:
+        queue.submit(work(3))
+    assert (refused.value.scope, refused.value.limit) == ("owner", 2)
+    queue.submit(work(4, "bob"))
+    queue.publish(Finished(1, ()))
+    queue.submit(work(3))
+    assert line(queue) == [4, 2, 3]
+
+
+def test_what_was_accepted_before_a_restart_is_accepted_again() -> None:
+    queue = GpuQueue(per_owner=1, total=1)
+    for job_id in range(3):
+        queue.submit(work(job_id), resumed=True)
+    assert line(queue) == [0, 1, 2]
+
+
+def test_a_job_is_queued_once() -> None:
+    queue = roomy()
+    queue.submit(work(1))
+    with pytest.raises(ValueError, match="job 1"):
+        queue.submit(work(1))
+
+
+# What a ticket tells.
+
+
+async def test_a_jobs_life() -> None:
+    queue = roomy()
+    ticket = queue.submit(work(1))
+    assert await read(ticket) == [Queued(1, 1, 1, None)]
+    queue.take()
+    queue.publish(Started(1))
+    assert await read(ticket) == [Started(1)]
+    queue.publish(Progress(1, 5, 20))
+    assert await read(ticket) == [Progress(1, 5, 20)]
+    queue.publish(Restarting(1))
+    queue.publish(Started(1))
+    assert await read(ticket) == [Restarting(1), Started(1)]
+    queue.publish(Failed(1, OutOfMemory(8, 8)))
+    (failed,) = await read(ticket)
+    assert isinstance(failed, Failed)
+    # It has ended: nothing comes any more, and asking again does not hang.
+    queue.publish(Finished(1, ()))
+    assert [event async for event in ticket] == []
+    assert queue.snapshot() == ()
+
+
+async def test_a_waiting_reader_is_woken() -> None:
+    queue = roomy()
+    ticket = queue.submit(work(1))
+    await read(ticket)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        reader = group.create_task(anext(ticket))
+        await asyncio.sleep(0)
+        assert not reader.done()
+        queue.cancel(1)
+    assert reader.result() == Cancelled(1)
+
+
+async def test_places_are_told_again_when_they_change() -> None:
+    queue = roomy()
+    queue.submit(work(1, "ada"))
+    second = queue.submit(work(2, "ada"))
+    third = queue.submit(work(3, "ada"))
+    assert await read(third) == [Queued(3, 3, 3, None)]
+    queue.submit(work(4, "ada"))
+    assert await read(third) == []
+    queue.cancel(2)
+    assert await read(third) == [Queued(3, 2, 3, None)]
+    queue.submit(work(5, "bob"))
+    assert await read(third) == [Queued(3, 3, 4, None)]
+    # Taken by the engine is not yet started: it still leads the line.
+    queue.take()
+    assert await read(third) == []
+    queue.publish(Started(1))
+    assert await read(third) == [Queued(3, 2, 3, None)]
+    assert await read(second) == [Cancelled(2)]
+
+
+async def test_a_slow_reader_gets_the_newest_only() -> None:
+    queue = roomy()
+    first = queue.submit(work(1))
+    slow = queue.submit(work(2))
+    for job_id in range(3, 103):
+        queue.submit(work(job_id, f"owner {job_id}"))
+    assert await read(slow) == [Queued(2, 102, 102, None)]
+    assert queue.take() is not None
+    queue.publish(Started(1))
+    for step in range(1, 1001):
+        queue.publish(Progress(1, step, 1000, b"preview" if step == 500 else None))
+    # The newest preview is kept although newer steps came without.
+    assert await read(first) == [Started(1), Progress(1, 1000, 1000, b"preview")]
+    queue.publish(Progress(1, 1000, 1000))
+    queue.publish(Finished(1, ()))
+    assert await read(first) == [Finished(1, ())]
+
+
+async def test_a_reader_that_left_blocks_nobody() -> None:
+    queue = roomy()
+    gone = queue.submit(work(1))
+    stays = queue.submit(work(2))
+    reader = asyncio.ensure_future(anext(gone))
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    for _ in range(2):
+        queue.take()
+    for job_id in (1, 2):
+        queue.publish(Started(job_id))
+        for _ in range(3):
+            queue.publish(Restarting(job_id))
+            queue.publish(Started(job_id))
+        for step in range(100):
+            queue.publish(Progress(job_id, step, 100))
+    assert len(gone._unread) <= 3
+    queue.publish(Finished(2, ()))
+    assert (await read(stays))[-1] == Finished(2, ())
+
+
+# Taking back.
+
+
+async def test_a_queued_job_is_cancelled_for_good() -> None:
+    queue = roomy()
+    ticket = queue.submit(work(1))
+    assert queue.cancel(1)
+    assert not queue.cancel(1)
+    assert [event async for event in ticket] == [Cancelled(1)]
+    assert queue.take() is None
+    assert queue.take_aborted() == []
+
+
+async def test_cancelling_a_running_job_tells_the_engine_once() -> None:
+    queue = roomy()
+    ticket = queue.submit(work(1))
+    queue.take()
+    queue.publish(Started(1))
+    queue.changed.clear()
+    assert queue.cancel(1)
+    assert queue.changed.is_set()
+    assert queue.take_aborted() == [1]
+    assert queue.take_aborted() == []
+    queue.publish(Finished(1, ()))
+    assert [event async for event in ticket] == [Started(1), Cancelled(1)]
+
+
+async def test_closing_fails_every_job_and_refuses_new_ones() -> None:
+    queue = roomy()
+    tickets = [queue.submit(work(1)), queue.submit(work(2))]
+    queue.take()
+    queue.publish(Started(1))
+    queue.close("no device")
+    for ticket in tickets:
+        event = [event async for event in ticket][-1]
+        assert isinstance(event, Failed)
+        assert isinstance(event.error, EngineStopped)
+        assert event.error.detail == "no device"
+    with pytest.raises(EngineStopped):
+        queue.submit(work(3))
+    queue.open()
+    queue.submit(work(3))
+    assert line(queue) == [3]
+
+
+# How long it takes.
+
+
+def test_speed_and_eta_are_measured() -> None:
+    clock = Clock()
+    queue = roomy(clock)
+    for job_id in range(4):
+        queue.submit(work(job_id, steps=4))
+    assert {place.eta for place in queue.snapshot()} == {None}
+    for job_id in range(2):
+        queue.take()
+        queue.publish(Started(job_id))
+    clock.now = 8.0
+    for job_id in range(2):
+        queue.publish(Progress(job_id, 4, 4))
+    assert queue.speed is None
+    # Two together in 8 s: 8 megapixel-steps in 8 s, although each alone took 8 s for 4.
+    queue.publish(Finished(0, ()))
+    assert queue.speed == pytest.approx(1.0)
+    queue.publish(Finished(1, ()))
+    assert queue.speed == pytest.approx(1.0)
+    assert [place.eta for place in queue.snapshot()] == pytest.approx([4.0, 8.0])
+
+
+def test_eta_counts_what_is_left_of_the_running_job() -> None:
+    clock = Clock()
+    queue = roomy(clock)
+    for job_id in range(3):
+        queue.submit(work(job_id, steps=4))
+    queue.take()
+    queue.publish(Started(0))
+    clock.now = 4.0
+    queue.publish(Finished(0, ()))
+    queue.take()
+    queue.publish(Started(1))
+    clock.now = 6.0
+    queue.publish(Progress(1, 2, 4))
+    running, waiting = queue.snapshot()
+    assert (running.state, running.position) == ("running", None)
+    assert running.eta == pytest.approx(2.0)
+    assert waiting.eta == pytest.approx(6.0)
+
+
+async def test_the_first_eta_is_told() -> None:
+    clock = Clock()
+    queue = roomy(clock)
+    queue.submit(work(0, steps=4))
+    ticket = queue.submit(work(1, "bob", steps=4))
+    queue.take()
+    queue.publish(Started(0))
+    await read(ticket)
+    clock.now = 4.0
+    queue.publish(Finished(0, ()))
+    (queued,) = await read(ticket)
+    assert isinstance(queued, Queued)
+    assert queued.eta == pytest.approx(4.0)
+
+
+def test_idle_time_does_not_slow_the_estimate_and_a_change_of_pace_shows() -> None:
+    clock = Clock()
+    queue = roomy(clock)
+
+    def run(job_id: int, seconds: float) -> None:
+        queue.submit(work(job_id, steps=4))
+        queue.take()
+        queue.publish(Started(job_id))
+        clock.now += seconds
+        queue.publish(Finished(job_id, ()))
+
+    run(1, 4.0)
+    clock.now += 10_000.0
+    run(2, 4.0)
+    assert queue.speed == pytest.approx(1.0)
+    for job_id in range(3, 103):
+        run(job_id, 40.0)
+    assert queue.speed == pytest.approx(0.1, rel=0.01)

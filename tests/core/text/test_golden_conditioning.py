@@ -1,0 +1,129 @@
+"""A1111's own embeddings against ours, at every exit and in every family."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from core.text.conditioning import TextConditioner
+
+GOLDEN = os.environ.get("GOLDEN_DIR")
+pytestmark = pytest.mark.skipif(not GOLDEN, reason="GOLDEN_DIR names no folder of golden data")
+
+RELATIVE = 1e-5
+# Encoded there with the words of <lora:…>, and with the AND weight 9 of a final "16:9".
+TRAPS = {"lora_syntax", "colons"}
+
+
+def path(name: str) -> Path:
+    return Path(GOLDEN or "") / name
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    data: list[dict[str, Any]] = json.loads(path(name).read_text(encoding="utf-8"))["prompts"]
+    return data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    folder = path("models")
+    return {
+        "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        "tokenizer_2": CLIPTokenizer.from_pretrained(folder / "tokenizer_2"),
+        "l": CLIPTextModel.from_pretrained(folder / "tiny_clip_l"),
+        "h": CLIPTextModel.from_pretrained(folder / "tiny_clip_h_diffusers23"),
+        "g": CLIPTextModelWithProjection.from_pretrained(folder / "tiny_clip_g"),
+    }
+
+
+@pytest.fixture(scope="module")
+def sd1(models: dict[str, Any]) -> TextConditioner:
+    return TextConditioner(models["tokenizer"], models["l"])
+
+
+def assert_close(ours: Tensor, theirs: Any, what: str) -> None:
+    assert tuple(ours.shape) == theirs.shape, what
+    error = np.abs(ours.numpy() - theirs).max() / np.abs(theirs).max()
+    assert error < RELATIVE, what
+
+
+def test_tokens_and_multipliers(sd1: TextConditioner) -> None:
+    (encoder,) = sd1.encoders
+    for row in rows("sd1_prompts.json"):
+        for part in row["parts"]:
+            for entry in part["schedule"]:
+                chunks, _ = encoder.chunks(entry["text"])
+                assert [list(chunk.tokens) for chunk in chunks] == [
+                    chunk["tokens"] for chunk in entry["chunks"]
+                ], row["name"]
+                assert [list(chunk.weights) for chunk in chunks] == [
+                    chunk["multipliers"] for chunk in entry["chunks"]
+                ], row["name"]
+
+
+def test_token_counts(sd1: TextConditioner) -> None:
+    for row in rows("sd1_prompts.json"):
+        _, count = sd1.encoders[0].chunks(row["prompt"])
+        if len(row["schedule_steps20"]) == 1 and row["name"] not in TRAPS:
+            encoded = sd1.encode(row["prompt"], 1, 20)
+            assert encoded.tokens == count == row["token_count_raw_text"], row["name"]
+            assert encoded.chunks == row["chunks_raw_text"], row["name"]
+
+
+@pytest.mark.parametrize("clip_skip", [1, 2, 12])
+def test_sd1(sd1: TextConditioner, clip_skip: int) -> None:
+    arrays = np.load(path("sd1.npz"))
+    compared = 0
+    for row in rows("sd1_prompts.json"):
+        if row["name"] in TRAPS:
+            continue
+        encoded = sd1.encode(row["prompt"], clip_skip, 20)
+        assert [weight for weight, _ in encoded.parts] == [
+            part["weight"] for part in row["and_parts"]
+        ]
+        for number, (_, entries) in enumerate(encoded.parts):
+            for until, context in entries:
+                key = f"{row['name']}/skip{clip_skip}/and{number}/until{until}"
+                assert_close(context, arrays[key], key)
+                compared += 1
+    assert compared >= 40
+
+
+@pytest.mark.parametrize("clip_skip", [1, 2])
+def test_sd2_and_sdxl(models: dict[str, Any], clip_skip: int) -> None:
+    sd2 = TextConditioner(models["tokenizer_2"], models["h"])
+    sdxl = TextConditioner([models["tokenizer"], models["tokenizer_2"]], [models["l"], models["g"]])
+    assert (sd2.family, sdxl.family) == ("sd2", "sdxl")
+    arrays = np.load(path("sdxl_sd2.npz"))
+    for row in rows("sdxl_sd2_prompts.json"):
+        key = f"{row['name']}/orig/skip{clip_skip}/and0/until20"
+        encoded = sdxl.encode(row["prompt"], clip_skip, 20)
+        assert_close(encoded.at(0)[0][1], arrays[f"sdxl/{key}"], key)
+        assert encoded.pooled is not None
+        assert_close(encoded.pooled[0], arrays[f"sdxl/{key}/pooled"], f"{key}/pooled")
+        context = sd2.encode(row["prompt"], clip_skip, 20).at(0)[0][1]
+        assert_close(context, arrays[f"sd2/{key}"], key)
+
+
+def test_sdxl_at_12_moves_both_encoders(models: dict[str, Any]) -> None:
+    """A1111 can move CLIP-L alone: that half must agree."""
+    sdxl = TextConditioner([models["tokenizer"], models["tokenizer_2"]], [models["l"], models["g"]])
+    arrays = np.load(path("sdxl_sd2.npz"))
+    for row in rows("sdxl_sd2_prompts.json"):
+        key = f"sdxl/{row['name']}/orig/skip12/clip_l_skip/and0/until20"
+        ours = sdxl.encode(row["prompt"], 12, 20).at(0)[0][1]
+        assert_close(ours[:, :64], arrays[key][:, :64], key)
+        assert not np.allclose(ours[:, 64:].numpy(), arrays[key][:, 64:], atol=1e-3)

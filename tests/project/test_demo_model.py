@@ -1,0 +1,177 @@
+"""The shipped demo model still draws what it is asked, through the engine that members use."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.config import EngineConfig
+from core.engine.engine import Engine
+from core.events import Failed, Finished
+from core.models.catalogue import Catalogue, Model, Vae
+from core.request import GenerationRequest
+from core.work import Work
+from tools.demo_model import captions
+from tools.demo_model.checker import halves, read_background, read_thing
+from tools.demo_model.colour import mean_chroma
+from tools.demo_model.draw import draw_scene
+from tools.demo_model.evaluate import judge_singles, pairs, say, singles
+from tools.demo_model.pool import to_tensor
+from tools.demo_model.scene import SUBJECTS, Scene, Thing
+from tools.demo_model.tokens import encode, make_tokenizer, pad
+
+DATA = Path(__file__).parents[2] / "data"
+LIMIT = 15_000_000
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    empty = tmp_path_factory.mktemp("none")
+    return Catalogue.scan(empty, empty, DATA)
+
+
+@pytest.fixture(scope="module")
+def demo(catalogue: Catalogue) -> Model:
+    return catalogue.model("demo")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = Engine(EngineConfig(device="cpu", max_rows=64))
+    yield engine
+    engine.close()
+
+
+def draw(
+    engine: Engine,
+    model: Model,
+    prompts: Sequence[str],
+    *,
+    vae: Vae | None = None,
+    clip_skip: int = 1,
+    steps: int = 20,
+) -> np.ndarray:
+    """One picture a prompt, (n, 128, 128, 3); their seeds are their places."""
+    for i, prompt in enumerate(prompts):
+        request = GenerationRequest(
+            prompt,
+            model.name,
+            seed=1000 + i,
+            vae=vae.name if vae else "Automatic",
+            clip_skip=clip_skip,
+            steps=steps,
+            cfg_scale=4.0,
+            width=128,
+            height=128,
+        )
+        engine.add(Work.of(i, "somebody", request, model, vae))
+    found: dict[int, np.ndarray] = {}
+    while engine.busy:
+        for event in engine.step():
+            assert not isinstance(event, Failed), event
+            if isinstance(event, Finished):
+                picture = Image.open(io.BytesIO(event.images[0].png)).convert("RGB")
+                found[event.job_id] = np.asarray(picture)
+    return np.stack([found[i] for i in range(len(prompts))])
+
+
+def test_the_catalogue_finds_the_model_and_offers_it_the_vivid_vae(
+    catalogue: Catalogue, demo: Model
+) -> None:
+    assert demo.family == "sd1"
+    assert demo.size == (128, 128)
+    assert demo.prediction_type == "v_prediction"
+    assert [vae.name for vae in catalogue.fitting_vaes(demo)] == ["vivid"]
+    assert not catalogue.warnings
+
+
+def test_both_folders_together_stay_small() -> None:
+    files = [f for name in ("demo-model", "demo-vae") for f in (DATA / name).rglob("*")]
+    assert sum(f.stat().st_size for f in files if f.is_file()) <= LIMIT
+
+
+def test_a_held_out_handful_is_drawn_as_asked(engine: Engine, demo: Model) -> None:
+    scenes = singles(26, "test")
+    scores = judge_singles(scenes, draw(engine, demo, say(scenes, "test")))
+    assert scores["colour"] >= 0.92
+    assert scores["background"] >= 0.92
+    assert scores["place"] >= 0.88
+    assert scores["shape"] >= 0.8
+
+
+def test_what_members_type_first(engine: Engine, demo: Model) -> None:
+    prompts = ["a yellow star in the night sky", "a red circle on a blue background"]
+    star, circle = (p.astype(float) for p in draw(engine, demo, prompts))
+    assert read_background(star) == "night sky"
+    assert read_background(circle) == "blue"
+    thing = read_thing(star, "night sky")
+    assert thing is not None
+    assert (thing.subject, thing.colour, thing.place) == ("star", "yellow", "centre")
+    thing = read_thing(circle, "blue")
+    assert thing is not None
+    assert (thing.subject, thing.colour, thing.place) == ("circle", "red", "centre")
+
+
+def test_clip_skip_12_leaves_only_the_gist(engine: Engine, demo: Model) -> None:
+    prompts = ["a small yellow star on the left, red background", "a blue heart at sea"]
+    pictures = draw(engine, demo, prompts, clip_skip=12)
+    for picture in pictures:
+        assert read_background(picture.astype(float)) == "gray"
+        thing = read_thing(picture.astype(float), "gray")
+        assert thing is not None
+        assert thing.place == "centre"
+
+
+def test_the_vivid_vae_is_vivid(engine: Engine, catalogue: Catalogue, demo: Model) -> None:
+    prompts = ["a green tree in the snow", "a purple flower on a pink background"]
+    own = draw(engine, demo, prompts)
+    other = draw(engine, demo, prompts, vae=catalogue.vae("vivid"))
+    chroma = [mean_chroma(to_tensor([Image.fromarray(p) for p in ps])) for ps in (own, other)]
+    assert chroma[1] >= 1.4 * chroma[0]
+
+
+def test_the_checker_reads_true_drawings() -> None:
+    rng = random.Random(1)
+    scenes = singles(60, "drawn")
+    scores = judge_singles(scenes, np.stack([np.asarray(draw_scene(s, rng)) for s in scenes]))
+    for name in ("colour", "background", "place", "size", "shape"):
+        assert scores[name] >= 0.98, name
+    for scene in pairs(20, "drawn"):
+        pixels = np.asarray(draw_scene(scene, rng)).astype(float)
+        background = read_background(pixels)
+        for thing, part in zip(scene.things, halves(scene.relation), strict=True):
+            found = read_thing(pixels, background, part)
+            assert found is not None
+            assert (found.subject, found.colour) == (thing.subject, thing.colour)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_captions_say_the_whole_scene(subject: str) -> None:
+    rng = random.Random(subject)
+    scene = Scene((Thing(subject, "red"),), "sea", "small", "left")
+    for say_it in (captions.prose, captions.tags):
+        words = say_it(scene, rng)
+        assert subject in words
+        assert "red" in words
+        assert "left" in words
+
+
+def test_the_shipped_tokenizer_is_the_one_that_is_made(demo: Model) -> None:
+    from transformers import CLIPTokenizer
+
+    shipped = CLIPTokenizer.from_pretrained(demo.path / "tokenizer")
+    made = make_tokenizer()
+    text = "masterpiece, 1star, yellow, night sky, zorblax 日本"
+    assert encode(shipped, text) == encode(made, text)
+    assert len(encode(made, "yellow star in the night sky")) == 6
+    row = pad(made, encode(made, text))
+    assert len(row) == 77
+    assert torch.tensor(row).max() < len(made)
+    assert shipped.pad_token_id == shipped.eos_token_id == row[-1]

@@ -1,0 +1,89 @@
+"""What is written down is what there is: commands, options, dependencies, links."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from discord import app_commands
+
+from bot.settings import ROOT, Settings
+from core.models.cards import Card
+from tests.simulation import simulate
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def first_cells(text: str) -> list[str]:
+    """What stands in backticks at the beginning of each table row."""
+    return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
+
+
+def needed() -> dict[str, str]:
+    """Every requirement of every kind in pyproject.toml, by name."""
+    project = tomllib.loads(page("pyproject.toml"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    found = {}
+    for requirement in (requirement for one in lists for requirement in one):
+        name = re.split(r"[\[<>=]", requirement, maxsplit=1)[0]
+        if name != project["name"]:
+            found[name] = requirement
+    return found
+
+
+def test_every_dependency_has_a_line_that_says_why() -> None:
+    assert sorted(first_cells(page("docs/dependencies.md"))) == sorted(needed())
+
+
+def test_every_dependency_is_bounded_above() -> None:
+    for requirement in needed().values():
+        assert "<" in requirement or "==" in requirement, requirement
+
+
+async def test_every_command_is_documented_and_nothing_else(settings: Settings) -> None:
+    async with simulate(settings) as world:
+        commands = {
+            f"/{command.qualified_name}": command
+            for command in world.bot.tree.walk_commands()
+            if isinstance(command, app_commands.Command)
+        }
+    text = page("docs/commands.md")
+    documented = first_cells(text)
+    assert sorted(cell for cell in documented if cell.startswith("/")) == sorted(commands)
+    imagine = commands["/imagine"]
+    options = [cell for cell in documented if not cell.startswith("/")]
+    both = {p.name for name in ("/imagine", "/explore") for p in commands[name].parameters}
+    assert sorted(options) == sorted(both)
+    for parameter in imagine.parameters:
+        if parameter.min_value is not None and parameter.type.name != "string":
+            row = next(line for line in text.splitlines() if f"| `{parameter.name}` |" in line)
+            bounds = f"{parameter.min_value:g} to {parameter.max_value:.10g}".replace("-", "−")
+            assert f"| {bounds} |" in row
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    lines = page("README.md").splitlines()
+    assert 'python -m pip install -e ".[sandbox]" && python run.py sandbox' in lines
+    assert 'python -m pip install -e ".[test]" && python -m pytest' in lines
+
+
+def test_the_card_in_the_docs_names_every_field() -> None:
+    text = page("docs/owners.md")
+    for name in Card.__dataclass_fields__:
+        assert re.search(rf"^{name} = |`{name}`", text, re.MULTILINE), name
+
+
+def test_torch_is_the_same_version_everywhere() -> None:
+    assert needed()["torch"] in page("README.md")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), target
