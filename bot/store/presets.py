@@ -23,6 +23,10 @@ from core.errors import UnknownName
 MAX_PER_USER: Final = 50
 YOURS: Final = "default"
 
+_ALL: Final = "SELECT * FROM presets WHERE user_id = ?"
+_ONE: Final = f"{_ALL} AND name_key = ?"
+_DELETE: Final = "DELETE FROM presets WHERE user_id = ? AND name_key = ?"
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -85,19 +89,15 @@ class Presets:
 
     async def get(self, user_id: int, name: str) -> Preset:
         """The member's preset. Raises :class:`UnknownName`, with names close to it."""
-        rows = await self._database.read(
-            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, name_key(name)
-        )
-        if rows:
-            return _preset(rows[0])
-        raise self._unknown(user_id, name)
+        found = await self._find(user_id, name)
+        if found is None:
+            raise self._unknown(user_id, name)
+        return found
 
     async def yours(self, user_id: int) -> Mapping[str, Any]:
         """The values of the member's ``default``; empty without one."""
-        rows = await self._database.read(
-            "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", user_id, name_key(YOURS)
-        )
-        return _preset(rows[0]).values if rows else {}
+        found = await self._find(user_id, YOURS)
+        return found.values if found else {}
 
     async def change_yours(self, user_id: int, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Set values of the member's ``default``; None takes one away. Gives what it holds then.
@@ -108,9 +108,7 @@ class Presets:
         key = (user_id, name_key(YOURS))
 
         async def work(connection: aiosqlite.Connection) -> Preset:
-            rows = await connection.execute_fetchall(
-                "SELECT * FROM presets WHERE user_id = ? AND name_key = ?", key
-            )
+            rows = await connection.execute_fetchall(_ONE, key)
             before = next((_preset(row) for row in rows), Preset(YOURS, {}, 0.0))
             values = {
                 name: value
@@ -121,9 +119,7 @@ class Presets:
             if values:
                 await _write(connection, _row(user_id, after))
             else:
-                await connection.execute(
-                    "DELETE FROM presets WHERE user_id = ? AND name_key = ?", key
-                )
+                await connection.execute(_DELETE, key)
             return after
 
         def then(after: Preset) -> None:
@@ -137,9 +133,7 @@ class Presets:
     async def list(self, user_id: int) -> tuple[Preset, ...]:
         """The member's presets by name, ``default`` first."""
         rows = await self._database.read(
-            "SELECT * FROM presets WHERE user_id = ? ORDER BY name_key <> ?, name_key",
-            user_id,
-            name_key(YOURS),
+            f"{_ALL} ORDER BY name_key <> ?, name_key", user_id, name_key(YOURS)
         )
         return tuple(_preset(row) for row in rows)
 
@@ -149,13 +143,14 @@ class Presets:
         key = (user_id, name_key(name))
 
         async def work(connection: aiosqlite.Connection) -> bool:
-            cursor = await connection.execute(
-                "DELETE FROM presets WHERE user_id = ? AND name_key = ?", key
-            )
-            return cursor.rowcount > 0
+            return (await connection.execute(_DELETE, key)).rowcount > 0
 
         if not await self._database.write(work, lambda _: self.names.drop(*key)):
             raise self._unknown(user_id, name)
+
+    async def _find(self, user_id: int, name: str) -> Preset | None:
+        rows = await self._database.read(_ONE, user_id, name_key(name))
+        return next(map(_preset, rows), None)
 
     def _unknown(self, user_id: int, name: str) -> UnknownName:
         return unknown("preset", name, self.names.of(user_id))
