@@ -103,14 +103,25 @@ class HiresFix:
 
 
 @dataclass(frozen=True, slots=True)
+class Inputs:
+    """The images that a request is made from, by kind: each field is one, None where there is none.
+
+    Each is an encoded image (PNG, JPEG or WebP). A kind is written in a database by its field's
+    name, so that is never changed.
+    """
+
+    init_image: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What decides the pixels of one job's ``count`` pictures.
 
     ``clip_skip`` is A1111's number: 1 is the text encoder's last layer, 2 the penultimate.
     Picture ``i`` uses seed ``seed + i`` (modulo 2³²), or with a variation strength above 0
     the same seed and variation seed ``variation_seed + i``. ``vae`` is a catalogue name,
-    :data:`AUTOMATIC` or :data:`NONE`. ``init_image`` is an encoded picture (PNG, JPEG or WebP
-    bytes); with it the job is img2img at ``denoising_strength``.
+    :data:`AUTOMATIC` or :data:`NONE`. With a start image among its ``inputs`` the job is img2img
+    at ``denoising_strength``.
 
     Raises :class:`InvalidRequest` or :class:`UnknownName` when built from values out of range.
     """
@@ -130,7 +141,7 @@ class GenerationRequest:
     count: int = 1
     variation_seed: int = 0
     variation_strength: float = 0.0
-    init_image: bytes | None = field(default=None, repr=False)
+    inputs: Inputs = Inputs()
     denoising_strength: float = 0.75
     hires: HiresFix | None = None
 
@@ -163,6 +174,11 @@ class GenerationRequest:
             RANGES[name].check(name, size)
 
     @property
+    def init_image(self) -> bytes | None:
+        """The start image, where there is one."""
+        return self.inputs.init_image
+
+    @property
     def final_size(self) -> tuple[int, int]:
         """Width and height in pixels of the finished pictures."""
         if self.hires is None:
@@ -174,21 +190,19 @@ class GenerationRequest:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but ``init_image``, in JSON's types."""
+        """Everything but ``inputs``, in JSON's types."""
         values = asdict(self)
-        del values["init_image"]
+        del values["inputs"]
         return values
 
     @classmethod
-    def from_dict(
-        cls, values: dict[str, Any], init_image: bytes | None = None
-    ) -> GenerationRequest:
+    def from_dict(cls, values: dict[str, Any], inputs: Inputs = Inputs()) -> GenerationRequest:
         """The inverse of :meth:`to_dict`; keys of a newer version are ignored."""
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         if isinstance(known.get("hires"), dict):
             names = HiresFix.__dataclass_fields__
             known["hires"] = HiresFix(**{n: v for n, v in known["hires"].items() if n in names})
-        return cls(**known | {"init_image": init_image})
+        return cls(**known | {"inputs": inputs})
 
 
 def draw_seed() -> int:

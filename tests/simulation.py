@@ -25,7 +25,7 @@ from simcord.results import InteractionResult, ResponseMessage
 
 from bot.client import Penultimate
 from bot.settings import Settings
-from bot.store import Job
+from bot.store import Job, Store
 from core.config import EngineConfig
 from core.events import Event
 from core.models.catalogue import Card, Catalogue, Model, Vae
@@ -121,6 +121,14 @@ class _DeclaredTicket:
             event: Event = await news
             return event
         return await anext(self._ticket)
+
+
+async def spent(store: Store, guild_id: int, user_id: int) -> float:
+    """Pictures on a member's account."""
+    rows = await store._database.read(
+        "SELECT total(pictures) FROM spent WHERE guild_id = ? AND user_id = ?", guild_id, user_id
+    )
+    return float(rows[0][0])
 
 
 @dataclass

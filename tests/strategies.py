@@ -12,6 +12,7 @@ from core.request import (
     UPSCALERS,
     GenerationRequest,
     HiresFix,
+    Inputs,
 )
 
 # Every character there is, half characters (surrogates) and controls among them.
@@ -98,7 +99,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
             height=sides,
             variation_seed=seeds,
             variation_strength=st.one_of(st.just(0.0), _inside("variation_strength")),
-            init_image=st.sampled_from([None, b"an image"]),
+            inputs=st.sampled_from([Inputs(), Inputs(b"an image")]),
             denoising_strength=_inside("denoising_strength"),
             hires=st.one_of(st.none(), hires),
         )

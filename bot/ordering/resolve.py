@@ -133,7 +133,6 @@ def resolve(
     limits: Limits,
     *,
     style: Style | None = None,
-    init_image: bytes | None = None,
 ) -> Resolved:
     """The request that ``prompt`` and ``layers`` make; a seed of −1 or none is drawn here.
 
@@ -165,7 +164,7 @@ def resolve(
     if style is not None:
         negative_prompt = values["negative_prompt"]
         prompt, values["negative_prompt"] = style.applied(prompt, negative_prompt)
-    request = GenerationRequest(prompt, model.name, init_image=init_image, **values, **exact)
+    request = GenerationRequest(prompt, model.name, **values, **exact)
     request, unread = drawn(request)
     check_limits(request, limits)
     why = MappingProxyType(sources)

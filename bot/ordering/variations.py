@@ -13,7 +13,7 @@ from bot.exceptions import TooLarge
 from bot.ordering.attachments import StartImage
 from bot.ordering.resolve import Resolved
 from core.notes import Note
-from core.request import MAX_SEED, RANGES, GenerationRequest, HiresFix, draw_seed
+from core.request import MAX_SEED, RANGES, GenerationRequest, HiresFix, Inputs, draw_seed
 
 # Lanczos and a mild second pass: the picture stays the one that was chosen.
 UPSCALER: Final = "Lanczos"
@@ -55,7 +55,7 @@ def started_from(request: GenerationRequest, png: bytes, strength: float) -> Gen
     """The request as img2img from ``png``, of the same size; one pass, no variation."""
     return replace(
         request,
-        init_image=png,
+        inputs=Inputs(init_image=png),
         denoising_strength=strength,
         hires=None,
         variation_seed=0,
@@ -76,7 +76,7 @@ def with_start(
         width, height = shaped(start.width, start.height, width * height, max_size)
     request = replace(
         request,
-        init_image=start.png,
+        inputs=Inputs(init_image=start.png),
         denoising_strength=strength,
         width=width,
         height=height,

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from bot.settings import SHIPPED_DATA
 from bot.store.database import Database, DatabaseTooNew
-from bot.store.jobs import Job, Jobs, State
+from bot.store.inputs import StoredInputs
+from bot.store.job_rows import Job, State
+from bot.store.jobs import Jobs
 from bot.store.members import Members
 from bot.store.pictures import Picture, Pictures
 from bot.store.posts import Place, Posts
@@ -39,6 +41,7 @@ class Store:
         self.posts = Posts(database)
         self.jobs = Jobs(database, self.pictures, clock)
         self.presets = Presets(database, clock)
+        self.inputs = StoredInputs(database)
         self.members = Members(database, self.presets.names)
         self.shares = Shares(database, clock)
         self.styles = Styles(database)

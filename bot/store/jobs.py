@@ -6,19 +6,28 @@ before its row says ``finished``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Required, TypedDict, Unpack
 
 import aiosqlite
 
+from bot.store import inputs
 from bot.store.database import Database
-from bot.store.errors_json import from_json, to_json
+from bot.store.errors_json import to_json
+from bot.store.job_rows import (
+    SELECT,
+    STATES,
+    UNREADABLE,
+    Job,
+    State,
+    columns_of,
+    job_of,
+    notes_json,
+    notes_of,
+)
 from bot.store.pictures import Pictures
 from core.errors import PenultimateError
 from core.events import Image
@@ -27,9 +36,6 @@ from core.request import GenerationRequest
 from core.sheets.sheet import Sheet
 
 log = logging.getLogger(__name__)
-
-State = Literal["queued", "running", "finished", "delivered", "failed", "cancelled"]
-STATES: Final[tuple[State, ...]] = get_args(State)
 
 # Discord accepts an interaction's token for 15 minutes; after that it is only a secret to lose.
 TOKEN_LIFETIME: Final = 15 * 60.0
@@ -44,45 +50,19 @@ _NEXT: Final[dict[State, tuple[State, ...]]] = {
     "cancelled": (),
 }
 
-_SELECT: Final = (
-    "SELECT jobs.*, inputs.data AS init_data FROM jobs"
-    " LEFT JOIN inputs ON inputs.sha256 = jobs.init_image"
-)
 
+class Asked(TypedDict, total=False):
+    """Who asked for a job and where, and how it is answered: columns of its row."""
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One row. Times are Unix seconds; ``message_id`` is the post that shows the job.
-
-    The pictures of a ``spoiler`` job are hidden until they are clicked. A ``sheet`` is drawn over
-    ``request``.
-    """
-
-    id: int
-    state: State
-    request: GenerationRequest
-    user_id: int
+    user_id: Required[int]
+    application_id: Required[int]
     guild_id: int | None
     channel_id: int | None
     message_id: int | None
-    application_id: int
-    interaction_token: str | None = field(repr=False)
-    token_expires_at: float | None
+    interaction_token: str | None
     private: bool
     locale: str
-    parent_id: int | None
-    notes: tuple[Note, ...]
-    error: PenultimateError | None
-    created_at: float
-    started_at: float | None
-    finished_at: float | None
-    spoiler: bool = False
-    sheet: Sheet | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will happen to it."""
-        return self.state in ("delivered", "failed", "cancelled")
+    spoiler: bool
 
 
 class Jobs:
@@ -99,18 +79,10 @@ class Jobs:
         self,
         request: GenerationRequest,
         *,
-        user_id: int,
-        application_id: int,
-        guild_id: int | None = None,
-        channel_id: int | None = None,
-        message_id: int | None = None,
-        interaction_token: str | None = None,
-        private: bool = False,
-        locale: str = "en-US",
-        parent_id: int | None = None,
         notes: Sequence[Note] = (),
-        spoiler: bool = False,
         sheet: Sheet | None = None,
+        parent_id: int | None = None,
+        **asked: Unpack[Asked],
     ) -> Job:
         """Write a new ``queued`` job. When this returns, the job is accepted.
 
@@ -119,32 +91,23 @@ class Jobs:
         """
         now = self._clock()
         values: dict[str, Any] = {
-            "request": json.dumps(request.to_dict()),
-            "user_id": user_id,
-            "guild_id": guild_id,
-            "channel_id": channel_id,
-            "message_id": message_id,
-            "application_id": application_id,
-            "interaction_token": interaction_token,
-            "token_expires_at": now + TOKEN_LIFETIME if interaction_token else None,
-            "private": private,
-            "locale": locale,
-            "notes": _notes_json(notes),
+            "private": False,
+            "locale": "en-US",
+            **asked,
+            **columns_of(request, notes, sheet),
             "created_at": now,
-            "spoiler": spoiler,
-            "sheet": json.dumps(sheet.to_json()) if sheet else None,
+            "token_expires_at": now + TOKEN_LIFETIME if asked.get("interaction_token") else None,
         }
 
         async def insert(connection: aiosqlite.Connection) -> int:
-            values["init_image"] = await _keep_input(connection, request.init_image)
-            names = ", ".join(values)
-            places = ", ".join(f":{name}" for name in values)
+            names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
             cursor = await connection.execute(
                 f"INSERT INTO jobs ({names}, parent_id) VALUES ({places},"
                 " (SELECT id FROM jobs WHERE id = :parent_id))",
                 values | {"parent_id": parent_id},
             )
             assert cursor.lastrowid is not None
+            await inputs.write(connection, cursor.lastrowid, request.inputs)
             return cursor.lastrowid
 
         job = await self.get(await self._database.write(insert))
@@ -262,14 +225,11 @@ class Jobs:
         return await self._database.write(work)
 
     async def delete(self, job_id: int) -> bool:
-        """Delete the job, its pictures and a start image nobody else uses; False when gone."""
+        """Delete the job, its pictures and the inputs nobody else uses; False when it is gone."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             cursor = await connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-            await connection.execute(
-                "DELETE FROM inputs WHERE sha256 NOT IN"
-                " (SELECT init_image FROM jobs WHERE init_image IS NOT NULL)"
-            )
+            await inputs.delete_unused(connection)
             return cursor.rowcount > 0
 
         deleted = await self._database.write(work)
@@ -283,12 +243,12 @@ class Jobs:
         return await self._database.write(work)
 
     async def _all(self, where: str, *parameters: Any) -> list[Job]:
-        rows = await self._database.read(f"{_SELECT} WHERE {where}", *parameters)
+        rows = await self._database.read(f"{SELECT} WHERE {where}", *parameters)
         jobs = []
         for row in rows:
             try:
-                jobs.append(_job(row))
-            except (PenultimateError, ValueError, TypeError, LookupError, AttributeError) as error:
+                jobs.append(job_of(row))
+            except UNREADABLE as error:
                 # A newer version wrote it, or it is damaged; the others must not wait for it.
                 log.error("job %d cannot be read and stays as it is: %r", row["id"], error)
         return jobs
@@ -308,41 +268,10 @@ async def _update(
     return cursor.rowcount > 0
 
 
-async def _keep_input(connection: aiosqlite.Connection, data: bytes | None) -> str | None:
-    if data is None:
-        return None
-    sha256 = hashlib.sha256(data).hexdigest()
-    await connection.execute(
-        "INSERT INTO inputs VALUES (?, ?) ON CONFLICT DO NOTHING", (sha256, data)
-    )
-    return sha256
-
-
-def _notes_json(notes: Sequence[Note]) -> str:
-    return json.dumps([[note.key, dict(note.values)] for note in notes])
-
-
-def _notes(text: str) -> tuple[Note, ...]:
-    return tuple(Note.of(key, **values) for key, values in json.loads(text))
-
-
 async def _add_notes(connection: aiosqlite.Connection, job_id: int, notes: Sequence[Note]) -> None:
     rows = await connection.execute_fetchall("SELECT notes FROM jobs WHERE id = ?", (job_id,))
-    known = _notes(next(iter(rows))[0])
+    known = notes_of(next(iter(rows))[0])
     new = [note for note in notes if note not in known]
     await connection.execute(
-        "UPDATE jobs SET notes = ? WHERE id = ?", (_notes_json([*known, *new]), job_id)
+        "UPDATE jobs SET notes = ? WHERE id = ?", (notes_json([*known, *new]), job_id)
     )
-
-
-def _job(row: sqlite3.Row) -> Job:
-    values: dict[str, Any] = dict(row)
-    init_image = values.pop("init_data")
-    del values["init_image"]
-    values["request"] = GenerationRequest.from_dict(json.loads(row["request"]), init_image)
-    values["private"] = bool(row["private"])
-    values["spoiler"] = bool(row["spoiler"])
-    values["sheet"] = Sheet.from_json(json.loads(row["sheet"])) if row["sheet"] else None
-    values["notes"] = _notes(row["notes"])
-    values["error"] = from_json(json.loads(row["error"])) if row["error"] else None
-    return Job(**values)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import aiosqlite
 
+from bot.store import inputs
 from bot.store.database import Database
 from bot.store.names import Names
 from bot.store.posts import Place
@@ -60,21 +61,8 @@ class Members:
         )
         return [int(row[0]) for row in rows]
 
-    async def start_images(self, user_id: int) -> list[str]:
-        """The names of a member's start images."""
-        rows = await self._database.read(
-            "SELECT DISTINCT init_image FROM jobs WHERE user_id = ? AND init_image IS NOT NULL",
-            user_id,
-        )
-        return [str(row[0]) for row in rows]
-
-    async def start_image(self, sha256: str) -> bytes | None:
-        """One of them; None when it is gone."""
-        rows = await self._database.read("SELECT data FROM inputs WHERE sha256 = ?", sha256)
-        return bytes(rows[0][0]) if rows else None
-
     async def forget(self, user_id: int) -> list[int]:
-        """Delete a member's jobs, start images and presets; note their posts.
+        """Delete a member's jobs with their inputs, and presets; note their posts.
 
         Returns the jobs, whose files are left to be deleted.
         """
@@ -96,10 +84,7 @@ class Members:
             for table, goes in TABLES.items():
                 if goes:
                     await connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,))
-            await connection.execute(
-                "DELETE FROM inputs WHERE sha256 NOT IN"
-                " (SELECT init_image FROM jobs WHERE init_image IS NOT NULL)"
-            )
+            await inputs.delete_unused(connection)
             return [int(row[0]) for row in rows]
 
         job_ids = await self._database.write(work, lambda _: self._preset_names.forget(user_id))

@@ -119,12 +119,6 @@ class Servers:
 
         await self._database.write(work)
 
-    async def spent_today(self, guild_id: int, user_id: int) -> float:
-        """Pictures on the member's account of today."""
-        today = self._clock() // DAY * DAY
-        rows = await self._database.read(_SPENT, guild_id, user_id, today)
-        return float(rows[0][0])
-
 
 _SPENT: Final = "SELECT total(pictures) FROM spent WHERE guild_id = ? AND user_id = ? AND at >= ?"
 _OVER: Final = "DELETE FROM spent WHERE at < ?"

@@ -48,12 +48,14 @@ class Export:
 
     async def _files(self) -> AsyncIterator[tuple[str, bytes]]:
         members = self._store.members
-        for table, rows in (await members.rows(self._user_id)).items():
+        inputs = await self._store.inputs.rows_of(self._user_id)
+        tables = await members.rows(self._user_id) | {"job_inputs": inputs}
+        for table, rows in tables.items():
             for start in range(0, len(rows), ROWS):
                 number = f"-{start // ROWS + 1}" if len(rows) > ROWS else ""
                 yield f"{table}{number}.json", _json(rows[start : start + ROWS])
-        for sha256 in await members.start_images(self._user_id):
-            data = await members.start_image(sha256)
+        for sha256 in dict.fromkeys(row["sha256"] for row in inputs):
+            data = await self._store.inputs.data(sha256)
             if data is not None and len(data) <= self._limit:
                 yield f"start-images/{sha256}.png", data
         for job_id in await members.job_ids(self._user_id):

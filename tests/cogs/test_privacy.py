@@ -20,8 +20,8 @@ from bot.store.members import TABLES
 from cogs.privacy import export
 from cogs.privacy.export import ROOM, Export
 from core.errors import PenultimateError
-from core.request import GenerationRequest
-from tests.simulation import World, answer, buttons, text
+from core.request import GenerationRequest, Inputs
+from tests.simulation import World, answer, buttons, spent, text
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ async def live(world: World, who: Any, **options: Any) -> None:
     await store.presets.save(who.id, "mine", {"steps": 5})
     await store.shares.create(who.id, "mine", {"steps": 5})
     await store.jobs.create(
-        GenerationRequest("a dog", "plain", 1, init_image=start_image()),
+        GenerationRequest("a dog", "plain", 1, inputs=Inputs(start_image())),
         user_id=who.id,
         application_id=1,
         interaction_token="a secret",
@@ -223,7 +223,7 @@ async def test_no_row_knows_who_was_deleted_but_todays_quota_and_a_ban(world: Wo
     await ann.slash(world.channel, "imagine", prompt="noted")
     await world.env.settle()
     await store.servers.update(world.guild.id, lambda server: replace(server, banned=(ann.id,)))
-    used = await store.servers.spent_today(world.guild.id, ann.id)
+    used = await spent(store, world.guild.id, ann.id)
     assert used > 0
     assert {"jobs.user_id", "presets.user_id", "spent.user_id"} <= await knowing(world, ann.id)
     # Who is banned can still go.
@@ -233,7 +233,7 @@ async def test_no_row_knows_who_was_deleted_but_todays_quota_and_a_ban(world: Wo
     await world.env.settle()
     assert await knowing(world, ann.id) == {"spent.user_id", "servers.settings"}
     # Deleting neither gives a quota back, nor lifts a ban, nor takes a log's line away.
-    assert await store.servers.spent_today(world.guild.id, ann.id) == used
+    assert await spent(store, world.guild.id, ann.id) == used
     refused = answer(await ann.slash(world.channel, "imagine", prompt="again"))
     assert "cannot make pictures on this server" in text(refused)
     assert [f"<@{ann.id}>" in text(line) for line in log_channel.history()] == [True]

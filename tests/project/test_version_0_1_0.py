@@ -99,6 +99,24 @@ async def test_a_job_of_then_is_the_same_picture(tmp_path: Path, before: Any) ->
             assert starts == {job.request.init_image}
 
 
+async def test_the_database_is_whole_after_its_migration(tmp_path: Path, before: Any) -> None:
+    async with old_world(tmp_path) as world:
+        assert rows(world, "PRAGMA integrity_check") == [("ok",)]
+        assert rows(world, "PRAGMA foreign_key_check") == []
+        was = "SELECT id, 'init_image', init_image FROM jobs WHERE init_image IS NOT NULL"
+        assert sorted(rows(world, "SELECT * FROM job_inputs")) == sorted(
+            tuple(row) for row in before.execute(was)
+        )
+        pictures = "SELECT job_id, position, seed, width, height, infotext FROM pictures"
+        assert set(rows(world, pictures)) >= {tuple(row) for row in before.execute(pictures)}
+        # With the last job go the bytes, and the triggers that give a quota back are still there.
+        for job_id in OF_A_START_IMAGE:
+            assert await world.bot.store.jobs.delete(job_id)
+        assert rows(world, "SELECT * FROM job_inputs") == rows(world, "SELECT * FROM inputs") == []
+        triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+        assert rows(world, triggers) == [tuple(row) for row in before.execute(triggers)]
+
+
 async def test_settings_presets_and_styles_read_the_same(tmp_path: Path, before: Any) -> None:
     async with old_world(tmp_path) as world:
         store = world.bot.store
@@ -175,13 +193,11 @@ async def test_the_export_holds_everything(tmp_path: Path, before: Any) -> None:
             assert [job["id"] for job in jobs] == [row["id"] for row in mine]
             for row in before.execute("SELECT sha256, data FROM inputs"):
                 assert file.read(f"start-images/{row['sha256']}.png") == row["data"]
-            used = [row["init_image"] for row in mine if row["init_image"]]
-            assert used == [sha256 for job in jobs for sha256 in _inputs(file, job)]
+            used = {(row["id"], row["init_image"]) for row in mine if row["init_image"]}
+            inputs = json.loads(file.read("job_inputs.json"))
+            assert {(each["job_id"], each["sha256"]) for each in inputs} == used
+            assert {each["kind"] for each in inputs} == {"init_image"}
         assert {f"pictures/{number}-1.png" for number in (1, 2, 3, 4, 5, 6, 7, 12)} <= names
-
-
-def _inputs(file: zipfile.ZipFile, job: dict[str, Any]) -> list[str]:
-    return [job["init_image"]] if job["init_image"] else []
 
 
 def _post(name: str) -> int:

@@ -19,7 +19,7 @@ from PIL import Image as PillowImage
 from bot.gate.classifier import Classifier
 from bot.settings import Settings, SettingsError
 from core.pictures import nsfw
-from tests.simulation import World, answer, components, simulate, text
+from tests.simulation import World, answer, components, simulate, spent, text
 
 
 class Eye(Classifier):
@@ -76,7 +76,7 @@ async def test_what_is_held_back(world: World, verdict: bool | None, words: str)
     assert job.state == "failed"
     assert await world.bot.store.pictures.of_job(1) == ()
     # It was drawn: the quota counts it.
-    assert await world.bot.store.servers.spent_today(world.guild.id, world.ann.id) == 1
+    assert await spent(world.bot.store, world.guild.id, world.ann.id) == 1
 
 
 async def test_every_picture_hidden_needs_no_look(world: World) -> None:

@@ -22,7 +22,7 @@ from bot.translate import CatalogueTranslator
 from core.errors import Refused
 from core.events import Progress, Queued, Restarting, Started
 from core.notes import NOTES, Note
-from core.request import MAX_PROMPT, MAX_SEED
+from core.request import MAX_PROMPT, MAX_SEED, Inputs
 from core.sheets.sheet import Sheet, axis_of
 from tests.simulation import World, a_job, within_limits
 
@@ -64,7 +64,7 @@ def longest_job(locale: discord.Locale = LOCALE) -> Job:
 def longest_sheet(locale: discord.Locale = LOCALE) -> Job:
     """A sheet of the longest names, 25 on each axis."""
     job = longest_job(locale)
-    return replace(job, sheet=LONGEST, request=replace(job.request, count=1, init_image=b"x"))
+    return replace(job, sheet=LONGEST, request=replace(job.request, count=1, inputs=Inputs(b"x")))
 
 
 def _places(key: str, values: dict[str, str]) -> dict[str, str]:

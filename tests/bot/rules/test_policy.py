@@ -26,7 +26,7 @@ from bot.rules.policy import (
 )
 from bot.rules.words import QUICK
 from bot.settings import Limits
-from tests.simulation import World, answer, components, model, text
+from tests.simulation import World, answer, components, model, spent, text
 
 ANN = Asker(1, frozenset({10, 11}), (100, 200))
 
@@ -306,20 +306,19 @@ async def test_a_quota_in_pictures_of_a_day(world: World) -> None:
 
 
 async def test_what_is_cancelled_or_fails_is_given_back(world: World) -> None:
-    spent = world.bot.store.servers.spent_today
     await rule(world, quota=2)
     world.engine.hold()
     post = answer(await world.ann.slash(world.channel, "imagine", prompt="x", count=2))
-    assert await spent(world.guild.id, world.ann.id) == 2
+    assert await spent(world.bot.store, world.guild.id, world.ann.id) == 2
     await world.ann.click(post, label="Cancel")
     world.engine.release()
-    assert await spent(world.guild.id, world.ann.id) == 0
+    assert await spent(world.bot.store, world.guild.id, world.ann.id) == 0
 
 
 async def test_a_deleted_picture_stays_on_the_account(world: World) -> None:
     await world.ann.slash(world.channel, "imagine", prompt="x")
     await world.bot.store.jobs.delete(1)
-    assert await world.bot.store.servers.spent_today(world.guild.id, world.ann.id) == 1
+    assert await spent(world.bot.store, world.guild.id, world.ann.id) == 1
 
 
 async def test_direct_messages_know_no_servers_rules(world: World) -> None:

@@ -20,6 +20,7 @@ from bot.store import Store
 from bot.store.database import Database
 from core.errors import PenultimateError, QueueFull
 from core.request import GenerationRequest
+from tests.simulation import spent
 
 REQUEST = GenerationRequest("x", "plain", 7)
 
@@ -110,12 +111,12 @@ async def test_the_account_of_a_day(store: Store, now: list[float]) -> None:
     assert caught.value.resets_at % 86_400 == 0
     assert 0 < caught.value.resets_at - now[0] <= 86_400
     await servers.charge(await a_job(store), 9, 1, 0.5, 2)
-    assert await servers.spent_today(9, 1) == 2
-    assert await servers.spent_today(8, 1) == await servers.spent_today(9, 2) == 0
+    assert await spent(store, 9, 1) == 2
+    assert await spent(store, 8, 1) == await spent(store, 9, 2) == 0
     await servers.charge(await a_job(store), 9, 1, 50, None)
     now[0] = caught.value.resets_at
-    assert await servers.spent_today(9, 1) == 0
     await servers.charge(await a_job(store), 9, 1, 2, 2)
+    assert await spent(store, 9, 1) == 2
 
 
 async def test_two_at_once_do_not_share_the_last_picture(store: Store) -> None:
@@ -144,7 +145,7 @@ async def test_what_is_given_back(store: Store, end: str, left: float) -> None:
     else:
         error: PenultimateError = NotAllowed("nsfw") if end == "nsfw" else Gone("picture")
         await store.jobs.fail(job_id, error)
-    assert await store.servers.spent_today(9, 1) == left
+    assert await spent(store, 9, 1) == left
 
 
 async def test_room_in_the_queue(store: Store) -> None:

@@ -14,13 +14,14 @@ from bot.exceptions import TooMany, Unexpected
 from bot.settings import SHIPPED_DATA, Settings
 from bot.store import DatabaseTooNew, Job, Store
 from bot.store.database import Database
-from bot.store.jobs import STATES, TOKEN_LIFETIME, State
+from bot.store.job_rows import STATES, State
+from bot.store.jobs import TOKEN_LIFETIME
 from bot.store.pictures import Pictures
 from bot.store.presets import MAX_PER_USER
 from core.errors import InvalidRequest, UnknownName, VaeMismatch
 from core.events import Image
 from core.notes import Note
-from core.request import GenerationRequest, HiresFix
+from core.request import GenerationRequest, HiresFix, Inputs
 
 MIGRATIONS = SHIPPED_DATA / "migrations"
 REQUEST = GenerationRequest("a red circle", "demo", 7, clip_skip=2)
@@ -43,7 +44,7 @@ class Clock:
 
 async def test_a_job_comes_back_as_it_was_written(store: Store) -> None:
     request = GenerationRequest(
-        "prompt", "demo", 3, hires=HiresFix(1.5), init_image=b"\x89PNG", vae="None"
+        "prompt", "demo", 3, hires=HiresFix(1.5), inputs=Inputs(b"\x89PNG"), vae="None"
     )
     job = await store.jobs.create(
         request,
@@ -297,7 +298,7 @@ async def test_a_members_jobs_in_pages(store: Store) -> None:
 async def test_start_images_are_kept_once_and_go_with_their_last_job(
     store: Store, settings: Settings
 ) -> None:
-    request = GenerationRequest("p", "demo", 1, init_image=b"picture")
+    request = GenerationRequest("p", "demo", 1, inputs=Inputs(b"picture"))
     jobs = [await make(store, request) for _ in range(2)]
 
     def kept() -> int:

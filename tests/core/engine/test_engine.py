@@ -22,7 +22,7 @@ from core.models import vae as vae_module
 from core.models.catalogue import Model, Vae
 from core.pictures.files import read_infotext, write_png
 from core.pictures.infotext import parse
-from core.request import GenerationRequest, HiresFix
+from core.request import GenerationRequest, HiresFix, Inputs
 from core.work import Work
 from tests.tiny_models import SIZE, tiny_model, tiny_vae
 
@@ -250,7 +250,7 @@ def test_an_abort_ends_a_job_wherever_it_is(make_engine: MakeEngine, model: Mode
 
 def test_one_request_s_error_is_its_own(make_engine: MakeEngine, model: Model) -> None:
     engine = make_engine()
-    engine.add(work(model, 1, init_image=b"no picture", denoising_strength=0.5))
+    engine.add(work(model, 1, inputs=Inputs(b"no picture"), denoising_strength=0.5))
     engine.add(work(model, 2))
     events = drive(engine)
     (failed,) = (event for event in events if isinstance(event, Failed))
@@ -274,7 +274,7 @@ def test_a_start_image_leads_as_far_as_the_denoising_strength_lets_it(
 ) -> None:
     engine = make_engine(strict=True)
     start = write_png(np.full((SIZE, SIZE, 3), (255, 0, 0), np.uint8), "")
-    values: dict[str, Any] = {"init_image": start, "steps": 10}
+    values: dict[str, Any] = {"inputs": Inputs(start), "steps": 10}
     engine.add(work(model, denoising_strength=0.3, **values))
     events = drive(engine)
     progress = [event for event in events if isinstance(event, Progress)][-1]
@@ -390,7 +390,7 @@ def test_a_decode_without_room_is_done_in_tiles_but_not_in_strict(
 
 def test_a_sheet_fails_as_a_whole(make_engine: MakeEngine, model: Model) -> None:
     engine = make_engine()
-    engine.add(sheet(model, [{}, {"init_image": b"no picture"}, {}], [None] * 3))
+    engine.add(sheet(model, [{}, {"inputs": Inputs(b"no picture")}, {}], [None] * 3))
     ends = [e for e in drive(engine) if isinstance(e, Failed | Finished)]
     assert [type(end) for end in ends] == [Failed]
     assert engine.rows_free == 32

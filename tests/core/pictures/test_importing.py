@@ -7,7 +7,7 @@ from hypothesis import given
 
 from core.pictures.importing import to_request_values
 from core.pictures.infotext import ASSUMED, format, parse
-from core.request import RANGES, GenerationRequest, HiresFix
+from core.request import RANGES, GenerationRequest, HiresFix, Inputs
 from tests.strategies import requests, texts
 
 PARAMETERS = "Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 11, Seed: 2, Size: 512x768, RNG: CPU"
@@ -54,7 +54,7 @@ def test_our_own_pictures_come_back_whole(request: GenerationRequest) -> None:
         wanted = replace(wanted, denoising_strength=0.75)
     values, notes = to_request_values(parse(format(request)), models=[request.model])
     assert notes == ()
-    assert GenerationRequest(**values) == replace(wanted, init_image=None)
+    assert GenerationRequest(**values) == replace(wanted, inputs=Inputs())
 
 
 @pytest.mark.parametrize("name", ["Anything-V3", "anything-v3", "sd\\Anything-v3.safetensors"])

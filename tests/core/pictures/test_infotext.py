@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.pictures import infotext
-from core.request import GenerationRequest, HiresFix
+from core.request import GenerationRequest, HiresFix, Inputs
 from tests.strategies import any_text, names, requests, texts
 
 CAT = GenerationRequest(
@@ -68,7 +68,7 @@ def test_pictures_of_a_batch_have_their_own_seed() -> None:
 def test_img2img_names_its_strength_and_text_to_image_does_not() -> None:
     assert "Denoising" not in infotext.format(CAT)
     assert "Denoising strength: 0.4" in infotext.format(
-        replace(CAT, init_image=b"x", denoising_strength=0.4)
+        replace(CAT, inputs=Inputs(b"x"), denoising_strength=0.4)
     )
 
 

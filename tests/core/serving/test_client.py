@@ -19,7 +19,7 @@ from core.config import EngineConfig
 from core.errors import EngineCrashed, EngineStopped, OutOfMemory
 from core.events import Cancelled, Ending, Event, Failed, Finished, Progress, Restarting, Started
 from core.models.catalogue import Model
-from core.request import GenerationRequest
+from core.request import GenerationRequest, Inputs
 from core.serving import process
 from core.serving.client import ATTEMPTS, EngineClient, EngineStatus, exponential
 from core.serving.process import EngineProcess
@@ -432,8 +432,8 @@ async def test_a_full_pipe_down_does_not_stop_the_loop(tmp_path: Path) -> None:
         tickets = [queue.submit(work(1, "deaf"))]
         await until(tickets[0], Started)
         # Far more than a pipe holds, while the child does not read.
-        large = bytes(2**23)
-        tickets += [queue.submit(work(job_id, "step", init_image=large)) for job_id in range(2, 6)]
+        large = Inputs(bytes(2**23))
+        tickets += [queue.submit(work(job_id, "step", inputs=large)) for job_id in range(2, 6)]
         await queue_shows(queue, taken=[2, 3, 4, 5])
         (tmp_path / "hear").touch()
         for ticket in tickets:
@@ -455,8 +455,8 @@ async def test_closing_in_the_middle_kills_and_fails_what_is_left(tmp_path: Path
         runs = queue.submit(work(1, "deaf"))
         await until(runs, Started)
         # The last words are still on their way into a full pipe.
-        large = bytes(2**23)
-        waits = [queue.submit(work(job_id, "step", init_image=large)) for job_id in range(2, 5)]
+        large = Inputs(bytes(2**23))
+        waits = [queue.submit(work(job_id, "step", inputs=large)) for job_id in range(2, 5)]
         await queue_shows(queue, taken=[2])
         pid = client.status.pid
         await client.close()

@@ -1,0 +1,72 @@
+"""The inputs and job_inputs tables: the images that requests are made from.
+
+The bytes are kept once however many jobs use them, and are deleted with the last of these jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+from typing import Any, Final
+
+import aiosqlite
+
+from bot.store.database import Database
+from core.request import Inputs
+
+KINDS: Final = tuple(kind.name for kind in fields(Inputs))
+
+# Columns for a SELECT from jobs, one for each kind. Bytes are read in the same query as their
+# job, so that no deletion can come between the two.
+COLUMNS: Final = ", ".join(
+    "(SELECT data FROM job_inputs JOIN inputs USING (sha256)"
+    f" WHERE job_id = jobs.id AND kind = '{kind}') AS {kind}"
+    for kind in KINDS
+)
+
+
+def take(row: dict[str, Any]) -> Inputs:
+    """Take the :data:`COLUMNS` out of a row."""
+    return Inputs(**{kind: row.pop(kind) for kind in KINDS})
+
+
+async def write(connection: aiosqlite.Connection, job_id: int, inputs: Inputs) -> None:
+    """Write the inputs of a new job, inside the caller's transaction."""
+    for kind in KINDS:
+        data: bytes | None = getattr(inputs, kind)
+        if data is not None:
+            sha256 = hashlib.sha256(data).hexdigest()
+            await connection.execute(
+                "INSERT INTO inputs VALUES (?, ?) ON CONFLICT DO NOTHING", (sha256, data)
+            )
+            await connection.execute(
+                "INSERT INTO job_inputs VALUES (?, ?, ?)", (job_id, kind, sha256)
+            )
+
+
+async def delete_unused(connection: aiosqlite.Connection) -> None:
+    """Delete the bytes that no job uses any more, inside the caller's transaction."""
+    await connection.execute(
+        "DELETE FROM inputs WHERE sha256 NOT IN (SELECT sha256 FROM job_inputs)"
+    )
+
+
+class StoredInputs:
+    """A member's inputs, for giving them out."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def rows_of(self, user_id: int) -> list[dict[str, Any]]:
+        """Which job of a member's has which input, by its name."""
+        rows = await self._database.read(
+            "SELECT job_inputs.* FROM job_inputs JOIN jobs ON jobs.id = job_id"
+            " WHERE user_id = ? ORDER BY job_id, kind",
+            user_id,
+        )
+        return [dict(row) for row in rows]
+
+    async def data(self, sha256: str) -> bytes | None:
+        """The bytes of the input of this name; None when they are gone."""
+        rows = await self._database.read("SELECT data FROM inputs WHERE sha256 = ?", sha256)
+        return bytes(rows[0][0]) if rows else None

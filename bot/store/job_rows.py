@@ -1,0 +1,100 @@
+"""A job and its row, and the ways between the two.
+
+Of what a newer version wrote, keys of a request that are not known are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+from bot.store import inputs
+from bot.store.errors_json import from_json
+from core.errors import PenultimateError
+from core.notes import Note
+from core.request import GenerationRequest
+from core.sheets.sheet import Sheet
+
+State = Literal["queued", "running", "finished", "delivered", "failed", "cancelled"]
+STATES: Final[tuple[State, ...]] = get_args(State)
+
+# What reading a row may raise when a newer version wrote it, or when it is damaged.
+UNREADABLE: Final = (PenultimateError, ValueError, TypeError, LookupError, AttributeError)
+
+# What :func:`job_of` reads.
+SELECT: Final = f"SELECT jobs.*, {inputs.COLUMNS} FROM jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row. Times are Unix seconds; ``message_id`` is the post that shows the job.
+
+    The pictures of a ``spoiler`` job are hidden until they are clicked. A ``sheet`` is drawn over
+    ``request``.
+    """
+
+    id: int
+    state: State
+    request: GenerationRequest
+    user_id: int
+    guild_id: int | None
+    channel_id: int | None
+    message_id: int | None
+    application_id: int
+    interaction_token: str | None = field(repr=False)
+    token_expires_at: float | None
+    private: bool
+    locale: str
+    parent_id: int | None
+    notes: tuple[Note, ...]
+    error: PenultimateError | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    spoiler: bool = False
+    sheet: Sheet | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.state in ("delivered", "failed", "cancelled")
+
+
+def columns_of(
+    request: GenerationRequest, notes: Sequence[Note], sheet: Sheet | None
+) -> dict[str, str | None]:
+    """What is to be made, as columns; the request's inputs have a table of their own."""
+    return {
+        "request": json.dumps(request.to_dict()),
+        "notes": notes_json(notes),
+        "sheet": json.dumps(sheet.to_json()) if sheet else None,
+    }
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    """The job of a row of :data:`SELECT`.
+
+    Raises one of :data:`UNREADABLE`.
+    """
+    values: dict[str, Any] = dict(row)
+    made_from = inputs.take(values)
+    values["request"] = GenerationRequest.from_dict(json.loads(row["request"]), made_from)
+    values["private"] = bool(row["private"])
+    values["spoiler"] = bool(row["spoiler"])
+    values["sheet"] = Sheet.from_json(json.loads(row["sheet"])) if row["sheet"] else None
+    values["notes"] = notes_of(row["notes"])
+    values["error"] = from_json(json.loads(row["error"])) if row["error"] else None
+    return Job(**values)
+
+
+def notes_json(notes: Sequence[Note]) -> str:
+    """Write notes as a column."""
+    return json.dumps([[note.key, dict(note.values)] for note in notes])
+
+
+def notes_of(text: str) -> tuple[Note, ...]:
+    """Read that column."""
+    return tuple(Note.of(key, **values) for key, values in json.loads(text))
