@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +9,24 @@ import pytest
 
 from core.pictures import infotext
 from core.request import GenerationRequest, HiresFix
-
-GOLDEN = os.environ.get("GOLDEN_DIR")
-pytestmark = pytest.mark.skipif(not GOLDEN, reason="GOLDEN_DIR names no folder of golden data")
+from tests.golden_data import load
 
 
 @pytest.fixture(scope="module")
-def golden() -> dict[str, Any]:
-    text = (Path(GOLDEN or "") / "infotext.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(text)
+def texts(golden: Path) -> dict[str, Any]:
+    data: dict[str, Any] = load(golden / "infotext.json")
     return data
 
 
-def test_every_text_is_read_as_a1111_reads_it(golden: dict[str, Any]) -> None:
-    cases = golden["created"] + golden["parsed_raw"]
+def test_every_text_is_read_as_a1111_reads_it(texts: dict[str, Any]) -> None:
+    cases = texts["created"] + texts["parsed_raw"]
     assert len(cases) >= 15
     for case in cases:
         assert infotext.parse(case["infotext"]) == case["parsed"], case["name"]
 
 
-def test_every_text_is_read_when_it_was_flattened(golden: dict[str, Any]) -> None:
-    for case in golden["created"]:
+def test_every_text_is_read_when_it_was_flattened(texts: dict[str, Any]) -> None:
+    for case in texts["created"]:
         flat = infotext.parse(case["infotext"].replace("\n", " "))
         whole = case["parsed"]
         for key in ("Prompt", "Negative prompt"):
@@ -40,8 +35,8 @@ def test_every_text_is_read_when_it_was_flattened(golden: dict[str, Any]) -> Non
         assert len(flat) == len(whole) - 2
 
 
-def test_every_request_is_written_as_a1111_writes_it(golden: dict[str, Any]) -> None:
-    for case in golden["created"]:
+def test_every_request_is_written_as_a1111_writes_it(texts: dict[str, Any]) -> None:
+    for case in texts["created"]:
         parsed = case["parsed"]
         hires = None
         if "Hires upscale" in parsed:
@@ -81,8 +76,8 @@ def test_every_request_is_written_as_a1111_writes_it(golden: dict[str, Any]) -> 
         assert text == case["infotext"], case["name"]
 
 
-def test_quotes(golden: dict[str, Any]) -> None:
-    for value, quoted in golden["quote"]:
+def test_quotes(texts: dict[str, Any]) -> None:
+    for value, quoted in texts["quote"]:
         assert infotext.quote(value) == str(quoted)
-    for quoted, value in golden["unquote"]:
+    for quoted, value in texts["unquote"]:
         assert infotext.unquote(quoted) == value

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.prompt.parser import parse_weights, schedule, split_and
-
-GOLDEN = os.environ.get("GOLDEN_DIR")
-pytestmark = pytest.mark.skipif(not GOLDEN, reason="GOLDEN_DIR names no folder of golden data")
+from tests.golden_data import load
 
 # A1111 takes the 9 of a final "16:9" for an AND weight; we read it as words.
 AND_TRAPS = {"colons"}
-
-
-def load(name: str) -> Any:
-    return json.loads((Path(GOLDEN or "") / name).read_text(encoding="utf-8"))
 
 
 def pairs(rows: list[list[Any]]) -> list[tuple[Any, ...]]:
@@ -27,15 +19,15 @@ def pairs(rows: list[list[Any]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def prompts() -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = load("sd1_prompts.json")["prompts"]
+def prompts(golden: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = load(golden / "sd1_prompts.json")["prompts"]
     assert len(rows) >= 20
     return rows
 
 
 @pytest.fixture(scope="module")
-def steps() -> dict[str, Any]:
-    data: dict[str, Any] = load("schedule_steps.json")
+def steps(golden: Path) -> dict[str, Any]:
+    data: dict[str, Any] = load(golden / "schedule_steps.json")
     assert len(data["cases"]) >= 15
     return data
 
@@ -78,6 +70,6 @@ def test_the_hires_pass(steps: dict[str, Any]) -> None:
         assert schedule(case["prompt"], first, second) == pairs(case["hires_pass"])
 
 
-def test_what_a1111_cannot_read_is_read() -> None:
-    for failure in load("sd1_prompts.json")["parse_failures"]:
+def test_what_a1111_cannot_read_is_read(golden: Path) -> None:
+    for failure in load(golden / "sd1_prompts.json")["parse_failures"]:
         assert all(weight in (1.1, 1.0, -1.0) for _, weight in parse_weights(failure["prompt"]))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,36 +12,36 @@ from core.request import split_sampler
 from core.sampling.noise import initial_noise
 from core.sampling.samplers import NoiseSchedule
 from tests.analytic import MixtureModel, error, finish, start
-
-GOLDEN = Path(os.environ.get("GOLDEN_DIR", ""))
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("GOLDEN_DIR"), reason="GOLDEN_DIR names no folder of golden data"
-)
+from tests.golden_data import FOLDERS, arrays, load, names
 
 # Root mean square over standard deviation: what diffusers' arithmetic in fp32 leaves.
 ALLOWED = {"UniPC": 4e-5, "DPM++ SDE": 1e-4, "DPM++ 2M SDE": 1e-4}
 
 
-def load(name: str) -> dict[str, Any]:
-    with np.load(GOLDEN / name) as arrays:
-        return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    return {key: torch.from_numpy(array) for key, array in arrays(path).items()}
 
 
-def sampler_cases() -> list[str]:
-    if not os.environ.get("GOLDEN_DIR"):
-        return []
-    return [name.removesuffix("/result") for name in load("samplers.npz") if "/result" in name]
+def sampler_cases() -> list[Any]:
+    return [
+        pytest.param(folder, key.removesuffix("/result"), id=f"{names(folder)} {key}")
+        for folder in FOLDERS
+        for key in arrays(folder / "samplers.npz")
+        if "/result" in key
+    ]
 
 
-def rng_cases() -> list[dict[str, Any]]:
-    if not os.environ.get("GOLDEN_DIR"):
-        return []
-    return list(json.loads((GOLDEN / "rng.json").read_text()))
+def rng_cases() -> list[Any]:
+    return [
+        pytest.param(folder, case, id=f"{names(folder)} {case['name']}")
+        for folder in FOLDERS
+        for case in load(folder / "rng.json")
+    ]
 
 
-@pytest.mark.parametrize("case", rng_cases(), ids=lambda case: case["name"])
-def test_noise_is_bit_equal(case: dict[str, Any]) -> None:
-    golden, shape = load("rng.npz"), tuple(case["shape"])
+@pytest.mark.parametrize(("folder", "case"), rng_cases())
+def test_noise_is_bit_equal(folder: Path, case: dict[str, Any]) -> None:
+    golden, shape = tensors(folder / "rng.npz"), tuple(case["shape"])
     for i, seed in enumerate(case["seeds"]):
         variation_seed = case.get("subseeds", [0] * (i + 1))[i]
         noise, generator = initial_noise(
@@ -56,14 +53,14 @@ def test_noise_is_bit_equal(case: dict[str, Any]) -> None:
             assert torch.equal(drawn, golden[f"{case['name']}/{following}"][i])
 
 
-def test_the_schedule_is_bit_equal() -> None:
-    golden = load("samplers.npz")
-    assert torch.equal(NoiseSchedule().alphas_cumprod, golden["alphas_cumprod"])
+def test_the_schedule_is_bit_equal(golden: Path) -> None:
+    expected = tensors(golden / "samplers.npz")["alphas_cumprod"]
+    assert torch.equal(NoiseSchedule().alphas_cumprod, expected)
 
 
-@pytest.mark.parametrize("case", sampler_cases())
-def test_a_walk_ends_where_a1111_does(case: str) -> None:
-    golden = load("samplers.npz")
+@pytest.mark.parametrize(("folder", "case"), sampler_cases())
+def test_a_walk_ends_where_a1111_does(folder: Path, case: str) -> None:
+    golden = tensors(folder / "samplers.npz")
     name, steps = case.rsplit("/", 1)
     sampler, schedule_type = split_sampler(name)
     if schedule_type == "Automatic":

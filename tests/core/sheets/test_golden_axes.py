@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,11 @@ import pytest
 from core.errors import PenultimateError
 from core.request import RANGES
 from core.sheets.cells import parse_axis, read_axis
-
-GOLDEN = os.environ.get("GOLDEN_DIR")
-pytestmark = pytest.mark.skipif(not GOLDEN, reason="GOLDEN_DIR names no folder of golden data")
+from tests.golden_data import load
 
 
-def test_every_axis_is_read_as_a1111_reads_it() -> None:
-    text = (Path(GOLDEN or "") / "xyz_axes.json").read_text(encoding="utf-8")
-    cases: list[dict[str, Any]] = json.loads(text)["cases"]
+def test_every_axis_is_read_as_a1111_reads_it(golden: Path) -> None:
+    cases: list[dict[str, Any]] = load(golden / "xyz_axes.json")["cases"]
     assert len(cases) >= 20
     for case in cases:
         axis, text, values = case["axis"], case["text"], case.get("values")
