@@ -25,7 +25,7 @@ def load(path: Path) -> Any:
 
 def kept(context: Tensor) -> Tensor:
     """The numbers of an embedding (chunks · 77, width) that the part has."""
-    return context.unflatten(0, (-1, 77))[:, list(ROWS), COLUMNS].flatten(0, 1)
+    return context.reshape(-1, 77, context.shape[1])[:, list(ROWS), COLUMNS].flatten(0, 1)
 
 
 def names(folder: Path) -> str:

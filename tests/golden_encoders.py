@@ -20,17 +20,23 @@ BIAS: Final = 0.05
 
 def clip_l() -> CLIPTextModel:
     """SD 1's encoder and SDXL's first: 12 layers, quick_gelu."""
-    return _filled(CLIPTextModel(_config(12, 128, "quick_gelu")), 1, drawn_layers=12)
+    model = CLIPTextModel(_config(12, 128, "quick_gelu"))
+    _fill(model, 1, drawn_layers=12)
+    return model
 
 
 def clip_g() -> CLIPTextModelWithProjection:
     """SDXL's second encoder: 32 layers and the projection of the pooled vector."""
-    return _filled(CLIPTextModelWithProjection(_config(32, 256, "gelu")), 2, drawn_layers=32)
+    model = CLIPTextModelWithProjection(_config(32, 256, "gelu"))
+    _fill(model, 2, drawn_layers=32)
+    return model
 
 
 def clip_h() -> CLIPTextModel:
     """SD 2's encoder as diffusers ships it: the last of its 24 layers is cut off."""
-    return _filled(CLIPTextModel(_config(23, 256, "gelu")), 3, drawn_layers=24)
+    model = CLIPTextModel(_config(23, 256, "gelu"))
+    _fill(model, 3, drawn_layers=24)
+    return model
 
 
 def _config(layers: int, inner: int, activation: str) -> CLIPTextConfig:
@@ -46,13 +52,14 @@ def _config(layers: int, inner: int, activation: str) -> CLIPTextConfig:
     )
 
 
-def _filled(model: Any, seed: int, *, drawn_layers: int) -> Any:
+def _fill(model: Any, seed: int, *, drawn_layers: int) -> None:
     weights = dict(_drawn(seed, drawn_layers, model.config.intermediate_size))
     projection = weights.pop("text_projection.weight")
     if hasattr(model, "text_projection"):
         model.text_projection.load_state_dict({"weight": projection})
-    getattr(model, "text_model", model).load_state_dict(weights, strict=False)
-    return model.eval()
+    # Not strict: of SD 2's the last layer that was drawn is cut off.
+    found = getattr(model, "text_model", model).load_state_dict(weights, strict=False)
+    assert not found.missing_keys
 
 
 def _drawn(seed: int, layers: int, inner: int) -> Iterator[tuple[str, Tensor]]:

@@ -22,13 +22,15 @@ from typing import Any, Final, Literal
 import aiohttp
 import discord
 
-from bot.settings import Settings
+from bot.settings import SHIPPED_DATA, Settings
 from core.models.catalogue import Catalogue
 from core.pictures.nsfw import counting, labels_in
 
 INSTALL: Final = "python -m pip install -e ."
 START: Final = "python run.py"
 SANDBOX: Final = "python run.py sandbox"
+# What of data/ a start and a checkpoint of one file cannot do without.
+SHIPPED: Final = ("configs", "locales", "migrations")
 CUDA_BUILD: Final = (
     "python -m pip install --force-reinstall torch=={version} "
     "--index-url https://download.pytorch.org/whl/cu130"
@@ -72,7 +74,7 @@ def main(settings: Settings) -> int:
     """Print the report; returns 0, or 1 when something is wrong."""
     catalogue = settings.catalogue()
     sections = {
-        "Installed": list(installed()),
+        "Installed": [*installed(), *checkout()],
         "Device": list(device(settings, ask_torch(), cards_in_machine())),
         "Models and VAEs": list(files(settings, catalogue)),
         "Data": list(data(settings)),
@@ -112,6 +114,18 @@ def installed() -> Iterator[Finding]:
         except metadata.PackageNotFoundError:
             yield Finding("wrong", f"{name} is not installed", INSTALL)
     yield Finding("ok", ", ".join(versions))
+
+
+def checkout() -> Iterator[Finding]:
+    """What the code reads from beside it and is not there: a built package brings none of it."""
+    missing = [name for name in SHIPPED if not (SHIPPED_DATA / name).is_dir()]
+    if missing:
+        yield Finding(
+            "wrong",
+            f"{SHIPPED_DATA} has no {', '.join(missing)}: Penultimate runs from a whole checkout "
+            "of its repository",
+            "git checkout -- data",
+        )
 
 
 def ask_torch() -> dict[str, Any] | str:

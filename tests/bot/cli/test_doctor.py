@@ -135,6 +135,16 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "simcord" not in findings[-1].text
 
 
+def test_code_without_its_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(doctor.checkout()) == []
+    (tmp_path / "locales").mkdir()
+    monkeypatch.setattr(doctor, "SHIPPED_DATA", tmp_path)
+    (finding,) = doctor.checkout()
+    assert finding.level == "wrong"
+    assert f"{tmp_path} has no configs, migrations: " in finding.text
+    assert finding.fix == "git checkout -- data"
+
+
 async def test_the_token(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     (finding,) = await doctor.token(settings)
     assert (finding.level, "not set" in finding.text) == ("note", True)
