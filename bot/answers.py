@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import aiohttp
 import discord
@@ -14,16 +14,13 @@ from discord import ui
 from bot.errors import sentence
 from bot.translate import t
 
-if TYPE_CHECKING:
-    from bot.client import Penultimate
-
 log = logging.getLogger(__name__)
 
-# Where a method of discord.py's own is overridden, the client stays any: it is typed so.
-Interaction: TypeAlias = discord.Interaction["Penultimate"]
+# What a part needs it is given; none reaches for it through the client.
+Interaction: TypeAlias = discord.Interaction[Any]
 
 # What a request to Discord may end in that is no mistake of ours: refused, or not arrived.
-TROUBLE: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
+DISCORD_ERRORS: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 # Content of a message; longer texts are cut rather than refused by Discord.
 MAX_CONTENT: Final = 2000
@@ -70,7 +67,7 @@ async def say(interaction: Interaction, text: str, files: Sequence[discord.File]
             await interaction.edit_original_response(content=text, attachments=files)
         else:
             await interaction.followup.send(text, ephemeral=True, files=files)
-    except TROUBLE as error:
+    except DISCORD_ERRORS as error:
         # The interaction is gone (3 s, or 15 min, have passed): there is nobody left to tell.
         log.warning("could not answer an interaction: %s", error)
 

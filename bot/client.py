@@ -8,24 +8,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.actions import knobs
-from bot.answers import TROUBLE, Interaction, refuse
+from bot.actions.delete import Delete
+from bot.actions.derive import Derive
+from bot.actions.dispatch import Dispatch
+from bot.actions.knobs import Knobs
+from bot.actions.more import More
+from bot.actions.retry import Retry
+from bot.actions.sheet import Cells
+from bot.answers import DISCORD_ERRORS, Interaction, refuse
 from bot.gate.classifier import Classifier
 from bot.gate.gate import Gate
+from bot.gate.visibility import Visibility
+from bot.jobs.following import Following
 from bot.jobs.jobs import Jobs
-from bot.posts import retry
+from bot.posts.carrier import Carrier
 from bot.posts.controls import Control, Standing
 from bot.posts.delivery import Delivery
+from bot.posts.log_channel import LogChannel
 from bot.settings import Settings
 from bot.store import Store
-from bot.translate import ENGLISH, CatalogueTranslator
+from bot.translate import CatalogueTranslator
 from core.config import EngineConfig
 from core.models.catalogue import Catalogue
 from core.serving.client import EngineClient, EngineStatus
@@ -47,7 +56,7 @@ COGS: Final = (
     "cogs.style",
     "cogs.reactions",
     "cogs.history",
-    "cogs.remix",
+    "cogs.message_menus",
     "cogs.privacy.cog",
     "cogs.config.cog",
     "cogs.admin",
@@ -92,7 +101,7 @@ class Tree(app_commands.CommandTree["Penultimate"]):
 
     async def interaction_check(self, interaction: Interaction, /) -> bool:
         """Before every command, menu and autocomplete."""
-        interaction.client.address(interaction)
+        self.client.gate.address(interaction)
         return True
 
     async def on_error(
@@ -103,18 +112,22 @@ class Tree(app_commands.CommandTree["Penultimate"]):
 
 
 class Penultimate(commands.AutoShardedBot):
-    """The bot. ``engine``, ``queue`` and ``catalogue`` make what it draws with.
+    """The bot: builds the parts, in the order in which they need each other, and holds them.
 
-    ``clock`` gives Unix seconds.
+    ``engine``, ``queue`` and ``catalogue`` make what it draws with. ``clock`` gives Unix seconds.
     """
 
     store: Store
     catalogue: Catalogue
     queue: GpuQueue
     engine: Engine
-    jobs: Jobs
-    delivery: Delivery
     gate: Gate
+    visibility: Visibility
+    delivery: Delivery
+    jobs: Jobs
+    actions: Dispatch
+    retry: Retry
+    derive: Derive
 
     def __init__(
         self,
@@ -138,11 +151,6 @@ class Penultimate(commands.AutoShardedBot):
         )
         self.settings = settings
         self.clock = clock
-        # What a control or a form of no job does, by its action; each cog names its own.
-        self.standing: dict[str, Callable[[Interaction, int | None], Awaitable[None]]] = {
-            "typed_again": retry.reopen
-        }
-        self.typed = retry.at_hand()
         self._make_engine = engine
         self._make_queue = queue
         self._make_catalogue = catalogue
@@ -155,16 +163,41 @@ class Penultimate(commands.AutoShardedBot):
         self.queue = self._make_queue(settings.queue_per_member, settings.queue_total)
         self.engine = self._make_engine(settings.engine_config(), self.queue)
         await self.engine.start()
-        self.delivery = Delivery(self)
-        threshold = settings.nsfw_threshold / 100
-        self.gate = Gate(self, Classifier(settings.nsfw_model, threshold, settings.nsfw_labels))
-        self.jobs = Jobs(self)
+        self._build()
         self.add_dynamic_items(Control, Standing)
         for cog in COGS:
             await self.load_extension(cog)
         await self.tree.set_translator(CatalogueTranslator())
         await self._sync_commands()
         await self.jobs.resume()
+
+    def _build(self) -> None:
+        store, catalogue, limits = self.store, self.catalogue, self.settings.limits
+        threshold = self.settings.nsfw_threshold / 100
+        classifier = Classifier(self.settings.nsfw_model, threshold, self.settings.nsfw_labels)
+        self.gate = gate = Gate(store, catalogue, limits, classifier)
+        self.visibility = visibility = Visibility(store, self)
+        self.delivery = delivery = Delivery(Carrier(self, self.clock), store, catalogue)
+        following = Following(
+            store,
+            gate,
+            delivery,
+            LogChannel(self, store),
+            lambda: self.engine.status.state,
+            self.clock,
+        )
+        self.jobs = jobs = Jobs(store, self.queue, catalogue, limits, gate, delivery, following)
+        self.retry = retry = Retry(catalogue, gate)
+        self.derive = Derive(jobs, gate, catalogue, retry)
+        self.actions = Dispatch(store, gate, visibility)
+        self.actions.add(
+            retry,
+            Knobs(jobs, visibility, catalogue, retry),
+            Cells(jobs),
+            More(store, catalogue, visibility, delivery, retry),
+            self.derive,
+            Delete(jobs, visibility),
+        )
 
     async def close(self) -> None:
         """Leave Discord, then let go: first of the jobs, which are resumed, then of the engine."""
@@ -178,30 +211,14 @@ class Penultimate(commands.AutoShardedBot):
         if hasattr(self, "store"):
             await self.store.close()
 
-    async def reload_catalogue(self) -> Catalogue:
+    async def reload_catalogue(self) -> None:
         """Look through the folders of models and VAEs again; what is found holds at once."""
-        self.catalogue = await asyncio.to_thread(self._make_catalogue, self.settings)
-        return self.catalogue
+        self.catalogue.update(await asyncio.to_thread(self._make_catalogue, self.settings))
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Submitted modals, by their id: those of before a restart are unknown to discord.py."""
         if interaction.type is discord.InteractionType.modal_submit:
-            await self.press(interaction)
-
-    async def press(self, interaction: Interaction) -> None:
-        """Do what a control or a modal of ours asks for, and answer what goes wrong."""
-        self.address(interaction)
-        try:
-            await knobs.handle(interaction)
-        except Exception as error:
-            await refuse(interaction, error)
-
-    def address(self, interaction: Interaction) -> None:
-        """Answer in the server's language whom the bot cannot answer in their own."""
-        language = self.gate.locale(interaction.guild_id, interaction.locale.value)
-        # Discord has several Englishes; any locale that the bot does not speak is one to it.
-        if language not in (interaction.locale.value, ENGLISH):
-            interaction.locale = discord.Locale(language)
+            await self.actions.press(interaction)
 
     @property
     def invite_url(self) -> str:
@@ -220,6 +237,6 @@ class Penultimate(commands.AutoShardedBot):
             self.tree.copy_global_to(guild=guild)
         try:
             await self.tree.sync(guild=guild)
-        except TROUBLE as error:
+        except DISCORD_ERRORS as error:
             # The commands of the last start are still there, and work.
             log.error("Discord did not take the commands: %s", error)

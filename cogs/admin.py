@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import discord
@@ -10,9 +11,10 @@ from discord import Locale, app_commands, ui
 from discord.ext import commands
 
 from bot import answers
+from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.errors import sentence
-from bot.posts.controls import Standing, layout, standing_id
+from bot.posts.controls import layout, row, standing_button
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue
 
@@ -36,7 +38,8 @@ class AdminCog(
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
-        bot.standing |= {"admin_status": self._refresh, "admin_drain": self._toggle}
+        self.gate = bot.gate
+        bot.actions.add(self)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """The application's owner, or one of its team."""
@@ -51,25 +54,27 @@ class AdminCog(
     @app_commands.command(name="drain", description=text("command.admin.drain"))
     async def drain(self, interaction: Interaction) -> None:
         """Take nothing new; what waits and runs is finished."""
-        self.bot.gate.draining = True
+        self.gate.draining = True
         await answers.show(interaction, self._status_view(interaction.locale))
 
     @app_commands.command(name="reload", description=text("command.admin.reload"))
     async def reload(self, interaction: Interaction) -> None:
         """Look through the folders again, off the event loop, and say what changed."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        before = self.bot.catalogue
-        now = await self.bot.reload_catalogue()
-        view = layout(ui.TextDisplay(_changes(before, now, interaction.locale)))
+        before = replace(self.bot.catalogue)
+        await self.bot.reload_catalogue()
+        view = layout(ui.TextDisplay(_changes(before, self.bot.catalogue, interaction.locale)))
         await interaction.edit_original_response(view=view)
 
+    @standing("admin_status")
     async def _refresh(self, interaction: Interaction, _: int | None) -> None:
         await self._check_owner(interaction)
         await interaction.response.edit_message(view=self._status_view(interaction.locale))
 
+    @standing("admin_drain")
     async def _toggle(self, interaction: Interaction, drain: int | None) -> None:
         await self._check_owner(interaction)
-        self.bot.gate.draining = bool(drain)
+        self.gate.draining = bool(drain)
         await interaction.response.edit_message(view=self._status_view(interaction.locale))
 
     async def _check_owner(self, interaction: Interaction) -> None:
@@ -77,19 +82,12 @@ class AdminCog(
             raise app_commands.CheckFailure
 
     def _status_view(self, locale: Locale) -> ui.LayoutView:
-        draining = self.bot.gate.draining
+        draining = self.gate.draining
         label = t("admin.take_again" if draining else "admin.drain", locale)
         style = discord.ButtonStyle.primary if draining else discord.ButtonStyle.danger
-        drain = ui.Button[ui.LayoutView](
-            label=label, style=style, custom_id=standing_id("admin_drain", int(not draining))
-        )
-        refresh = ui.Button[ui.LayoutView](
-            label=t("admin.refresh", locale), custom_id=standing_id("admin_status")
-        )
-        return layout(
-            ui.TextDisplay("\n".join(self._status(locale))),
-            ui.ActionRow(Standing(refresh), Standing(drain)),
-        )
+        drain = standing_button(label, "admin_drain", int(not draining), style=style)
+        refresh = standing_button(t("admin.refresh", locale), "admin_status")
+        return layout(ui.TextDisplay("\n".join(self._status(locale))), row(refresh, drain))
 
     def _status(self, locale: Locale) -> Iterable[str]:
         """One line each: the queue, then what the engine says of itself, as far as it is known."""
@@ -97,7 +95,7 @@ class AdminCog(
         waiting = sum(place.position is not None for place in places)
         engine = self.bot.engine.status
         yield t("admin.title", locale)
-        if self.bot.gate.draining:
+        if self.gate.draining:
             yield t("admin.draining", locale, count=len(places))
         yield t("admin.queue", locale, running=len(places) - waiting, waiting=waiting)
         state = t(f"admin.state.{engine.state}", locale)

@@ -32,7 +32,8 @@ class ExploreCog(commands.Cog):
     """Sheets."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
+        self.jobs = bot.jobs
+        self.catalogue = bot.catalogue
 
     @app_commands.command(name="explore", description=text("command.explore"))
     @app_commands.choices(x_axis=AXES, y_axis=AXES)
@@ -66,17 +67,17 @@ class ExploreCog(commands.Cog):
         values = {name: value for name, value in given.items() if name in SHARED}
         axes = ((x_axis, x_values), (y_axis, y_values))
         start = Start(start_image, denoising_strength)
-        await self.bot.jobs.explore(interaction, prompt, axes, values, preset, style, start)
+        await self.jobs.imagine(interaction, prompt, values, preset, style, start, axes)
 
     @explore.autocomplete("x_values")
     async def x_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
         """What the x axis can take."""
-        return suggestions(interaction.namespace.x_axis or "clip_skip", typed, self.bot.catalogue)
+        return suggestions(interaction.namespace.x_axis or "clip_skip", typed, self.catalogue)
 
     @explore.autocomplete("y_values")
     async def y_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
         """What the y axis can take."""
-        return suggestions(interaction.namespace.y_axis or "", typed, self.bot.catalogue)
+        return suggestions(interaction.namespace.y_axis or "", typed, self.catalogue)
 
 
 def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]]:

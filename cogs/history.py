@@ -13,11 +13,11 @@ from discord import Locale, app_commands, ui
 from discord.ext import commands
 
 from bot import answers
+from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.exceptions import Gone
-from bot.gate.gate import asker_of
-from bot.gate.visibility import may_see
-from bot.posts.controls import Standing, layout, standing_id
+from bot.gate.origin import of_interaction
+from bot.posts.controls import layout, standing_button
 from bot.posts.live import ended_view
 from bot.store import Job
 from bot.translate import t, text
@@ -42,8 +42,11 @@ class HistoryCog(commands.Cog):
     """The commands, and the buttons under the history."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
-        bot.standing |= {"history": self.turned, "show": self.pressed}
+        self.store = bot.store
+        self.gate = bot.gate
+        self.visibility = bot.visibility
+        self.delivery = bot.delivery
+        bot.actions.add(self)
 
     @app_commands.command(name="show", description=text("command.show"))
     @app_commands.describe(id=text("describe.id"))
@@ -57,23 +60,25 @@ class HistoryCog(commands.Cog):
         await interaction.response.defer(thinking=True, ephemeral=True)
         await self._page(interaction, 0)
 
-    async def turned(self, interaction: Interaction, page: int | None) -> None:
+    @standing("history")
+    async def _turned(self, interaction: Interaction, page: int | None) -> None:
         """Another page, of whoever presses."""
         await interaction.response.defer()
         await self._page(interaction, min(page or 0, MAX_PAGE))
 
-    async def pressed(self, interaction: Interaction, job_id: int | None) -> None:
+    @standing("show")
+    async def _pressed(self, interaction: Interaction, job_id: int | None) -> None:
         """One of the page's results."""
         await self._show(interaction, job_id or 0)
 
     async def _show(self, interaction: Interaction, job_id: int) -> None:
-        job = await self.bot.store.jobs.get(job_id)
-        if job is None or not await may_see(interaction, job):
+        job = await self.store.jobs.get(job_id)
+        if job is None or not await self.visibility.may_see(interaction, job):
             raise UnknownName("picture", str(job_id))
         if job.state in ("queued", "running"):
             await answers.say(interaction, t("history.not_yet", interaction.locale))
         elif job.state in ("failed", "cancelled"):
-            await answers.show(interaction, ended_view(job, job.error))
+            await answers.show(interaction, ended_view(job, job.error, interaction.locale))
         else:
             await self._bring_back(interaction, job)
 
@@ -81,17 +86,17 @@ class HistoryCog(commands.Cog):
         requests = [job.request]
         if job.sheet is not None:
             requests = [cell.request for cell in job.sheet.cells(job.request)]
-        who, guild_id = asker_of(interaction), interaction.guild_id
-        await self.bot.gate.check(who, guild_id, requests, drawn=True)
-        alone = job.private or not _may_stand(interaction, job)
+        origin = of_interaction(interaction)
+        await self.gate.check(origin, requests, drawn=True)
+        alone = job.private or not (origin.who.age_restricted or _may_stand(interaction, job))
         await interaction.response.defer(thinking=True, ephemeral=alone)
 
         async def send(view: ui.LayoutView, files: list[discord.File]) -> discord.Message:
             return await interaction.edit_original_response(view=view, attachments=files)
 
         try:
-            shown = replace(job, spoiler=await self._hidden(job, guild_id))
-            arrived = await self.bot.delivery.copy(shown, send, interaction.filesize_limit)
+            shown = replace(job, spoiler=await self._hidden(job, origin.guild_id))
+            arrived = await self.delivery.copy(shown, send, interaction.filesize_limit)
         except FileNotFoundError:
             arrived = False
         if not arrived:
@@ -99,18 +104,17 @@ class HistoryCog(commands.Cog):
 
     async def _hidden(self, job: Job, guild_id: int | None) -> bool:
         """Whether it is hidden here: looked at as if it were new, for here are other rules."""
-        if not self.bot.gate.server(guild_id).hides:
+        if not self.gate.server(guild_id).hides:
             return job.spoiler
-        pictures = await self.bot.store.pictures.of_job(job.id)
+        pictures = await self.store.pictures.of_job(job.id)
         images = [
             Image(await each.read(), each.seed, each.width, each.height, each.infotext)
             for each in pictures
         ]
-        hidden = await self.bot.gate.hidden(replace(job, guild_id=guild_id), images)
-        return job.spoiler or hidden
+        return await self.gate.hidden(guild_id, images) or job.spoiler
 
     async def _page(self, interaction: Interaction, page: int) -> None:
-        jobs = await self.bot.store.jobs.results_of(interaction.user.id, PAGE + 1, page * PAGE)
+        jobs = await self.store.jobs.results_of(interaction.user.id, PAGE + 1, page * PAGE)
         thumbnails = [await self._thumbnail(job) for job in jobs[:PAGE]]
         more = len(jobs) > PAGE
         view = history_view(jobs[:PAGE], thumbnails, page, interaction.locale, more=more)
@@ -122,7 +126,7 @@ class HistoryCog(commands.Cog):
         await interaction.edit_original_response(view=view, attachments=files)
 
     async def _thumbnail(self, job: Job) -> bytes | None:
-        first = (await self.bot.store.pictures.of_job(job.id))[0]
+        first = (await self.store.pictures.of_job(job.id))[0]
         try:
             return await asyncio.to_thread(_small, first.path)
         except (OSError, UnreadablePicture):
@@ -148,12 +152,13 @@ def history_view(
         else:
             items.append(shown)
     if jobs:
-        items.append(ui.ActionRow(*(_button(f"#{job.id}", "show", job.id) for job in jobs)))
+        shows = [standing_button(f"#{job.id}", "show", job.id) for job in jobs]
+        items.append(ui.ActionRow(*shows))
     else:
         items.append(ui.TextDisplay(t("history.none", locale)))
     if page or more:
-        back = _button("◀", "history", max(page - 1, 0), disabled=page == 0)
-        on = _button("▶", "history", page + 1, disabled=not more)
+        back = standing_button("◀", "history", max(page - 1, 0), disabled=page == 0)
+        on = standing_button("▶", "history", page + 1, disabled=not more)
         items.append(ui.ActionRow(back, on))
     return layout(*items)
 
@@ -170,16 +175,11 @@ def _line(job: Job, locale: Locale) -> str:
     return f"{' · '.join(facts)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH) or '—'}"
 
 
-def _button(label: str, action: str, number: int, *, disabled: bool = False) -> Standing:
-    custom_id = standing_id(action, number)
-    return Standing(ui.Button(label=label, custom_id=custom_id, disabled=disabled))
-
-
 def _may_stand(interaction: Interaction, job: Job) -> bool:
-    """Whether it may be put here for everybody: not from an age-restricted channel into another."""
+    """Whether it may be put into a channel for all ages: not from an age-restricted one."""
     guild = interaction.guild
     before = guild.get_channel_or_thread(job.channel_id or 0) if guild else None
-    return asker_of(interaction).age_restricted or before is None or not before.is_nsfw()
+    return before is None or not before.is_nsfw()
 
 
 def _name(job: Job) -> str:

@@ -22,7 +22,7 @@ class ImagineCog(commands.Cog):
     """The main command."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
+        self.jobs = bot.jobs
 
     @app_commands.command(name="imagine", description=text("command.imagine"))
     @options.shared("prompt", *OPTIONS, "preset", "style")
@@ -51,7 +51,7 @@ class ImagineCog(commands.Cog):
         given = dict(iter(interaction.namespace))
         values = {name: value for name, value in given.items() if name in OPTIONS}
         start = Start(start_image, denoising_strength)
-        await self.bot.jobs.imagine(interaction, prompt, values, preset, style, start)
+        await self.jobs.imagine(interaction, prompt, values, preset, style, start)
 
 
 async def setup(bot: Penultimate) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
-import discord
 from discord import Locale, app_commands, ui
 from discord.ext import commands
 
 from bot import answers
+from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
-from bot.exceptions import Gone
 from bot.ordering.resolve import model_values
-from bot.posts.controls import layout
+from bot.posts.controls import Standing, layout
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue, Model, Vae
 from core.request import SAMPLERS, SCHEDULE_TYPES
@@ -33,46 +31,19 @@ class ModelsCog(commands.Cog):
     """One command and the buttons under its answer."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
-        bot.add_dynamic_items(PageButton)
+        self.catalogue = bot.catalogue
+        bot.actions.add(self)
 
     @app_commands.command(name="models", description=text("command.models"))
     async def models(self, interaction: Interaction) -> None:
         """The first page of models, for the member alone."""
-        view = panel(self.bot.catalogue, "models", 0, interaction.locale)
-        await answers.show(interaction, view)
+        await answers.show(interaction, panel(self.catalogue, "models", 0, interaction.locale))
 
-
-class PageButton(
-    ui.DynamicItem[ui.Button[Any]], template=r"models:(?P<section>[a-z]+):(?P<page>\d{1,6})"
-):
-    """Turns the panel to a page; the id says which, so it works after a restart."""
-
-    def __init__(self, button: ui.Button[Any], section: str, page: int) -> None:
-        super().__init__(button)
-        self.section = section
-        self.page = page
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """Made new by discord.py for each press."""
-        assert isinstance(item, ui.Button)
-        return cls(item, match["section"], int(match["page"]))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Show the page in place of the one before."""
-        interaction.client.address(interaction)
-        catalogue, locale = interaction.client.catalogue, interaction.locale
-        try:
-            if self.section not in SECTIONS:
-                raise Gone("control")
-            view = panel(catalogue, self.section, self.page, locale)
-            await interaction.response.edit_message(view=view)
-        except Exception as error:
-            # discord.py would only log what a DynamicItem raises.
-            await answers.refuse(interaction, error)
+    @standing(**{f"models:{section}": section for section in SECTIONS})
+    async def _turned(self, section: str, interaction: Interaction, page: int | None) -> None:
+        """The page in place of the one before."""
+        view = panel(self.catalogue, section, page or 0, interaction.locale)
+        await interaction.response.edit_message(view=view)
 
 
 def panel(catalogue: Catalogue, section: str, page: int, locale: Locale) -> ui.LayoutView:
@@ -94,12 +65,12 @@ def panel(catalogue: Catalogue, section: str, page: int, locale: Locale) -> ui.L
     return layout(ui.TextDisplay("\n".join(lines)), ui.ActionRow(*turns))
 
 
-def _button(label: str, section: str, page: int, *, disabled: bool) -> PageButton:
+def _button(label: str, section: str, page: int, *, disabled: bool) -> Standing:
     # The step back and the section's own button may lead to the same page; ids must differ, and
     # a leading zero makes them.
     digits = f"0{page}" if label == "◀" else f"{page}"
     custom_id = f"models:{section}:{digits}"
-    return PageButton(ui.Button(label=label, custom_id=custom_id, disabled=disabled), section, page)
+    return Standing(ui.Button(label=label, custom_id=custom_id, disabled=disabled))
 
 
 def _entries(catalogue: Catalogue, section: str, locale: Locale) -> Sequence[str]:

@@ -13,7 +13,7 @@ from discord import app_commands
 from discord.app_commands import Choice
 
 from bot.answers import Interaction
-from bot.gate.gate import asker_of
+from bot.gate.origin import of_interaction
 from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES
 from bot.ordering.resolve import RANDOM_SEED, SHAPES
 from bot.rules.policy import may_use
@@ -55,7 +55,8 @@ def choices(names: Iterable[str]) -> list[Choice[str]]:
 
 async def _models(interaction: Interaction, typed: str) -> list[Choice[str]]:
     # Those this server uses, and this member may.
-    server, who = interaction.client.gate.server(interaction.guild_id), asker_of(interaction)
+    server = interaction.client.gate.server(interaction.guild_id)
+    who = of_interaction(interaction).who
     models = interaction.client.catalogue.models
     return choices(search((m.name for m in models if may_use(server, who, m.name)), typed))
 

@@ -11,11 +11,11 @@ from discord import Locale, app_commands, ui
 from discord.ext import commands
 
 from bot import answers
+from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.exceptions import NotYours
-from bot.gate.visibility import may_see
 from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES
-from bot.posts.controls import Standing, layout, standing_id
+from bot.posts.controls import layout, standing_button
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import UnknownName
@@ -37,17 +37,21 @@ class QueueCog(commands.Cog):
     """Answers for the member alone, from the line in memory; only one job's number is looked up."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
-        bot.standing |= {"take_back": self.pressed}
+        self.store = bot.store
+        self.line = bot.queue
+        self.jobs = bot.jobs
+        self.visibility = bot.visibility
+        bot.actions.add(self)
 
     @app_commands.command(name="queue", description=text("command.queue"))
     async def queue(self, interaction: Interaction) -> None:
         """The line as a whole, and the member's jobs in it."""
         await answers.show(interaction, self._view(interaction))
 
-    async def pressed(self, interaction: Interaction, job_id: int | None) -> None:
+    @standing("take_back")
+    async def _pressed(self, interaction: Interaction, job_id: int | None) -> None:
         """One of the panel's jobs is taken back; the panel shows the line without it."""
-        taken_back = self.bot.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
+        taken_back = self.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
         await interaction.response.edit_message(view=self._view(interaction))
         if not taken_back:
             await answers.say(interaction, t("live.too_late", interaction.locale))
@@ -58,17 +62,17 @@ class QueueCog(commands.Cog):
         """One job of the member's, by its number, or all of them."""
         locale = interaction.locale
         if job.strip().casefold() == ALL:
-            mine = _of(interaction.user.id, self.bot.queue.snapshot())
-            count = sum(self.bot.jobs.cancel(place.job_id) for place in mine)
+            mine = _of(interaction.user.id, self.line.snapshot())
+            count = sum(self.jobs.cancel(place.job_id) for place in mine)
             await answers.say(interaction, t("cancel.cancelled", locale, count=count))
             return
-        taken_back = self.bot.jobs.cancel((await self._mine(interaction, job)).id)
+        taken_back = self.jobs.cancel((await self._mine(interaction, job)).id)
         key = "cancel.cancelled" if taken_back else "live.too_late"
         await answers.say(interaction, t(key, locale, count=1))
 
     @cancel.autocomplete("job")
     async def _jobs(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        mine = _of(interaction.user.id, self.bot.queue.snapshot())
+        mine = _of(interaction.user.id, self.line.snapshot())
         mine.sort(key=lambda place: place.job_id)
         choices = [(f"#{place.job_id} · {place.prompt}", str(place.job_id)) for place in mine]
         if len(mine) > 1:
@@ -83,15 +87,15 @@ class QueueCog(commands.Cog):
     async def _mine(self, interaction: Interaction, typed: str) -> Job:
         """The member's job with this number. Raises UnknownName or NotYours."""
         number = typed.strip().lstrip("#")
-        found = await self.bot.store.jobs.get(int(number)) if NUMBER.fullmatch(number) else None
-        if found is None or not await may_see(interaction, found):
+        found = await self.store.jobs.get(int(number)) if NUMBER.fullmatch(number) else None
+        if found is None or not await self.visibility.may_see(interaction, found):
             raise UnknownName("job", typed)
         if found.user_id != interaction.user.id:
             raise NotYours("cancel")
         return found
 
     def _view(self, interaction: Interaction) -> ui.LayoutView:
-        locale, places = interaction.locale, self.bot.queue.snapshot()
+        locale, places = interaction.locale, self.line.snapshot()
         waiting = sum(place.position is not None for place in places)
         running = len(places) - waiting
         items: list[ui.Item[Any]] = [
@@ -120,8 +124,7 @@ def _job(place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
         when = int(discord.utils.utcnow().timestamp() + place.eta)
         state += f" · {t('live.eta', locale, when=f'<t:{when}:R>')}"
     prompt = excerpt(place.prompt, PROMPT_LENGTH)
-    label, custom_id = t("control.cancel", locale), standing_id("take_back", place.job_id)
-    cancel = Standing(ui.Button(label=label, custom_id=custom_id))
+    cancel = standing_button(t("control.cancel", locale), "take_back", place.job_id)
     return ui.Section(ui.TextDisplay(f"{state}\n-# {prompt}"), accessory=cancel)
 
 

@@ -14,10 +14,10 @@ import discord
 from discord import RawReactionActionEvent
 from discord.ext import commands
 
-from bot.answers import TROUBLE
+from bot.answers import DISCORD_ERRORS
 from bot.errors import sentence
 from bot.exceptions import Gone, NotYours
-from bot.gate.visibility import manages, shown_by
+from bot.gate.origin import of_reaction
 from bot.store import Job
 from core.errors import PenultimateError
 from core.request import draw_seed
@@ -38,7 +38,13 @@ class ReactionsCog(commands.Cog):
     """Listens to raw events: discord.py need never have seen the message."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
+        self.client: discord.Client = bot
+        self.clock = bot.clock
+        self.store = bot.store
+        self.gate = bot.gate
+        self.visibility = bot.visibility
+        self.jobs = bot.jobs
+        self.delivery = bot.delivery
         self._quick = commands.CooldownMapping[RawReactionActionEvent](
             commands.Cooldown(PER_MEMBER, SECONDS), lambda event: event.user_id
         )
@@ -50,79 +56,74 @@ class ReactionsCog(commands.Cog):
         if action is None or not await self._listens(event):
             return
         job = await self._job(event)
-        if job is None or self._quick.update_rate_limit(event, self.bot.clock()):
+        if job is None or self._quick.update_rate_limit(event, self.clock()):
             return
         try:
             await action(self, event, job)
-        except (PenultimateError, *TROUBLE) as error:
+        except (PenultimateError, *DISCORD_ERRORS) as error:
             await self._tell(event, error, job)
 
     async def _listens(self, event: RawReactionActionEvent) -> bool:
         if event.member is not None and event.member.bot:
             return False
-        me = self.bot.user
+        me = self.client.user
         # Discord says who wrote the message, mostly: others' cost us no look into the database.
         if me is None or event.user_id == me.id or event.message_author_id not in (None, me.id):
             return False
-        return self.bot.gate.server(event.guild_id).reactions
+        return self.gate.server(event.guild_id).reactions
 
     async def _job(self, event: RawReactionActionEvent) -> Job | None:
         """The job whose post it is, if this member may see it.
 
         Without a picture (it waits, is drawn or failed) it can only be deleted.
         """
-        job = await shown_by(self.bot, event.message_id, event.user_id)
+        job = await self.visibility.shown_by(event.message_id, event.user_id)
         if job is None:
             return None
         deletes = ACTIONS[_plain(event.emoji)] is ReactionsCog.delete
-        return job if deletes or await self.bot.store.pictures.of_job(job.id) else None
+        return job if deletes or await self.store.pictures.of_job(job.id) else None
 
     async def vary(self, event: RawReactionActionEvent, job: Job, **changes: Any) -> None:
         """The picture again, with a change, as an answer to the post."""
-        await self.bot.jobs.vary_by(
-            event.member or discord.Object(event.user_id),
-            self._channel(event),
-            job,
-            guild_id=event.guild_id,
-            locale=await self._locale(event, job),
-            **changes,
-        )
+        locale = await self._locale(event, job)
+        origin = of_reaction(event, self._channel(event), job.application_id, locale)
+        await self.jobs.vary(origin, job, **changes)
 
     async def delete(self, event: RawReactionActionEvent, job: Job) -> None:
         """For its author, and for who may manage messages where it was made."""
-        if event.user_id != job.user_id and not manages(self.bot, event.member, job):
+        if event.user_id != job.user_id and not self.visibility.manages(event.member, job):
             raise NotYours("delete")
-        await self.bot.jobs.drop([job.id])
-        await self.bot.delivery.delete_posts(job)
-        await self.bot.store.jobs.delete(job.id)
+        await self.jobs.delete(job)
 
     async def send(self, event: RawReactionActionEvent, job: Job) -> None:
         """A copy, for the one who asks."""
-        channel = await self.bot.create_dm(discord.Object(event.user_id))
+        channel = await self.client.create_dm(discord.Object(event.user_id))
         limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
         try:
-            arrived = await self.bot.delivery.copy(job, channel.send, limit)
+            arrived = await self.delivery.copy(job, channel.send, limit)
         except FileNotFoundError:
             arrived = False
         if not arrived:
             raise Gone("picture")
 
     def _channel(self, event: RawReactionActionEvent) -> Any:
-        guild = self.bot.get_guild(event.guild_id) if event.guild_id else None
+        guild = self.client.get_guild(event.guild_id) if event.guild_id else None
         found = guild.get_channel_or_thread(event.channel_id) if guild else None
-        return found or self.bot.get_partial_messageable(event.channel_id, guild_id=event.guild_id)
+        return found or self.client.get_partial_messageable(
+            event.channel_id, guild_id=event.guild_id
+        )
 
     async def _locale(self, event: RawReactionActionEvent, job: Job) -> str:
         """The member's language as far as it is known: a reaction does not say it."""
-        before = await self.bot.store.jobs.of_user(event.user_id, 1)
+        before = await self.store.jobs.of_user(event.user_id, 1)
         return before[0].locale if before else job.locale
 
     async def _tell(self, event: RawReactionActionEvent, error: Exception, job: Job) -> None:
         said = sentence(error, await self._locale(event, job))
         try:
-            channel = await self.bot.create_dm(discord.Object(event.user_id))
+            channel = await self.client.create_dm(discord.Object(event.user_id))
             await channel.send(said)
-        except TROUBLE as closed:
+        except DISCORD_ERRORS as closed:
             log.info("job %d: a reaction could not be answered: %s", job.id, closed)
 
 

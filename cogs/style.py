@@ -39,7 +39,7 @@ class StyleCog(
     """Save, list, show, delete. Every answer is for the member alone."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
+        self.styles = bot.store.styles
 
     @app_commands.command(name="save", description=text("command.style.save"))
     @app_commands.checks.has_permissions(manage_guild=True)
@@ -53,14 +53,14 @@ class StyleCog(
     ) -> None:
         """Keep a template, in place of one of the same name."""
         guild_id = _guild(interaction)
-        saved = await self.bot.store.styles.save(guild_id, style, template, negative_prompt)
+        saved = await self.styles.save(guild_id, style, template, negative_prompt)
         name = excerpt(saved.name, NAME_LENGTH)
         await _show(interaction, t("style.saved", interaction.locale, name=name), saved)
 
     @app_commands.command(name="list", description=text("command.style.list"))
     async def list(self, interaction: Interaction) -> None:
         """Every style of the server, a line each."""
-        styles = await self.bot.store.styles.list(_guild(interaction))
+        styles = await self.styles.list(_guild(interaction))
         locale = interaction.locale
         if not styles:
             await answers.say(interaction, t("style.none", locale))
@@ -76,7 +76,7 @@ class StyleCog(
     @options.shared("style")
     async def show(self, interaction: Interaction, style: str) -> None:
         """One style's template and its negative prompt."""
-        found = await self.bot.store.styles.get(_guild(interaction), style)
+        found = await self.styles.get(_guild(interaction), style)
         await _show(interaction, f"**{excerpt(found.name, NAME_LENGTH)}**", found)
 
     @app_commands.command(name="delete", description=text("command.style.delete"))
@@ -84,8 +84,8 @@ class StyleCog(
     @options.shared("style")
     async def delete(self, interaction: Interaction, style: str) -> None:
         """Delete one style. Pictures made with it keep their prompts."""
-        found = await self.bot.store.styles.get(_guild(interaction), style)
-        await self.bot.store.styles.delete(_guild(interaction), found.name)
+        found = await self.styles.get(_guild(interaction), style)
+        await self.styles.delete(_guild(interaction), found.name)
         name = excerpt(found.name, NAME_LENGTH)
         await answers.say(interaction, t("style.deleted", interaction.locale, name=name))
 

@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,7 @@ class World:
             self.settings,
             engine=engine,
             queue=self._queue,
-            catalogue=lambda _: self.found,
+            catalogue=lambda _: replace(self.found),
             clock=lambda: self.now,
         )
         return self.bot

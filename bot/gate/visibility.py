@@ -1,77 +1,79 @@
 """Whether a member may see a picture here, and who may take it away: one rule for every way to it.
 
 A command names any number, and a ``custom_id`` can be made up; so whoever comes to a job by either
-is asked here. Who has one of its posts before them needs only :func:`shown_by`.
+is asked here. Who has one of its posts before them needs only :meth:`Visibility.shown_by`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 
-from bot.answers import TROUBLE, Interaction
-from bot.store import Job
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
+from bot.answers import DISCORD_ERRORS, Interaction
+from bot.store import Job, Store
 
 
-async def shown_by(bot: Penultimate, message_id: int, user_id: int) -> Job | None:
-    """The job that a message shows, for a member who has the message before them."""
-    job_id = await bot.store.posts.job_id(message_id)
-    job = await bot.store.jobs.get(job_id) if job_id is not None else None
-    return None if job is None or (job.private and job.user_id != user_id) else job
+class Visibility:
+    """Answers from the rows of the jobs and from what Discord says of channels and rights."""
 
+    def __init__(self, store: Store, client: discord.Client) -> None:
+        self._store = store
+        self._client = client
 
-async def may_see(interaction: Interaction, job: Job) -> bool:
-    """One's own; of others what stands where a control or a form was used, or what one could
-    scroll back to on this server. Nobody else's private one."""
-    if job.user_id == interaction.user.id:
-        return True
-    if job.private:
-        return False
-    copies = await interaction.client.store.posts.copies(job.id)
-    places = {job.channel_id, *(copy.channel_id for copy in copies)}
-    # Where the bot is no member nothing else is known than where an interaction comes from. That is
-    # not enough for a command: a server may hide such a bot's answers from all but who asked.
-    named = interaction.type is discord.InteractionType.application_command
-    if not named and interaction.channel_id in places:
-        return True
-    guild, member = interaction.guild, interaction.user
-    if guild is None or not isinstance(member, discord.Member):
-        return False
-    for place in places:
-        channel = guild.get_channel_or_thread(place or 0)
-        if channel is not None and await _reads(member, channel):
+    async def shown_by(self, message_id: int, user_id: int) -> Job | None:
+        """The job that a message shows, for a member who has the message before them."""
+        job_id = await self._store.posts.job_id(message_id)
+        job = await self._store.jobs.get(job_id) if job_id is not None else None
+        return None if job is None or (job.private and job.user_id != user_id) else job
+
+    async def may_see(self, interaction: Interaction, job: Job) -> bool:
+        """One's own; of others what stands where a control or a form was used, or what one could
+        scroll back to on this server. Nobody else's private one."""
+        if job.user_id == interaction.user.id:
             return True
-    return False
-
-
-def may_remove(interaction: Interaction, job: Job) -> bool:
-    """Its author, and who may manage messages where it was made."""
-    if job.user_id == interaction.user.id:
-        return True
-    if interaction.guild_id is None or interaction.guild_id != job.guild_id or job.private:
+        if job.private:
+            return False
+        copies = await self._store.posts.copies(job.id)
+        places = {job.channel_id, *(copy.channel_id for copy in copies)}
+        # Where the bot is no member nothing else is known than where an interaction comes from.
+        # That is not enough for a command: a server may hide such a bot's answers from all but
+        # who asked.
+        named = interaction.type is discord.InteractionType.application_command
+        if not named and interaction.channel_id in places:
+            return True
+        guild, member = interaction.guild, interaction.user
+        if guild is None or not isinstance(member, discord.Member):
+            return False
+        for place in places:
+            channel = guild.get_channel_or_thread(place or 0)
+            if channel is not None and await _reads(member, channel):
+                return True
         return False
-    if interaction.channel_id == job.channel_id:
-        # Discord says it, also where the bot is no member.
-        return interaction.permissions.manage_messages
-    return manages(interaction.client, interaction.user, job)
 
+    def may_remove(self, interaction: Interaction, job: Job) -> bool:
+        """Its author, and who may manage messages where it was made."""
+        if job.user_id == interaction.user.id:
+            return True
+        if interaction.guild_id is None or interaction.guild_id != job.guild_id or job.private:
+            return False
+        if interaction.channel_id == job.channel_id:
+            # Discord says it, also where the bot is no member.
+            return interaction.permissions.manage_messages
+        return self.manages(interaction.user, job)
 
-def manages(bot: Penultimate, user: Any, job: Job) -> bool:
-    """Whether ``user`` may manage messages in the channel of the job's own post.
+    def manages(self, user: Any, job: Job) -> bool:
+        """Whether ``user`` may manage messages in the channel of the job's own post.
 
-    Not where a copy of it was brought: that would be anywhere. Of what went by direct message, and
-    of a channel that is gone, the moderators are those of the whole server.
-    """
-    guild = bot.get_guild(job.guild_id or 0)
-    if guild is None or not isinstance(user, discord.Member) or user.guild.id != guild.id:
-        return False
-    channel = guild.get_channel_or_thread(job.channel_id or 0)
-    allowed = user.guild_permissions if channel is None else _permissions(user, channel)
-    return allowed.manage_messages
+        Not where a copy of it was brought: that would be anywhere. Of what went by direct message,
+        and of a channel that is gone, the moderators are those of the whole server.
+        """
+        guild = self._client.get_guild(job.guild_id or 0)
+        if guild is None or not isinstance(user, discord.Member) or user.guild.id != guild.id:
+            return False
+        channel = guild.get_channel_or_thread(job.channel_id or 0)
+        allowed = user.guild_permissions if channel is None else _permissions(user, channel)
+        return allowed.manage_messages
 
 
 async def _reads(member: discord.Member, channel: Any) -> bool:
@@ -99,6 +101,6 @@ async def _is_in(member: discord.Member, thread: discord.Thread) -> bool:
     # Who is in a thread, the gateway tells only bots that may read member lists.
     try:
         await thread.fetch_member(member.id)
-    except TROUBLE:
+    except DISCORD_ERRORS:
         return False
     return True

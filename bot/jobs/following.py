@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import discord
 
-from bot.answers import TROUBLE
+from bot.answers import DISCORD_ERRORS
 from bot.errors import foreseen
 from bot.exceptions import Gone, NotAllowed
-from bot.posts import log_channel
-from bot.posts.live import LivePost
-from bot.store import Job
+from bot.gate.gate import Gate
+from bot.posts.delivery import Delivery
+from bot.posts.live import EngineState, LivePost
+from bot.posts.log_channel import LogChannel
+from bot.store import Job, Store
 from core.errors import PenultimateError
 from core.events import Cancelled, Failed, Finished, Image, Started
 from core.notes import Note
 from core.serving.queue import Ticket
 from core.sheets.sheet import pictures_of
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +33,28 @@ log = logging.getLogger(__name__)
 LATE_AFTER: Final = 12 * 60.0
 # Seconds until a delivery that Discord itself made fail is tried again; then at the next start.
 RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
+# A picture that could not be delivered for so long is not news any more.
+GIVE_UP_AFTER: Final = 7 * 86_400.0
 
 
 class Following:
-    """The tasks that follow jobs, by the job's id."""
+    """The tasks that follow jobs, by the job's id. ``clock`` gives Unix seconds."""
 
-    def __init__(self, bot: Penultimate) -> None:
-        self._bot = bot
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        delivery: Delivery,
+        log_channel: LogChannel,
+        engine_state: Callable[[], EngineState],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._gate = gate
+        self._delivery = delivery
+        self._log_channel = log_channel
+        self.engine_state = engine_state
+        self._clock = clock
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     def begin(self, job: Job, to_its_end: Coroutine[Any, Any, None]) -> None:
@@ -59,17 +73,16 @@ class Following:
 
     def live_post(self, job: Job) -> LivePost:
         """The job's post while it waits and is drawn."""
-        engine = self._bot.engine
 
         async def edit(view: discord.ui.LayoutView, files: list[discord.File]) -> None:
-            current = await self._bot.store.jobs.get(job.id)
+            current = await self._store.jobs.get(job.id)
             if current is not None:
-                await self._bot.delivery.edit(current, view, files)
+                await self._delivery.edit(current, view, files)
 
         def late() -> bool:
-            return self._bot.clock() - job.created_at > LATE_AFTER
+            return self._clock() - job.created_at > LATE_AFTER
 
-        return LivePost(job, edit, lambda: engine.status.state, late=late)
+        return LivePost(job, edit, self.engine_state, late=late)
 
     async def follow(
         self,
@@ -91,7 +104,7 @@ class Following:
                         await self.ended(job, None)
                     case _:
                         if isinstance(event, Started):
-                            await self._bot.store.jobs.set_state(job.id, "running")
+                            await self._store.jobs.set_state(job.id, "running")
                         await post.show(event)
         except Exception as error:
             # A bug of ours, or a full disk: the member must not wait for ever.
@@ -101,38 +114,42 @@ class Following:
         self, job: Job, images: Sequence[Image], notes: tuple[Note, ...], limit: int | None
     ) -> None:
         """Write the pictures of a job, then deliver them."""
-        store = self._bot.store
         if job.sheet is not None:
             images = await asyncio.to_thread(pictures_of, job.sheet, job.request, images)
         try:
-            spoiler = await self._bot.gate.hidden(job, images)
+            spoiler = await self._gate.hidden(job.guild_id, images)
         except NotAllowed as error:
             await self.ended(job, error)
             return
-        if not await store.jobs.finish(job.id, images, notes, spoiler=spoiler):
+        if not await self._store.jobs.finish(job.id, images, notes, spoiler=spoiler):
             return
-        finished = await store.jobs.get(job.id)
+        finished = await self._store.jobs.get(job.id)
         if finished is not None:
             await self.deliver(finished, limit)
 
     async def ended(self, job: Job, error: PenultimateError | None) -> None:
         """A job without a picture. Told first and written after, so that it is told for sure."""
-        await self._insist(job, lambda: self._bot.delivery.tell_ended(job, error))
+        await self._insist(job, lambda: self._delivery.tell_ended(job, error))
         if error is None:
-            await self._bot.store.jobs.set_state(job.id, "cancelled")
+            await self._store.jobs.set_state(job.id, "cancelled")
         else:
             # What the member was told leaves out what only the owner can act on.
             log.info("job %d failed: %s", job.id, error)
-            await self._bot.store.jobs.fail(job.id, error)
+            await self._store.jobs.fail(job.id, error)
+
+    def resume_delivery(self, job: Job) -> None:
+        """Deliver what the last run of the bot could not."""
+        if self._clock() - (job.finished_at or job.created_at) < GIVE_UP_AFTER:
+            self.begin(job, self.deliver(job))
 
     async def deliver(self, job: Job, limit: int | None = None) -> None:
         """Send what is written, or say that it is gone."""
         try:
-            await self._insist(job, lambda: self._bot.delivery.deliver(job, limit))
-            await log_channel.note(self._bot, job.id)
+            await self._insist(job, lambda: self._delivery.deliver(job, limit))
+            await self._log_channel.note(job.id)
         except FileNotFoundError:
-            await self._insist(job, lambda: self._bot.delivery.tell_ended(job, Gone("picture")))
-            await self._bot.store.jobs.set_state(job.id, "delivered")
+            await self._insist(job, lambda: self._delivery.tell_ended(job, Gone("picture")))
+            await self._store.jobs.set_state(job.id, "delivered")
 
     async def _insist(self, job: Job, send: Callable[[], Awaitable[object]]) -> None:
         """Send; while Discord or the network is in trouble, wait and send again."""
@@ -142,7 +159,7 @@ class Following:
                 return
             except FileNotFoundError:
                 raise
-            except TROUBLE as trouble:
-                log.warning("job %d could not be delivered: %s", job.id, trouble)
+            except DISCORD_ERRORS as error:
+                log.warning("job %d could not be delivered: %s", job.id, error)
             if wait is not None:
                 await asyncio.sleep(wait)

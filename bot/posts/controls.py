@@ -24,7 +24,10 @@ PATTERN: Final = re.compile(
 )
 
 # ``s:<action>[:<number>]``: what belongs to no job, such as the settings panel or a shared preset.
-STANDING: Final = re.compile(r"s:(?P<action>[a-z_]{1,24})(?::(?P<number>\d{1,20}))?")
+# /models had its own pattern, ``models:<section>:<page>``, before there was one for all.
+STANDING: Final = re.compile(
+    r"(?:s:(?P<action>[a-z_]{1,24})|(?P<models>models:[a-z]{1,24}))(?::(?P<number>\d{1,20}))?"
+)
 
 # A place among a select's options.
 NUMBER: Final = re.compile(r"[0-9]{1,4}")
@@ -45,8 +48,11 @@ class Control(ui.DynamicItem[ui.Item[Any]], template=PATTERN):
         return cls(item)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Hand the press to the bot, which answers errors too: discord.py would only log them."""
-        await interaction.client.press(interaction)
+        """Hand the press on, to where errors are answered too: discord.py would only log them.
+
+        discord.py itself makes the item, so this is the one part that must ask the client.
+        """
+        await interaction.client.actions.press(interaction)
 
 
 class Standing(Control, template=STANDING):
@@ -56,6 +62,11 @@ class Standing(Control, template=STANDING):
 def standing_id(action: str, number: int | None = None) -> str:
     """``s:import:12``."""
     return f"s:{action}" + ("" if number is None else f":{number}")
+
+
+def standing_button(label: str, action: str, number: int | None = None, **look: Any) -> Standing:
+    """A button that asks for ``action``; ``look`` is as for discord.py's own button."""
+    return Standing(ui.Button(label=label, custom_id=standing_id(action, number), **look))
 
 
 def custom_id(action: str, job_id: int, argument: int | None = None) -> str:

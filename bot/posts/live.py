@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 import discord
-from discord import ui
+from discord import Locale, ui
 
-from bot.answers import TROUBLE, excerpt
+from bot.answers import DISCORD_ERRORS, excerpt
 from bot.errors import sentence
 from bot.posts.controls import button, layout, row
 from bot.store import Job
@@ -77,7 +77,7 @@ class LivePost:
         try:
             view = live_view(self._job, event, self._engine_state(), late=self._late())
             await self._edit(view, files)
-        except TROUBLE as error:
+        except DISCORD_ERRORS as error:
             # Refused for good: the token is dead or the post is gone. Delivery finds a way.
             self._lost = isinstance(error, discord.HTTPException) and error.status < 500
             log.info("job %d: its progress was not shown: %s", self._job.id, error)
@@ -107,16 +107,18 @@ def live_view(
     return layout(*items, ui.TextDisplay(text), row(cancel))
 
 
-def ended_view(job: Job, error: PenultimateError | None, *, mention: bool = False) -> ui.LayoutView:
+def ended_view(
+    job: Job, error: PenultimateError | None, locale: Locale | str, *, mention: bool = False
+) -> ui.LayoutView:
     """A job that ended without a picture: why, and a button to try once more."""
-    why = sentence(error, job.locale) if error else t("live.cancelled", job.locale)
+    why = sentence(error, locale) if error else t("live.cancelled", locale)
     name = f"<@{job.user_id}> " if mention else ""
     text = f"{name}{why}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
     return layout(
         ui.TextDisplay(text),
         row(
-            button(t("control.again", job.locale), "again", job.id),
-            button(t("control.edit", job.locale), "edit", job.id),
+            button(t("control.again", locale), "again", job.id),
+            button(t("control.edit", locale), "edit", job.id),
         ),
     )
 

@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import aiohttp
 import discord
 from discord import ui
 
-from bot.answers import excerpt
+from bot.answers import DISCORD_ERRORS, excerpt
 from bot.posts.controls import button, layout, row
-from bot.store import Job
+from bot.store import Job, Store
 from bot.translate import t
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 log = logging.getLogger(__name__)
 
 PROMPT_LENGTH: Final = 300
 
 
-async def note(bot: Penultimate, job_id: int) -> None:
-    """Tell the log channel, where its server has one, of a job that was delivered."""
-    job = await bot.store.jobs.get(job_id)
-    if job is None or job.state != "delivered":
-        return
-    server = bot.store.servers.get(job.guild_id)
-    if server.log_channel is None:
-        return
-    channel = bot.get_partial_messageable(server.log_channel, guild_id=job.guild_id)
-    sent = isinstance(bot.get_channel(job.channel_id or 0), discord.DMChannel)
-    view = log_view(job, server.language or "en-US", sent=sent)
-    try:
-        await channel.send(view=view, allowed_mentions=discord.AllowedMentions.none())
-    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-        log.info("job %d could not be noted in the log channel: %s", job.id, error)
+class LogChannel:
+    """Writes into the log channels of all servers that have one."""
+
+    def __init__(self, client: discord.Client, store: Store) -> None:
+        self._client = client
+        self._store = store
+
+    async def note(self, job_id: int) -> None:
+        """Tell the log channel, where its server has one, of a job that was delivered."""
+        job = await self._store.jobs.get(job_id)
+        if job is None or job.state != "delivered":
+            return
+        server = self._store.servers.get(job.guild_id)
+        if server.log_channel is None:
+            return
+        channel = self._client.get_partial_messageable(server.log_channel, guild_id=job.guild_id)
+        sent = isinstance(self._client.get_channel(job.channel_id or 0), discord.DMChannel)
+        view = log_view(job, server.language or "en-US", sent=sent)
+        try:
+            await channel.send(view=view, allowed_mentions=discord.AllowedMentions.none())
+        except DISCORD_ERRORS as error:
+            log.info("job %d could not be noted in the log channel: %s", job.id, error)
 
 
 def log_view(job: Job, locale: str, *, sent: bool = False) -> ui.LayoutView:

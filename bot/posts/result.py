@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import discord
-from discord import ui
+from discord import Locale, ui
 
 from bot.answers import excerpt
 from bot.ordering.resolve import BOT, model_values, values_of
@@ -87,7 +87,7 @@ def result_view(post: Post) -> ui.LayoutView:
     if post.clip_skip_works:
         rows.append(row(_clip_skips(post)))
     if post.vaes:
-        rows.append(row(vae_select(job, post.vaes)))
+        rows.append(row(vae_select(job, post.vaes, job.locale)))
     return layout(_gallery(post), ui.TextDisplay(_text(post)), *rows)
 
 
@@ -113,6 +113,7 @@ def alt_text(job: Job) -> str:
 def vae_select(
     job: Job,
     vaes: tuple[str, ...],
+    locale: Locale | str,
     *,
     search: bool = True,
     action: str = "vae",
@@ -123,16 +124,16 @@ def vae_select(
     more = search and len(names) > MAX_OPTIONS
     options = [
         discord.SelectOption(
-            label=t("control.vae_option", job.locale, name=name)[:MAX_LABEL],
+            label=t("control.vae_option", locale, name=name)[:MAX_LABEL],
             value=name,
             default=name == job.request.vae,
         )
         for name in (names[: MAX_OPTIONS - 1] if more else names[:MAX_OPTIONS])
     ]
     if more:
-        label = t("control.vae_search", job.locale)
+        label = t("control.vae_search", locale)
         options.append(discord.SelectOption(label=label, value=SEARCH, emoji="🔎"))
-    return select(t(f"control.{action}", job.locale), action, job.id, options, argument)
+    return select(t(f"control.{action}", locale), action, job.id, options, argument)
 
 
 def _text(post: Post) -> str:
@@ -193,7 +194,7 @@ def axis_text(axis: Axis, locale: str) -> str:
     return t("result.value", locale, name=axis_name(axis, locale), value=axis.text)
 
 
-def axis_name(axis: Axis, locale: str) -> str:
+def axis_name(axis: Axis, locale: Locale | str) -> str:
     """What an axis varies, in words."""
     return t(field_key(axis.kind.field), locale)
 
@@ -277,20 +278,22 @@ def sheet_rows(job: Job, sheet: Sheet) -> Iterable[ui.ActionRow[Any]]:
     again = button(t("control.new_seed", job.locale), "seed", job.id, emoji="🎲")
     more = button(t("control.more", job.locale), "more", job.id)
     yield row(more) if sheet.varies("seed") else row(again, more)
-    yield row(cell_select(job, sheet.x, "cell_x"))
+    yield row(cell_select(job, sheet.x, "cell_x", job.locale))
     if sheet.y is not None:
-        yield row(cell_select(job, sheet.y, "cell_y"))
+        yield row(cell_select(job, sheet.y, "cell_y", job.locale))
 
 
-def cell_select(job: Job, axis: Axis, action: str, other: int | None = None) -> Control:
+def cell_select(
+    job: Job, axis: Axis, action: str, locale: Locale | str, other: int | None = None
+) -> Control:
     """A select over one axis's values; ``other`` is the place on the other axis, once known."""
-    name = axis_name(axis, job.locale)
+    name = axis_name(axis, locale)
     options = [
         discord.SelectOption(
-            label=(t("result.value", job.locale, name=name, value=value) or "—")[:MAX_LABEL],
+            label=(t("result.value", locale, name=name, value=value) or "—")[:MAX_LABEL],
             value=str(index),
         )
         for index, value in enumerate(axis.values)
     ]
-    placeholder = t("sheet.post_cell", job.locale, name=name)
+    placeholder = t("sheet.post_cell", locale, name=name)
     return select(placeholder, action, job.id, options, other)

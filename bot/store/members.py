@@ -92,7 +92,7 @@ class Members:
         await self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
         return job_ids
 
-    async def farewells(self, limit: int = 50) -> list[Place]:
+    async def posts_to_delete(self, limit: int = 50) -> list[Place]:
         """Posts of deleted jobs that are still to be taken away."""
         rows = await self._database.read(
             "SELECT channel_id, message_id FROM farewells LIMIT ?", limit

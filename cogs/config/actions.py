@@ -17,11 +17,11 @@ from discord import app_commands
 from bot import answers
 from bot.answers import Interaction, payload
 from bot.exceptions import Gone
-from bot.posts import retry
 from bot.posts.controls import chosen
 from bot.posts.forms import fields
 from bot.rules.policy import BOUNDS, MAX_WORD, MAX_WORDS, NSFW, Server, named
 from bot.rules.policy_json import MAX_ID
+from bot.store.servers import Servers
 from bot.translate import catalogues, t
 from cogs.config import forms, opening, panels
 from cogs.config.missing import forgotten
@@ -131,7 +131,7 @@ async def _limits_form(form: str, interaction: Interaction, _: int | None) -> No
 async def _limits(interaction: Interaction, _: int | None) -> None:
     names, locale = [name for name in fields(interaction) if name in BOUNDS], interaction.locale
     form = partial(forms.limits_form, opening.server_of(interaction), names, locale)
-    async with retry.typed(interaction, form) as typed:
+    async with interaction.client.retry.typed(interaction, form) as typed:
         await _update(interaction, **forms.read_limits(typed))
         await _edit(interaction, opening.limits(interaction))
 
@@ -146,7 +146,7 @@ async def _quota_role(interaction: Interaction, _: int | None) -> None:
 
 
 async def _quota_set(interaction: Interaction, role: int | None) -> None:
-    async with retry.typed(
+    async with interaction.client.retry.typed(
         interaction, partial(opening.quota_form, interaction, role or 0)
     ) as typed:
         number = forms.read_quota(typed)
@@ -165,7 +165,9 @@ async def _words(interaction: Interaction, _: int | None) -> None:
     words = forms.typed_words(typed)
     if words is None:
         said = t("config.words_many", locale, limit=MAX_WORDS, length=MAX_WORD)
-        await retry.offer(interaction, said, opening.words_form(interaction), typed)
+        await interaction.client.retry.offer(
+            interaction, said, opening.words_form(interaction), typed
+        )
         return
     server = await _update(interaction, words=words)
     said = t("config.words_saved", locale, words=value_text(server, "words", locale))
@@ -266,7 +268,8 @@ ACTIONS: Final[dict[str, Action]] = {
 
 async def _change(interaction: Interaction, change: Callable[[Server], Server]) -> Server:
     assert interaction.guild_id is not None
-    return await interaction.client.store.servers.update(interaction.guild_id, change)
+    servers: Servers = interaction.client.store.servers
+    return await servers.update(interaction.guild_id, change)
 
 
 async def _update(interaction: Interaction, **values: Any) -> Server:

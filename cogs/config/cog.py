@@ -56,7 +56,7 @@ class ConfigCog(
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
-        bot.standing |= actions.actions()
+        bot.actions.standing |= actions.actions()
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Discord hides the commands, but a server's admins can show them to anybody."""

@@ -20,7 +20,7 @@ def server_of(interaction: Interaction) -> Server:
 
     Raises :class:`~bot.exceptions.UnreadableSettings` where they cannot be read.
     """
-    server = interaction.client.store.servers.get(interaction.guild_id)
+    server: Server = interaction.client.store.servers.get(interaction.guild_id)
     if server is CLOSED:
         raise UnreadableSettings("closed")
     return server

@@ -11,6 +11,7 @@ from discord import app_commands, ui
 from discord.app_commands import Choice
 from discord.ext import commands
 
+from bot.actions.dispatch import standing
 from bot.answers import Interaction
 from bot.posts.controls import chosen
 from bot.translate import text
@@ -28,7 +29,7 @@ class HelpCog(commands.Cog):
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
-        bot.standing |= {"help": self.turned}
+        bot.actions.add(self)
 
     @app_commands.command(name="help", description=text("command.help"))
     @app_commands.describe(page=text("describe.page"))
@@ -38,7 +39,8 @@ class HelpCog(commands.Cog):
         view, files = await self._page(page, interaction)
         await interaction.response.send_message(view=view, files=files, ephemeral=True)
 
-    async def turned(self, interaction: Interaction, _: int | None) -> None:
+    @standing("help")
+    async def _turned(self, interaction: Interaction, _: int | None) -> None:
         """Another page was picked: it takes this one's place."""
         view, files = await self._page(chosen(interaction), interaction)
         await interaction.response.edit_message(view=view, attachments=files)

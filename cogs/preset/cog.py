@@ -14,9 +14,10 @@ from discord import app_commands, ui
 from discord.ext import commands
 
 from bot import answers
+from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.exceptions import BadPreset, Gone, NotAllowed, NotYours
-from bot.gate.gate import asker_of
+from bot.gate.origin import of_interaction
 from bot.ordering.resolve import OPTIONS, checked
 from bot.posts.controls import layout
 from bot.rules.policy import check_member
@@ -54,8 +55,11 @@ class PresetCog(
     """Every answer is for the member alone, but the post that shares a preset."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
-        bot.standing |= {"import": self.taken, "unshare": self.taken_back}
+        self.store = bot.store
+        self.catalogue = bot.catalogue
+        self.limits = bot.settings.limits
+        self.gate = bot.gate
+        bot.actions.add(self)
 
     @app_commands.command(name="save", description=text("command.preset.save"))
     @options.shared("name", *OPTIONS)
@@ -77,11 +81,11 @@ class PresetCog(
     ) -> None:
         """Keep the values that are given, in place of a preset of the same name."""
         given = dict(iter(interaction.namespace))
-        values = checked(given, self.bot.catalogue, self.bot.settings.limits)
+        values = checked(given, self.catalogue, self.limits)
         if not values:
             await answers.say(interaction, t("preset.nothing_given", interaction.locale))
             return
-        preset = await self.bot.store.presets.save(interaction.user.id, name, values)
+        preset = await self.store.presets.save(interaction.user.id, name, values)
         yours = preset.name.casefold() == YOURS
         key = "preset.saved_default" if yours else "preset.saved"
         title = t(key, interaction.locale, name=excerpt(preset.name, NAME_LENGTH))
@@ -90,7 +94,7 @@ class PresetCog(
     @app_commands.command(name="list", description=text("command.preset.list"))
     async def list(self, interaction: Interaction) -> None:
         """Every preset of the member, a line each."""
-        presets = await self.bot.store.presets.list(interaction.user.id)
+        presets = await self.store.presets.list(interaction.user.id)
         locale = interaction.locale
         if not presets:
             await answers.say(interaction, t("preset.none", locale))
@@ -109,7 +113,7 @@ class PresetCog(
     @options.shared("name")
     async def show(self, interaction: Interaction, name: str) -> None:
         """Every value of one preset."""
-        preset = await self.bot.store.presets.get(interaction.user.id, name)
+        preset = await self.store.presets.get(interaction.user.id, name)
         title = f"**{excerpt(preset.name, NAME_LENGTH)}**"
         await answers.show(interaction, values_view(title, preset.values, interaction.locale))
 
@@ -117,8 +121,8 @@ class PresetCog(
     @options.shared("name")
     async def delete(self, interaction: Interaction, name: str) -> None:
         """Delete one preset. Pictures made with it keep their values."""
-        preset = await self.bot.store.presets.get(interaction.user.id, name)
-        await self.bot.store.presets.delete(interaction.user.id, preset.name)
+        preset = await self.store.presets.get(interaction.user.id, name)
+        await self.store.presets.delete(interaction.user.id, preset.name)
         title = excerpt(preset.name, NAME_LENGTH)
         await answers.say(interaction, t("preset.deleted", interaction.locale, name=title))
 
@@ -129,43 +133,45 @@ class PresetCog(
     async def share(self, interaction: Interaction, name: str) -> None:
         """Post the values as they are now, with a button that copies them."""
         # A post for everybody: who may make no picture here may not make this either.
-        check_member(self.bot.gate.server(interaction.guild_id), asker_of(interaction))
-        preset = await self.bot.store.presets.get(interaction.user.id, name)
+        check_member(self.gate.server(interaction.guild_id), of_interaction(interaction).who)
+        preset = await self.store.presets.get(interaction.user.id, name)
         # Whether one's pictures are private is nobody else's choice.
         values = {name: value for name, value in preset.values.items() if name != "private"}
         if not values:
             raise BadPreset("empty")
         self._check_name(interaction, preset.name)
-        share = await self.bot.store.shares.create(interaction.user.id, preset.name, values)
-        locale = self.bot.gate.locale(interaction.guild_id, interaction.locale.value)
+        share = await self.store.shares.create(interaction.user.id, preset.name, values)
+        locale = self.gate.locale(interaction.guild_id, interaction.locale.value)
         answer = await interaction.response.send_message(view=share_view(share, locale))
         if answer.message_id is not None and interaction.channel_id is not None:
             place = Place(interaction.channel_id, answer.message_id)
-            await self.bot.store.shares.set_message(share.id, place)
+            await self.store.shares.set_message(share.id, place)
 
     def _check_name(self, interaction: Interaction, name: str) -> None:
         """What everybody will read says nothing that the server does not allow; a negative
         prompt says what to keep out."""
-        word = find_blocked(name, self.bot.gate.server(interaction.guild_id).words)
+        word = find_blocked(name, self.gate.server(interaction.guild_id).words)
         if word is not None:
             raise NotAllowed("word", word)
 
-    async def taken(self, interaction: Interaction, share_id: int | None) -> None:
+    @standing("import")
+    async def _taken(self, interaction: Interaction, share_id: int | None) -> None:
         """*Import* under a shared preset: a copy for who pressed."""
-        share = await self.bot.store.shares.get(share_id or 0)
+        share = await self.store.shares.get(share_id or 0)
         if share is None:
             raise Gone("share")
-        found = readable(share.values, self.bot.catalogue, self.bot.settings.limits)
+        found = readable(share.values, self.catalogue, self.limits)
         await self._keep(interaction, Imported(share.name, *found))
 
-    async def taken_back(self, interaction: Interaction, share_id: int | None) -> None:
+    @standing("unshare")
+    async def _taken_back(self, interaction: Interaction, share_id: int | None) -> None:
         """*Stop sharing*: for who shared it, and for those who may manage messages."""
-        share = await self.bot.store.shares.get(share_id or 0)
+        share = await self.store.shares.get(share_id or 0)
         manages = interaction.guild_id is not None and interaction.permissions.manage_messages
         if share is not None and interaction.user.id != share.user_id and not manages:
             raise NotYours("unshare")
         if share is not None:
-            await self.bot.store.shares.delete(share.id)
+            await self.store.shares.delete(share.id)
         view = layout(ui.TextDisplay(t("preset.unshared", interaction.locale)))
         await interaction.response.edit_message(view=view)
 
@@ -173,7 +179,7 @@ class PresetCog(
     @options.shared("name")
     async def export(self, interaction: Interaction, name: str) -> None:
         """One preset as a JSON file."""
-        preset = await self.bot.store.presets.get(interaction.user.id, name)
+        preset = await self.store.presets.get(interaction.user.id, name)
         await interaction.response.send_message(
             view=file_view(preset.name, EXPORT, interaction.locale),
             file=discord.File(io.BytesIO(to_json(preset).encode()), EXPORT),
@@ -198,9 +204,7 @@ class PresetCog(
         if file is None and pasted is None:
             raise BadPreset("nothing")
         data = await _fetched(file) if file is not None else (pasted or "").encode()
-        await self._keep(
-            interaction, read(data, self.bot.catalogue, self.bot.settings.limits), name
-        )
+        await self._keep(interaction, read(data, self.catalogue, self.limits), name)
 
     async def _keep(
         self, interaction: Interaction, imported: Imported, name: str | None = None
@@ -208,7 +212,7 @@ class PresetCog(
         """Save what was imported; only a name that the member gave replaces what has it."""
         if not imported.values:
             raise BadPreset("empty")
-        presets, values = self.bot.store.presets, imported.values
+        presets, values = self.store.presets, imported.values
         if name is not None:
             preset = await presets.save(interaction.user.id, name, values)
         else:

@@ -12,9 +12,10 @@ from discord import app_commands, ui
 from discord.ext import commands
 
 from bot import answers
-from bot.answers import TROUBLE, Interaction
+from bot.actions.dispatch import standing
+from bot.answers import DISCORD_ERRORS, Interaction
 from bot.exceptions import Unreachable
-from bot.posts.controls import Standing, layout, row, standing_id
+from bot.posts.controls import layout, row, standing_button
 from bot.translate import t, text
 from cogs.privacy.export import Export
 
@@ -34,9 +35,12 @@ class PrivacyCog(
     """Two commands, and the task that takes posts away after a deletion."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
+        self.client: discord.Client = bot
+        self.store = bot.store
+        self.jobs = bot.jobs
+        self.retry = bot.retry
         self._leaving: asyncio.Task[None] | None = None
-        bot.standing |= {"forget_me": self.confirmed, "keep_me": self.kept}
+        bot.actions.add(self)
 
     async def cog_load(self) -> None:
         """Go on where the last run was stopped."""
@@ -54,7 +58,7 @@ class PrivacyCog(
         await interaction.response.defer(thinking=True, ephemeral=True)
         locale = interaction.locale
         export = Export(
-            self.bot.store, interaction.user.id, discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+            self.store, interaction.user.id, discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
         )
         try:
             channel = await interaction.user.create_dm()
@@ -73,58 +77,56 @@ class PrivacyCog(
     async def delete(self, interaction: Interaction) -> None:
         """Ask first: it cannot be undone."""
         locale = interaction.locale
-        jobs, presets = await self.bot.store.members.counts(interaction.user.id)
+        jobs, presets = await self.store.members.counts(interaction.user.id)
         said = t("privacy.confirm", locale, jobs=jobs, presets=presets)
         danger = discord.ButtonStyle.danger
         buttons = row(
-            _button(t("privacy.delete", locale), "forget_me", danger),
-            _button(t("privacy.keep", locale), "keep_me", discord.ButtonStyle.secondary),
+            standing_button(t("privacy.delete", locale), "forget_me", style=danger),
+            standing_button(t("privacy.keep", locale), "keep_me"),
         )
         await answers.show(interaction, layout(ui.TextDisplay(said), buttons))
 
-    async def confirmed(self, interaction: Interaction, _: int | None) -> None:
+    @standing("forget_me")
+    async def _confirmed(self, interaction: Interaction, _: int | None) -> None:
         """Delete everything of whoever presses: nobody else sees the button."""
         await interaction.response.defer()
-        store, user_id = self.bot.store, interaction.user.id
-        await self.bot.jobs.drop(await store.members.job_ids(user_id))
+        store, user_id = self.store, interaction.user.id
+        await self.jobs.stop(await store.members.job_ids(user_id))
         job_ids = await store.members.forget(user_id)
         # One may have been accepted in the meantime. Then nobody writes, and the files go last.
-        await self.bot.jobs.drop(job_ids)
+        await self.jobs.stop(job_ids)
         for job_id in job_ids:
             await store.pictures.delete_files(job_id)
         await store.servers.forget_spent()
-        self.bot.typed.forget(lambda typed: typed.user_id == user_id)
+        self.retry.forget(user_id)
         view = layout(ui.TextDisplay(t("privacy.deleted", interaction.locale)))
         await interaction.edit_original_response(view=view)
         self._leave()
 
-    async def kept(self, interaction: Interaction, _: int | None) -> None:
+    @standing("keep_me")
+    async def _not_deleted(self, interaction: Interaction, _: int | None) -> None:
         """Nothing happens."""
         view = layout(ui.TextDisplay(t("privacy.kept", interaction.locale)))
         await interaction.response.edit_message(view=view)
 
     def _leave(self) -> None:
         if self._leaving is None or self._leaving.done():
-            self._leaving = asyncio.create_task(self._take_posts_away(), name="farewells")
+            self._leaving = asyncio.create_task(self._take_posts_away(), name="posts to delete")
 
     async def _take_posts_away(self) -> None:
-        members = self.bot.store.members
-        while places := await members.farewells():
+        members = self.store.members
+        while places := await members.posts_to_delete():
             for place in places:
-                channel = self.bot.get_partial_messageable(place.channel_id)
+                channel = self.client.get_partial_messageable(place.channel_id)
                 try:
                     await channel.get_partial_message(place.message_id).delete()
-                except TROUBLE as error:
+                except DISCORD_ERRORS as error:
                     if not isinstance(error, discord.HTTPException) or error.status >= 500:
                         # Discord or the network is in trouble: after the next start, then.
                         log.warning("posts of deleted jobs remain for now: %s", error)
                         return
                     log.info("a post of a deleted job is out of reach: %s", error)
                 await members.gone(place)
-
-
-def _button(label: str, action: str, style: discord.ButtonStyle) -> Standing:
-    return Standing(ui.Button(label=label, custom_id=standing_id(action), style=style))
 
 
 async def setup(bot: Penultimate) -> None:

@@ -13,12 +13,12 @@ from discord import app_commands, ui
 from discord.ext import commands
 
 from bot import answers
+from bot.actions.dispatch import standing
 from bot.answers import Interaction
 from bot.exceptions import NotYours
-from bot.gate.gate import asker_of
+from bot.gate.origin import of_interaction
 from bot.ordering.choices import SAMPLER_NAMES, vae_names
-from bot.ordering.resolve import OPTIONS, checked, explain, layers_of
-from bot.posts import retry
+from bot.ordering.resolve import OPTIONS, checked, explain
 from bot.posts.controls import MAX_OPTIONS, chosen
 from bot.posts.result import SEARCH
 from bot.translate import t, text
@@ -40,24 +40,20 @@ class SettingsCog(commands.Cog):
     """The command, and every control of its panel."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
-        bot.standing |= {f"set_{name}": partial(self.picked, name) for name in SELECTS}
-        bot.standing |= {f"find_{name}": partial(self.searched, name) for name in SEARCHED}
-        bot.standing |= {
-            "find_size": self.size_typed,
-            "set_private": partial(self.private_set, True),
-            "set_public": partial(self.private_set, False),
-            "numbers": self.numbers,
-            "numbers_typed": self.numbers_typed,
-            "reset": self.reset,
-        }
+        self.presets = bot.store.presets
+        self.catalogue = bot.catalogue
+        self.limits = bot.settings.limits
+        self.gate = bot.gate
+        self.retry = bot.retry
+        bot.actions.add(self)
 
     @app_commands.command(name="settings", description=text("command.settings"))
     async def settings(self, interaction: Interaction) -> None:
         """The panel, for the member alone."""
         await answers.show(interaction, self._view(interaction, await self._panel(interaction)))
 
-    async def picked(self, name: str, interaction: Interaction, owner: int | None) -> None:
+    @standing(**{f"set_{name}": name for name in SELECTS})
+    async def _picked(self, name: str, interaction: Interaction, owner: int | None) -> None:
         """A value was picked in a select, or its search."""
         _check_owner(interaction, owner)
         value = chosen(interaction)
@@ -67,10 +63,11 @@ class SettingsCog(commands.Cog):
             given = _number(name, value, int) if name in NUMBERS else value
             await self._set(interaction, name, given)
 
-    async def searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
+    @standing(**{f"find_{name}": name for name in SEARCHED})
+    async def _searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
         """A part of a name was typed: the only one that has it is set, several are offered."""
         _check_owner(interaction, owner)
-        async with retry.typed(interaction, _search_form(name, interaction)) as typed:
+        async with self.retry.typed(interaction, _search_form(name, interaction)) as typed:
             words = typed.get("typed", "")
             panel = await self._panel(interaction)
             found = tuple(search(self._names(name, panel), words, MAX_OPTIONS))
@@ -81,36 +78,43 @@ class SettingsCog(commands.Cog):
             else:
                 await self._render(interaction, found={name: found})
 
-    async def size_typed(self, interaction: Interaction, owner: int | None) -> None:
+    @standing("find_size")
+    async def _size_typed(self, interaction: Interaction, owner: int | None) -> None:
         """A size of one's own."""
         _check_owner(interaction, owner)
-        async with retry.typed(interaction, _search_form("size", interaction)) as typed:
+        async with self.retry.typed(interaction, _search_form("size", interaction)) as typed:
             await self._set(interaction, "size", typed.get("typed", ""))
 
-    async def private_set(self, private: bool, interaction: Interaction, owner: int | None) -> None:
+    @standing(set_private=True, set_public=False)
+    async def _private_set(
+        self, private: bool, interaction: Interaction, owner: int | None
+    ) -> None:
         """Whether only the member sees the answers."""
         _check_owner(interaction, owner)
         await self._set(interaction, "private", private)
 
-    async def numbers(self, interaction: Interaction, owner: int | None) -> None:
+    @standing("numbers")
+    async def _numbers(self, interaction: Interaction, owner: int | None) -> None:
         """Opens the form for steps and CFG scale."""
         _check_owner(interaction, owner)
         form = numbers_form(await self._panel(interaction), interaction.locale)
         await interaction.response.send_modal(form)
 
-    async def numbers_typed(self, interaction: Interaction, owner: int | None) -> None:
+    @standing("numbers_typed")
+    async def _numbers_typed(self, interaction: Interaction, owner: int | None) -> None:
         """Steps and CFG scale were typed; an empty field lets go."""
         _check_owner(interaction, owner)
         form = partial(numbers_form, await self._panel(interaction), interaction.locale)
-        async with retry.typed(interaction, form) as typed:
+        async with self.retry.typed(interaction, form) as typed:
             changes: dict[str, Any] = dict.fromkeys(("steps", "cfg_scale"))
             for name, kind in (("steps", int), ("cfg_scale", float)):
                 if given := typed.get(name, "").strip():
                     changes[name] = _number(name, given, kind)
-            checked(changes, self.bot.catalogue, self.bot.settings.limits)
+            checked(changes, self.catalogue, self.limits)
             await self._change(interaction, changes)
 
-    async def reset(self, interaction: Interaction, owner: int | None) -> None:
+    @standing("reset")
+    async def _reset(self, interaction: Interaction, owner: int | None) -> None:
         """Let one value go, or all of them."""
         _check_owner(interaction, owner)
         name = chosen(interaction)
@@ -118,8 +122,8 @@ class SettingsCog(commands.Cog):
         await self._change(interaction, dict.fromkeys(names))
 
     async def _set(self, interaction: Interaction, name: str, value: Any) -> None:
-        catalogue = self.bot.catalogue
-        changes = checked({name: value}, catalogue, self.bot.settings.limits)
+        catalogue = self.catalogue
+        changes = checked({name: value}, catalogue, self.limits)
         panel = await self._panel(interaction)
         remark = None
         if name == "vae":
@@ -138,7 +142,7 @@ class SettingsCog(commands.Cog):
     async def _change(
         self, interaction: Interaction, changes: Mapping[str, Any], remark: str | None = None
     ) -> None:
-        await self.bot.store.presets.change_yours(interaction.user.id, changes)
+        await self.presets.change_yours(interaction.user.id, changes)
         await self._render(interaction, remark=remark)
 
     async def _render(self, interaction: Interaction, **shown: Any) -> None:
@@ -146,21 +150,19 @@ class SettingsCog(commands.Cog):
         await interaction.response.edit_message(view=self._view(interaction, panel))
 
     async def _panel(self, interaction: Interaction, **shown: Any) -> Panel:
-        gate, guild_id = self.bot.gate, interaction.guild_id
-        layers = await layers_of(self.bot.store, interaction.user.id, {})
-        layers = gate.layered(asker_of(interaction), guild_id, layers)
-        explained = explain(layers, self.bot.catalogue, gate.limits(guild_id))
+        layers = await self.gate.layers(of_interaction(interaction), {})
+        explained = explain(layers, self.catalogue, self.gate.limits(interaction.guild_id))
         return Panel(interaction.user.id, explained, layers.yours, **shown)
 
     def _view(self, interaction: Interaction, panel: Panel) -> Any:
-        limits = self.bot.gate.limits(interaction.guild_id)
-        return settings_view(panel, self.bot.catalogue, limits, interaction.locale)
+        limits = self.gate.limits(interaction.guild_id)
+        return settings_view(panel, self.catalogue, limits, interaction.locale)
 
     def _names(self, name: str, panel: Panel) -> Sequence[str]:
         if name == "model":
-            return [model.name for model in self.bot.catalogue.models]
+            return [model.name for model in self.catalogue.models]
         if name == "vae":
-            return vae_names(self.bot.catalogue, panel.explained.model)
+            return vae_names(self.catalogue, panel.explained.model)
         return SAMPLER_NAMES
 
 

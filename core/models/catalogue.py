@@ -67,9 +67,11 @@ class Vae:
         return self.latent_space in (ANY_LATENTS, model.latent_space)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Catalogue:
     """All that was found: the owner's first, what ships with the bot last.
+
+    Not frozen: whoever holds a catalogue sees what a later scan found (:meth:`update`).
 
     ``refused`` are the files that will not be loaded, each with its reason; ``warnings`` are
     mistakes in cards, in plain English for the owner.
@@ -101,6 +103,11 @@ class Catalogue:
                 scan.add_vae(path)
         models, vaes = tuple(scan.models), tuple(scan.vaes)
         return cls(models, vaes, tuple(scan.refused), tuple(scan.warnings))
+
+    def update(self, found: Catalogue) -> None:
+        """Take over what another scan found, all at once for whoever runs on the same thread."""
+        self.models, self.vaes = found.models, found.vaes
+        self.refused, self.warnings = found.refused, found.warnings
 
     def model(self, name: str) -> Model:
         """The model of this name, in any case. Raises :class:`UnknownName`."""

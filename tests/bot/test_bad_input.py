@@ -4,7 +4,7 @@ What each reader makes of a file or a text by itself stands with that reader: pi
 test_attachments.py, test_picture.py and test_start_image.py (CMYK, the first frame of an animated
 file), axes in test_grid.py and test_sheets.py, presets in test_preset_sharing.py, a server's
 settings in test_config_cog.py and test_servers_store.py, parameters in test_infotext.py and
-test_remix_cog.py, things that are gone in test_gone.py.
+test_message_menus.py, things that are gone in test_gone.py.
 """
 
 from __future__ import annotations

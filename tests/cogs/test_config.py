@@ -134,7 +134,7 @@ async def test_models_and_their_roles(world: World, owner: MemberActor) -> None:
 async def test_many_models_are_searched_and_the_unseen_stay_allowed(
     world: World, owner: MemberActor
 ) -> None:
-    world.bot.catalogue = Catalogue(models=tuple(model(f"m{i:03}") for i in range(60)))
+    world.bot.catalogue.update(Catalogue(models=tuple(model(f"m{i:03}") for i in range(60))))
     panel = answer(await config(world, owner, "models"))
     await owner.select(panel, ["m003"], custom_id="s:config_allowed")
     form = await owner.click(panel, label="Find a model")
@@ -150,7 +150,7 @@ async def test_many_models_are_searched_and_the_unseen_stay_allowed(
 async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberActor) -> None:
     panel = answer(await config(world, owner, "models"))
     await owner.select(panel, ["anime"], custom_id="s:config_model")
-    world.bot.catalogue = Catalogue()
+    world.bot.catalogue.update(Catalogue())
     key = panels.model_key("anime")
     role = world.guild.create_role("Artists")
     result = await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
@@ -312,7 +312,7 @@ async def test_a_default_model_that_is_gone_is_passed_over(
     world: World, owner: MemberActor
 ) -> None:
     await config(world, owner, "defaults", model="anime", vae="vivid")
-    world.bot.catalogue = Catalogue(models=world.found.models[:1])
+    world.bot.catalogue.update(Catalogue(models=world.found.models[:1]))
     await world.ann.slash(world.channel, "imagine", prompt="x")
     assert world.engine.seen[-1].request.model == "plain"
 

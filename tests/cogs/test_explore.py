@@ -134,7 +134,7 @@ async def test_the_sheets_selects_work_after_a_restart(world: World, both: Any) 
 
 
 async def test_a_cell_can_be_posted_though_its_vae_is_gone(world: World, both: Any) -> None:
-    world.bot.catalogue = Catalogue(models=(model("another"),))
+    world.bot.catalogue.update(Catalogue(models=(model("another"),)))
     panel = answer(await world.bob.select(both, ["0"], custom_id="p:cell_x:1"))
     result = answer(await world.bob.select(panel, ["0"], custom_id="p:cell_y:1:0"))
     assert "VAE vivid" in text(result)
@@ -273,9 +273,11 @@ async def test_edit_after_a_failure_keeps_the_axes(world: World) -> None:
 
 
 async def test_models_bring_their_own_vae_and_the_first_one_the_values(world: World) -> None:
-    world.bot.catalogue = Catalogue(
-        models=(model("xl", "sdxl", size=(1024, 1024)), *world.found.models),
-        vaes=world.found.vaes,
+    world.bot.catalogue.update(
+        Catalogue(
+            models=(model("xl", "sdxl", size=(1024, 1024)), *world.found.models),
+            vaes=world.found.vaes,
+        )
     )
     await world.ann.slash(
         world.channel, "explore", prompt="x", x_axis="model", x_values="anime, plain"
@@ -425,7 +427,7 @@ async def test_values_are_completed(world: World, axis: str | None, typed: str, 
 
 async def test_the_last_name_of_several_is_completed(world: World) -> None:
     many = tuple(vae(f"vae {number}") for number in range(60))
-    world.bot.catalogue = Catalogue(models=world.found.models, vaes=many)
+    world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=many))
     found = await world.ann.autocomplete(
         world.channel, "explore", "y_values", "vae 1, vae 59", y_axis="vae"
     )

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import bot.jobs.jobs
+import bot.gate.gate
+import bot.jobs.accepting
 import bot.ordering.resolve
 from core.errors import OutOfMemory, Refused
 from core.notes import Note
@@ -80,7 +81,7 @@ def slow_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(10)
         return await layers_of(*arguments)
 
-    monkeypatch.setattr(bot.jobs.jobs, "layers_of", slow)
+    monkeypatch.setattr(bot.gate.gate, "layers_of", slow)
     # Sleeps longer than this are left to the virtual clock.
     world.env.settle_timeout = 1.0
 
@@ -88,7 +89,7 @@ def slow_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("slow_disk")
 async def test_a_slow_disk_is_bridged_by_thinking(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
-    await world.env.advance_time(bot.jobs.jobs.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
     assert answer(result).flags.loading
     await world.env.advance_time(10)
     assert not answer(result).flags.loading
@@ -98,7 +99,7 @@ async def test_a_slow_disk_is_bridged_by_thinking(world: World) -> None:
 @pytest.mark.usefixtures("slow_disk")
 async def test_an_error_after_thinking_ends_the_thinking(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", model="nothing")
-    await world.env.advance_time(bot.jobs.jobs.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
     await world.env.advance_time(10)
     assert not answer(result).flags.loading
     assert "no model called" in text(answer(result))
@@ -315,7 +316,7 @@ async def test_a_full_queue_is_refused_and_nothing_is_kept(world: World) -> None
 
 
 async def test_no_models_at_all_is_a_sentence(world: World) -> None:
-    world.bot.catalogue = type(world.found)()
+    world.bot.catalogue.update(type(world.found)())
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
     assert "no model to draw with" in text(answer(result))
     assert world.env.errors
@@ -326,7 +327,7 @@ async def test_no_models_at_all_is_a_sentence(world: World) -> None:
 
 async def test_search_finds_models_past_25(world: World) -> None:
     many = tuple(model(f"model {number}") for number in range(100))
-    world.bot.catalogue = type(world.found)(models=many)
+    world.bot.catalogue.update(type(world.found)(models=many))
     offered = await world.ann.autocomplete(world.channel, "imagine", "model", "")
     assert len(offered) == 25
     found = await world.ann.autocomplete(world.channel, "imagine", "model", "99")

@@ -22,7 +22,7 @@ async def file_gone(world: World) -> None:
 
 
 async def model_gone(world: World) -> None:
-    world.bot.catalogue = Catalogue(models=(model("another"),), vaes=world.bot.catalogue.vaes)
+    world.bot.catalogue.update(Catalogue(models=(model("another"),), vaes=world.bot.catalogue.vaes))
 
 
 async def job_gone(world: World) -> None:
@@ -83,7 +83,7 @@ def drawn(world: World) -> int:
 async def test_what_is_gone_is_one_sentence_and_nothing_else(
     world: World, state: str, control: str
 ) -> None:
-    world.bot.catalogue = Catalogue(models=world.found.models, vaes=(vae("vivid"),))
+    world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=(vae("vivid"),)))
     post = answer(await world.ann.slash(world.channel, "imagine", prompt="a cat", seed=7))
     panel = answer(await world.bob.click(post, label="More…"))
     make, outcomes = STATES[state]

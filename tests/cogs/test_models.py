@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from discord import Locale
 
+from bot.posts.controls import Standing
 from bot.settings import Settings
-from cogs.models import PAGE, SECTIONS, PageButton, panel
+from cogs.models import PAGE, SECTIONS, panel
 from core.models.cards import Card
 from core.models.catalogue import Catalogue
 from tests.simulation import World, buttons, catalogue, model, simulate, text, vae
@@ -48,7 +49,7 @@ async def test_models_vaes_and_samplers(settings: Settings) -> None:
 
 async def test_pages(settings: Settings) -> None:
     async with simulate(settings) as world:
-        world.bot.catalogue = many(2 * PAGE + 1)
+        world.bot.catalogue.update(many(2 * PAGE + 1))
         post = await opened(world)
         assert list(buttons(post)) == [*ALL, "◀", "▶"]
         assert buttons(post)["◀"]["disabled"]
@@ -60,7 +61,7 @@ async def test_pages(settings: Settings) -> None:
         await world.ann.click(post, label="◀")
         assert "page 2 of 3" in text(post.message)
         # Models were removed since: the last page there is.
-        world.bot.catalogue = catalogue()
+        world.bot.catalogue.update(catalogue())
         await world.ann.click(post, label="▶")
         assert "**Models** (3)" in text(post.message)
 
@@ -81,5 +82,5 @@ async def test_buttons_work_after_a_restart(settings: Settings) -> None:
 def test_every_page_fits_discord(found: Catalogue, section: str, page: int) -> None:
     view = panel(found, section, page, Locale.american_english)
     assert view.content_length() <= 4000
-    turns = [item for item in view.walk_children() if isinstance(item, PageButton)]
+    turns = [item for item in view.walk_children() if isinstance(item, Standing)]
     assert len({turn.custom_id for turn in turns}) == len(turns) >= len(SECTIONS)

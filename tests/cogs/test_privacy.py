@@ -14,7 +14,7 @@ import pytest
 from discord import ui
 from PIL import Image
 
-from bot.posts.retry import Typed
+from bot.actions.retry import Typed
 from bot.settings import ROOT
 from bot.store.members import TABLES
 from cogs.privacy import export
@@ -196,7 +196,7 @@ async def test_everything_goes_and_nothing_of_others(world: World) -> None:
     assert [job for job in world.posts() if "a cat" in text(job)] == [world.posts()[-1]]
     assert len(world.posts()) == 1
     assert not world.bob.user.dm_channel.history()
-    assert await world.bot.store.members.farewells() == []
+    assert await world.bot.store.members.posts_to_delete() == []
     # A start image of the same bytes is another's too.
     (job, *_) = await world.bot.store.jobs.of_user(world.bob.id, 1)
     assert job.request.init_image is not None
@@ -264,7 +264,7 @@ async def test_posts_of_shared_presets_are_taken_away(world: World) -> None:
 
 async def test_nothing_is_left_on_the_disk_or_in_memory(world: World) -> None:
     for who in (world.ann, world.bob):
-        world.bot.typed.keep(Typed(who.id, ui.Modal(title="x")))
+        world.bot.retry._kept.keep(Typed(who.id, ui.Modal(title="x")))
     await world.ann.slash(world.channel, "imagine", prompt="unspeakable")
     await world.env.settle()
     folder = world.settings.data_dir
@@ -278,7 +278,7 @@ async def test_nothing_is_left_on_the_disk_or_in_memory(world: World) -> None:
     await world.ann.click(answer(asked), label="Delete everything")
     await world.env.settle()
     assert not on_disk()
-    assert [typed.user_id for typed in world.bot.typed._values.values()] == [world.bob.id]
+    assert [typed.user_id for typed in world.bot.retry._kept._values.values()] == [world.bob.id]
 
 
 async def test_what_is_accepted_meanwhile_is_taken_back_too(
@@ -341,7 +341,7 @@ async def test_a_post_out_of_reach_stops_nothing(world: World) -> None:
     await world.ann.click(answer(asked), label="Delete everything")
     await world.env.settle()
     assert len(world.posts()) == 1
-    assert await world.bot.store.members.farewells() == []
+    assert await world.bot.store.members.posts_to_delete() == []
 
 
 def test_the_page_names_what_is_stored() -> None:

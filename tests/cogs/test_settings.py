@@ -147,9 +147,11 @@ async def test_a_size_of_ones_own(world: World) -> None:
 
 
 async def test_more_than_25_models_vaes_and_samplers_are_searched(world: World) -> None:
-    world.bot.catalogue = Catalogue(
-        models=tuple(model(f"model {number}") for number in range(60)),
-        vaes=tuple(vae(f"vae {number}") for number in range(60)),
+    world.bot.catalogue.update(
+        Catalogue(
+            models=tuple(model(f"model {number}") for number in range(60)),
+            vaes=tuple(vae(f"vae {number}") for number in range(60)),
+        )
     )
     await world.bot.store.presets.save(world.ann.id, "default", {"model": "model 50"})
     panel = await opened(world)
@@ -223,7 +225,7 @@ async def test_what_is_gone_is_said_and_can_be_replaced(world: World) -> None:
 
 async def test_a_model_gone_between_showing_and_pressing(world: World) -> None:
     panel = await opened(world)
-    world.bot.catalogue = Catalogue(models=(model("other"),))
+    world.bot.catalogue.update(Catalogue(models=(model("other"),)))
     said = await pick(world, panel, "set_model", "anime")
     assert "no model called **anime**" in text(said)
     assert await yours(world) == {}
@@ -273,7 +275,7 @@ async def test_the_servers_bounds_are_shown(world: World) -> None:
 
 
 async def test_without_models_there_is_a_sentence(world: World) -> None:
-    world.bot.catalogue = Catalogue()
+    world.bot.catalogue.update(Catalogue())
     assert "no model to draw with" in text(await opened(world))
     (error,) = world.env.errors
     assert isinstance(getattr(error, "original", error), NoModels)

@@ -9,7 +9,8 @@ from typing import Any
 import discord
 import pytest
 
-import bot.jobs.jobs
+import bot.gate.gate
+import bot.jobs.accepting
 from bot.ordering.resolve import Layers
 from core.models.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, components, model, selects, text, vae
@@ -73,7 +74,7 @@ async def test_the_vae_select_offers_what_fits_and_draws_with_it(world: World, p
 
 async def test_vaes_past_24_are_searched(world: World) -> None:
     vaes = tuple(vae(f"vae {number}") for number in range(60))
-    world.bot.catalogue = Catalogue(models=world.found.models, vaes=vaes)
+    world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=vaes))
     post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
     options = selects(post)["VAE"]["options"]
     assert len(options) == 25
@@ -319,10 +320,10 @@ async def test_while_it_is_not_known_whether_it_is_private_nobody_else_sees_it(
         await asyncio.sleep(10)
         return Layers()
 
-    monkeypatch.setattr(bot.jobs.jobs, "layers_of", slow)
+    monkeypatch.setattr(bot.gate.gate, "layers_of", slow)
     world.env.settle_timeout = 1.0
     result = await world.bob.click(post, label="New seed")
-    await world.env.advance_time(bot.jobs.jobs.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
     assert answer(result).flags.loading
     assert answer(result).ephemeral
     await world.env.advance_time(10)
@@ -341,7 +342,7 @@ async def test_what_is_known_to_be_public_waits_in_public(
     monkeypatch.setattr(world.bot.store.jobs, "create", slow)
     world.env.settle_timeout = 1.0
     result = await world.bob.click(post, label="New seed")
-    await world.env.advance_time(bot.jobs.jobs.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
     assert answer(result).flags.loading
     assert not answer(result).ephemeral
     await world.env.advance_time(10)
@@ -358,14 +359,14 @@ async def test_a_job_that_is_gone(world: World, post: Any) -> None:
 
 
 async def test_a_model_that_was_removed(world: World, post: Any) -> None:
-    world.bot.catalogue = Catalogue(models=(model("another"),))
+    world.bot.catalogue.update(Catalogue(models=(model("another"),)))
     result = await world.ann.click(post, label="Clip skip +")
     assert answer(result).ephemeral
     assert "no model called **plain**" in text(answer(result))
 
 
 async def test_a_vae_that_was_removed(world: World, post: Any) -> None:
-    world.bot.catalogue = Catalogue(models=world.found.models)
+    world.bot.catalogue.update(Catalogue(models=world.found.models))
     result = await world.ann.select(post, ["vivid"], custom_id="p:vae:1")
     assert "no VAE called **vivid**" in text(answer(result))
 

@@ -54,7 +54,7 @@ async def test_vae_ab_asks_which_and_decodes_the_same_latents(world: World, pane
 
 
 async def test_vae_ab_needs_no_question_where_there_is_one_other(world: World) -> None:
-    world.bot.catalogue = Catalogue(models=world.found.models, vaes=(vae("vivid"),))
+    world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=(vae("vivid"),)))
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x", vae="vivid"))
     panel = answer(await world.ann.click(made, label="More…"))
     result = answer(await world.ann.click(panel, label="VAE A/B"))
@@ -64,7 +64,7 @@ async def test_vae_ab_needs_no_question_where_there_is_one_other(world: World) -
 async def test_vae_ab_is_not_offered_where_there_is_nothing_to_compare(
     world: World, panel: Any
 ) -> None:
-    world.bot.catalogue = Catalogue(models=world.found.models)
+    world.bot.catalogue.update(Catalogue(models=world.found.models))
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
     assert "VAE A/B" not in buttons(answer(await world.ann.click(made, label="More…")))
     # The panel from before still has the button.
@@ -74,7 +74,7 @@ async def test_vae_ab_is_not_offered_where_there_is_nothing_to_compare(
 
 async def test_vae_ab_past_24_is_searched(world: World) -> None:
     vaes = tuple(vae(f"vae {number}") for number in range(60))
-    world.bot.catalogue = Catalogue(models=world.found.models, vaes=vaes)
+    world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=vaes))
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x", count=2))
     panel = answer(await world.ann.click(made, label="More…"))
     await world.ann.select(panel, ["1"], custom_id="p:which:1")
@@ -307,7 +307,7 @@ async def test_a_job_that_is_gone(world: World, panel: Any, label: str) -> None:
 
 @pytest.mark.parametrize("label", MAKERS[:6])
 async def test_a_model_that_was_removed(world: World, panel: Any, label: str) -> None:
-    world.bot.catalogue = Catalogue(models=(model("another"),))
+    world.bot.catalogue.update(Catalogue(models=(model("another"),)))
     result = answer(await world.bob.click(panel, label=label))
     assert result.ephemeral
     assert "no model called **plain**" in text(result)
@@ -316,7 +316,7 @@ async def test_a_model_that_was_removed(world: World, panel: Any, label: str) ->
 
 async def test_without_its_model_a_picture_can_still_be_kept(world: World) -> None:
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
-    world.bot.catalogue = Catalogue(models=(model("another"),))
+    world.bot.catalogue.update(Catalogue(models=(model("another"),)))
     panel = answer(await world.ann.click(made, label="More…"))
     assert "Send to my DMs" in buttons(panel)
     assert "Explore clip skip" not in buttons(panel)
@@ -324,7 +324,7 @@ async def test_without_its_model_a_picture_can_still_be_kept(world: World) -> No
 
 async def test_a_vae_that_was_removed(world: World, panel: Any) -> None:
     asked = answer(await world.bob.click(panel, label="VAE A/B"))
-    world.bot.catalogue = Catalogue(models=world.found.models, vaes=(vae("soft"),))
+    world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=(vae("soft"),)))
     result = answer(await world.bob.select(asked, ["vivid"], custom_id="p:vae_ab:1"))
     assert "no VAE called **vivid**" in text(result)
 

@@ -13,7 +13,7 @@ from bot.posts import forms
 from core.errors import OutOfMemory
 from core.request import GenerationRequest
 from core.sheets.sheet import Sheet, axis_of
-from tests.cogs.test_remix import png
+from tests.cogs.test_message_menus import png
 from tests.simulation import World, a_job, answer, buttons, selects, text
 
 FIELDS = tuple(kind.field for kind in KINDS)

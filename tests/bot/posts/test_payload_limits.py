@@ -13,8 +13,8 @@ from simcord.components import validate_modal
 
 from bot.ordering.attachments import Linked
 from bot.posts import forms, panel, parameters
+from bot.posts.carrier import _nonce
 from bot.posts.controls import custom_id, layout, row
-from bot.posts.delivery import _nonce
 from bot.posts.live import ended_view, live_view
 from bot.posts.result import Post, cell_select, result_view, vae_select
 from bot.store import Job
@@ -91,13 +91,13 @@ def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
         for state in ("starting", "ready", "restarting", "stopped"):
             yield f"live {event} {state}", live_view(job, event, state, late=True)
     error = Refused("model", LONG, "unreadable", LONG)
-    yield "failed", ended_view(job, error, mention=True)
-    yield "cancelled", ended_view(job, None, mention=True)
+    yield "failed", ended_view(job, error, locale, mention=True)
+    yield "cancelled", ended_view(job, None, locale, mention=True)
     yield "panel", panel.panel_view(job, locale, panel.Offers())
     yield "sheet panel", panel.panel_view(longest_sheet(locale), locale, panel.Offers())
     yield "sheet", result_view(replace(post, job=longest_sheet(locale), files=files[:1]))
-    yield "cell", layout(row(cell_select(longest_sheet(locale), LONGEST.x, "cell_x", 24)))
-    yield "compare", layout(row(vae_select(job, vaes, action="vae_ab", argument=7)))
+    yield "cell", layout(row(cell_select(longest_sheet(locale), LONGEST.x, "cell_x", locale, 24)))
+    yield "compare", layout(row(vae_select(job, vaes, locale, action="vae_ab", argument=7)))
     pictures = [Linked("https://cdn.discordapp.com/" + "x" * 900 + f"/{n}") for n in range(30)]
     yield "which start", panel.which_start_view(job, pictures[:8], locale)
     yield "which foreign start", panel.which_foreign_view(pictures, locale)
@@ -110,7 +110,7 @@ def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
     yield "code", code
     yield "file", panel.file_view("parameters.txt", locale)
     search = ui.LayoutView(timeout=None)
-    yield "search", search.add_item(ui.ActionRow(vae_select(job, vaes, search=False)))
+    yield "search", search.add_item(ui.ActionRow(vae_select(job, vaes, locale, search=False)))
 
 
 @pytest.mark.parametrize(

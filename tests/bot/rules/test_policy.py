@@ -11,7 +11,7 @@ import pytest
 
 from bot.errors import sentence
 from bot.exceptions import NotAllowed
-from bot.gate.gate import asker, places_of
+from bot.gate.origin import Origin, asker, places_of
 from bot.rules.policy import (
     Asker,
     Server,
@@ -323,7 +323,7 @@ async def test_a_deleted_picture_stays_on_the_account(world: World) -> None:
 
 async def test_direct_messages_know_no_servers_rules(world: World) -> None:
     assert world.bot.gate.server(None) == Server()
-    await world.bot.gate.check(Asker(world.ann.id), None, [])
+    await world.bot.gate.check(Origin(Asker(world.ann.id), None, None, 1, "en-US"), [])
 
 
 async def test_accepted_jobs_are_drawn_whatever_is_decided_meanwhile(world: World) -> None:

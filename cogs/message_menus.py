@@ -16,16 +16,15 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot import answers
-from bot.actions import more
+from bot.actions.dispatch import standing
+from bot.actions.temporary import Temporary
 from bot.answers import Interaction
-from bot.gate.gate import asker_of
-from bot.gate.visibility import shown_by
+from bot.gate.origin import of_interaction
 from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_bytes
 from bot.ordering.orders import Start
 from bot.ordering.resolve import BOT, Layers, read_pasted
-from bot.posts import forms, panel, parameters, retry
+from bot.posts import forms, panel, parameters
 from bot.posts.controls import row
-from bot.posts.kept import Kept
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
@@ -47,58 +46,63 @@ class Pending(NamedTuple):
     options: dict[str, Any]
 
 
-class RemixCog(commands.Cog):
+class MessageMenusCog(commands.Cog):
     """Three menus, and the form that one of them opens."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
-        self._pending: Kept[Pending] = Kept(MAX_PENDING, lambda pending: len(pending.data))
+        self.tree = bot.tree
+        self.store = bot.store
+        self.catalogue = bot.catalogue
+        self.gate = bot.gate
+        self.visibility = bot.visibility
+        self.jobs = bot.jobs
+        self.derive = bot.derive
+        self.retry = bot.retry
+        self._pending: Temporary[Pending] = Temporary(MAX_PENDING, lambda kept: len(kept.data))
         self._menus = [
             app_commands.ContextMenu(name=text("menu.parameters"), callback=self.parameters),
             app_commands.ContextMenu(name=text("menu.start"), callback=self.start),
             app_commands.ContextMenu(name=text("menu.vary"), callback=self.vary),
         ]
-        bot.standing |= {"start": self.started, "start_from": self.start_from}
+        bot.actions.add(self)
 
     async def cog_load(self) -> None:
         """Menus of a cog are not found by discord.py itself."""
         for menu in self._menus:
-            self.bot.tree.add_command(menu)
+            self.tree.add_command(menu)
 
     async def cog_unload(self) -> None:
         """And not taken away by it either."""
         for menu in self._menus:
-            self.bot.tree.remove_command(menu.name, type=menu.type)
+            self.tree.remove_command(menu.name, type=menu.type)
 
     async def parameters(self, interaction: Interaction, message: discord.Message) -> None:
         """What a picture was made with, and how to say that here."""
         job, locale = await self._job(interaction, message), interaction.locale
         if job is not None:
-            pictures = await self.bot.store.pictures.of_job(job.id)
+            pictures = await self.store.pictures.of_job(job.id)
             others = [row(panel.which_select(job, locale, 0, "read"))] if _several(job) else []
-            view, files = parameters.shown(
-                pictures[0].infotext, self.bot.catalogue, locale, *others
-            )
+            view, files = parameters.shown(pictures[0].infotext, self.catalogue, locale, *others)
             await interaction.response.send_message(view=view, files=files, ephemeral=True)
             return
         await interaction.response.defer(thinking=True, ephemeral=True)
         found = await self._text(interaction, message)
         if found is not None:
-            view, files = parameters.shown(found, self.bot.catalogue, locale)
+            view, files = parameters.shown(found, self.catalogue, locale)
             await interaction.edit_original_response(view=view, attachments=files)
 
     async def vary(self, interaction: Interaction, message: discord.Message) -> None:
         """The picture again from another seed."""
         job = await self._job(interaction, message)
         if job is not None:
-            await self.bot.jobs.vary(interaction, job, seed=draw_seed())
+            await self.jobs.vary(interaction, job, seed=draw_seed())
             return
-        private = await self.bot.jobs.keeps_private(asker_of(interaction), interaction.guild_id)
+        private = await self.gate.keeps_private(of_interaction(interaction))
         await interaction.response.defer(thinking=True, ephemeral=private)
         found = await self._text(interaction, message)
         if found is not None:
             options = {"seed": draw_seed(), "private": private}
-            await self.bot.jobs.imagine(interaction, found, options)
+            await self.jobs.imagine(interaction, found, options)
 
     async def start(self, interaction: Interaction, message: discord.Message) -> None:
         """A form for img2img from the picture; of several, first the question which."""
@@ -113,7 +117,7 @@ class RemixCog(commands.Cog):
         if job is not None and _several(job):
             await answers.show(interaction, panel.which_start_view(job, found, locale))
         elif job is not None:
-            await more.start(interaction, job)
+            await self.derive.start(interaction, job)
         elif not found:
             await answers.say(interaction, t("remix.no_picture", locale))
         elif len(found) > 1:
@@ -121,7 +125,8 @@ class RemixCog(commands.Cog):
         else:
             await self._ask(interaction, found[0])
 
-    async def start_from(self, interaction: Interaction, position: int | None) -> None:
+    @standing("start_from")
+    async def _start_from(self, interaction: Interaction, position: int | None) -> None:
         """One of a message's pictures was picked: those that the question itself shows."""
         found = pictures_in(interaction.message) if interaction.message else []
         if position is None or position >= len(found):
@@ -142,7 +147,8 @@ class RemixCog(commands.Cog):
         form = forms.foreign_start_form(number, request, interaction.locale)
         await interaction.response.send_modal(form)
 
-    async def started(self, interaction: Interaction, number: int | None) -> None:
+    @standing("start")
+    async def _started(self, interaction: Interaction, number: int | None) -> None:
         """The form of a picture that is no job's, filled in."""
         pending = self._pending.get(number)
         if number is None or pending is None:
@@ -152,7 +158,7 @@ class RemixCog(commands.Cog):
             return
         nothing = GenerationRequest("", "", 0)
         form = partial(forms.foreign_start_form, number, nothing, interaction.locale)
-        async with retry.typed(interaction, form) as typed:
+        async with self.retry.typed(interaction, form) as typed:
             asked, strength = forms.started(nothing, typed)
             options = pending.options | {
                 "negative_prompt": asked.negative_prompt,
@@ -160,15 +166,15 @@ class RemixCog(commands.Cog):
                 "seed": asked.seed,
             }
             start = Start(pending.data, strength)
-            await self.bot.jobs.imagine(interaction, asked.prompt, options, start=start)
+            await self.jobs.imagine(interaction, asked.prompt, options, start=start)
 
     async def _job(self, interaction: Interaction, message: discord.Message) -> Job | None:
         """The job that the message shows, if it has pictures and this member may see it."""
-        job = await shown_by(self.bot, message.id, interaction.user.id)
-        return job if job and await self.bot.store.pictures.of_job(job.id) else None
+        job = await self.visibility.shown_by(message.id, interaction.user.id)
+        return job if job and await self.store.pictures.of_job(job.id) else None
 
     async def _has_files(self, job: Job) -> bool:
-        pictures = await self.bot.store.pictures.of_job(job.id)
+        pictures = await self.store.pictures.of_job(job.id)
         return await asyncio.to_thread(lambda: all(each.path.is_file() for each in pictures))
 
     async def _text(self, interaction: Interaction, message: discord.Message) -> str | None:
@@ -191,7 +197,7 @@ class RemixCog(commands.Cog):
 
     def _read(self, found: str) -> tuple[str, dict[str, Any]]:
         """The prompt, and the options for img2img: its size and seed are the new picture's."""
-        prompt, layers, _, _ = read_pasted(found, Layers(), self.bot.catalogue)
+        prompt, layers, _, _ = read_pasted(found, Layers(), self.catalogue)
         left_out = ("seed", "size", "count")
         return prompt, {
             name: value for name, value in layers.pasted.items() if name not in left_out
@@ -205,4 +211,4 @@ def _several(job: Job) -> bool:
 
 async def setup(bot: Penultimate) -> None:
     """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(RemixCog(bot))
+    await bot.add_cog(MessageMenusCog(bot))

@@ -12,9 +12,9 @@ import discord
 import pytest
 from PIL import Image
 
+from bot.actions.temporary import Temporary
 from bot.ordering import attachments
 from bot.ordering.attachments import Linked, pictures_in, read_bytes
-from bot.posts.kept import Kept
 from bot.posts.parameters import imagine_line, parameters_view
 from core.errors import PenultimateError, UnreadablePicture
 from core.notes import Note
@@ -251,8 +251,8 @@ async def test_a_form_of_before_a_restart_gives_the_prompt_back(world: World) ->
 
 
 async def test_forgotten_forms_do_not_fill_the_memory(world: World) -> None:
-    cog: Any = world.bot.get_cog("RemixCog")
-    cog._pending = Kept(2 * len(png()), lambda pending: len(pending.data))
+    cog: Any = world.bot.get_cog("MessageMenusCog")
+    cog._pending = Temporary(2 * len(png()), lambda pending: len(pending.data))
     for _ in range(4):
         shown = await menu(world, "Use as start image", await sent(world, png()))
     assert len(cog._pending) == 2

@@ -10,7 +10,7 @@ import discord
 import pytest
 from simcord.actors import MemberActor
 
-from bot.posts.kept import Kept
+from bot.actions.temporary import Temporary
 from core.models.catalogue import Catalogue
 from tests.bot.actions.test_knobs import EDIT, components_of
 from tests.bot.actions.test_more import START
@@ -118,7 +118,7 @@ async def test_a_setting_takes_what_was_typed_the_second_time(
 
 async def test_a_search_that_found_nothing_can_be_changed(world: World) -> None:
     vaes = tuple(vae(f"vae {number}") for number in range(60))
-    world.bot.catalogue = Catalogue(models=world.found.models, vaes=vaes)
+    world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=vaes))
     post = await result(world, world.ann)
     search = selects(post)["VAE"]["options"][-1]["value"]
     form = await world.ann.select(post, [search], custom_id="p:vae:1")
@@ -177,7 +177,7 @@ async def test_nobody_else_reads_what_was_typed(world: World) -> None:
     post = await result(world, world.ann)
     form = await world.ann.click(post, label="Edit")
     await world.ann.submit_modal(form, EDIT | {"seed": "x"})
-    (number,) = world.bot.typed._values
+    (number,) = world.bot.retry._kept._values
     # What somebody would send who makes up a custom_id of his own.
     stored = world.env.backend.get_message(world.channel.id, post.id)
     stored.components[2]["components"][4]["custom_id"] = f"s:typed_again:{number}"
@@ -189,7 +189,7 @@ async def test_nobody_else_reads_what_was_typed(world: World) -> None:
 async def test_an_answer_that_came_late_stands_in_the_place_of_thinking(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.jobs.jobs.PATIENCE", 0.0)
+    monkeypatch.setattr("bot.jobs.accepting.PATIENCE", 0.0)
     made = await world.ann.slash(world.channel, "imagine", prompt="x", private=True)
     form = await world.ann.click(answer(made), label="Edit")
     refused = await world.ann.submit_modal(form, EDIT | {"settings": "20, 7, 2048x2048"})
@@ -198,7 +198,7 @@ async def test_an_answer_that_came_late_stands_in_the_place_of_thinking(
 
 
 def test_what_is_kept_is_bounded() -> None:
-    kept: Kept[str] = Kept(10, len)
+    kept: Temporary[str] = Temporary(10, len)
     first, second = kept.keep("12345"), kept.keep("1234")
     assert (kept.get(first), kept.get(second), kept.get(None)) == ("12345", "1234", None)
     third = kept.keep("xx")

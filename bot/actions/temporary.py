@@ -1,4 +1,4 @@
-"""What is kept at hand in memory for a while, under a number that a ``custom_id`` has room for.
+"""Values kept in memory for a while, under a number that a ``custom_id`` has room for.
 
 Bounded: past its limit the oldest is forgotten, and so is all of it by a restart; whoever asks
 for what is gone says so in a sentence.
@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class Temporary(Generic[T]):
     """Values by number, never more than ``limit`` in all as ``size`` counts each."""
 
     def __init__(self, limit: int, size: Callable[[T], int] = lambda _: 1) -> None:

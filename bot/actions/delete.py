@@ -1,0 +1,43 @@
+"""Deleting a job: for its author, and for who may manage messages where it was made."""
+
+from __future__ import annotations
+
+from bot import answers
+from bot.actions.dispatch import control
+from bot.answers import Interaction
+from bot.exceptions import NotYours
+from bot.gate.visibility import Visibility
+from bot.jobs.jobs import Jobs
+from bot.posts import panel
+from bot.store import Job
+from bot.translate import t
+
+
+class Delete:
+    """The question before it, and the deletion."""
+
+    def __init__(self, jobs: Jobs, visibility: Visibility) -> None:
+        self._jobs = jobs
+        self._visibility = visibility
+
+    @control("delete")
+    async def _ask(self, interaction: Interaction, job: Job, _: int | None) -> None:
+        self._check(interaction, job)
+        await interaction.response.edit_message(view=panel.confirm_view(job, interaction.locale))
+
+    @control("remove")
+    async def _ask_from_log(self, interaction: Interaction, job: Job, _: int | None) -> None:
+        """The same from the log channel, whose post stays."""
+        self._check(interaction, job)
+        await answers.show(interaction, panel.confirm_view(job, interaction.locale))
+
+    @control("delete_now")
+    async def _delete(self, interaction: Interaction, job: Job, _: int | None) -> None:
+        self._check(interaction, job)
+        key = "panel.deleted" if await self._jobs.delete(job) else "panel.post_stays"
+        view = panel.text_view(t(key, interaction.locale))
+        await interaction.response.edit_message(view=view)
+
+    def _check(self, interaction: Interaction, job: Job) -> None:
+        if not self._visibility.may_remove(interaction, job):
+            raise NotYours("delete")

@@ -1,0 +1,118 @@
+"""What was typed into a form and cannot be used: why is said, and the form offered once more.
+
+One way for every form. The form with what was typed in it is kept in memory, for it is larger than
+a ``custom_id``; a prompt also stands in the answer, so that not even a restart loses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+from discord import ui
+
+from bot import answers
+from bot.actions.dispatch import standing
+from bot.actions.temporary import Temporary
+from bot.answers import Interaction
+from bot.errors import sentence
+from bot.exceptions import Gone, NotAllowed, NotYours
+from bot.gate.gate import Gate
+from bot.gate.origin import of_interaction
+from bot.posts.controls import layout, row, standing_button
+from bot.posts.forms import fields
+from bot.translate import t
+from core.errors import PenultimateError
+from core.models.catalogue import Catalogue
+from core.request import GenerationRequest
+
+# Some 10 KB each at most.
+MAX_FORMS: Final = 500
+# Rules that other words or a little patience can meet. No form asks for a model.
+MENDABLE: Final = ("word", "draining", "unchecked")
+
+
+class Typed(NamedTuple):
+    """A form as one member sent it."""
+
+    user_id: int
+    form: ui.Modal
+
+
+class Retry:
+    """Asks by forms, and keeps those that could not be used."""
+
+    def __init__(self, catalogue: Catalogue, gate: Gate) -> None:
+        self._catalogue = catalogue
+        self._gate = gate
+        self._kept: Temporary[Typed] = Temporary(MAX_FORMS)
+
+    async def ask(
+        self, interaction: Interaction, form: ui.Modal, request: GenerationRequest
+    ) -> None:
+        """Show a form for something like ``request``, unless nothing typed into it could be drawn.
+
+        Raises :class:`~core.errors.UnknownName` or :class:`~bot.exceptions.NotAllowed`.
+        """
+        self._catalogue.model(request.model)
+        try:
+            await self._gate.check(of_interaction(interaction), [request])
+        except NotAllowed as error:
+            if not _mendable(error):
+                raise
+        await interaction.response.send_modal(form)
+
+    @asynccontextmanager
+    async def typed(
+        self, interaction: Interaction, form: Callable[[], ui.Modal]
+    ) -> AsyncIterator[dict[str, str]]:
+        """What was typed, by field; ``form`` makes the form it was typed into.
+
+        An error in what is done with it is answered here, with a way back into the form.
+        """
+        values = fields(interaction)
+        try:
+            yield values
+        except PenultimateError as error:
+            if not _mendable(error):
+                raise
+            await self.offer(interaction, sentence(error, interaction.locale), form(), values)
+
+    async def offer(
+        self, interaction: Interaction, said: str, form: ui.Modal, values: dict[str, str]
+    ) -> None:
+        """Say what is wrong with a form, under a button that opens it with ``values`` in it."""
+        number = self._kept.keep(Typed(interaction.user.id, _filled(form, values)))
+        label = t("control.again", interaction.locale)
+        again = standing_button(label, "typed_again", number, emoji="✏️")
+        said = answers.with_prompt(interaction, said, values.get("prompt", ""))
+        await answers.show(interaction, layout(ui.TextDisplay(said), row(again)))
+
+    def forget(self, user_id: int) -> None:
+        """Forget what a member typed."""
+        self._kept.forget(lambda typed: typed.user_id == user_id)
+
+    @standing("typed_again")
+    async def _reopen(self, interaction: Interaction, number: int | None) -> None:
+        """The form once more, for the one who typed into it."""
+        kept = self._kept.get(number)
+        if kept is None:
+            raise Gone("modal")
+        if kept.user_id != interaction.user.id:
+            raise NotYours("edit")
+        await interaction.response.send_modal(kept.form)
+
+
+def _mendable(error: PenultimateError) -> bool:
+    """Whether typing something else, or the same a little later, can help."""
+    if isinstance(error, NotAllowed):
+        return error.rule in MENDABLE
+    return not isinstance(error, (Gone, NotYours))
+
+
+def _filled(form: ui.Modal, values: dict[str, str]) -> ui.Modal:
+    for item in form.walk_children():
+        if isinstance(item, ui.TextInput):
+            item.default = values.get(item.custom_id, "")[: item.max_length]
+    return form
