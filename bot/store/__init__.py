@@ -1,4 +1,4 @@
-"""Everything that is remembered, in one SQLite file and a folder of pictures."""
+"""Everything that outlives the process: one SQLite file and a folder of PNG files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Store:
-    """The open store, a table family an attribute."""
+    """The open store. Each attribute reads and writes one family of tables."""
 
     def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class Store:
     async def open(
         cls, path: Path, images_dir: Path, clock: Callable[[], float] = time.time
     ) -> Store:
-        """Open the database file and the folder of pictures, making them where they lack.
+        """Open the database file and the folder of pictures; make what is missing.
 
         Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
         """

@@ -29,7 +29,7 @@ class DatabaseTooNew(Exception):
 
 
 class Database:
-    """A connection and the lock before it. Made by :meth:`open`; must be closed."""
+    """The connection and its lock. Made by :meth:`open`; must be closed."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
@@ -64,7 +64,7 @@ class Database:
         return cls(connection)
 
     async def close(self) -> None:
-        """Let begun transactions end, then close the file."""
+        """Wait for running transactions, then close the file."""
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._connection.close()
 
@@ -102,7 +102,7 @@ class Database:
             return result
 
     async def read(self, sql: str, *parameters: Any) -> list[sqlite3.Row]:
-        """All rows of one query. Waits for a running transaction, so it sees no half of one."""
+        """Return all rows of one query, after the transaction that is running, if any."""
         async with self._lock:
             return list(await self._connection.execute_fetchall(sql, parameters))
 

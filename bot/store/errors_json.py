@@ -1,4 +1,4 @@
-"""An error as JSON, kept beside its job so that it can be said again later, in any language."""
+"""Errors as JSON, written beside their jobs so that they can be shown later in any language."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.errors import PenultimateError
 
 
 def to_json(error: PenultimateError) -> dict[str, Any]:
-    """The error's class and fields, in JSON's types."""
+    """Return the error's class and fields, in JSON's types."""
     return {
         "class": type(error).__name__,
         "fields": {field.name: getattr(error, field.name) for field in fields(error)},
@@ -18,7 +18,7 @@ def to_json(error: PenultimateError) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> PenultimateError:
-    """The inverse of :func:`to_json`; a class this version does not know is unexpected."""
+    """Invert :func:`to_json`; an unknown class becomes :class:`~bot.exceptions.Unexpected`."""
     known = {cls.__name__: cls for cls in _tree(PenultimateError)}
     # JSON has no tuples; the tree's fields have no lists.
     values = {

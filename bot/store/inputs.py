@@ -26,7 +26,7 @@ COLUMNS: Final = ", ".join(
 
 
 def take(row: dict[str, Any]) -> Inputs:
-    """Take the :data:`COLUMNS` out of a row."""
+    """Remove the :data:`COLUMNS` from a row and return what they hold."""
     return Inputs(**{kind: row.pop(kind) for kind in KINDS})
 
 
@@ -52,13 +52,13 @@ async def delete_unused(connection: aiosqlite.Connection) -> None:
 
 
 class StoredInputs:
-    """A member's inputs, for giving them out."""
+    """Reads a member's inputs for an export."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def rows_of(self, user_id: int) -> list[dict[str, Any]]:
-        """Which job of a member's has which input, by its name."""
+        """Return the rows of job_inputs that belong to a member's jobs."""
         rows = await self._database.read(
             "SELECT job_inputs.* FROM job_inputs JOIN jobs ON jobs.id = job_id"
             " WHERE user_id = ? ORDER BY job_id, kind",
@@ -67,6 +67,6 @@ class StoredInputs:
         return [dict(row) for row in rows]
 
     async def data(self, sha256: str) -> bytes | None:
-        """The bytes of the input of this name; None when they are gone."""
+        """Return the bytes of one input, by its hash; None when they are gone."""
         rows = await self._database.read("SELECT data FROM inputs WHERE sha256 = ?", sha256)
         return bytes(rows[0][0]) if rows else None

@@ -1,4 +1,4 @@
-"""A job and its row, and the ways between the two.
+"""A job, and the conversion between a job and its row.
 
 Of what a newer version wrote, keys of a request that are not known are left out.
 """
@@ -30,7 +30,7 @@ SELECT: Final = f"SELECT jobs.*, {inputs.COLUMNS} FROM jobs"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row. Times are Unix seconds; ``message_id`` is the post that shows the job.
+    """A job as it is stored. Times are Unix seconds; ``message_id`` is the message that shows it.
 
     The pictures of a ``spoiler`` job are hidden until they are clicked. A ``sheet`` is drawn over
     ``request``.
@@ -59,14 +59,14 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Nothing more will happen to it."""
+        """Whether its state is final."""
         return self.state in ("delivered", "failed", "cancelled")
 
 
 def columns_of(
     request: GenerationRequest, notes: Sequence[Note], sheet: Sheet | None
 ) -> dict[str, str | None]:
-    """What is to be made, as columns; the request's inputs have a table of their own."""
+    """Return what is to be generated as columns; inputs have a table of their own."""
     return {
         "request": json.dumps(request.to_dict()),
         "notes": notes_json(notes),
@@ -75,7 +75,7 @@ def columns_of(
 
 
 def job_of(row: sqlite3.Row) -> Job:
-    """The job of a row of :data:`SELECT`.
+    """Build the job of a row of :data:`SELECT`.
 
     Raises one of :data:`UNREADABLE`.
     """
@@ -91,10 +91,10 @@ def job_of(row: sqlite3.Row) -> Job:
 
 
 def notes_json(notes: Sequence[Note]) -> str:
-    """Write notes as a column."""
+    """Return notes as the text of a column."""
     return json.dumps([[note.key, dict(note.values)] for note in notes])
 
 
 def notes_of(text: str) -> tuple[Note, ...]:
-    """Read that column."""
+    """Invert :func:`notes_json`."""
     return tuple(Note.of(key, **values) for key, values in json.loads(text))

@@ -1,4 +1,4 @@
-"""The jobs table: a request plus who asked, where, when and what became of it.
+"""The jobs table: requests with who asked, where, when, and their state.
 
 Accepted means written: a job has its row before anything is queued, and its pictures are on disk
 before its row says ``finished``.
@@ -115,11 +115,11 @@ class Jobs:
         return job
 
     async def get(self, job_id: int) -> Job | None:
-        """The job, or None when there is none (any more), or none that can be read."""
+        """Return the job; None when it does not exist or cannot be read."""
         return next(iter(await self._all("jobs.id = ?", job_id)), None)
 
     async def set_state(self, job_id: int, state: State) -> bool:
-        """Move a job on; False when its present state (or its absence) does not allow that.
+        """Change a job's state; False when its present one, or its absence, does not allow that.
 
         ``running`` and the ends note the time; ``delivered`` erases the interaction's token.
         """
@@ -142,7 +142,7 @@ class Jobs:
         *,
         spoiler: bool = False,
     ) -> bool:
-        """Keep the pictures, files first, then make the job ``finished``; ``notes`` are added.
+        """Store the pictures, files first, then make the job ``finished``; ``notes`` are added.
 
         False, and nothing kept, when the job was cancelled or deleted in the meantime.
         """
@@ -167,13 +167,13 @@ class Jobs:
         return finished
 
     async def fail(self, job_id: int, error: PenultimateError) -> bool:
-        """Make the job ``failed`` and keep why, so that it can be said again in any language."""
+        """Make the job ``failed`` and store the error, so that it can be shown in any language."""
         return await self._move(
             job_id, "failed", finished_at=self._clock(), error=json.dumps(to_json(error))
         )
 
     async def set_message(self, job_id: int, channel_id: int, message_id: int | None) -> None:
-        """Note the post that shows the job."""
+        """Store which message shows the job."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -184,15 +184,15 @@ class Jobs:
         await self._database.write(work)
 
     async def unfinished(self) -> list[Job]:
-        """Jobs to run again after a restart, oldest first."""
+        """Return the jobs to run again after a restart, oldest first."""
         return await self._all("jobs.state IN ('queued', 'running') ORDER BY jobs.id")
 
     async def undelivered(self) -> list[Job]:
-        """Jobs whose pictures have not reached Discord yet, oldest first."""
+        """Return the jobs whose pictures have not reached Discord yet, oldest first."""
         return await self._all("jobs.state = 'finished' ORDER BY jobs.id")
 
     async def of_user(self, user_id: int, limit: int = 25, before: int | None = None) -> list[Job]:
-        """A member's jobs, newest first; ``before`` is the id where the last page ended."""
+        """Return a member's jobs, newest first; ``before`` is the last id of the page before."""
         return await self._all(
             "jobs.user_id = ? AND jobs.id < ? ORDER BY jobs.id DESC LIMIT ?",
             user_id,
@@ -201,7 +201,7 @@ class Jobs:
         )
 
     async def results_of(self, user_id: int, limit: int, offset: int = 0) -> list[Job]:
-        """A member's jobs that have pictures, newest first."""
+        """Return a member's jobs that have pictures, newest first."""
         return await self._all(
             "jobs.user_id = ? AND jobs.state IN ('finished', 'delivered')"
             " AND EXISTS (SELECT 1 FROM pictures WHERE pictures.job_id = jobs.id)"
@@ -212,7 +212,7 @@ class Jobs:
         )
 
     async def erase_expired_tokens(self) -> int:
-        """Forget every interaction token past its 15 minutes; returns how many."""
+        """Erase every interaction token past its 15 minutes; return how many."""
 
         async def work(connection: aiosqlite.Connection) -> int:
             cursor = await connection.execute(

@@ -1,7 +1,7 @@
-"""One member's rows of every table: given out whole, or deleted whole.
+"""All rows of one member, across the tables: for an export, or to be deleted.
 
-Posts cannot be deleted in a transaction. Theirs are noted as farewells and taken away afterwards,
-also after a restart.
+Messages on Discord cannot be deleted in a transaction. They are noted in the farewells table and
+deleted afterwards, also after a restart.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _JSON: Final = frozenset({"request", "notes", "error", "options", "sheet"})
 
 
 class Members:
-    """Reads and deletes across the tables. ``preset_names`` go with their rows."""
+    """Reads and deletes across the tables. ``preset_names`` are updated with their rows."""
 
     def __init__(self, database: Database, preset_names: Names) -> None:
         self._database = database
         self._preset_names = preset_names
 
     async def rows(self, user_id: int) -> dict[str, list[dict[str, Any]]]:
-        """Everything that is written about a member, by table, in JSON's types."""
+        """Return every row about a member, by table, in JSON's types."""
         return {
             table: [
                 _readable(row)
@@ -46,7 +46,7 @@ class Members:
         }
 
     async def counts(self, user_id: int) -> tuple[int, int]:
-        """How many jobs and how many presets there are."""
+        """Return how many jobs and how many presets a member has."""
         rows = await self._database.read(
             "SELECT (SELECT count(*) FROM jobs WHERE user_id = ?1),"
             " (SELECT count(*) FROM presets WHERE user_id = ?1)",
@@ -55,7 +55,7 @@ class Members:
         return int(rows[0][0]), int(rows[0][1])
 
     async def job_ids(self, user_id: int) -> list[int]:
-        """All jobs of a member, newest first."""
+        """Return the ids of all jobs of a member, newest first."""
         rows = await self._database.read(
             "SELECT id FROM jobs WHERE user_id = ? ORDER BY id DESC", user_id
         )
@@ -93,14 +93,14 @@ class Members:
         return job_ids
 
     async def posts_to_delete(self, limit: int = 50) -> list[Place]:
-        """Posts of deleted jobs that are still to be taken away."""
+        """Return messages of deleted jobs that are still to be deleted."""
         rows = await self._database.read(
             "SELECT channel_id, message_id FROM farewells LIMIT ?", limit
         )
         return [Place(*row) for row in rows]
 
     async def gone(self, place: Place) -> None:
-        """That post is away, or out of reach for good."""
+        """Forget a message that is deleted, or that can never be reached."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(

@@ -1,4 +1,4 @@
-"""The finished pictures: one PNG file each, and a row that says what is in it.
+"""The pictures table and its PNG files.
 
 Files are ``<images>/<job id>/<position>.png``; a name from a member never becomes a path.
 """
@@ -40,7 +40,7 @@ class Picture:
     path: Path
 
     async def read(self) -> bytes:
-        """The PNG's bytes. Raises :class:`FileNotFoundError` when the owner removed the file."""
+        """Read the PNG file. Raises :class:`FileNotFoundError` when the owner removed the file."""
         return await asyncio.to_thread(self.path.read_bytes)
 
 
@@ -55,14 +55,14 @@ class Pictures:
         self._writing: dict[int, asyncio.Future[None]] = {}
 
     async def of_job(self, job_id: int) -> tuple[Picture, ...]:
-        """A job's pictures in order; none before it is finished."""
+        """Return a job's pictures in order; none before it is finished."""
         rows = await self._database.read(
             "SELECT * FROM pictures WHERE job_id = ? ORDER BY position", job_id
         )
         return tuple(Picture(**dict(row), path=self._path(job_id, row["position"])) for row in rows)
 
     async def set_attachments(self, job_id: int, attachment_ids: Sequence[int]) -> None:
-        """Note Discord's id of each picture, in order."""
+        """Store Discord's attachment id of each picture, in order."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
@@ -112,7 +112,7 @@ class Pictures:
         await asyncio.to_thread(shutil.rmtree, self._folder / str(job_id), ignore_errors=True)
 
     async def sweep(self) -> None:
-        """Remove the pictures that no job names: a crash came between their two halves.
+        """Remove files without a row, left by a crash between the two writes.
 
         The folder is looked at before the table, and a job that is not over keeps its files, so
         that nothing goes that is being written. Numbers that no job has had yet are those of
@@ -139,7 +139,7 @@ class Pictures:
         return [int(entry.name) for entry in os.scandir(self._folder) if entry.name.isdecimal()]
 
     def _remove_ours(self, folder: Path) -> None:
-        """What somebody else put there stays, and with it the folder."""
+        """Remove our own files only; a folder with others in it stays."""
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
                 if _OURS.fullmatch(path.name):

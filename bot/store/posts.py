@@ -1,4 +1,4 @@
-"""Which message shows which job: the job's own post, and copies of it made later.
+"""Which message shows which job: the job's own message, and copies of it made later.
 
 Messages are known by their ids alone, so that one of years ago is found like one of today.
 """
@@ -13,7 +13,7 @@ from bot.store.database import Database
 
 
 class Place(NamedTuple):
-    """Where a message stands."""
+    """A message and its channel."""
 
     channel_id: int
     message_id: int
@@ -26,7 +26,7 @@ class Posts:
         self._database = database
 
     async def add(self, job_id: int, place: Place) -> None:
-        """Note a further post of a job; nothing when the job is gone by now."""
+        """Store a further message of a job; do nothing when the job is gone."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -38,7 +38,7 @@ class Posts:
         await self._database.write(work)
 
     async def job_id(self, message_id: int) -> int | None:
-        """The job that a message shows; None for every message that is none of ours."""
+        """Return the job that a message shows; None when it shows none."""
         rows = await self._database.read(
             "SELECT id FROM jobs WHERE message_id = ?1"
             " UNION ALL SELECT job_id FROM copies WHERE message_id = ?1 LIMIT 1",
@@ -47,7 +47,7 @@ class Posts:
         return int(rows[0][0]) if rows else None
 
     async def copies(self, job_id: int) -> list[Place]:
-        """A job's further posts."""
+        """Return a job's further messages."""
         rows = await self._database.read(
             "SELECT channel_id, message_id FROM copies WHERE job_id = ?", job_id
         )

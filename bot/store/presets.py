@@ -55,7 +55,7 @@ class Presets:
             self.names.put(*row)
 
     async def save(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
-        """Keep ``values`` under ``name``, in place of what was there.
+        """Store ``values`` under ``name``, in place of what was there.
 
         Raises :class:`InvalidRequest` for a name too long or empty and :class:`TooMany` when the
         member has :data:`MAX_PER_USER` others.
@@ -70,9 +70,9 @@ class Presets:
         return preset
 
     async def add(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
-        """Keep ``values`` from elsewhere, replacing nothing: as ``name``, ``name (2)`` …
+        """Store imported ``values``, replacing nothing: as ``name``, ``name (2)`` …
 
-        What comes from elsewhere never applies by itself. A preset of that name with the same
+        An imported preset is never the ``default``. A preset of that name with the same
         values is given back. Raises what :meth:`save` does.
         """
         name = clean_name(name)
@@ -88,19 +88,19 @@ class Presets:
         return await self.save(user_id, free, values)
 
     async def get(self, user_id: int, name: str) -> Preset:
-        """The member's preset. Raises :class:`UnknownName`, with names close to it."""
+        """Return the member's preset. Raises :class:`UnknownName`, with names close to it."""
         found = await self._find(user_id, name)
         if found is None:
             raise self._unknown(user_id, name)
         return found
 
     async def yours(self, user_id: int) -> Mapping[str, Any]:
-        """The values of the member's ``default``; empty without one."""
+        """Return the values of the member's ``default``; empty without one."""
         found = await self._find(user_id, YOURS)
         return found.values if found else {}
 
     async def change_yours(self, user_id: int, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Set values of the member's ``default``; None takes one away. Gives what it holds then.
+        """Set values of the member's ``default`` (None removes one); return what it holds then.
 
         Without a value there is no preset. Raises what :meth:`save` does.
         """
@@ -131,7 +131,7 @@ class Presets:
         return (await self._database.write(work, then)).values
 
     async def list(self, user_id: int) -> tuple[Preset, ...]:
-        """The member's presets by name, ``default`` first."""
+        """Return the member's presets by name, ``default`` first."""
         rows = await self._database.read(
             f"{_ALL} ORDER BY name_key <> ?, name_key", user_id, name_key(YOURS)
         )

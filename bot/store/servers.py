@@ -1,4 +1,4 @@
-"""The servers and spent tables: what each server's owner decided, and what was drawn today.
+"""The servers and spent tables: each server's settings, and what counts against quotas today.
 
 Settings are read from memory, since every press asks for them, and written through.
 """
@@ -24,7 +24,7 @@ DAY: Final = 86_400
 
 
 class Servers:
-    """All servers' settings in memory, and the day's account. ``clock`` gives Unix seconds."""
+    """All servers' settings, in memory, and today's quotas. ``clock`` gives Unix seconds."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -43,20 +43,20 @@ class Servers:
                 self._servers[guild_id], self._unread[guild_id] = CLOSED, text
 
     def get(self, guild_id: int | None) -> Server:
-        """The server's settings, from memory; the defaults where there are none, and in DMs.
+        """Return the server's settings from memory; the defaults where there are none, and in DMs.
 
         :data:`~bot.rules.policy.CLOSED` where they cannot be read.
         """
         return self._servers.get(guild_id or 0) or Server()
 
     def text(self, guild_id: int) -> str:
-        """The settings as JSON; those that cannot be read, as they are."""
+        """Return the settings as JSON; those that cannot be read, as they are."""
         return self._unread.get(guild_id) or policy_json.to_json(self.get(guild_id))
 
     async def update(
         self, guild_id: int, change: Callable[[Server], Server], *, anew: bool = False
     ) -> Server:
-        """Replace the settings by ``change(settings)`` and keep them; one change at a time.
+        """Replace the settings by ``change(settings)`` and store them; one change at a time.
 
         Those that cannot be read are replaced only ``anew``, from none. Raises
         :class:`~bot.exceptions.UnreadableSettings`, and :class:`~bot.exceptions.TooMany` for a list
@@ -87,7 +87,7 @@ class Servers:
     async def charge(
         self, job_id: int, guild_id: int, user_id: int, pictures: float, quota: int | None
     ) -> None:
-        """Put a written job on the member's account of today, if the server's bounds allow it.
+        """Count a written job against the member's quota of today, if the server's bounds allow it.
 
         ``quota`` is in pictures a day (days are UTC's). Raises
         :class:`~bot.exceptions.QuotaUsed` or :class:`~core.errors.QueueFull`; then nothing is
@@ -111,7 +111,7 @@ class Servers:
         await self._database.write(work)
 
     async def forget_spent(self) -> None:
-        """Forget what was spent on days that are over, as the next charge would."""
+        """Delete what was spent on days that are over, as the next charge would."""
         today = self._clock() // DAY * DAY
 
         async def work(connection: aiosqlite.Connection) -> None:

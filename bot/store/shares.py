@@ -38,7 +38,7 @@ class Shares:
         self._clock = clock
 
     async def create(self, user_id: int, name: str, values: Mapping[str, Any]) -> Share:
-        """Keep a copy for a post; the member's oldest beyond :data:`MAX_SHARED` are forgotten."""
+        """Store a copy for a message; delete the member's oldest beyond :data:`MAX_SHARED`."""
 
         async def work(connection: aiosqlite.Connection) -> int:
             cursor = await connection.execute(
@@ -57,7 +57,7 @@ class Shares:
         return Share(await self._database.write(work), user_id, name, dict(values))
 
     async def set_message(self, share_id: int, place: Place) -> None:
-        """Note the post that shows it."""
+        """Store which message shows it."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -68,7 +68,7 @@ class Shares:
         await self._database.write(work)
 
     async def get(self, share_id: int) -> Share | None:
-        """The share, or None when it was taken back or forgotten."""
+        """Return the share; None when it was deleted."""
         rows = await self._database.read(
             "SELECT * FROM shared_presets WHERE id = ?", min(share_id, 2**63 - 1)
         )
@@ -78,7 +78,7 @@ class Shares:
         return Share(row["id"], row["user_id"], row["name"], json.loads(row["options"]))
 
     async def delete(self, share_id: int) -> None:
-        """Take it back. Copies that others made are theirs."""
+        """Delete it. Copies that others made stay."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute("DELETE FROM shared_presets WHERE id = ?", (share_id,))

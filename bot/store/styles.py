@@ -30,7 +30,7 @@ class Style:
     negative_prompt: str = ""
 
     def applied(self, prompt: str, negative_prompt: str) -> tuple[str, str]:
-        """Both prompts in this style.
+        """Return both prompts in this style.
 
         A template without ``{prompt}`` comes after the prompt, as in A1111.
         """
@@ -60,7 +60,7 @@ class Styles:
     async def save(
         self, guild_id: int, name: str, template: str, negative_prompt: str = ""
     ) -> Style:
-        """Keep a style under ``name``, in place of what was there.
+        """Store a style under ``name``, in place of what was there.
 
         Raises :class:`InvalidRequest` for a name or texts too long or empty and
         :class:`TooMany` when the server has :data:`MAX_PER_SERVER` others.
@@ -92,7 +92,10 @@ class Styles:
         return style
 
     async def get(self, guild_id: int | None, name: str) -> Style:
-        """The server's style. Raises :class:`UnknownName`; in direct messages there is none."""
+        """Return the server's style; in direct messages there is none.
+
+        Raises :class:`UnknownName`.
+        """
         rows = await self._database.read(
             "SELECT * FROM styles WHERE guild_id = ? AND name_key = ?", guild_id, name_key(name)
         )
@@ -101,7 +104,7 @@ class Styles:
         raise self._unknown(guild_id, name)
 
     async def list(self, guild_id: int | None) -> tuple[Style, ...]:
-        """The server's styles by name."""
+        """Return the server's styles by name."""
         rows = await self._database.read(
             "SELECT * FROM styles WHERE guild_id = ? ORDER BY name_key", guild_id
         )

@@ -1,4 +1,4 @@
--- What a server's owner decided, as bot/server_json.py writes it; no row means every default.
+-- A server's settings, as JSON; no row means every default.
 CREATE TABLE servers (
     guild_id INTEGER PRIMARY KEY,
     settings TEXT NOT NULL

@@ -1,2 +1,2 @@
--- A sheet's axes, as bot/sheets.py writes them; the request is that of its base.
+-- A sheet's axes, as JSON; the request is that of its base.
 ALTER TABLE jobs ADD COLUMN sheet TEXT;

@@ -217,17 +217,7 @@ def written_down(world: World, posts: dict[str, tuple[Message, int]]) -> dict[st
         "application_id": backend.application_id,
         "bot_user": backend.bot_user.id,
         "users": [asdict(user) for user in backend.users.values()],
-        "guilds": [
-            {
-                "id": guild.id,
-                "name": guild.name,
-                "owner_id": guild.owner_id,
-                "roles": [asdict(role) for role in guild.roles.values()],
-                "members": [asdict(member) for member in guild.members.values()],
-                "channel_ids": guild.channel_ids,
-            }
-            for guild in backend.guilds.values()
-        ],
+        "guilds": [_guild_json(guild) for guild in backend.guilds.values()],
         "channels": [
             {
                 name: value
@@ -250,6 +240,17 @@ def written_down(world: World, posts: dict[str, tuple[Message, int]]) -> dict[st
             name: {"channel_id": message.channel_id, "message_id": message.id, "who": who}
             for name, (message, who) in posts.items()
         },
+    }
+
+
+def _guild_json(guild: Guild) -> dict[str, Any]:
+    return {
+        "id": guild.id,
+        "name": guild.name,
+        "owner_id": guild.owner_id,
+        "roles": [asdict(role) for role in guild.roles.values()],
+        "members": [asdict(member) for member in guild.members.values()],
+        "channel_ids": guild.channel_ids,
     }
 
 
