@@ -84,6 +84,15 @@ async def test_one_that_another_member_uses_too_outlives_who_is_forgotten(
     assert theirs.request.init_image == b"shared"
 
 
+async def test_they_are_kept_once_and_go_with_their_last_job(store: Store, count: Count) -> None:
+    jobs = [await make(store, b"picture") for _ in range(2)]
+    assert count("inputs") == 1
+    await store.jobs.delete(jobs[0].id)
+    assert count("inputs") == 1
+    await store.jobs.delete(jobs[1].id)
+    assert count("inputs") == 0
+
+
 async def test_the_same_bytes_of_two_at_once(store: Store, count: Count) -> None:
     jobs = await asyncio.gather(*(make(store, b"one") for _ in range(5)))
     assert count("inputs") == 1

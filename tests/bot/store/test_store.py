@@ -295,25 +295,6 @@ async def test_a_members_jobs_in_pages(store: Store) -> None:
     assert [job.id for job in [*first, *second]] == mine[::-1]
 
 
-async def test_start_images_are_kept_once_and_go_with_their_last_job(
-    store: Store, settings: Settings
-) -> None:
-    request = GenerationRequest("p", "demo", 1, inputs=Inputs(b"picture"))
-    jobs = [await make(store, request) for _ in range(2)]
-
-    def kept() -> int:
-        connection = sqlite3.connect(settings.database_path)
-        (count,) = connection.execute("SELECT count(*) FROM inputs").fetchone()
-        connection.close()
-        return int(count)
-
-    assert kept() == 1
-    await store.jobs.delete(jobs[0].id)
-    assert kept() == 1
-    await store.jobs.delete(jobs[1].id)
-    assert kept() == 0
-
-
 async def test_deleting_a_job_deletes_its_files_and_frees_its_variations(
     store: Store, settings: Settings
 ) -> None:
