@@ -20,7 +20,7 @@ PAGES: Final = {
     "clip_skip": 4,
     "vae": 4,
     "prompt": 8,
-    "controls": 6,
+    "controls": 8,
     "commands": 1,
 }
 # One post holds 4,000 characters of text.

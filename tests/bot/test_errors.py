@@ -79,10 +79,13 @@ def test_a_members_words_are_shown_short_and_plain() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (RANGES["clip_skip"].invalid("clip_skip", "13"), "The clip skip can be 1 to 12, not “13”."),
+        (
+            RANGES["clip_skip"].invalid("clip_skip", "13"),
+            "The clip skip must be from 1 to 12, not “13”.",
+        ),
         (
             RANGES["width"].invalid("width", "513"),
-            "The width can be a multiple of 8 from 64 to 2048, not “513”.",
+            "The width must be a multiple of 8 from 64 to 2048, not “513”.",
         ),
         (
             InvalidRequest("prompt", "4001", "at_most", high=4000),
@@ -90,9 +93,9 @@ def test_a_members_words_are_shown_short_and_plain() -> None:
         ),
         (
             InvalidRequest("preset_name", "0", "length", 1, 40),
-            "The preset name can be 1 to 40 characters long; yours has 0.",
+            "The preset name must be 1 to 40 characters long; yours has 0.",
         ),
-        (RANGES["seed"].invalid("seed", "x"), "The seed can be 0 to 4294967295, not “x”."),
+        (RANGES["seed"].invalid("seed", "x"), "The seed must be from 0 to 4294967295, not “x”."),
     ],
 )
 def test_what_is_allowed_reads_well(error: InvalidRequest, said: str) -> None:
@@ -102,7 +105,7 @@ def test_what_is_allowed_reads_well(error: InvalidRequest, said: str) -> None:
 def test_an_error_kept_with_its_bounds_in_english_still_has_a_sentence() -> None:
     values = {"field": "clip_skip", "value": "13", "allowed": "1 to 12"}
     kept = from_json({"class": "InvalidRequest", "fields": values})
-    assert "The clip skip cannot be used" in sentence(kept)
+    assert "This clip skip can’t be used" in sentence(kept)
     assert "1 to 12" not in sentence(kept, "ja")
 
 
@@ -222,12 +225,12 @@ DISCORDS: list[tuple[Exception, str]] = [
     (app_commands.MissingPermissions(["manage_guild"]), "Manage Server"),
     (app_commands.BotMissingPermissions(["attach_files"]), "Attach Files"),
     (app_commands.NoPrivateMessage(), "server"),
-    (app_commands.CheckFailure("inner detail"), "owner alone"),
+    (app_commands.CheckFailure("inner detail"), "Only the bot owner"),
     (TRANSFORMER, "\\*x\\*"),
     (app_commands.CommandNotFound("imagine", []), "Reload"),
-    (http(discord.Forbidden, 403), "not allowed"),
-    (http(discord.DiscordServerError, 503), "Discord itself"),
-    (sqlite3.OperationalError("inner detail"), "not started"),
+    (http(discord.Forbidden, 403), "can’t post here"),
+    (http(discord.DiscordServerError, 503), "Discord is having problems"),
+    (sqlite3.OperationalError("inner detail"), "nothing was started"),
     (QueueFull("total", 100), "100"),
 ]
 

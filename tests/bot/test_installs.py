@@ -121,9 +121,9 @@ async def test_ones_own_data_is_reached_from_a_direct_message(world: World) -> N
     await make_in_dm(world)
     assert "a cat" in text(answer(await world.ann.user.slash("history")))
     assert "a cat" in text(answer(await world.ann.user.slash("show", id=1)))
-    assert "0 drawing" in text(answer(await world.ann.user.slash("queue")))
+    assert "0 generating" in text(answer(await world.ann.user.slash("queue")))
     told = answer(await world.ann.user.slash("cancel", job="1"))
-    assert "over already" in text(told)
+    assert "already ended" in text(told)
     asked = await world.ann.user.slash("privacy delete")
     await world.ann.user.click(answer(asked), label="Delete everything")
     await world.env.settle()
@@ -134,5 +134,5 @@ async def test_a_servers_picture_is_not_shown_to_others_in_a_direct_message(worl
     await world.ann.slash(world.channel, "imagine", prompt="a cat")
     await world.env.settle()
     told = answer(await world.bob.user.slash("show", id=1))
-    assert "no picture called" in text(told)
+    assert "no image called" in text(told)
     world.env.errors  # noqa: B018 - reading them accepts them

@@ -136,7 +136,7 @@ async def test_an_end_without_a_picture_takes_one_too(world: World, away: Away) 
     world.engine.fail(1, OutOfMemory(512, 512))
     await world.env.settle()
     (post,) = away.posts()
-    assert "does not fit" in text(post)
+    assert "isn’t enough VRAM" in text(post)
     assert [token.follow_ups for token in away.tokens.values()] == [1]
 
 
@@ -197,7 +197,7 @@ async def test_then_it_comes_by_direct_message(world: World, away: Away) -> None
     (left,) = away.posts()
     assert "Cancel" in buttons(left)
     told = answer(await away.ann.click(left, label="Cancel"))
-    assert "over already" in text(told)
+    assert "already ended" in text(told)
 
 
 async def test_before_that_the_post_says_so(world: World, away: Away) -> None:
@@ -284,7 +284,7 @@ async def test_more_is_for_who_pressed(world: World, away: Away, picture: discor
     assert "Delete" not in buttons(panel)
     told = answer(await away.bob.click(panel, label="Parameters"))
     assert "Seed: 7" in text(told)
-    await away.bob.click(panel, label="Vary subtly")
+    await away.bob.click(panel, label="Vary (Subtle)")
     await away.bob.click(panel, label="Send to my DMs")
     await world.env.settle()
     assert (await world.job(2)).state == "delivered"
@@ -308,19 +308,19 @@ async def test_deleting_says_that_the_post_stays(
     panel = answer(await away.ann.click(picture, label="More…"))
     asked = answer(await away.ann.click(panel, label="Delete"))
     told = answer(await away.ann.click(asked, label="Delete"))
-    assert "out of my reach" in text(told)
+    assert "couldn’t be removed" in text(told)
     assert await world.bot.store.jobs.get(1) is None
     assert [post.id for post in away.posts()] == [picture.id]
     refused = answer(await away.bob.click(picture, label="New seed"))
-    assert "record is gone" in text(refused)
+    assert "data no longer exists" in text(refused)
 
 
 async def test_the_commands_of_ones_own(world: World, away: Away, picture: discord.Message) -> None:
     shown = answer(await away.ann.slash(away.channel, "show", id=1))
     assert shown.attachments
     told = answer(await away.bob.slash(away.channel, "show", id=1))
-    assert "no picture called" in text(told)
-    assert "0 drawing" in text(answer(await away.ann.slash(away.channel, "queue")))
+    assert "no image called" in text(told)
+    assert "0 generating" in text(answer(await away.ann.slash(away.channel, "queue")))
     assert "Your settings" in text(answer(await away.ann.slash(away.channel, "settings")))
     assert not away.refused
     world.env.errors  # noqa: B018 - reading them accepts them
@@ -341,7 +341,7 @@ async def test_a_shared_preset_is_taken_back(world: World, away: Away) -> None:
     await away.bob.click(post, label="Import")
     await away.ann.click(post, label="Stop sharing")
     (left,) = (each for each in away.posts() if not each.flags.ephemeral)
-    assert "not shared any more" in text(left)
+    assert "no longer shared" in text(left)
     assert not away.refused
 
 
@@ -368,7 +368,7 @@ async def test_menus_on_any_message(world: World, away: Away, picture: discord.M
     assert (job.state, job.user_id) == ("delivered", world.bob.id)
     look = await away.bob.send(away.channel, "look")
     told = answer(await away.ann.context_menu(away.channel, "Parameters", look))
-    assert "no picture in that message" in text(told)
+    assert "has no image the bot can read" in text(told)
     assert not away.refused
 
 
@@ -409,7 +409,7 @@ async def test_a_servers_styles_are_not_elsewhere(world: World, away: Away) -> N
 async def test_where_nobody_set_rules_the_bots_own_hold(world: World, away: Away) -> None:
     await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, words=("cat",)))
     told = answer(await world.ann.slash(world.channel, "imagine", prompt="a cat"))
-    assert "does not allow the word" in text(told)
+    assert "doesn’t allow the word" in text(told)
     post = answer(await away.ann.slash(away.channel, "imagine", prompt="a cat"))
     assert post.attachments
     world.env.errors  # noqa: B018 - reading them accepts them

@@ -43,7 +43,7 @@ async def test_members_do_not_see_it_and_admins_of_a_server_may_not(
     assert f"admin {name}" not in world.ann.available_commands(world.channel)
     refused = await admin(world, admin_of(world, "other"), name)
     assert refused.ephemeral
-    assert text(refused) == "That is for the bot’s owner alone."
+    assert text(refused) == "Only the bot owner can use this."
     assert not world.bot.gate.draining
 
 
@@ -57,12 +57,12 @@ async def test_status_says_how_things_stand(world: World, owner: MemberActor) ->
     world.engine.hold()
     await world.ann.slash(world.channel, "imagine", prompt="x")
     said = text(await admin(world, owner, "status"))
-    assert "Queue: 1 drawing, 0 waiting" in said
+    assert "Queue: 1 generating, 0 waiting" in said
     assert "Engine: ready, on fake" in said
     assert "Speed" not in said
-    assert "Restarts of the engine: 0" in said
+    assert "Engine restarts: 0" in said
     assert "Loaded models: plain" in said
-    assert "Memory" not in said
+    assert "VRAM" not in said
     world.engine.release()
 
 
@@ -83,9 +83,9 @@ async def test_status_of_a_card_that_died_once(
     monkeypatch.setattr(type(world.engine), "status", property(lambda _: status))
     said = text(await admin(world, owner, "status"))
     assert "Engine: restarting, on A card" in said
-    assert "Memory: 3.0 of 8.0 GiB" in said
+    assert "VRAM: 3.0 of 8.0 GiB" in said
     assert "Speed: 12.3 " in said
-    assert "Why it last stopped: out of memory" in said
+    assert "Reason for the last stop: out of memory" in said
     assert len(said) <= 4000
 
 
@@ -95,17 +95,17 @@ async def test_drain_finishes_the_rest_and_takes_nothing_new(
     world.engine.hold()
     post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
     panel = await admin(world, owner, "drain")
-    assert "Nothing new is taken. Jobs left: 1." in text(panel)
+    assert "Not taking new jobs. Jobs left: 1." in text(panel)
     refused = await world.bob.slash(world.channel, "imagine", prompt="x")
     list(world.env.errors)
     assert answer(refused).ephemeral
-    assert "takes nothing new" in text(answer(refused))
+    assert "isn’t taking new jobs" in text(answer(refused))
     world.engine.release()
     await world.env.settle()
     assert (await world.job(1)).state == "delivered"
     refused = await world.bob.click(world.last, label="New seed")
-    assert "takes nothing new" in text(answer(refused))
-    await owner.click(panel, label="Take jobs again")
+    assert "isn’t taking new jobs" in text(answer(refused))
+    await owner.click(panel, label="Resume taking jobs")
     await world.bob.slash(world.channel, "imagine", prompt="x")
     assert len(world.engine.seen) == 2
     assert post is not None
@@ -113,16 +113,16 @@ async def test_drain_finishes_the_rest_and_takes_nothing_new(
 
 async def test_the_buttons_are_the_owners_alone(world: World, owner: MemberActor) -> None:
     panel = await admin(world, owner, "status")
-    assert set(buttons(panel)) == {"Refresh", "Take nothing new"}
-    await owner.click(panel, label="Take nothing new")
+    assert set(buttons(panel)) == {"Refresh", "Stop taking jobs"}
+    await owner.click(panel, label="Stop taking jobs")
     assert world.bot.gate.draining
-    assert "Take jobs again" in buttons(panel)
+    assert "Resume taking jobs" in buttons(panel)
     world.bot.owner_id = 1
-    refused = await owner.click(panel, label="Take jobs again")
-    assert "bot’s owner alone" in text(answer(refused))
+    refused = await owner.click(panel, label="Resume taking jobs")
+    assert "Only the bot owner can use this" in text(answer(refused))
     assert world.bot.gate.draining
     refused = await owner.click(panel, label="Refresh")
-    assert "bot’s owner alone" in text(answer(refused))
+    assert "Only the bot owner can use this" in text(answer(refused))
 
 
 async def test_a_restart_ends_the_drain(world: World, owner: MemberActor) -> None:
@@ -141,9 +141,9 @@ async def test_reload_says_what_is_new_gone_and_refused(world: World, owner: Mem
     said = text(await admin(world, owner, "reload"))
     assert "Models: 2 · VAEs: 1" in said
     assert "New: brand new" in said
-    assert "Gone: anime, other, soft, two" in said
+    assert "Removed: anime, other, soft, two" in said
     assert "**bad** is a pickle file" in said
-    assert "**tune** is of a kind that this bot does not run" in said
+    assert "**tune** is of a type this bot doesn’t support" in said
     assert "(a LoRA)" in said
     assert "steps must be a number" in said
     await world.ann.slash(world.channel, "imagine", prompt="x", model="brand new")
@@ -151,7 +151,7 @@ async def test_reload_says_what_is_new_gone_and_refused(world: World, owner: Mem
 
 
 async def test_reload_without_news(world: World, owner: MemberActor) -> None:
-    assert "Nothing new." in text(await admin(world, owner, "reload"))
+    assert "No changes." in text(await admin(world, owner, "reload"))
 
 
 async def test_reload_of_very_many_fits_into_a_post(world: World, owner: MemberActor) -> None:

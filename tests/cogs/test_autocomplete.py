@@ -133,7 +133,7 @@ async def test_jobs_to_cancel_and_the_queue(world: World) -> None:
         ]
         assert await offered(world, "cancel", "job", "DOG") == ["2"]
         shown = text(answer(await world.ann.slash(world.channel, "queue")))
-    assert "1 drawing, 3 waiting" in shown
+    assert "1 generating, 3 waiting" in shown
     assert all(prompt in shown for prompt in ("a cat", "a dog", "a hat"))
     assert "somebody else" not in shown
 

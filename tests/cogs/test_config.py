@@ -73,11 +73,11 @@ async def test_a_right_that_was_taken_away_no_longer_changes_anything(
     world: World, owner: MemberActor
 ) -> None:
     panel = answer(await config(world, owner, "nsfw"))
-    await owner.click(panel, label="Hide every picture")
+    await owner.click(panel, label="Mark all images as spoilers")
     assert server(world).spoiler
     for role in world.env.backend.guilds[world.guild.id].roles.values():
         role.permissions = 0 if role.name == "Owners" else role.permissions
-    result = await owner.click(panel, label="Do not hide every picture")
+    result = await owner.click(panel, label="Stop marking all as spoilers")
     assert "Manage Server" in text(answer(result))
     assert server(world).spoiler
 
@@ -87,8 +87,8 @@ async def test_show_has_every_setting(world: World, owner: MemberActor) -> None:
     names = catalogues()["en"]
     for field in fields(Server):
         assert names[f"config.setting.{field.name}"] in shown
-    assert "everybody" in shown
-    assert "as the bot allows" in shown
+    assert "everyone" in shown
+    assert "the bot’s limit" in shown
     assert sorted(panels.SETTINGS) == sorted(field.name for field in fields(Server))
     assert sorted(READERS) == sorted(panels.SETTINGS)
 
@@ -154,20 +154,20 @@ async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberAc
     key = panels.model_key("anime")
     role = world.guild.create_role("Artists")
     result = await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
-    assert "no longer there" in text(answer(result))
+    assert "no longer available" in text(answer(result))
 
 
 async def test_limits(world: World, owner: MemberActor) -> None:
     panel = answer(await config(world, owner, "limits"))
-    form = await owner.click(panel, label="Pictures and sheets")
+    form = await owner.click(panel, label="Images and grids")
     typed = dict.fromkeys(panels.LIMITS["pictures"], "")
     await owner.submit_modal(form, typed | {"max_steps": "30", "max_cells": "12"})
     form = await owner.click(panel, label="Jobs at once")
     await owner.submit_modal(form, {"queue_per_member": "", "queue_total": "9"})
     assert server(world) == Server(max_steps=30, max_cells=12, queue_total=9)
-    for said in ("Most steps: 30", "Most cells of a sheet: 12", "Jobs at once, all together: 9"):
+    for said in ("Max steps: 30", "Max images in a grid: 12", "Max jobs at once, whole server: 9"):
         assert said in text(panel)
-    form = await owner.click(panel, label="Pictures and sheets")
+    form = await owner.click(panel, label="Images and grids")
     assert '"30"' in json.dumps(form.modal)
 
 
@@ -178,7 +178,7 @@ async def test_a_sheet_has_no_more_cells_than_the_server_wants(
     sheet = {"x_axis": "steps", "x_values": "1-13"}
     result = await world.ann.slash(world.channel, "explore", prompt="x", **sheet)
     list(world.env.errors)
-    assert "12 cells at most; yours has 13" in text(answer(result))
+    assert "up to 12 images; yours would have 13" in text(answer(result))
     await world.ann.slash(world.channel, "explore", prompt="x")
     assert len(world.engine.seen) == 1
 
@@ -190,14 +190,14 @@ async def test_limits_have_bounds(world: World, owner: MemberActor, name: str, t
     kind = next(kind for kind, names in panels.LIMITS.items() if name in names)
     form = await owner.click(panel, custom_id=f"s:config_limits_{kind}")
     result = await owner.submit_modal(form, dict.fromkeys(panels.LIMITS[kind], "") | {name: typed})
-    assert f"can be {BOUNDS[name].low:g} to {BOUNDS[name].high:g}" in text(answer(result))
+    assert f"must be from {BOUNDS[name].low:g} to {BOUNDS[name].high:g}" in text(answer(result))
     assert server(world) == Server()
 
 
 async def test_quotas(world: World, owner: MemberActor) -> None:
     role = world.guild.create_role("Patrons")
     panel = answer(await config(world, owner, "quota"))
-    form = await owner.click(panel, label="Everybody’s number")
+    form = await owner.click(panel, label="Daily quota for everyone")
     await owner.submit_modal(form, {"quota": "20"})
     form = await owner.select(panel, [role], custom_id="s:config_quota_role")
     await owner.submit_modal(form, {"quota": "100"})
@@ -207,9 +207,9 @@ async def test_quotas(world: World, owner: MemberActor) -> None:
     form = await owner.select(panel, [role], custom_id="s:config_quota_role")
     await owner.submit_modal(form, {"quota": ""})
     assert server(world).role_quotas == {}
-    form = await owner.click(panel, label="Everybody’s number")
+    form = await owner.click(panel, label="Daily quota for everyone")
     result = await owner.submit_modal(form, {"quota": "0"})
-    assert "can be 1 to 10000" in text(answer(result))
+    assert "must be from 1 to 10000" in text(answer(result))
 
 
 async def test_words(world: World, owner: MemberActor) -> None:
@@ -249,9 +249,9 @@ async def test_log_language_and_reactions(world: World, owner: MemberActor) -> N
     assert server(world).language == "en"
     await owner.select(panel, ["own"], custom_id="s:config_language")
     assert server(world).language is None
-    await owner.click(panel, label="Switch reactions off")
+    await owner.click(panel, label="Turn reactions off")
     assert not server(world).reactions
-    await owner.click(panel, label="Switch reactions on")
+    await owner.click(panel, label="Turn reactions on")
     assert server(world).reactions
 
 
@@ -332,7 +332,7 @@ async def test_ban_and_unban(world: World, owner: MemberActor) -> None:
     refused = await world.ann.slash(world.channel, "imagine", prompt="x")
     list(world.env.errors)
     assert answer(refused).ephemeral
-    assert "cannot make pictures on this server" in text(answer(refused))
+    assert "banned from generating images on this server" in text(answer(refused))
     await config(world, owner, "unban", member=world.ann)
     await world.ann.slash(world.channel, "imagine", prompt="x")
     assert len(world.engine.seen) == 1
@@ -343,7 +343,9 @@ async def test_ban_and_unban(world: World, owner: MemberActor) -> None:
 async def test_bans_have_a_bound(world: World, owner: MemberActor) -> None:
     full = tuple(range(1, policy.MAX_BANNED + 1))
     await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, banned=full))
-    assert "1000 members" in text(answer(await config(world, owner, "ban", member=world.ann)))
+    assert "1000 banned members" in text(
+        answer(await config(world, owner, "ban", member=world.ann))
+    )
 
 
 # Files.
@@ -390,9 +392,9 @@ async def test_what_is_exported_is_imported(world: World, owner: MemberActor) ->
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"not json", "not JSON"),
-        (b"\xff\xfe\x00", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"not json", "isn’t a JSON file"),
+        (b"\xff\xfe\x00", "isn’t a JSON file"),
+        (b"[" * 100_000, "isn’t a JSON file"),
         (b"[]", "no settings of this bot"),
         (b'{"max_steps": 3}', "no settings of this bot"),
         (b'{"version": 999, "max_steps": 3}', "newer version"),
@@ -428,10 +430,10 @@ async def test_what_cannot_be_used_is_said_and_the_rest_is_taken(
     said = text(answer(result))
     assert server(world) == Server(max_steps=30, defaults={"steps": 12})
     assert "Settings imported: 1." in said
-    assert "`from_the_future` is no setting" in said
-    for label in ("Most pictures at once", "Blocked words", "Defaults", "Reactions as controls"):
-        assert f"**{label}** has a value that cannot be used" in said
-    assert "nothing that could look at pictures" in said
+    assert "`from_the_future` isn’t a setting" in said
+    for label in ("Max images per job", "Blocked words", "Defaults", "Reaction controls"):
+        assert f"**{label}** has a value that can’t be used" in said
+    assert "no NSFW check installed" in said
 
 
 @pytest.mark.parametrize(
@@ -459,7 +461,7 @@ async def test_defaults_of_another_kind_are_said_and_stay_as_they_were(
     ):
         data = json.dumps({"version": VERSION, name: value}).encode()
         said = text(answer(await import_file(world, owner, data)))
-        assert "has a value that cannot be used" in said
+        assert "has a value that can’t be used" in said
         assert server(world) == Server()
 
 
@@ -475,7 +477,7 @@ async def test_a_list_too_long_is_said_and_stays_as_it_was(
     }
     said = text(answer(await import_file(world, owner, json.dumps(data).encode())))
     assert "**Models** has more than 200 entries" in said
-    assert "**Roles for a model** has more than 25 entries" in said
+    assert "**Roles per model** has more than 25 entries" in said
     assert server(world) == Server(models=("anime",))
 
 
@@ -515,8 +517,8 @@ async def test_roles_and_channels_of_elsewhere_are_named_and_left_out(
     assert server(world) == Server(channels=(world.channel.id,), role_quotas={role.id: 5})
     assert "`111`" in said
     assert "`333`" in said
-    assert "**Roles** names what is not on this server, and stays as it was" in said
-    assert "**Roles for a model** names what is not on this server, and stays" in said
+    assert "**Roles**: nothing in it exists on this server, so it wasn’t changed" in said
+    assert "**Roles per model**: nothing in it exists on this server, so it wasn’t" in said
 
 
 async def test_what_was_deleted_since_is_said_and_opens_nothing(
@@ -529,8 +531,8 @@ async def test_what_was_deleted_since_is_said_and_opens_nothing(
         said = text(answer(await config(world, owner, name)))
         assert "`111`" in said
         assert "`222`" in said
-        assert "No allowed channel is left" in said
-        assert "No allowed role is left" in said
+        assert "All allowed channels were deleted" in said
+        assert "All allowed roles were deleted" in said
     await world.ann.slash(world.channel, "imagine", prompt="x")
     list(world.env.errors)
     assert not world.engine.seen
@@ -568,8 +570,8 @@ async def test_what_was_deleted_is_forgotten_when_asked(
         role_quotas={role: 6},
         channel_defaults={here: {"steps": 6}},
     )
-    assert "Forget what is gone" not in [item.get("label") for item in components(panel)]
-    assert "No allowed role is left" in text(panel)
+    assert "Remove deleted entries" not in [item.get("label") for item in components(panel)]
+    assert "All allowed roles were deleted" in text(panel)
     assert "`111`" not in text(panel)
 
 
@@ -578,7 +580,7 @@ async def test_where_nothing_is_gone_nothing_can_be_forgotten(
     world: World, owner: MemberActor, name: str
 ) -> None:
     shown = components(answer(await config(world, owner, name)))
-    assert "Forget what is gone" not in [item.get("label") for item in shown]
+    assert "Remove deleted entries" not in [item.get("label") for item in shown]
 
 
 async def test_a_full_list_says_so_and_survives_a_restart(world: World, owner: MemberActor) -> None:
@@ -589,7 +591,7 @@ async def test_a_full_list_says_so_and_survives_a_restart(world: World, owner: M
     panel = answer(await config(world, owner, "quota"))
     form = await owner.select(panel, [role], custom_id="s:config_quota_role")
     result = await owner.submit_modal(form, {"quota": "100"})
-    assert "25 roles have a number of their own" in text(answer(result))
+    assert "daily quota for up to 25 roles" in text(answer(result))
     await servers.load()
     assert server(world).role_quotas == full
 
@@ -601,7 +603,7 @@ async def test_a_full_list_of_models_says_so(world: World, owner: MemberActor) -
     form = await owner.click(panel, label="Find a model")
     await owner.submit_modal(form, {"name": "anime"})
     result = await owner.select(panel, ["anime"], custom_id="s:config_allowed")
-    assert "200 models at most" in text(answer(result))
+    assert "up to 200 models" in text(answer(result))
     await world.bot.store.servers.load()
     assert server(world).models == names
 
@@ -626,11 +628,11 @@ async def test_nobody_draws_where_the_settings_cannot_be_read(
     for member in (world.ann, owner):
         result = await member.slash(world.channel, "imagine", prompt="x")
         list(world.env.errors)
-        assert "cannot read this server’s settings" in text(answer(result))
+        assert "can’t read this server’s settings" in text(answer(result))
     for name in (*COMMANDS, "unban"):
         options = {"member": world.ann} if name == "unban" else {}
         said = text(answer(await config(world, owner, name, **options)))
-        assert "settings of this server cannot be read" in said
+        assert "This server’s settings can’t be read" in said
     await config(world, owner, "ban", member=world.ann)
     assert (await read(await config(world, owner, "export"))).decode() == closed
     assert server(world) is policy.CLOSED
@@ -638,9 +640,9 @@ async def test_nobody_draws_where_the_settings_cannot_be_read(
 
 async def test_a_manager_begins_anew(world: World, owner: MemberActor, closed: str) -> None:
     panel = answer(await config(world, owner, "show"))
-    await owner.click(panel, label="Begin anew")
+    await owner.click(panel, label="Reset all settings")
     assert server(world) == Server()
-    assert "How this server draws" in text(panel)
+    assert "Server settings" in text(panel)
     await config(world, owner, "defaults", steps=12)
     await world.ann.slash(world.channel, "imagine", prompt="x")
     assert world.engine.seen[-1].request.steps == 12
@@ -653,7 +655,7 @@ async def test_who_begins_anew_too_late_takes_nothing_away(
     data = json.dumps({"version": VERSION, "max_steps": 30}).encode()
     former = await read(await import_file(world, owner, data))
     assert former.decode() == closed
-    await owner.click(panel, label="Begin anew")
+    await owner.click(panel, label="Reset all settings")
     assert server(world) == Server(max_steps=30)
     await world.bot.store.servers.load()
     assert server(world) == Server(max_steps=30)

@@ -78,7 +78,7 @@ async def test_only_the_sheet_is_posted_with_alt_text_and_parameters(
 ) -> None:
     (attachment,) = strip.attachments
     gallery = next(item for item in components(strip) if item["type"] == 12)
-    described = "A sheet over clip skip 1-12: a red circle"
+    described = "Comparison grid (clip skip 1-12): a red circle"
     assert [item["description"] for item in gallery["items"]] == [described]
     data = await attachment.read()
     assert "X Type: Clip skip" in str(read_infotext(data))
@@ -154,7 +154,7 @@ async def test_a_new_seed_draws_the_whole_sheet_again(world: World, both: Any) -
 
 async def test_more_of_a_sheet_is_what_makes_sense_for_it(world: World, strip: Any) -> None:
     panel = answer(await world.ann.click(strip, label="More…"))
-    labels = ["Save as preset", "Parameters", "Take this seed", "Send to my DMs", "Delete"]
+    labels = ["Save as preset", "Parameters", "Pin this seed", "Send to my DMs", "Delete"]
     assert list(buttons(panel)) == labels
     shown = await world.ann.click(panel, label="Parameters")
     assert "X Values: 1-12" in text(answer(shown))
@@ -227,7 +227,7 @@ async def test_progress_is_shown_and_cancel_ends_it(world: World) -> None:
     await world.env.settle()
     assert "5 / 20" in text(world.last)
     refused = await world.bob.click(world.last, label="Cancel")
-    assert "Only the one who started this" in text(answer(refused))
+    assert "Only the person who started this" in text(answer(refused))
     await world.ann.click(world.last, label="Cancel")
     await world.env.settle()
     assert (await world.job(1)).state == "cancelled"
@@ -253,7 +253,7 @@ async def test_a_sheet_too_large_for_discord_is_shrunk(
 async def test_a_sheet_that_failed_is_tried_again_whole(world: World) -> None:
     world.engine.fail_next(OutOfMemory(512, 512))
     await world.ann.slash(world.channel, "explore", prompt="x", x_values="1, 2")
-    assert "does not fit" in text(world.last)
+    assert "isn’t enough VRAM" in text(world.last)
     again = answer(await world.ann.click(world.last, label="Try again"))
     assert "clip skip 1, 2" in text(again)
     assert len(world.engine.seen[1].items) == 2
@@ -293,11 +293,11 @@ async def test_models_bring_their_own_vae_and_the_first_one_the_values(world: Wo
 async def test_a_count_from_a_preset_is_left_out_and_said(world: World) -> None:
     await world.bot.store.presets.save(world.ann.id, "default", {"count": 4})
     post = answer(await world.ann.slash(world.channel, "explore", prompt="x", x_values="1, 2"))
-    assert "one picture a cell" in text(post)
+    assert "shows each combination once" in text(post)
     assert len(world.engine.seen[0].items) == 2
     assert {item.request.count for item in world.engine.seen[0].items} == {1}
     cell = answer(await world.ann.select(post, ["1"], custom_id="p:cell_x:1"))
-    assert "one picture a cell" not in text(cell)
+    assert "shows each combination once" not in text(cell)
 
 
 async def test_denoising_strength_over_a_start_image(world: World) -> None:
@@ -327,11 +327,11 @@ async def test_denoising_strength_over_a_start_image(world: World) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"x_axis": "seed", "x_values": "1-10000"}, "25 values at most; yours has 10000"),
-        ({"x_values": "13"}, "clip skip can be 1 to 12, not “13”"),
-        ({"x_values": "one"}, "clip skip can be 1 to 12, not “one”"),
-        ({"x_values": ","}, "values like 1-12 or 5, 7, 11, not “,”"),
-        ({"x_axis": "steps", "x_values": "10, 151"}, "steps can be 1 to 150"),
+        ({"x_axis": "seed", "x_values": "1-10000"}, "25 values; yours has 10000"),
+        ({"x_values": "13"}, "clip skip must be from 1 to 12, not “13”"),
+        ({"x_values": "one"}, "clip skip must be from 1 to 12, not “one”"),
+        ({"x_values": ","}, "like 1-12 or 5, 7, 11, not “,”"),
+        ({"x_axis": "steps", "x_values": "10, 151"}, "steps must be from 1 to 150"),
         ({"x_axis": "sampler", "x_values": "Euler, magic"}, "no sampler called **magic**"),
         ({"x_axis": "vae", "x_values": "other"}, "**other** is made for"),
         ({"x_axis": "vae", "x_values": "gone.ckpt"}, "no VAE called"),
@@ -339,14 +339,14 @@ async def test_denoising_strength_over_a_start_image(world: World) -> None:
         ({"x_axis": "size", "x_values": "7x7"}, "a multiple of 8 from 64"),
         ({"x_axis": "size", "x_values": "2048x2048"}, "to 1536"),
         ({"x_axis": "denoising_strength"}, "without a start image"),
-        ({"x_axis": "prompt"}, "what to search for"),
+        ({"x_axis": "prompt"}, "put the word to find"),
         ({"x_axis": "prompt", "x_values": "dog, cat"}, "Neither prompt contains “dog”"),
-        ({"y_axis": "clip_skip"}, "Both axes vary the same thing"),
+        ({"y_axis": "clip_skip"}, "Both axes change the same thing"),
         ({"y_values": "1, 2"}, "`y_axis`"),
-        ({"model": "two"}, "Clip skip changes nothing"),
+        ({"model": "two"}, "Clip skip has no effect"),
         (
             {"x_values": "1-12", "y_axis": "seed", "y_values": "1-4"},
-            "36 cells at most; yours has 48",
+            "up to 36 images; yours would have 48",
         ),
     ],
 )
@@ -372,8 +372,11 @@ async def test_every_cell_is_held_against_the_servers_rules(world: World) -> Non
         world.guild.id, lambda server: replace(server, models=("plain",), max_steps=30)
     )
     for options, sentence in (
-        ({"x_axis": "model", "x_values": "plain, anime"}, "**anime** is not used on this server"),
-        ({"x_axis": "steps", "x_values": "20, 40"}, "steps can be 1 to 30"),
+        (
+            {"x_axis": "model", "x_values": "plain, anime"},
+            "**anime** isn’t available on this server",
+        ),
+        ({"x_axis": "steps", "x_values": "20, 40"}, "steps must be from 1 to 30"),
     ):
         result = await world.ann.slash(world.channel, "explore", prompt="x", **options)
         assert sentence in text(answer(result))
@@ -395,14 +398,14 @@ async def test_a_sheet_that_is_gone(world: World, both: Any) -> None:
     await world.bot.store.jobs.delete(1)
     for message, place in ((both, "p:cell_x:1"), (panel, "p:cell_y:1:0")):
         result = await world.bob.select(message, ["0"], custom_id=place)
-        assert "record is gone" in text(answer(result))
+        assert "data no longer exists" in text(answer(result))
 
 
 async def test_a_cell_whose_file_is_gone(world: World, strip: Any) -> None:
     for picture in await world.bot.store.pictures.of_job(1):
         picture.path.unlink()
     result = await world.bob.select(strip, ["0"], custom_id="p:cell_x:1")
-    assert "file is gone" in text(answer(result))
+    assert "image file no longer exists" in text(answer(result))
 
 
 # Search, from memory.

@@ -45,23 +45,23 @@ def test_every_paragraph_is_shown() -> None:
 async def test_clip_skip_says_when_to_use_two(world: World) -> None:
     post = answer(await world.ann.slash(world.channel, "help", page="clip_skip"))
     assert post.ephemeral
-    assert "**Use 2** with anime models" in text(post)
+    assert "**Use 2** for anime models" in text(post)
 
 
 async def test_pages_are_turned_also_after_a_restart(world: World) -> None:
     post = answer(await world.ann.slash(world.channel, "help"))
-    assert text(post).startswith("## How to begin")
+    assert text(post).startswith("## Getting started")
     await world.restart()
     result = await world.ann.select(post, ["vae"], custom_id="s:help")
     assert text(answer(result)).startswith("## VAE")
-    options = selects(answer(result))["Read on"]["options"]
+    options = selects(answer(result))["Choose a topic"]["options"]
     assert [option["value"] for option in options] == list(PAGES)
     assert [option["value"] for option in options if option.get("default")] == ["vae"]
 
 
 async def test_a_page_that_is_not_there_is_the_first(world: World) -> None:
     view = help_view("../secrets", listed(world), Locale.american_english)
-    assert words(view).startswith("## How to begin")
+    assert words(view).startswith("## Getting started")
 
 
 async def test_the_commands_are_those_there_are(world: World) -> None:
@@ -69,7 +69,7 @@ async def test_the_commands_are_those_there_are(world: World) -> None:
     for command in listed(world):
         open_to_all = (command.root_parent or command).default_permissions is None
         assert (f"`/{command.qualified_name}`" in said) == open_to_all
-    assert "- `/help` What clip skip and VAE are" in said
+    assert "- `/help` Help: clip skip, VAE" in said
 
 
 async def test_the_walk_for_members_names_every_command_there_is(world: World) -> None:
@@ -100,7 +100,7 @@ async def test_pages_are_offered_by_their_names_in_every_language(world: World) 
     assert [choice["value"] for choice in option["choices"]] == list(PAGES)
     clip_skip = option["choices"][1]
     assert clip_skip["name"] == "Clip skip"
-    assert clip_skip["name_localizations"]["ja"] == "CLIPスキップ"
+    assert clip_skip["name_localizations"]["ja"] == "Clip skip"
 
 
 @pytest.fixture

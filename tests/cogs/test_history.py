@@ -48,7 +48,7 @@ def shown(result: Any) -> Any:
 async def test_no_results_yet(world: World) -> None:
     page = shown(await world.ann.slash(world.channel, "history"))
     assert page.ephemeral
-    assert "nothing here yet" in text(page)
+    assert "Nothing here yet" in text(page)
 
 
 async def test_ones_own_newest_first_with_thumbnails(world: World) -> None:
@@ -91,7 +91,7 @@ async def test_a_lost_file_leaves_the_rest(world: World) -> None:
     assert sum(item["type"] == 11 for item in components(page)) == 1
     picture.path.unlink()
     result = await world.ann.slash(world.channel, "show", id=1)
-    assert "file is gone" in text(shown(result))
+    assert "image file no longer exists" in text(shown(result))
 
 
 def test_the_longest_page_is_one_that_discord_takes() -> None:
@@ -135,7 +135,7 @@ async def test_not_from_a_channel_one_cannot_read(world: World) -> None:
     await world.env.settle()
     told = shown(await world.bob.slash(world.channel, "show", id=1))
     assert told.ephemeral
-    assert "no picture called **1**" in text(told)
+    assert "no image called **1**" in text(told)
     assert "a secret" in text(shown(await world.ann.slash(world.channel, "show", id=1)))
 
 
@@ -144,12 +144,12 @@ async def test_not_from_another_server(world: World) -> None:
     there = elsewhere.create_text_channel("pictures")
     eve = elsewhere.add_member(world.env.create_user("eve"))
     await make(world, world.ann)
-    assert "no picture called" in text(shown(await eve.slash(there, "show", id=1)))
+    assert "no image called" in text(shown(await eve.slash(there, "show", id=1)))
 
 
 async def test_a_private_one_is_its_owners_alone(world: World) -> None:
     await make(world, world.ann, private=True)
-    assert "no picture called" in text(shown(await world.bob.slash(world.channel, "show", id=1)))
+    assert "no image called" in text(shown(await world.bob.slash(world.channel, "show", id=1)))
     mine = shown(await world.ann.slash(world.channel, "show", id=1))
     assert mine.ephemeral
     assert "cat 0" in text(mine)
@@ -162,7 +162,7 @@ async def test_not_where_the_owner_allows_no_pictures(world: World) -> None:
     )
     told = shown(await world.ann.slash(world.channel, "show", id=1))
     assert told.ephemeral
-    assert "other channels here: <#1>" in text(told)
+    assert "Try one of these: <#1>" in text(told)
 
 
 async def test_a_hiding_server_hides_it(world: World) -> None:
@@ -178,19 +178,19 @@ async def test_a_hiding_server_hides_it(world: World) -> None:
 @pytest.mark.parametrize("number", [1, 999, 2**53 - 1])
 async def test_a_number_that_is_nothing(world: World, number: int) -> None:
     told = shown(await world.ann.slash(world.channel, "show", id=number))
-    assert f"no picture called **{number}**" in text(told)
+    assert f"no image called **{number}**" in text(told)
 
 
 async def test_what_has_no_picture_says_why(world: World) -> None:
     world.engine.fail_next(OutOfMemory(64, 64))
     await make(world, world.ann)
     told = shown(await world.ann.slash(world.channel, "show", id=1))
-    assert "does not fit" in text(told)
+    assert "isn’t enough VRAM" in text(told)
     assert "Try again" in buttons(told)
     world.engine.hold()
     await make(world, world.ann)
     told = shown(await world.ann.slash(world.channel, "show", id=2))
-    assert "not finished yet" in text(told)
+    assert "isn’t finished yet" in text(told)
 
 
 # /cancel
@@ -201,7 +201,7 @@ async def test_one_job_is_taken_back(world: World) -> None:
     await make(world, world.ann, 2)
     told = shown(await world.ann.slash(world.channel, "cancel", job="2"))
     await world.env.settle()
-    assert "Taken back: 1" in text(told)
+    assert "Canceled: 1" in text(told)
     assert [(await world.job(n)).state for n in (1, 2)] == ["running", "cancelled"]
 
 
@@ -211,19 +211,19 @@ async def test_all_jobs_are_taken_back_and_nobody_elses(world: World) -> None:
     await make(world, world.bob)
     told = shown(await world.ann.slash(world.channel, "cancel", job="all"))
     await world.env.settle()
-    assert "Taken back: 2" in text(told)
+    assert "Canceled: 2" in text(told)
     assert [(await world.job(n)).state for n in (1, 2, 3)] == ["cancelled", "cancelled", "running"]
 
 
 async def test_what_cannot_be_taken_back(world: World) -> None:
     await make(world, world.ann)
-    assert "over already" in text(shown(await world.ann.slash(world.channel, "cancel", job="#1")))
-    assert "Only the one" in text(shown(await world.bob.slash(world.channel, "cancel", job="1")))
+    assert "already ended" in text(shown(await world.ann.slash(world.channel, "cancel", job="#1")))
+    assert "Only the person" in text(shown(await world.bob.slash(world.channel, "cancel", job="1")))
     for nonsense in ("", "x", "9" * 18, "9" * 500, "²", "-1"):
         told = shown(await world.ann.slash(world.channel, "cancel", job=nonsense))
         assert "no job called" in text(told)
     told = shown(await world.ann.slash(world.channel, "cancel", job="all"))
-    assert "Taken back: 0" in text(told)
+    assert "Canceled: 0" in text(told)
 
 
 async def test_ones_own_jobs_are_offered(world: World) -> None:

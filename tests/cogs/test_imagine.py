@@ -67,7 +67,7 @@ async def test_what_is_not_written_is_not_drawn(
     monkeypatch.setattr(world.bot.store.jobs, "create", full)
     result = await world.ann.slash(world.channel, "imagine", prompt="a red circle")
     assert answer(result).ephemeral
-    assert "could not be written down" in text(answer(result))
+    assert "couldn’t be saved" in text(answer(result))
     assert world.bot.queue.snapshot() == ()
     assert world.env.errors
 
@@ -152,7 +152,7 @@ async def test_the_models_card_decides_and_is_not_repeated(world: World) -> None
 async def test_what_was_ignored_is_said(world: World) -> None:
     world.engine.notes = (Note.of("lora_left_out", kind="lora", name="cats"),)
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    assert "LoRA files are not supported yet" in text(answer(result))
+    assert "LoRA files aren’t supported yet" in text(answer(result))
 
 
 async def test_clip_skip_is_not_offered_where_it_does_nothing(world: World) -> None:
@@ -183,13 +183,13 @@ async def test_the_line_is_shown_and_moves(world: World) -> None:
     for prompt in ("one", "two", "three"):
         await world.ann.slash(world.channel, "imagine", prompt=prompt)
     await world.env.settle()
-    assert "In line: 2 of 2" in text(world.last)
+    assert "In the queue: 2 of 2" in text(world.last)
     world.engine.finish(1)
     await world.engine.started(2)
     await world.env.settle()
     # The edit waits for its turn; the news is there for whoever asks.
     result = await world.ann.slash(world.channel, "queue")
-    assert "1 drawing, 1 waiting" in text(answer(result))
+    assert "1 generating, 1 waiting" in text(answer(result))
 
 
 async def test_progress_shows_a_small_preview(world: World) -> None:
@@ -219,7 +219,7 @@ async def test_a_restart_of_the_engine_is_said_and_survived(world: World) -> Non
     await world.engine.started(1)
     world.engine.restart()
     await world.env.settle()
-    assert "starting again" in text(world.last)
+    assert "engine is restarting" in text(world.last)
     world.engine.start_again()
     world.engine.release()
     await world.env.settle()
@@ -229,7 +229,7 @@ async def test_a_restart_of_the_engine_is_said_and_survived(world: World) -> Non
 async def test_a_job_that_fails_says_why_and_can_be_tried_again(world: World) -> None:
     world.engine.fail_next(OutOfMemory(512, 512))
     await world.ann.slash(world.channel, "imagine", prompt="x", seed=7)
-    assert "does not fit into the graphics memory" in text(world.last)
+    assert "isn’t enough VRAM" in text(world.last)
     assert (await world.job(1)).state == "failed"
     again = await world.bob.click(world.last, label="Try again")
     assert "seed 7" in text(answer(again))
@@ -242,7 +242,7 @@ async def test_what_is_wrong_with_a_file_stands_in_the_log(
     world.engine.fail_next(Refused("model", "plain", "missing", "unet conv_in.weight"))
     with caplog.at_level(logging.INFO):
         await world.ann.slash(world.channel, "imagine", prompt="x")
-    assert "is not complete" in text(world.last)
+    assert "is missing some of its data" in text(world.last)
     assert "conv_in" not in text(world.last)
     assert "lacks unet conv_in.weight" in caplog.text
 
@@ -253,7 +253,7 @@ async def test_cancel_ends_the_job_and_says_so(world: World) -> None:
     await world.engine.started(1)
     await world.ann.click(world.last, label="Cancel")
     await world.env.settle()
-    assert "Cancelled" in text(world.last)
+    assert "Canceled" in text(world.last)
     assert (await world.job(1)).state == "cancelled"
     assert world.bot.queue.snapshot() == ()
 
@@ -263,7 +263,7 @@ async def test_only_its_owner_or_a_manager_cancels(world: World) -> None:
     await world.ann.slash(world.channel, "imagine", prompt="x")
     refused = await world.bob.click(world.last, label="Cancel")
     assert answer(refused).ephemeral
-    assert "Only the one who started this" in text(answer(refused))
+    assert "Only the person who started this" in text(answer(refused))
     assert len(world.bot.queue.snapshot()) == 1
     await world.moderator().click(world.posts()[0], label="Cancel")
     await world.env.settle()
@@ -285,7 +285,7 @@ async def test_only_its_owner_or_a_manager_cancels(world: World) -> None:
         ({"prompt": "x", "size": "7x7"}, "a multiple of 8 from 64"),
         ({"prompt": "x", "size": "huge"}, "width x height"),
         ({"prompt": "x", "preset": "lost"}, "no preset called"),
-        ({"prompt": "x", "count": 8}, "count can be 1 to 4"),
+        ({"prompt": "x", "count": 8}, "count must be from 1 to 4"),
     ],
 )
 async def test_bad_input_is_answered(world: World, options: dict[str, Any], sentence: str) -> None:
@@ -310,7 +310,7 @@ async def test_a_full_queue_is_refused_and_nothing_is_kept(world: World) -> None
         await world.ann.slash(world.channel, "imagine", prompt="x")
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
     assert answer(result).ephemeral
-    assert "limit: 5" in text(answer(result))
+    assert "waiting and running jobs (5)" in text(answer(result))
     assert world.env.errors
     assert len(await world.bot.store.jobs.unfinished()) == world.settings.queue_per_member
 
@@ -318,7 +318,7 @@ async def test_a_full_queue_is_refused_and_nothing_is_kept(world: World) -> None
 async def test_no_models_at_all_is_a_sentence(world: World) -> None:
     world.bot.catalogue.update(type(world.found)())
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    assert "no model to draw with" in text(answer(result))
+    assert "No model is installed yet" in text(answer(result))
     assert world.env.errors
 
 

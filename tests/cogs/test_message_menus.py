@@ -103,12 +103,12 @@ async def test_parameters_of_a_stranger(world: World) -> None:
         "/imagine prompt:a fox, (red:1.2) negative_prompt:lowres model:anime clip_skip:2 "
         "seed:42 steps:25 cfg_scale:5.5 sampler:DPM++ 2M Karras size:512x768"
     )
-    assert "drawn elsewhere" in said
+    assert "used a different noise source" in said
 
 
 async def test_what_has_no_option_is_named(world: World) -> None:
     said = text(answer(await menu(world, "Parameters", await sent(world, png(HIRES)))))
-    assert "Some of it has no option: hires fix scale" in said
+    assert "Some parameters have no option: hires fix scale" in said
 
 
 async def test_the_first_picture_that_has_some(world: World) -> None:
@@ -124,14 +124,14 @@ async def test_a_message_without_a_picture(world: World) -> None:
     ):
         for name in ("Parameters", "Vary", "Use as start image"):
             said = text(answer(await menu(world, name, message)))
-            assert "no picture in that message" in said, name
+            assert "has no image the bot can read" in said, name
     assert await world.bot.store.jobs.get(1) is None
 
 
 async def test_a_picture_without_parameters(world: World) -> None:
     message = await sent(world, png())
     for name in ("Parameters", "Vary"):
-        assert "carries no parameters" in text(answer(await menu(world, name, message)))
+        assert "has no generation parameters" in text(answer(await menu(world, name, message)))
 
 
 @pytest.mark.parametrize("name", ["Parameters", "Vary", "Use as start image"])
@@ -246,7 +246,7 @@ async def test_a_form_of_before_a_restart_gives_the_prompt_back(world: World) ->
     shown = await menu(world, "Use as start image", await sent(world, png()))
     await world.restart()
     told = await submit(world.ann, shown, prompt="a dog")
-    assert "too old" in text(answer(told))
+    assert "has expired" in text(answer(told))
     assert "a dog" in text(answer(told))
 
 
@@ -284,7 +284,7 @@ async def test_of_several_of_ours_one_is_picked_by_its_picture(world: World) -> 
     message = await ours(world, count=4)
     asked = answer(await menu(world, "Use as start image", message, world.bob))
     assert asked.ephemeral
-    assert gallery(asked) == ["Picture 1", "Picture 2", "Picture 3", "Picture 4"]
+    assert gallery(asked) == ["Image 1", "Image 2", "Image 3", "Image 4"]
     assert list(buttons(asked)) == ["1", "2", "3", "4"]
     form = await world.bob.click(asked, label="3")
     await submit(world.bob, form, prompt="a dog", seed="1")
@@ -301,7 +301,7 @@ async def test_of_several_of_anybodys_one_is_picked_by_its_picture(world: World)
     message = await sent(world, png(), png(A1111), png())
     asked = answer(await menu(world, "Use as start image", message))
     assert asked.ephemeral
-    assert gallery(asked) == ["Picture 1", "Picture 2", "Picture 3"]
+    assert gallery(asked) == ["Image 1", "Image 2", "Image 3"]
     await world.restart()
     form = await world.ann.click(asked, label="2")
     assert form.modal is not None
@@ -354,14 +354,14 @@ async def test_a_sheet_is_no_start_image(world: World) -> None:
     await world.env.settle()
     told = answer(await menu(world, "Use as start image", world.last))
     assert told.ephemeral
-    assert "Post one of them with the select" in text(told)
+    assert "Post one of them with the menu" in text(told)
 
 
 async def test_parameters_of_each_of_several_of_ours(world: World) -> None:
     shown = answer(await menu(world, "Parameters", await ours(world, count=4), world.bob))
     assert "seed:7" in text(shown)
     (which,) = selects(shown).values()
-    assert [option["label"] for option in which["options"]][3] == "Picture 4"
+    assert [option["label"] for option in which["options"]][3] == "Image 4"
     await world.restart()
     shown = answer(await world.bob.select(shown, ["3"], custom_id="p:read:1"))
     assert "seed:10" in text(shown)
@@ -370,7 +370,7 @@ async def test_parameters_of_each_of_several_of_ours(world: World) -> None:
     assert [option["value"] for option in which["options"] if option.get("default")] == ["3"]
     await world.bot.store.jobs.delete(1)
     gone = answer(await world.bob.select(shown, ["0"], custom_id="p:read:1"))
-    assert "record is gone" in text(gone)
+    assert "data no longer exists" in text(gone)
 
 
 async def test_long_parameters_of_each_of_several_are_files(world: World) -> None:
@@ -393,7 +393,7 @@ async def test_a_sheet_over_seeds_has_no_variation(world: World) -> None:
     await world.ann.slash(world.channel, "explore", prompt="a cat", x_axis="seed", x_values="1, 2")
     await world.env.settle()
     told = answer(await menu(world, "Vary", world.last))
-    assert "its own value of that" in text(told)
+    assert "its own value for that" in text(told)
     assert len(world.engine.seen) == 1
 
 

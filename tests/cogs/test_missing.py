@@ -46,11 +46,11 @@ async def over_quota(world: World) -> None:
 
 
 State = Callable[[World], Awaitable[None]]
-FILE = "file is gone"
+FILE = "image file no longer exists"
 MODEL = "no model called **plain**"
-JOB = "record is gone"
-BANNED = "cannot make pictures"
-QUOTA = "1 pictures for today"
+JOB = "data no longer exists"
+BANNED = "banned from generating images"
+QUOTA = "1 images for today"
 
 # What draws from the request alone needs no file; what is there needs nothing to draw with.
 STATES: dict[str, tuple[State, dict[str, str | None]]] = {

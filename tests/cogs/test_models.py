@@ -41,7 +41,7 @@ async def test_models_vaes_and_samplers(settings: Settings) -> None:
         assert list(buttons(post)) == ALL
         pressed = await world.ann.click(post, label="VAEs")
         post = pressed.response or post
-        assert "- **vivid** · fits 2 of 3 models" in text(post.message)
+        assert "- **vivid** · works with 2 of 3 models" in text(post.message)
         pressed = await world.ann.click(post, label="Samplers")
         assert "**DPM++ 2M**" in text(post.message)
         assert "Karras" in text(post.message)

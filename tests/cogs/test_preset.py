@@ -37,17 +37,17 @@ async def test_save_show_list_delete(settings: Settings) -> None:
         await slash(world, "save", name="default", clip_skip=2, cfg_scale=7.5, private=True)
         listed = (await slash(world, "list")).splitlines()
         assert listed == [
-            "You have 2 of 50 presets:",
+            "Your presets (2 of 50):",
             "- **default** — clip skip 2; CFG scale 7.5; private yes",
             "- **Fast** — steps 12; sampler Euler a; size portrait",
         ]
         assert await slash(world, "delete", name="fast") == "Deleted **Fast**."
-        assert "There is no preset called **fast**." in await slash(world, "show", name="fast")
+        assert "There’s no preset called **fast**." in await slash(world, "show", name="fast")
 
 
 async def test_the_default_says_that_it_applies_by_itself(settings: Settings) -> None:
     async with simulate(settings) as world:
-        assert "from now on" in await slash(world, "save", name="DEFAULT", steps=9)
+        assert "From now on" in await slash(world, "save", name="DEFAULT", steps=9)
 
 
 async def test_a_preset_applies_to_imagine(settings: Settings) -> None:
@@ -83,7 +83,7 @@ async def test_what_cannot_be_saved_gets_a_sentence(
 async def test_a_name_too_long(settings: Settings) -> None:
     async with simulate(settings) as world:
         said = await slash(world, "save", name="x" * 41, steps=9)
-        assert said == "The preset name can be 1 to 40 characters long; yours has 41."
+        assert said == "The preset name must be 1 to 40 characters long; yours has 41."
 
 
 async def test_an_empty_list_says_how_to_begin(settings: Settings) -> None:

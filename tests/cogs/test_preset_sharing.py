@@ -46,7 +46,7 @@ async def test_a_shared_preset_is_a_public_post_with_an_import_button(world: Wor
     post = await shared(world)
     assert not post.ephemeral
     assert text(post) == (
-        f"<@{world.ann.id}> shares the preset **Fast**:\n"
+        f"<@{world.ann.id}> shared the preset **Fast**:\n"
         "- clip skip 2\n- steps 12\n- sampler Euler a"
     )
     assert list(buttons(post)) == ["Import", "Stop sharing"]
@@ -68,7 +68,7 @@ async def test_whether_pictures_are_private_is_not_shared(world: World) -> None:
     assert "private" not in text(post)
     await world.bot.store.presets.save(world.ann.id, "Quiet", {"private": True})
     result = await world.ann.slash(world.channel, "preset share", name="Quiet")
-    assert "no value in it" in text(answer(result))
+    assert "no values that can be used here" in text(answer(result))
     accept(world)
 
 
@@ -96,29 +96,29 @@ async def test_an_import_replaces_nothing_and_never_applies_by_itself(world: Wor
 async def test_what_is_not_here_any_more_is_left_out_by_name(world: World) -> None:
     post = await shared(world, steps=9, model="lost")
     said = text(answer(await world.bob.click(post, label="Import")))
-    assert "Left out: There is no model called **lost**." in said
+    assert "Ignored: There’s no model called **lost**." in said
     assert await values_of(world, world.bob, "Fast") == {"steps": 9}
 
 
 async def test_one_may_stop_sharing_and_moderators_may_too(world: World) -> None:
     post = await shared(world)
     refused = await world.bob.click(post, label="Stop sharing")
-    assert "Only the one who shared this" in text(answer(refused))
+    assert "Only the person who shared this" in text(answer(refused))
     assert "Import" in buttons(world.posts()[-1])
     await world.ann.click(post, label="Stop sharing")
-    assert text(world.posts()[-1]) == "This preset is not shared any more."
+    assert text(world.posts()[-1]) == "This preset is no longer shared."
     other = await shared(world)
     await world.moderator().click(other, label="Stop sharing")
-    assert text(world.posts()[-1]) == "This preset is not shared any more."
+    assert text(world.posts()[-1]) == "This preset is no longer shared."
 
 
 async def test_a_share_that_is_gone_says_so(world: World) -> None:
     post = await shared(world)
     await world.bot.store.shares.delete(1)
     result = await world.bob.click(post, label="Import")
-    assert "not shared any more" in text(answer(result))
+    assert "no longer shared" in text(answer(result))
     await world.bob.click(post, label="Stop sharing")
-    assert text(world.posts()[-1]) == "This preset is not shared any more."
+    assert text(world.posts()[-1]) == "This preset is no longer shared."
 
 
 async def test_only_the_newest_shares_are_kept(store: Store) -> None:
@@ -151,7 +151,7 @@ async def test_a_name_that_the_server_blocks_is_not_posted(world: World) -> None
     await world.bot.store.presets.save(world.ann.id, "Gore", {"negative_prompt": "dark"})
     result = await world.ann.slash(world.channel, "preset share", name="Gore")
     assert result.ephemeral
-    assert "does not allow the word" in text(answer(result))
+    assert "doesn’t allow the word" in text(answer(result))
     # What a negative prompt keeps out may be said.
     assert "gore, dark" in text(await shared(world, negative_prompt="gore, dark"))
     accept(world)
@@ -160,7 +160,7 @@ async def test_a_name_that_the_server_blocks_is_not_posted(world: World) -> None
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (lambda world: {"banned": (world.ann.id,)}, "cannot make pictures"),
+        (lambda world: {"banned": (world.ann.id,)}, "banned from generating images"),
         (lambda world: {"channels": (1,)}, "<#1>"),
         (lambda world: {"roles": (1,)}, "<@&1>"),
     ],
@@ -314,19 +314,19 @@ async def test_every_reason_is_said(world: World) -> None:
     assert "Imported as **imported**" in said
     assert "newer version" in said
     assert "multiple of 8" in said
-    assert "clip skip can be 1 to 12, not “two”" in said
-    assert "knows no value called “key\\*0" in said
-    assert "and 5 more were left out" in said
+    assert "clip skip must be from 1 to 12, not “two”" in said
+    assert "has no setting called “key\\*0" in said
+    assert "and 5 more." in said
 
 
 @pytest.mark.parametrize(
     ("pasted", "words"),
     [
-        (None, "Give a file"),
-        ("hello", "not JSON"),
-        ("[]", "no preset"),
-        ("{}", "no value in it"),
-        ('{"steps": 9000}', "no value in it"),
+        (None, "Attach a file"),
+        ("hello", "isn’t JSON"),
+        ("[]", "isn’t a preset"),
+        ("{}", "no values that can be used here"),
+        ('{"steps": 9000}', "no values that can be used here"),
     ],
 )
 async def test_bad_texts_get_a_sentence(world: World, pasted: str | None, words: str) -> None:
@@ -354,4 +354,4 @@ async def test_a_file_that_does_not_come(world: World, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(discord.Attachment, "read", lost)
     said = await imported(world, file=("a.json", b"{}"))
-    assert "could not be fetched" in said
+    assert "couldn’t be downloaded" in said

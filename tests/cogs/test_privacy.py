@@ -80,7 +80,7 @@ async def test_the_export_holds_everything_and_no_key(world: World) -> None:
     await live(world, world.bob)
     told = answer(await world.ann.slash(world.channel, "privacy export"))
     assert told.ephemeral
-    assert "in your direct messages" in text(told)
+    assert "sent to your direct messages" in text(told)
     (archive,) = archives(world.ann)
     names = set(archive.namelist())
     assert {"jobs.json", "presets.json", "shared_presets.json"} <= names
@@ -104,14 +104,14 @@ async def test_somebody_without_anything_gets_an_empty_one(world: World) -> None
 async def test_closed_direct_messages_get_a_sentence(world: World) -> None:
     world.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
     told = answer(await world.ann.slash(world.channel, "privacy export"))
-    assert "cannot write to you" in text(told)
+    assert "can’t send you direct messages" in text(told)
 
 
 async def test_it_is_not_asked_for_all_the_time(world: World) -> None:
     for _ in range(2):
         await world.ann.slash(world.channel, "privacy export")
     told = answer(await world.ann.slash(world.channel, "privacy export"))
-    assert "That was quick" in text(told)
+    assert "A little too fast" in text(told)
     # The cooldown is an error of discord.py's own, with a sentence.
     world.env._errors.clear()
 
@@ -169,10 +169,10 @@ async def test_it_is_asked_first_and_can_be_left(world: World) -> None:
     await live(world, world.ann)
     before = await rows_of(world, world.ann.id)
     asked = await ask(world, world.ann)
-    assert "jobs with their pictures (2)" in text(answer(asked))
+    assert "jobs with their images (2)" in text(answer(asked))
     assert "presets (1)" in text(answer(asked))
     assert await rows_of(world, world.ann.id) == before
-    await world.ann.click(answer(asked), label="Keep it")
+    await world.ann.click(answer(asked), label="Keep my data")
     assert "Nothing was deleted" in text(answer(asked))
     assert await rows_of(world, world.ann.id) == before
 
@@ -188,7 +188,7 @@ async def test_everything_goes_and_nothing_of_others(world: World) -> None:
     asked = await ask(world, world.ann)
     await world.ann.click(answer(asked), label="Delete everything")
     await world.env.settle()
-    assert "Everything of yours is deleted" in text(answer(asked))
+    assert "All your data has been deleted" in text(answer(asked))
     assert set(await rows_of(world, world.ann.id)) <= {"spent"}
     assert not mine.path.parent.exists()
     assert await rows_of(world, world.bob.id) == before
@@ -235,7 +235,7 @@ async def test_no_row_knows_who_was_deleted_but_todays_quota_and_a_ban(world: Wo
     # Deleting neither gives a quota back, nor lifts a ban, nor takes a log's line away.
     assert await spent(store, world.guild.id, ann.id) == used
     refused = answer(await ann.slash(world.channel, "imagine", prompt="again"))
-    assert "cannot make pictures on this server" in text(refused)
+    assert "banned from generating images on this server" in text(refused)
     assert [f"<@{ann.id}>" in text(line) for line in log_channel.history()] == [True]
     # What was spent goes with its day.
     world.now += 86_400
@@ -337,7 +337,7 @@ async def test_a_post_out_of_reach_stops_nothing(world: World) -> None:
     await world.env.settle()
     world.env.inject_error("DELETE", "/channels/*/messages/*", status=404, code=10008)
     asked = await ask(world, world.ann)
-    assert set(buttons(answer(asked))) == {"Delete everything", "Keep it"}
+    assert set(buttons(answer(asked))) == {"Delete everything", "Keep my data"}
     await world.ann.click(answer(asked), label="Delete everything")
     await world.env.settle()
     assert len(world.posts()) == 1

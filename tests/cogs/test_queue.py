@@ -8,8 +8,8 @@ from tests.simulation import World, answer, buttons, components, text
 async def test_an_empty_line(world: World) -> None:
     shown = answer(await world.ann.slash(world.channel, "queue"))
     assert shown.ephemeral
-    assert "0 drawing, 0 waiting" in text(shown)
-    assert "None of them is yours" in text(shown)
+    assert "0 generating, 0 waiting" in text(shown)
+    assert "You have no jobs in the queue" in text(shown)
 
 
 async def test_ones_own_jobs_and_nobody_elses(world: World) -> None:
@@ -19,7 +19,7 @@ async def test_ones_own_jobs_and_nobody_elses(world: World) -> None:
     await world.bob.slash(world.channel, "imagine", prompt="of somebody else")
     await world.ann.slash(world.channel, "imagine", prompt="mine, second")
     shown = answer(await world.ann.slash(world.channel, "queue"))
-    assert "1 drawing, 2 waiting" in text(shown)
+    assert "1 generating, 2 waiting" in text(shown)
     assert "mine, first" in text(shown)
     assert "**2 of 2**\n-# mine, second" in text(shown)
     assert "somebody else" not in text(shown)
@@ -34,14 +34,14 @@ async def test_a_job_is_cancelled_from_the_list(world: World) -> None:
     result = await world.ann.click(shown, custom_id="s:take_back:2")
     await world.env.settle()
     assert result.acknowledged
-    assert "1 drawing, 0 waiting" in text(shown)
+    assert "1 generating, 0 waiting" in text(shown)
     assert "two" not in text(shown)
     await world.ann.click(shown, label="Cancel")
-    assert "None of them is yours" in text(shown)
+    assert "You have no jobs in the queue" in text(shown)
     assert not buttons(shown)
     assert (await world.job(2)).state == "cancelled"
     assert (await world.job(1)).state == "cancelled"
-    assert "Cancelled" in text(world.posts()[1])
+    assert "Canceled" in text(world.posts()[1])
 
 
 async def test_what_is_over_cannot_be_cancelled(world: World) -> None:
@@ -51,8 +51,8 @@ async def test_what_is_over_cannot_be_cancelled(world: World) -> None:
     world.engine.release()
     await world.env.settle()
     await world.ann.click(shown, label="Cancel")
-    assert "None of them is yours" in text(shown)
-    assert "over already" in text(world.channel.history(viewer=world.ann)[-1])
+    assert "You have no jobs in the queue" in text(shown)
+    assert "already ended" in text(world.channel.history(viewer=world.ann)[-1])
     assert (await world.job(1)).state == "delivered"
 
 

@@ -48,7 +48,7 @@ async def test_the_line_is_shown_meanwhile_and_can_be_left(world: World, post: A
     await world.bob.click(world.last, label="Cancel")
     await world.env.settle()
     assert (await world.job(2)).state == "cancelled"
-    assert "Cancelled" in text(world.last)
+    assert "Canceled" in text(world.last)
 
 
 async def test_a_quick_result_takes_the_place_of_the_line(world: World, post: Any) -> None:
@@ -88,7 +88,7 @@ async def test_the_edge_of_the_range_is_said_in_a_direct_message(world: World, p
     await world.bob.react(world.last, "⬇️")
     await world.env.settle()
     assert len(world.posts()) == 2
-    assert "clip skip can be 1 to 12" in (await told(world, world.bob))[0]
+    assert "clip skip must be from 1 to 12" in (await told(world, world.bob))[0]
 
 
 async def test_an_author_deletes(world: World, post: Any) -> None:
@@ -140,7 +140,7 @@ async def test_a_lost_file_is_said(world: World, post: Any) -> None:
     picture.path.unlink()
     await world.bob.react(post, "✉️")
     await world.env.settle()
-    assert "file is gone" in (await told(world, world.bob))[0]
+    assert "image file no longer exists" in (await told(world, world.bob))[0]
 
 
 async def test_other_emoji_and_other_messages_mean_nothing(world: World, post: Any) -> None:
@@ -200,7 +200,7 @@ async def test_a_full_queue_is_said(world: World, post: Any) -> None:
     await world.bob.react(post, "🎲")
     await world.bob.react(post, "⬆️")
     await world.env.settle()
-    assert "can wait or run at once" in (await told(world, world.bob))[0]
+    assert "limit of waiting and running jobs" in (await told(world, world.bob))[0]
 
 
 async def test_bots_are_not_answered(world: World, post: Any) -> None:
@@ -209,7 +209,7 @@ async def test_bots_are_not_answered(world: World, post: Any) -> None:
     await world.env.settle()
     assert len(world.posts()) == 1
     result = await world.ann.slash(world.channel, "queue")
-    assert "0 drawing" in text(answer(result))
+    assert "0 generating" in text(answer(result))
 
 
 async def unanswered(world: World, post: Any, *emoji: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from bot.exceptions import NoModels
 from bot.ordering.resolve import Layers, explain
+from bot.translate import t
 from cogs.settings.panel import Panel, settings_view
 from core.models.catalogue import Catalogue
 from tests.simulation import World, answer, buttons, model, selects, text, vae
@@ -48,16 +49,16 @@ async def test_the_panel_says_every_value_and_why(world: World) -> None:
     )
     panel = await opened(world)
     assert text(panel).splitlines()[2:] == [
-        "- negative prompt **lowres** — the model",
-        "- model **anime** — you",
-        "- VAE **Automatic** — the bot",
-        "- clip skip **2** — the model",
-        "- steps **12** — you",
-        "- CFG scale **5.5** — this server",
-        "- sampler **DDIM** — this channel",
-        "- size **512x512** — the model",
-        "- count **1** — the bot",
-        "- private **no** — the bot",
+        "- negative prompt **lowres** — recommended for the model",
+        "- model **anime** — set by you",
+        "- VAE **Automatic** — bot default",
+        "- clip skip **2** — recommended for the model",
+        "- steps **12** — set by you",
+        "- CFG scale **5.5** — server default",
+        "- sampler **DDIM** — channel default",
+        "- size **512x512** — recommended for the model",
+        "- image count **1** — bot default",
+        "- private **no** — bot default",
     ]
 
 
@@ -78,8 +79,8 @@ async def test_a_select_sets_a_value_that_applies(
 ) -> None:
     panel = await pick(world, await opened(world), f"set_{name}", value)
     assert await yours(world) == {name: kept}
-    words = {"vae": "VAE", "clip_skip": "clip skip"}.get(name, name)
-    assert line(panel, words) == f"- {words} **{value}** — you"
+    words = t(f"option.{name}")
+    assert line(panel, words) == f"- {words} **{value}** — set by you"
     options = selects(panel)[words]["options"]
     assert [option["value"] for option in options if option.get("default")] == [value]
     await world.ann.slash(world.channel, "imagine", prompt="x")
@@ -96,7 +97,7 @@ async def test_steps_and_cfg_are_typed(world: World) -> None:
     form = await world.ann.click(panel, label="Steps and CFG scale")
     result = await world.ann.submit_modal(form, {"steps": "12", "cfg_scale": " 5.5 "})
     assert await yours(world) == {"steps": 12, "cfg_scale": 5.5}
-    assert line(answer(result), "steps") == "- steps **12** — you"
+    assert line(answer(result), "steps") == "- steps **12** — set by you"
     form = await world.ann.click(answer(result), label="Steps and CFG scale")
     assert form.modal is not None
     await world.ann.submit_modal(form, {"steps": "", "cfg_scale": "6"})
@@ -106,11 +107,11 @@ async def test_steps_and_cfg_are_typed(world: World) -> None:
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ({"steps": "x", "cfg_scale": ""}, "steps can be 1 to 150"),
-        ({"steps": "151", "cfg_scale": ""}, "steps can be 1 to 150"),
-        ({"steps": "", "cfg_scale": "nan"}, "CFG scale can be 1 to 30"),
-        ({"steps": "", "cfg_scale": "0"}, "CFG scale can be 1 to 30"),
-        ({"steps": "1.5", "cfg_scale": ""}, "steps can be"),
+        ({"steps": "x", "cfg_scale": ""}, "steps must be from 1 to 150"),
+        ({"steps": "151", "cfg_scale": ""}, "steps must be from 1 to 150"),
+        ({"steps": "", "cfg_scale": "nan"}, "CFG scale must be from 1 to 30"),
+        ({"steps": "", "cfg_scale": "0"}, "CFG scale must be from 1 to 30"),
+        ({"steps": "1.5", "cfg_scale": ""}, "steps must be from"),
     ],
 )
 async def test_bad_numbers_change_nothing(world: World, typed: dict[str, str], words: str) -> None:
@@ -121,11 +122,11 @@ async def test_bad_numbers_change_nothing(world: World, typed: dict[str, str], w
 
 
 async def test_private_and_public(world: World) -> None:
-    panel = answer(await world.ann.click(await opened(world), label="Make it private"))
+    panel = answer(await world.ann.click(await opened(world), label="Make results private"))
     assert await yours(world) == {"private": True}
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
     assert answer(result).ephemeral
-    await world.ann.click(panel, label="Make it public")
+    await world.ann.click(panel, label="Make results public")
     assert await yours(world) == {"private": False}
 
 
@@ -185,8 +186,8 @@ async def test_one_value_is_let_go_and_then_all(world: World) -> None:
     values = {"steps": 12, "seed": 7, "negative_prompt": "bad", "clip_skip": 3}
     await world.bot.store.presets.save(world.ann.id, "Default", values)
     panel = await opened(world)
-    assert line(panel, "seed") == "- seed **7** — you"
-    reset = selects(panel)["Let go of a value of yours"]["options"]
+    assert line(panel, "seed") == "- seed **7** — set by you"
+    reset = selects(panel)["Reset one of your settings"]["options"]
     assert [option["value"] for option in reset] == [
         "negative_prompt",
         "clip_skip",
@@ -199,8 +200,8 @@ async def test_one_value_is_let_go_and_then_all(world: World) -> None:
     assert "- seed" not in text(panel)
     panel = await pick(world, panel, "reset", "everything")
     assert await world.bot.store.presets.list(world.ann.id) == ()
-    assert "Let go of a value of yours" not in selects(panel)
-    assert "— you" not in text(panel)
+    assert "Reset one of your settings" not in selects(panel)
+    assert "— set by you" not in text(panel)
 
 
 async def test_a_vae_does_not_follow_to_a_model_it_does_not_fit(world: World) -> None:
@@ -209,18 +210,21 @@ async def test_a_vae_does_not_follow_to_a_model_it_does_not_fit(world: World) ->
     assert await yours(world) == {"model": "anime", "vae": "vivid"}
     panel = await pick(world, panel, "set_model", "two")
     assert await yours(world) == {"model": "two"}
-    assert "The VAE vivid does not fit this model" in text(panel)
+    assert "The VAE vivid doesn’t work with this model" in text(panel)
     assert "VAE" not in selects(panel)
 
 
 async def test_what_is_gone_is_said_and_can_be_replaced(world: World) -> None:
     await world.bot.store.presets.save(world.ann.id, "default", {"model": "lost", "vae": "gone"})
     panel = await opened(world)
-    assert line(panel, "model") == "- model **lost** — you"
-    assert "nothing can be drawn: There is no model called **lost**." in text(panel)
+    assert line(panel, "model") == "- model **lost** — set by you"
+    assert (
+        "Nothing can be generated with these settings: There’s no model called **lost**."
+        in text(panel)
+    )
     panel = await pick(world, panel, "set_model", "anime")
     assert await yours(world) == {"model": "anime"}
-    assert "nothing can be drawn" not in text(panel)
+    assert "Nothing can be generated" not in text(panel)
 
 
 async def test_a_model_gone_between_showing_and_pressing(world: World) -> None:
@@ -247,8 +251,8 @@ async def test_nobody_elses_press_works(world: World) -> None:
     channel = world.bot.get_channel(world.channel.id)
     assert isinstance(channel, discord.TextChannel)
     post = await channel.send(view=view)
-    bobs = await world.bob.click(post, label="Make it private")
-    assert "Only the one who made this" in text(answer(bobs))
+    bobs = await world.bob.click(post, label="Make results private")
+    assert "Only the person who made this" in text(answer(bobs))
     await world.bob.select(post, ["2"], custom_id=f"s:set_clip_skip:{world.ann.id}")
     for member in (world.ann, world.bob):
         assert await world.bot.store.presets.list(member.id) == ()
@@ -261,7 +265,7 @@ async def test_controls_and_forms_survive_a_restart(world: World) -> None:
     await world.ann.submit_modal(form, {"steps": "9", "cfg_scale": ""})
     await pick(world, panel, "set_clip_skip", "4")
     assert await yours(world) == {"steps": 9, "clip_skip": 4}
-    assert list(buttons(panel)) == ["Steps and CFG scale", "Make it private"]
+    assert list(buttons(panel)) == ["Steps and CFG scale", "Make results private"]
 
 
 async def test_the_servers_bounds_are_shown(world: World) -> None:
@@ -269,13 +273,13 @@ async def test_the_servers_bounds_are_shown(world: World) -> None:
         world.guild.id, lambda server: replace(server, max_count=2, max_size=512)
     )
     panel = await opened(world)
-    assert len(selects(panel)["count"]["options"]) == 2
+    assert len(selects(panel)["image count"]["options"]) == 2
     sizes = [option["value"] for option in selects(panel)["size"]["options"]]
     assert sizes[:-1] == ["square", "portrait", "landscape", "512x512"]
 
 
 async def test_without_models_there_is_a_sentence(world: World) -> None:
     world.bot.catalogue.update(Catalogue())
-    assert "no model to draw with" in text(await opened(world))
+    assert "No model is installed yet" in text(await opened(world))
     (error,) = world.env.errors
     assert isinstance(getattr(error, "original", error), NoModels)

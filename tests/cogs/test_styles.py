@@ -55,7 +55,7 @@ async def test_save_list_show_use_delete(world: World, manager: MemberActor) -> 
         world, manager, "save", style="Film", template=PLACE, negative_prompt="blurry"
     )
     assert said == (
-        "Saved the style **Film**. Everybody here can use it with `/imagine style:Film`.\n"
+        "Saved the style **Film**. Everyone here can use it with `/imagine style:Film`.\n"
         "a photo of {prompt}, film grain\nNegative prompt: blurry"
     )
     assert "**Film** — a photo of {prompt}" in await slash(world, world.ann, "list")
@@ -88,7 +88,7 @@ async def test_a_style_that_is_not_there_draws_nothing(world: World) -> None:
     await world.bot.store.styles.save(world.guild.id, "film", PLACE)
     result = await world.ann.slash(world.channel, "imagine", prompt="a", style="flim")
     said = text(answer(result))
-    assert said.startswith("There is no style called **flim**. Did you mean **film**?\n")
+    assert said.startswith("There’s no style called **flim**. Did you mean **film**?\n")
     assert world.engine.seen == []
     assert world.env.errors
 

@@ -63,7 +63,7 @@ async def test_every_command_is_documented_and_nothing_else(settings: Settings) 
     for parameter in imagine.parameters:
         if parameter.min_value is not None and parameter.type.name != "string":
             row = next(line for line in text.splitlines() if f"| `{parameter.name}` |" in line)
-            bounds = f"{parameter.min_value:g} to {parameter.max_value:.10g}".replace("-", "−")
+            bounds = f"{parameter.min_value:g} to {parameter.max_value:.10g}"
             assert f"| {bounds} |" in row
 
 

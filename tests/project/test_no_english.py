@@ -32,7 +32,7 @@ NAMES = {
     *("Discord", "DM", "Ctrl", "UTC", "GiB", "MB", "px", "JSON", "PNG", "JPEG", "WebP", "NSFW"),
     *("Stable", "Diffusion", "SD", "XL", "SDXL", "LoRA", "VAE", "CLIP", "CFG", "AND", "token"),
     *("DPM", "Karras", "Automatic", "None", "pickle", "safetensors", "checkpoint", "default"),
-    *("portrait", "landscape", "square", "history", "preset", "config", "export", "values"),
+    *("portrait", "landscape", "square", "history", "preset", "config", "export", "values", "VRAM"),
 }
 # What the walk meets: this world's models and VAEs, samplers, and a pasted text's own words.
 MET = {

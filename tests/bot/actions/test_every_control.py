@@ -118,12 +118,12 @@ STANDING_CONTROLS: Final[dict[str, str]] = {
 }
 # What a press says whose number is of nothing that there is (any more).
 NOTHING_THERE: Final = {
-    "help": "not one of mine as I am now",
-    "history": "nothing here yet",
-    "show": "no picture called",
-    "import": "not shared any more",
-    "unshare": "not shared any more",
-    "start": "too old",
+    "help": "button or menu no longer works",
+    "history": "Nothing here yet",
+    "show": "no image called",
+    "import": "no longer shared",
+    "unshare": "no longer shared",
+    "start": "has expired",
     "start_from": "",
     "take_back": "no job called",
     "typed_again": "",
@@ -132,8 +132,8 @@ NOTHING_THERE: Final = {
 
 REACTIONS: Final = {"🎲": ANYBODY, "⬆": ANYBODY, "⬇": ANYBODY, "✉": ANYBODY, "❌": AUTHOR}
 
-GONE: Final = "record is gone"
-UNKNOWN: Final = "not one of mine as I am now"
+GONE: Final = "data no longer exists"
+UNKNOWN: Final = "button or menu no longer works"
 INCIDENT: Final = "Something went wrong"
 
 
@@ -264,7 +264,7 @@ async def test_anybody_may_and_what_comes_of_it_is_theirs(
     other = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
     result = await press(world, world.bob, other, custom_id(action, 1), CONTROLS[action][2])
     assert INCIDENT not in said(result)
-    assert "Only the one who made this" not in said(result)
+    assert "Only the person who made this" not in said(result)
     assert (await world.job(1)).user_id == world.ann.id
     new = await world.bot.store.jobs.get(3)
     assert (new is not None) == (action in DRAWS | DRAWS_MORE)
@@ -285,13 +285,13 @@ async def test_anybody_may_send_a_form(world: World, post: Any, action: str) -> 
 async def test_only_its_author_and_managers_take_away(world: World, post: Any, action: str) -> None:
     refused = await press(world, world.bob, post, custom_id(action, 1))
     assert answer(refused).ephemeral
-    assert "Only the one who" in said(refused)
+    assert "Only the person who" in said(refused)
     assert (await world.job(1)).state == "delivered"
     for who in (world.moderator(), world.ann):
         made = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
         number = len(world.engine.seen)
         allowed = await press(world, who, made, custom_id(action, number))
-        assert "Only the one who" not in said(allowed)
+        assert "Only the person who" not in said(allowed)
         there = await world.bot.store.jobs.get(number)
         assert (there is None) == (action == "delete_now")
 
@@ -312,7 +312,7 @@ async def test_a_panel_obeys_the_one_it_names(world: World, post: Any, action: s
         await press(world, world.bob, post, f"s:{action}"),
     ):
         assert answer(result).ephemeral
-        assert "Only the one who made this can change it" in said(result)
+        assert "Only the person who made this can change it" in said(result)
     for member in (world.ann, world.bob):
         assert await world.bot.store.presets.list(member.id) == ()
 
@@ -377,7 +377,7 @@ async def test_a_select_that_is_pressed_or_has_other_values(
 async def test_a_cell_that_there_is_not(world: World, post: Any, position: int) -> None:
     await world.ann.slash(world.channel, "explore", prompt="x", x_axis="seed", x_values="1,2")
     pressed = await press(world, world.bob, post, f"p:open:2:{position}")
-    assert "file is gone" in said(pressed)
+    assert "image file no longer exists" in said(pressed)
 
 
 @pytest.mark.parametrize("action", FORMS)
@@ -387,7 +387,7 @@ async def test_a_form_that_lacks_a_field(world: World, post: Any, action: str) -
         assert INCIDENT not in said(await submit(world, world.bob, f"p:{action}:1", typed))
     empty = said(await submit(world, world.bob, f"p:{action}:1"))
     assert INCIDENT not in empty
-    assert ("too old" in empty) == (action in ("edit", "start"))
+    assert ("has expired" in empty) == (action in ("edit", "start"))
 
 
 async def test_a_page_past_the_end_is_the_last(world: World, post: Any) -> None:

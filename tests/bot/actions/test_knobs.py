@@ -126,11 +126,11 @@ async def test_an_empty_seed_draws_a_new_one(world: World, post: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"clip_skip": "13"}, "clip skip can be 1 to 12"),
-        ({"clip_skip": "x"}, "clip skip can be 1 to 12"),
-        ({"seed": "abc"}, "seed can be"),
+        ({"clip_skip": "13"}, "clip skip must be from 1 to 12"),
+        ({"clip_skip": "x"}, "clip skip must be from 1 to 12"),
+        ({"seed": "abc"}, "seed must be from"),
         ({"settings": "30"}, "20, 7, 512x512"),
-        ({"settings": "30, seven, 512x512"}, "CFG scale can be"),
+        ({"settings": "30, seven, 512x512"}, "CFG scale must be from"),
         ({"settings": "30, 7, 7x7"}, "multiple of 8"),
         ({"settings": "30, 7, 2048x2048"}, "to 1536"),
     ],
@@ -172,7 +172,7 @@ async def test_opening_a_picture_whose_file_is_gone(world: World) -> None:
     for picture in await world.bot.store.pictures.of_job(1):
         picture.path.unlink()
     result = await world.ann.click(answer(four), label="2")
-    assert "file is gone" in text(answer(result))
+    assert "image file no longer exists" in text(answer(result))
 
 
 # More…
@@ -181,9 +181,9 @@ async def test_opening_a_picture_whose_file_is_gone(world: World) -> None:
 async def test_more_is_ephemeral_and_short(world: World, post: Any) -> None:
     panel = await world.ann.click(post, label="More…")
     assert answer(panel).ephemeral
-    make = ["Explore clip skip", "VAE A/B", "Upscale ×1.5", "Upscale ×2"]
-    further = ["Vary subtly", "Vary strongly", "Use as start image"]
-    keep = ["Save as preset", "Parameters", "Take this seed", "Send to my DMs", "Delete"]
+    make = ["Compare clip skips", "Compare VAEs", "Upscale ×1.5", "Upscale ×2"]
+    further = ["Vary (Subtle)", "Vary (Strong)", "Use as start image"]
+    keep = ["Save as preset", "Parameters", "Pin this seed", "Send to my DMs", "Delete"]
     assert list(buttons(answer(panel))) == make + further + keep
 
 
@@ -214,11 +214,11 @@ async def test_a_result_is_saved_as_a_preset(world: World) -> None:
 
 async def test_a_seed_is_taken_and_let_go(world: World, post: Any) -> None:
     panel = await world.bob.click(post, label="More…")
-    taken = await world.bob.click(answer(panel), label="Take this seed")
+    taken = await world.bob.click(answer(panel), label="Pin this seed")
     assert "Seed **7**" in text(answer(panel))
     await world.bob.slash(world.channel, "imagine", prompt="y")
     assert (await world.job(2)).request.seed == 7
-    await world.bob.click(answer(panel), label="Let the seed go")
+    await world.bob.click(answer(panel), label="Unpin the seed")
     assert await world.bot.store.presets.yours(world.bob.id) == {}
     assert taken.acknowledged
 
@@ -257,7 +257,7 @@ async def test_a_right_that_was_taken_away_no_longer_deletes(world: World, post:
     for role in world.env.backend.guilds[world.guild.id].roles.values():
         role.permissions = 0 if role.name == "Moderators" else role.permissions
     refused = await moderator.click(answer(panel), label="Delete")
-    assert "Only the one who made this" in text(answer(refused))
+    assert "Only the person who made this" in text(answer(refused))
     assert await world.bot.store.jobs.get(1) is not None
 
 
@@ -279,7 +279,7 @@ async def test_nobody_else_reaches_a_private_job(world: World, post: Any) -> Non
     ] = "p:more:2"
     result = await world.bob.click(post, custom_id="p:more:2")
     assert "secret" not in text(answer(result))
-    assert "record is gone" in text(answer(result))
+    assert "data no longer exists" in text(answer(result))
 
 
 async def test_who_keeps_pictures_private_presses_for_oneself(world: World, post: Any) -> None:
@@ -355,7 +355,7 @@ async def test_a_job_that_is_gone(world: World, post: Any) -> None:
     await world.bot.store.jobs.delete(1)
     result = await world.ann.click(post, label="Clip skip +")
     assert answer(result).ephemeral
-    assert "record is gone" in text(answer(result))
+    assert "data no longer exists" in text(answer(result))
 
 
 async def test_a_model_that_was_removed(world: World, post: Any) -> None:

@@ -30,9 +30,9 @@ def last_request(world: World) -> GenerationRequest:
 
 
 async def test_explore_draws_every_clip_skip_of_this_picture(world: World, panel: Any) -> None:
-    result = answer(await world.bob.click(panel, label="Explore clip skip"))
+    result = answer(await world.bob.click(panel, label="Compare clip skips"))
     assert "**clip skip 1-12**" in text(result)
-    assert "from [this picture]" in text(result)
+    assert "from [this image]" in text(result)
     requests = [item.request for item in world.engine.seen[1].items]
     assert [request.clip_skip for request in requests] == list(range(1, 13))
     assert {request.seed for request in requests} == {7}
@@ -41,7 +41,7 @@ async def test_explore_draws_every_clip_skip_of_this_picture(world: World, panel
 
 
 async def test_vae_ab_asks_which_and_decodes_the_same_latents(world: World, panel: Any) -> None:
-    asked = answer(await world.bob.click(panel, label="VAE A/B"))
+    asked = answer(await world.bob.click(panel, label="Compare VAEs"))
     assert asked.ephemeral
     (offered,) = selects(asked).values()
     assert [option["value"] for option in offered["options"]] == ["vivid", "soft"]
@@ -57,7 +57,7 @@ async def test_vae_ab_needs_no_question_where_there_is_one_other(world: World) -
     world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=(vae("vivid"),)))
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x", vae="vivid"))
     panel = answer(await world.ann.click(made, label="More…"))
-    result = answer(await world.ann.click(panel, label="VAE A/B"))
+    result = answer(await world.ann.click(panel, label="Compare VAEs"))
     assert "**VAE vivid, Automatic**" in text(result)
 
 
@@ -66,9 +66,9 @@ async def test_vae_ab_is_not_offered_where_there_is_nothing_to_compare(
 ) -> None:
     world.bot.catalogue.update(Catalogue(models=world.found.models))
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
-    assert "VAE A/B" not in buttons(answer(await world.ann.click(made, label="More…")))
+    assert "Compare VAEs" not in buttons(answer(await world.ann.click(made, label="More…")))
     # The panel from before still has the button.
-    result = await world.bob.click(panel, label="VAE A/B")
+    result = await world.bob.click(panel, label="Compare VAEs")
     assert "only one VAE" in text(answer(result))
 
 
@@ -78,7 +78,7 @@ async def test_vae_ab_past_24_is_searched(world: World) -> None:
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x", count=2))
     panel = answer(await world.ann.click(made, label="More…"))
     await world.ann.select(panel, ["1"], custom_id="p:which:1")
-    asked = answer(await world.ann.click(panel, label="VAE A/B"))
+    asked = answer(await world.ann.click(panel, label="Compare VAEs"))
     (offered,) = selects(asked).values()
     assert len(offered["options"]) == 25
     search = offered["options"][-1]["value"]
@@ -99,7 +99,7 @@ async def test_vae_ab_past_24_is_searched(world: World) -> None:
 async def test_clip_skip_is_not_explored_where_it_does_nothing(world: World) -> None:
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x", model="two"))
     panel = answer(await world.ann.click(made, label="More…"))
-    assert "Explore clip skip" not in buttons(panel)
+    assert "Compare clip skips" not in buttons(panel)
     assert "Upscale ×2" in buttons(panel)
 
 
@@ -139,12 +139,12 @@ def test_sizes_that_nobody_can_draw_are_too_large() -> None:
     assert variations.upscaled(request, 4 / 3, 2048).final_size == (2048, 80)
 
 
-@pytest.mark.parametrize(("label", "strength"), [("Vary subtly", 0.15), ("Vary strongly", 0.45)])
+@pytest.mark.parametrize(("label", "strength"), [("Vary (Subtle)", 0.15), ("Vary (Strong)", 0.45)])
 async def test_vary_turns_the_noise_towards_another_seed(
     world: World, panel: Any, label: str, strength: float
 ) -> None:
     result = answer(await world.bob.click(panel, label=label))
-    assert f"variation {strength}" in text(result)
+    assert f"variation strength {strength}" in text(result)
     assert "seed 7" in text(result)
     first, second = (work.request for work in world.engine.seen)
     assert second.variation_strength == strength
@@ -154,11 +154,11 @@ async def test_vary_turns_the_noise_towards_another_seed(
 
 
 async def test_a_variation_of_a_variation_says_what_it_varies(world: World, panel: Any) -> None:
-    result = answer(await world.bob.click(panel, label="Vary strongly"))
-    assert "not another variation" not in text(result)
+    result = answer(await world.bob.click(panel, label="Vary (Strong)"))
+    assert "not of the variation you chose" not in text(result)
     panel = answer(await world.bob.click(result, label="More…"))
-    again = answer(await world.bob.click(panel, label="Vary subtly"))
-    assert "not another variation" in text(again)
+    again = answer(await world.bob.click(panel, label="Vary (Subtle)"))
+    assert "not of the variation you chose" in text(again)
 
 
 async def test_one_of_several_is_picked_in_the_panel(world: World) -> None:
@@ -171,7 +171,7 @@ async def test_one_of_several_is_picked_in_the_panel(world: World) -> None:
     assert (last_request(world).seed, last_request(world).count) == (12, 1)
     shown = answer(await world.ann.click(panel, label="Parameters"))
     assert "Seed: 12" in text(shown)
-    await world.ann.click(panel, label="Take this seed")
+    await world.ann.click(panel, label="Pin this seed")
     assert "Seed **12**" in text(panel)
 
 
@@ -225,11 +225,11 @@ async def test_an_upscaled_picture_starts_without_its_second_pass(world: World, 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"denoising_strength": "2"}, "denoising strength can be 0 to 1"),
-        ({"denoising_strength": "much"}, "denoising strength can be 0 to 1"),
-        ({"denoising_strength": "nan"}, "denoising strength can be 0 to 1"),
-        ({"clip_skip": "13"}, "clip skip can be 1 to 12"),
-        ({"seed": "-5"}, "seed can be"),
+        ({"denoising_strength": "2"}, "denoising strength must be from 0 to 1"),
+        ({"denoising_strength": "much"}, "denoising strength must be from 0 to 1"),
+        ({"denoising_strength": "nan"}, "denoising strength must be from 0 to 1"),
+        ({"clip_skip": "13"}, "clip skip must be from 1 to 12"),
+        ({"seed": "-5"}, "seed must be from"),
     ],
 )
 async def test_what_cannot_be_used_is_said_and_given_back(
@@ -269,7 +269,7 @@ async def test_the_post_is_sent_to_the_members_dms(world: World, panel: Any) -> 
 async def test_closed_dms_are_a_sentence(world: World, panel: Any) -> None:
     world.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
     result = answer(await world.bob.click(panel, label="Send to my DMs"))
-    assert "cannot write to you" in text(result)
+    assert "can’t send you direct messages" in text(result)
     assert not result.flags.loading
 
 
@@ -286,12 +286,12 @@ async def test_a_sheet_goes_to_dms_as_one_picture(world: World) -> None:
 # When something is gone.
 
 MAKERS = (
-    "Explore clip skip",
-    "VAE A/B",
+    "Compare clip skips",
+    "Compare VAEs",
     "Upscale ×1.5",
     "Upscale ×2",
-    "Vary subtly",
-    "Vary strongly",
+    "Vary (Subtle)",
+    "Vary (Strong)",
     "Use as start image",
     "Send to my DMs",
 )
@@ -302,7 +302,7 @@ async def test_a_job_that_is_gone(world: World, panel: Any, label: str) -> None:
     await world.bot.store.jobs.delete(1)
     result = answer(await world.bob.click(panel, label=label))
     assert result.ephemeral
-    assert "record is gone" in text(result)
+    assert "data no longer exists" in text(result)
 
 
 @pytest.mark.parametrize("label", MAKERS[:6])
@@ -319,11 +319,11 @@ async def test_without_its_model_a_picture_can_still_be_kept(world: World) -> No
     world.bot.catalogue.update(Catalogue(models=(model("another"),)))
     panel = answer(await world.ann.click(made, label="More…"))
     assert "Send to my DMs" in buttons(panel)
-    assert "Explore clip skip" not in buttons(panel)
+    assert "Compare clip skips" not in buttons(panel)
 
 
 async def test_a_vae_that_was_removed(world: World, panel: Any) -> None:
-    asked = answer(await world.bob.click(panel, label="VAE A/B"))
+    asked = answer(await world.bob.click(panel, label="Compare VAEs"))
     world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=(vae("soft"),)))
     result = answer(await world.bob.select(asked, ["vivid"], custom_id="p:vae_ab:1"))
     assert "no VAE called **vivid**" in text(result)
@@ -333,9 +333,9 @@ async def test_a_picture_whose_file_is_gone(world: World, panel: Any) -> None:
     form = await world.bob.click(panel, label="Use as start image")
     (picture,) = await world.bot.store.pictures.of_job(1)
     picture.path.unlink()
-    assert "file is gone" in text(answer(await world.bob.submit_modal(form, START)))
+    assert "image file no longer exists" in text(answer(await world.bob.submit_modal(form, START)))
     sent = answer(await world.bob.click(panel, label="Send to my DMs"))
-    assert "file is gone" in text(sent)
+    assert "image file no longer exists" in text(sent)
     # What is drawn anew needs no file.
     await world.bob.click(panel, label="Upscale ×2")
     assert len(world.engine.seen) == 2
@@ -348,14 +348,14 @@ async def test_a_made_up_custom_id_does_nothing(world: World, action: str) -> No
     control = stored.components[2]["components"][4]
     control["custom_id"] = f"p:{action}:1:99"
     result = answer(await world.bob.click(post, custom_id=control["custom_id"]))
-    assert "gone" in text(result)
+    assert "image file no longer exists" in text(result)
     assert len(world.engine.seen) == 1
 
 
 async def test_makers_of_a_private_picture_are_private(world: World) -> None:
     made = answer(await world.ann.slash(world.channel, "imagine", prompt="x", private=True))
     panel = answer(await world.ann.click(made, label="More…"))
-    result = answer(await world.ann.click(panel, label="Explore clip skip"))
+    result = answer(await world.ann.click(panel, label="Compare clip skips"))
     assert result.ephemeral
     assert (await world.job(2)).private
 
@@ -363,9 +363,9 @@ async def test_makers_of_a_private_picture_are_private(world: World) -> None:
 async def test_a_full_queue_is_refused(world: World, panel: Any) -> None:
     world.engine.hold()
     for _ in range(world.settings.queue_per_member):
-        await world.bob.click(panel, label="Vary subtly")
-    result = answer(await world.bob.click(panel, label="Explore clip skip"))
-    assert "limit: 5" in text(result)
+        await world.bob.click(panel, label="Vary (Subtle)")
+    result = answer(await world.bob.click(panel, label="Compare clip skips"))
+    assert "waiting and running jobs (5)" in text(result)
 
 
 def test_a_start_image_has_no_second_pass() -> None:

@@ -63,7 +63,7 @@ async def size(world: World, who: MemberActor) -> Any:
 
 async def limits(world: World, who: MemberActor) -> Any:
     panel = answer(await who.slash(world.channel, "config limits"))
-    return await who.click(panel, label="Pictures and sheets")
+    return await who.click(panel, label="Images and grids")
 
 
 async def words(world: World, who: MemberActor) -> Any:
@@ -135,12 +135,12 @@ async def test_a_full_queue_and_a_blocked_word_lose_no_prompt_either(world: Worl
         world.guild.id, lambda server: replace(server, words=("blue",))
     )
     refused = answer(await world.ann.submit_modal(form, EDIT))
-    assert "does not allow the word **blue**" in text(refused)
+    assert "doesn’t allow the word **blue**" in text(refused)
     assert "a blue square" in text(refused)
     form = await world.ann.click(refused, label="Try again")
     world.bot.queue.per_owner = 0
     refused = answer(await world.ann.submit_modal(form, EDIT | {"prompt": "a green square"}))
-    assert "can wait or run at once" in text(refused)
+    assert "limit of waiting and running jobs" in text(refused)
     assert shown(await world.ann.click(refused, label="Try again"))["prompt"] == "a green square"
 
 
@@ -150,7 +150,7 @@ async def test_who_may_not_draw_is_not_asked_to_try_again(world: World) -> None:
         world.guild.id, lambda server: replace(server, banned=(world.ann.id,))
     )
     refused = answer(await world.ann.submit_modal(form, EDIT))
-    assert "cannot make pictures" in text(refused)
+    assert "banned from generating images" in text(refused)
     assert not buttons(refused)
 
 
@@ -160,7 +160,7 @@ async def test_after_a_restart_the_form_is_gone_and_the_prompt_is_there(world: W
     await world.restart()
     gone = answer(await world.ann.click(refused, label="Try again"))
     assert gone.ephemeral
-    assert "form is too old" in text(gone)
+    assert "form has expired" in text(gone)
     assert "a blue square" in text(refused)
 
 
@@ -183,7 +183,7 @@ async def test_nobody_else_reads_what_was_typed(world: World) -> None:
     stored.components[2]["components"][4]["custom_id"] = f"s:typed_again:{number}"
     refused = await world.bob.click(post, custom_id=f"s:typed_again:{number}")
     assert refused.modal is None
-    assert "Only the one who made this" in text(answer(refused))
+    assert "Only the person who made this" in text(answer(refused))
 
 
 async def test_an_answer_that_came_late_stands_in_the_place_of_thinking(

@@ -59,7 +59,7 @@ async def test_nothing_under_a_sheet_draws_the_same_again(world: World, field: s
 @pytest.mark.parametrize("field", FIELDS)
 async def test_more_of_a_sheet_keeps_what_is_the_sheets(world: World, field: str) -> None:
     panel = answer(await world.ann.click(await drawn(world, field), label="More…"))
-    seed = [] if field == "seed" else ["Take this seed"]
+    seed = [] if field == "seed" else ["Pin this seed"]
     keep = ["Save as preset", "Parameters", *seed, "Send to my DMs", "Delete"]
     assert list(buttons(panel)) == keep
     form = await world.ann.click(panel, label="Save as preset")
@@ -81,7 +81,7 @@ async def test_a_reaction_to_a_sheet_changes_it_or_says_why_not(
         assert len(world.engine.seen) == 1
         assert len(world.posts()) == 1
         (said,) = await told(world, world.bob)
-        assert "its own value of that" in said
+        assert "its own value for that" in said
     else:
         assert not set(cells(world, 0)) & set(cells(world, 1))
         assert await told(world, world.bob) == []
@@ -96,7 +96,7 @@ async def test_arrows_say_where_clip_skip_does_nothing(world: World, emoji: str)
     await world.env.settle()
     assert len(world.engine.seen) == 1
     (said,) = await told(world, world.bob)
-    assert "changes nothing on SD 2.x" in said
+    assert "has no effect on SD 2.x" in said
 
 
 async def test_arrows_work_where_it_does_something_for_one_of_the_models(world: World) -> None:
@@ -114,7 +114,7 @@ async def test_a_made_up_custom_id_draws_no_sheet_twice(world: World) -> None:
     stored.components[2]["components"][0]["custom_id"] = "p:clip:1:3"
     refused = answer(await world.bob.click(post, custom_id="p:clip:1:3"))
     assert refused.ephemeral
-    assert "its own value of that" in text(refused)
+    assert "its own value for that" in text(refused)
     assert len(world.engine.seen) == 1
 
 

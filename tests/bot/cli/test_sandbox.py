@@ -82,7 +82,7 @@ async def test_the_bot_is_yours_and_its_time_is_the_pages(
     async with opened(settings, monkeypatch) as (preview, you, engine):
         engine.release()
         status = answer(await you.slash(preview.channel, "admin status"))
-        assert "Queue: 0 drawing" in text(status)
+        assert "Queue: 0 generating" in text(status)
         await you.slash(preview.channel, "imagine", prompt="x")
         history = answer(await you.slash(preview.channel, "history"))
         (drawn_at,) = re.findall(r"<t:(\d+):R>", text(history))

@@ -66,7 +66,7 @@ async def test_what_is_hidden(world: World, how: str, verdict: bool | None, expe
 
 
 @pytest.mark.parametrize(
-    ("verdict", "words"), [(True, "does not show NSFW pictures"), (None, "not working")]
+    ("verdict", "words"), [(True, "blocks NSFW images"), (None, "isn’t working")]
 )
 async def test_what_is_held_back(world: World, verdict: bool | None, words: str) -> None:
     await look(world, "block", verdict)
@@ -98,7 +98,7 @@ async def test_a_block_whose_classifier_is_gone_draws_nothing(world: World) -> N
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
     list(world.env.errors)
     assert answer(result).ephemeral
-    assert "not working" in text(answer(result))
+    assert "isn’t working" in text(answer(result))
     assert not world.engine.seen
 
 
@@ -339,7 +339,7 @@ async def test_each_choice_with_a_real_classifier(
         assert found == {
             "off": ["shown", "shown"],
             "spoiler": ["hidden", "shown"],
-            "block": ["does not show NSFW pictures", "shown"],
+            "block": ["blocks NSFW images", "shown"],
             "restricted": ["age-restricted", "age-restricted"],
         }
 
@@ -347,5 +347,5 @@ async def test_each_choice_with_a_real_classifier(
 def became(post: Any) -> str:
     if [item for item in components(post) if item["type"] == 12]:
         return "hidden" if hidden(post) else "shown"
-    words = ("does not show NSFW pictures", "age-restricted")
+    words = ("blocks NSFW images", "age-restricted")
     return next((each for each in words if each in text(post)), text(post))

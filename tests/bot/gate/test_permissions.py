@@ -152,7 +152,7 @@ async def test_who_is_shown_a_command_and_may_not_use_it_is_refused(
     result = await use(world, world.bob, name)
     assert result.modal is None
     assert answer(result).ephemeral
-    words = "Manage Server" if WHO[name] == MANAGER else "for the bot’s owner alone"
+    words = "Manage Server" if WHO[name] == MANAGER else "Only the bot owner can use this"
     assert words in said(result)
     await nothing_changed(world)
     # Somebody who may does not read that.
@@ -169,7 +169,7 @@ async def test_who_may_do_everything_on_a_server_does_not_own_the_bot(
     world: World, name: str
 ) -> None:
     admin = with_rights(world, "admin", administrator=True)
-    assert "for the bot’s owner alone" in said(await use(world, admin, name))
+    assert "Only the bot owner can use this" in said(await use(world, admin, name))
     await nothing_changed(world)
 
 
@@ -217,7 +217,7 @@ async def test_the_right_on_one_server_is_none_on_another(world: World) -> None:
     role = elsewhere.create_role("Owners", permissions=discord.Permissions(manage_guild=True))
     there, here = elsewhere.add_member(user, roles=[role]), world.guild.add_member(user)
     panel = answer(await there.slash(channel, "config nsfw"))
-    await there.click(panel, label="Hide every picture")
+    await there.click(panel, label="Mark all images as spoilers")
     assert world.bot.store.servers.get(elsewhere.id).spoiler
     assert "Manage Server" in said(await submit(world, here, "s:config_spoiler"))
     await nothing_changed(world)
@@ -232,7 +232,7 @@ async def test_in_direct_messages_there_is_no_server_to_manage(world: World, act
     stored.components[2]["components"][4]["custom_id"] = f"s:{action}"
     result = await world.ann.user.click(post, custom_id=f"s:{action}")
     assert result.modal is None
-    assert "That works only in a server" in text(answer(result))
+    assert "This only works in a server" in text(answer(result))
 
 
 @pytest.mark.parametrize("action", OWNERS_ACTIONS)
@@ -244,7 +244,7 @@ async def test_a_press_of_admin_is_the_owners(world: World, post: Any, action: s
             await submit(world, who, f"s:{action}"),
         ):
             assert answer(result).ephemeral
-            assert "for the bot’s owner alone" in said(result)
+            assert "Only the bot owner can use this" in said(result)
     await nothing_changed(world)
     world.bot.owner_id = admin.id
     await press(world, admin, post, f"s:{action}")

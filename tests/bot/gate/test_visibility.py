@@ -20,8 +20,8 @@ from tests.bot.gate.test_permissions import with_rights
 from tests.simulation import World, answer, buttons, components, text
 from tests.user_install import Away
 
-NONE = "no picture called **1**"
-GONE = "record is gone"
+NONE = "no image called **1**"
+GONE = "data no longer exists"
 
 
 @pytest.fixture(autouse=True)
@@ -284,7 +284,7 @@ async def test_a_blocked_word_is_not_brought_to_the_server(world: World) -> None
     )
     told = await show(world, world.ann)
     assert told.ephemeral
-    assert "does not allow the word **gore**" in text(told)
+    assert "doesn’t allow the word **gore**" in text(told)
     assert not pictures(told)
 
 
@@ -294,7 +294,7 @@ async def test_nor_one_in_a_cell_of_a_sheet(world: World) -> None:
     await world.bot.store.servers.update(
         world.guild.id, lambda server: replace(server, words=("gore",))
     )
-    assert "does not allow the word" in text(await show(world, world.ann))
+    assert "doesn’t allow the word" in text(await show(world, world.ann))
 
 
 async def test_nor_what_a_model_drew_that_is_not_used_there(world: World) -> None:
@@ -304,7 +304,7 @@ async def test_nor_what_a_model_drew_that_is_not_used_there(world: World) -> Non
     )
     told = await show(world, world.ann)
     assert told.ephemeral
-    assert "is not used on this server" in text(told)
+    assert "isn’t available on this server" in text(told)
 
 
 async def test_nor_by_the_buttons_of_a_history(world: World) -> None:
@@ -313,7 +313,7 @@ async def test_nor_by_the_buttons_of_a_history(world: World) -> None:
         world.guild.id, lambda server: replace(server, words=("gore",))
     )
     page = answer(await world.ann.slash(world.channel, "history"))
-    assert "does not allow the word" in said(await world.ann.click(page, label="#1"))
+    assert "doesn’t allow the word" in said(await world.ann.click(page, label="#1"))
 
 
 async def test_nor_outside_of_age_restricted_channels(world: World) -> None:
@@ -321,7 +321,7 @@ async def test_nor_outside_of_age_restricted_channels(world: World) -> None:
     await world.bot.store.servers.update(
         world.guild.id, lambda server: replace(server, nsfw="restricted")
     )
-    assert "age-restricted channels only" in text(await show(world, world.ann))
+    assert "can only be generated in age-restricted channels" in text(await show(world, world.ann))
     adults = world.guild.create_text_channel("adults")
     channel = world.bot.get_channel(adults.id)
     assert isinstance(channel, discord.TextChannel)
@@ -343,7 +343,7 @@ async def test_an_older_picture_is_looked_at_as_a_new_one(
         assert not hidden(answer(result))
         return
     assert not pictures(answer(result))
-    words = "does not show NSFW" if verdict else "check is not working"
+    words = "blocks NSFW images" if verdict else "check isn’t working"
     assert words in text(answer(result))
     assert [post.id for post in world.posts()] == [answer(result).id]
 
@@ -364,7 +364,7 @@ async def test_one_of_several_is_looked_at_as_a_new_one(world: World) -> None:
     await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, nsfw="block"))
     await world.ann.click(several, label="1")
     assert not pictures(world.last)
-    assert "does not show NSFW" in text(world.last)
+    assert "blocks NSFW images" in text(world.last)
 
 
 # While nothing new is taken.
@@ -378,4 +378,4 @@ async def test_while_draining_what_is_drawn_is_shown_and_opened(world: World) ->
     assert pictures(world.last)
     assert pictures(await show(world, world.ann))
     refused = await world.ann.click(several, label="New seed")
-    assert "about to be restarted" in said(refused)
+    assert "about to restart" in said(refused)

@@ -174,7 +174,7 @@ async def test_a_row_that_cannot_be_read_keeps_no_other_job_waiting(
     assert kept == (value, state)
     result = await world.ann.click(answer(made), label="Cancel")
     list(world.env.errors)
-    assert "is gone" in text(answer(result))
+    assert "data no longer exists" in text(answer(result))
 
 
 async def test_after_a_long_stop_the_result_comes_as_a_new_message(world: World) -> None:
@@ -216,7 +216,7 @@ async def test_a_picture_file_removed_while_it_was_stopped(
         picture.path.unlink()
         await world.restart(kill=True)
     await world.restart()
-    assert "file is gone" in text(world.last)
+    assert "image file no longer exists" in text(world.last)
     assert await world.bot.store.jobs.undelivered() == []
 
 

@@ -131,9 +131,9 @@ async def test_of_an_animation_the_first_frame_and_a_note(kind: str) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "not a picture"),
-        (b"%PDF-1.7 hello", "not a picture"),
-        (encoded(Image.new("RGB", (8, 8)), "GIF"), "not a picture"),
+        (b"", "can’t read that file as an image"),
+        (b"%PDF-1.7 hello", "can’t read that file as an image"),
+        (encoded(Image.new("RGB", (8, 8)), "GIF"), "can’t read that file as an image"),
         (encoded(Image.new("RGB", (64, 64)))[:60], "damaged"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
         (b"RIFF\0\0\0\0WEBP", "damaged"),
@@ -170,7 +170,7 @@ async def test_what_does_not_come_gets_a_sentence(trouble: Exception) -> None:
         async def read(self) -> bytes:
             raise trouble
 
-    assert "could not be fetched" in await refused(Lost(b"x"))
+    assert "couldn’t be downloaded" in await refused(Lost(b"x"))
 
 
 async def test_a_file_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ async def test_a_file_that_never_comes_is_not_waited_for(monkeypatch: pytest.Mon
             raise AssertionError
 
     monkeypatch.setattr(attachments, "SECONDS_TO_READ", 0.0)
-    assert "could not be fetched" in await refused(Silent(b"x"))
+    assert "couldn’t be downloaded" in await refused(Silent(b"x"))
 
 
 async def test_nothing_is_decoded_on_the_loop_and_one_at_a_time(

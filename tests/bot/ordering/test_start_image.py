@@ -72,7 +72,7 @@ async def test_without_a_strength_it_is_a1111s(world: World) -> None:
 
 async def test_a_strength_without_a_start_image_is_remarked_on(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", denoising_strength=0.4)
-    assert "counts with a start image only" in text(answer(result))
+    assert "only has an effect with a start image" in text(answer(result))
 
 
 async def test_variations_keep_the_start_image(world: World) -> None:
@@ -81,7 +81,7 @@ async def test_variations_keep_the_start_image(world: World) -> None:
     for label in ("Clip skip +", "New seed"):
         assert "start image" in text(answer(await world.bob.click(post, label=label)))
     panel = answer(await world.bob.click(post, label="More…"))
-    for label in ("Upscale ×1.5", "Vary subtly", "Explore clip skip"):
+    for label in ("Upscale ×1.5", "Vary (Subtle)", "Compare clip skips"):
         await world.bob.click(panel, label=label)
     for job_id in range(2, 7):
         request = (await world.job(job_id)).request
@@ -109,8 +109,8 @@ async def test_a_cmyk_jpeg_is_taken(world: World) -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"GIF89a not a picture", "not a picture I can read"),
-        (b"", "not a picture I can read"),
+        (b"GIF89a not a picture", "can’t read that file as an image"),
+        (b"", "can’t read that file as an image"),
         (picture()[:100], "damaged"),
         (bomb(20_000, 20_000), "too large"),
     ],

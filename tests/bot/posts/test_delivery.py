@@ -282,7 +282,7 @@ async def test_a_failure_is_told_after_15_minutes_too(world: World) -> None:
     world.engine.fail(1, OutOfMemory(512, 512))
     await world.env.settle()
     (post,) = world.posts()
-    assert "does not fit" in text(post)
+    assert "isn’t enough VRAM" in text(post)
     assert f"<@{world.ann.id}>" in text(post)
     assert "Try again" in buttons(post)
 
@@ -295,7 +295,7 @@ async def test_an_end_is_told_when_discord_is_back(world: World) -> None:
     await world.env.settle()
     assert (await world.job(1)).state == "running"
     await world.env.advance_time(5)
-    assert "Cancelled" in text(world.last)
+    assert "Canceled" in text(world.last)
     assert (await world.job(1)).state == "cancelled"
 
 

@@ -64,13 +64,15 @@ async def test_places_in_line_are_told_more_rarely(post: LivePost, channel: Chan
     for position in range(9, 0, -1):
         await post.show(Queued(1, position, 9, None))
         channel.now += 2.5
-    assert [line.split()[2] for line in channel.shown] == ["5", "next**"]
+    halfway, last = channel.shown
+    assert halfway.startswith("**In the queue: 5 of 9**")
+    assert last.startswith("**You’re next**")
 
 
 async def test_a_restart_is_told_at_once(post: LivePost, channel: Channel) -> None:
     await post.show(Progress(1, 1, 20))
     await post.show(Restarting(1))
-    assert "starting again" in channel.shown[-1]
+    assert "engine is restarting" in channel.shown[-1]
 
 
 async def test_a_preview_is_sent_along(post: LivePost, channel: Channel) -> None:
@@ -89,11 +91,11 @@ async def test_a_post_that_is_gone_is_let_go(post: LivePost, channel: Channel) -
 @pytest.mark.parametrize(
     ("event", "state", "said"),
     [
-        (Queued(1, 1, 1, None), "starting", "warming up"),
-        (Queued(1, 3, 7, None), "starting", "In line: 3 of 7"),
-        (Queued(1, 1, 1, None), "ready", "You are next"),
+        (Queued(1, 1, 1, None), "starting", "starting up"),
+        (Queued(1, 3, 7, None), "starting", "In the queue: 3 of 7"),
+        (Queued(1, 1, 1, None), "ready", "You’re next"),
         (Queued(1, 3, 7, 40.0), "ready", "<t:"),
-        (Queued(1, 3, 7, None), "restarting", "starting again"),
+        (Queued(1, 3, 7, None), "restarting", "engine is restarting"),
         (Progress(1, 5, 20), "ready", "▰▰▰▱▱▱▱▱▱▱▱▱ 5 / 20"),
     ],
 )
@@ -103,7 +105,7 @@ def test_what_is_said(event: News, state: EngineState, said: str) -> None:
 
 
 def test_a_post_that_will_soon_stand_still_says_so() -> None:
-    said = "comes as a new message"
+    said = "will arrive as a new message"
     assert said in view_text(live_view(a_job(), Progress(1, 5, 20), "ready", late=True))
     assert said not in view_text(live_view(a_job(), Progress(1, 5, 20), "ready"))
 

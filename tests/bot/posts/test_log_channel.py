@@ -32,7 +32,7 @@ async def test_a_picture_is_noted_with_a_link_and_its_prompt(
     await world.ann.slash(world.channel, "imagine", prompt="a *red* circle")
     (entry,) = entries(log)
     job = await world.job(1)
-    assert f"<@{world.ann.id}> made [this picture]" in text(entry)
+    assert f"<@{world.ann.id}> generated [this image]" in text(entry)
     assert f"/{world.guild.id}/{world.channel.id}/{job.message_id}" in text(entry)
     assert r"a \*red\* circle" in text(entry)
     path = f"/channels/{log.id}/messages"
@@ -50,13 +50,13 @@ async def test_who_manages_messages_deletes_from_the_log(world: World, log: Chan
     assert await world.bot.store.jobs.get(1) is None
     assert world.posts() == []
     gone = await moderator.click(entries(log)[0], label="Delete")
-    assert "gone" in text(answer(gone))
+    assert "data no longer exists" in text(answer(gone))
 
 
 async def test_nobody_else_deletes(world: World, log: ChannelHandle) -> None:
     await world.ann.slash(world.channel, "imagine", prompt="x")
     refused = await world.bob.click(entries(log)[0], label="Delete")
-    assert "Only the one who made this" in text(answer(refused))
+    assert "Only the person who made this" in text(answer(refused))
     assert await world.bot.store.jobs.get(1) is not None
 
 
@@ -65,7 +65,7 @@ async def test_of_a_private_picture_only_who_made_one_is_noted(
 ) -> None:
     await world.ann.slash(world.channel, "imagine", prompt="secret", private=True)
     (entry,) = entries(log)
-    assert text(entry) == f"<@{world.ann.id}> made a private picture."
+    assert text(entry) == f"<@{world.ann.id}> generated a private image."
     # Nobody else reaches a private picture, so there is nothing here that could be deleted.
     assert buttons(entry) == {}
 
@@ -80,7 +80,7 @@ async def test_what_no_channel_took_has_no_link(world: World, log: ChannelHandle
     await world.env.settle()
     assert world.ann.user.dm_channel.history()
     (entry,) = entries(log)
-    assert "could only be sent to them: a cat" in text(entry)
+    assert "was sent to them by direct message: a cat" in text(entry)
     assert "/channels/" not in text(entry)
     assert "Delete" in buttons(entry)
 

@@ -46,7 +46,7 @@ def test_notes_and_remarks_stand_below() -> None:
     job = replace(a_job(), notes=(Note.of("unclosed_bracket", bracket="("),))
     view = result_view(Post(job, ("1-1.png",), usual=USUAL, remarks=("As WebP.",)))
     assert view_text(view).splitlines()[-2:] == [
-        "-# A “(” is never closed; it runs to the end of the prompt.",
+        "-# A “(” isn’t closed, so it applies up to the end of the prompt.",
         "-# As WebP.",
     ]
 
@@ -56,7 +56,7 @@ def test_a_note_of_another_version_is_left_out() -> None:
     known = (Note.of("not_used", names="Eta, RNG"),)
     text = view_text(result_view(Post(replace(a_job(), notes=notes + known), (), usual=USUAL)))
     assert "Steps" not in text
-    assert text.endswith("-# Not used from the parameters: Eta, RNG.")
+    assert text.endswith("-# Ignored parameters: Eta, RNG.")
 
 
 def test_a_mention_stands_first() -> None:

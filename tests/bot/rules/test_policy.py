@@ -259,8 +259,8 @@ async def test_a_model_that_is_not_used_here(world: World) -> None:
 @pytest.mark.parametrize(
     ("bound", "options", "words"),
     [
-        ({"max_steps": 10}, {"steps": 11}, "steps can be 1 to 10"),
-        ({"max_count": 1}, {"count": 2}, "count can be 1 to 1"),
+        ({"max_steps": 10}, {"steps": 11}, "steps must be from 1 to 10"),
+        ({"max_count": 1}, {"count": 2}, "count must be from 1 to 1"),
         ({"max_size": 512}, {"size": "520x512"}, "64 to 512"),
     ],
 )
@@ -281,13 +281,13 @@ async def test_the_queue_of_a_member_and_of_a_server(world: World) -> None:
     await rule(world, queue_per_member=1, queue_total=2)
     await world.ann.slash(world.channel, "imagine", prompt="x")
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    refused(world, result, "of yours can wait or run at once on this server (limit: 1)")
+    refused(world, result, "this server’s limit of jobs per member (1)")
     await world.bob.slash(world.channel, "imagine", prompt="x")
     eve = world.guild.add_member(world.env.create_user("eve"))
     refused(
         world,
         await eve.slash(world.channel, "imagine", prompt="x"),
-        "of this server can wait or run at once (limit: 2)",
+        "This server’s queue is full (limit: 2)",
     )
     assert len(world.engine.seen) == 2
     world.engine.release()
@@ -298,7 +298,7 @@ async def test_a_quota_in_pictures_of_a_day(world: World) -> None:
     await world.ann.slash(world.channel, "imagine", prompt="x", size="1024x1024")
     await world.ann.slash(world.channel, "imagine", prompt="x")
     result = await world.ann.slash(world.channel, "imagine", prompt="x", steps=10)
-    refused(world, result, "used 5 of your 5 pictures for today, and this one counts as 0.5")
+    refused(world, result, "used 5 of your 5 images for today, and this one counts as 0.5")
     await world.bob.slash(world.channel, "imagine", prompt="x")
     world.now += 86_400
     await world.ann.slash(world.channel, "imagine", prompt="x")
