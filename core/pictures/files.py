@@ -28,7 +28,6 @@ MAX_BYTES: Final = 64 * 2**20
 
 _EXIF_IFD: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
-_MAX_JPEG_EXIF: Final = 65_533 - 6  # one APP1 segment, less its "Exif\0\0"
 _TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 # What Pillow's readers raise on files that are not what they say.
@@ -43,14 +42,6 @@ def write_png(pixels: Pixels, text: str, *, level: int = 1) -> bytes:
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", text)
     return _save(pixels, "PNG", pnginfo=info, compress_level=level)
-
-
-def write_jpeg(pixels: Pixels, text: str, *, quality: int = 95) -> bytes:
-    """JPEG bytes with ``text`` as EXIF UserComment, left out if a segment (64 KB) is too short."""
-    exif = _exif(text)
-    if len(exif) > _MAX_JPEG_EXIF:
-        return _save(pixels, "JPEG", quality=quality)
-    return _save(pixels, "JPEG", quality=quality, exif=exif)
 
 
 def write_webp(pixels: Pixels, text: str, *, quality: int = 90) -> bytes:

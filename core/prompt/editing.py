@@ -139,10 +139,8 @@ def _remember(node: Node, opened: _Open, inside: str, tree: Tree) -> None:
             tree.notes.append(Note.of("schedule_not_weight", text=inside))
 
 
-def schedule(
-    text: str, steps: int, hires_steps: int | None = None, hires_old_steps: bool = False
-) -> list[tuple[int, str]]:
-    """What the prompt says up to which model call: ``[(until, text), …]``, until rising.
+def texts(tree: Tree, steps: int, hires_steps: int | None = None) -> list[tuple[int, str]]:
+    """Return what the prompt says up to which model call: ``[(until, text), …]``, until rising.
 
     ``steps`` is the number of model calls (twice the sampler's steps for second-order
     samplers). Call ``c``, counted from 0, uses the first entry with ``until >= c``.
@@ -150,20 +148,12 @@ def schedule(
     ``[a:b:N]`` changes from a to b; ``[b:N]`` and ``[a::N]`` start and end with nothing. N with
     a dot is a fraction of the steps (0.5: halfway), else a call. ``[a|b]`` takes turns. With
     ``hires_steps`` the second pass of hires fix is meant, where N goes on counting: fractions
-    from 1 to 2, calls after ``steps``. ``hires_old_steps`` is A1111's older rule (infotext
-    "Old prompt editing timelines"): N below 1 is a fraction, and both passes count alike.
+    from 1 to 2, calls after ``steps``.
 
     Never raises. Entries that do not differ are kept, as A1111 keeps them. Where a sign follows
     a bracket at once (``[a:b:5]]``) A1111's parser picks at random; here the bracket wins.
     """
-    return texts(parse(text), steps, hires_steps, hires_old_steps)
-
-
-def texts(
-    tree: Tree, steps: int, hires_steps: int | None = None, hires_old_steps: bool = False
-) -> list[tuple[int, str]]:
-    """:func:`schedule` of a prompt that is parsed already."""
-    if hires_steps is None or hires_old_steps:
+    if hires_steps is None:
         total, first_call, first_fraction = steps, 0, 0.0
     else:
         total, first_call, first_fraction = hires_steps, steps, 1.0
@@ -172,12 +162,7 @@ def texts(
 
     def when(number: str) -> int:
         value = float(number)
-        if hires_old_steps:
-            value = value * total if value < 1 else value
-        elif "." in number:
-            value = (value - first_fraction) * total
-        else:
-            value = value - first_call
+        value = (value - first_fraction) * total if "." in number else value - first_call
         return min(total, int(value)) if math.isfinite(value) else (total if value > 0 else -1)
 
     ends = {total, *range(1, total + 1 if tree.alternates else 1)}

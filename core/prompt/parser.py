@@ -12,21 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.notes import Note
-from core.prompt.editing import parse, schedule, texts
+from core.prompt.editing import parse, texts
 from core.request import MAX_AND_PARTS
-
-__all__ = [
-    "BREAK",
-    "CHUNK",
-    "Chunk",
-    "Prompt",
-    "chunk",
-    "parse_weights",
-    "read",
-    "schedule",
-    "split_and",
-    "take_out_networks",
-]
 
 BREAK: Final = ("BREAK", -1.0)
 CHUNK: Final = 75
@@ -66,7 +53,6 @@ def read(
     steps: int,
     *,
     hires_steps: int | None = None,
-    hires_old_steps: bool = False,
     negative: bool = False,
 ) -> Prompt:
     """Take ``text`` apart in A1111's order, up to the texts whose weights are then read.
@@ -82,7 +68,7 @@ def read(
     scheduled = []
     for part, weight in parts[:MAX_AND_PARTS]:
         tree = parse(part)
-        entries = texts(tree, steps, hires_steps, hires_old_steps)
+        entries = texts(tree, steps, hires_steps)
         scheduled.append((weight, tuple(entries)))
         notes += tree.notes
         for variant in dict.fromkeys(entry for _, entry in entries):

@@ -18,9 +18,10 @@ from bot.ordering.attachments import Linked, pictures_in, read_bytes
 from bot.posts.parameters import imagine_line, parameters_view
 from core.errors import PenultimateError, UnreadablePicture
 from core.notes import Note
-from core.pictures.files import read_infotext, write_jpeg, write_png
+from core.pictures.files import read_infotext, write_png
 from core.pictures.importing import to_request_values
 from core.pictures.infotext import parse
+from tests.jpeg import write_jpeg
 from tests.simulation import (
     World,
     answer,

@@ -120,6 +120,11 @@ def test_what_is_not_used_is_named() -> None:
     assert "ENSD" not in values
 
 
+def test_the_older_rule_of_prompt_editing_is_named_because_it_is_not_followed() -> None:
+    _, notes = read(", Old prompt editing timelines: True")
+    assert notes == ["not used from the parameters: Old prompt editing timelines"]
+
+
 def test_noise_of_another_device_is_told() -> None:
     told = read(base=PARAMETERS.replace(", RNG: CPU", ""))[1]
     assert told == ["its noise was drawn elsewhere, so the same seed may give another picture here"]

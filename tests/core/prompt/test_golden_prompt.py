@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
-from core.prompt.parser import parse_weights, schedule, split_and
+from core.prompt import editing
+from core.prompt.parser import parse_weights, split_and
 from tests.golden_data import load
 
 # A1111 takes the 9 of a final "16:9" for an AND weight; we read it as words.
 AND_TRAPS = {"colons"}
+
+
+def schedule(text: str, steps: int, hires_steps: int | None = None) -> list[tuple[int, str]]:
+    return editing.texts(editing.parse(text), steps, hires_steps)
 
 
 def pairs(rows: list[list[Any]]) -> list[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.prompt import editing
 from core.prompt.parser import (
     BREAK,
     MAX_NOTES,
@@ -15,7 +16,6 @@ from core.prompt.parser import (
     chunk,
     parse_weights,
     read,
-    schedule,
     split_and,
     take_out_networks,
 )
@@ -52,6 +52,10 @@ HOSTILE = {
     "right to left": "שלום " * 20_000,
     "half characters": "\ud800" * 1000,
 }
+
+
+def schedule(text: str, steps: int, hires_steps: int | None = None) -> list[tuple[int, str]]:
+    return editing.texts(editing.parse(text), steps, hires_steps)
 
 
 @pytest.mark.parametrize(
@@ -146,9 +150,6 @@ def test_the_hires_pass_counts_on_from_the_first() -> None:
     assert schedule("[a:b:1.5]", 20, 10) == [(5, "a"), (10, "b")]
     assert schedule("[a:b:25]", 20, 10) == [(5, "a"), (10, "b")]
     assert schedule("[a:b:1.5]", 20) == [(20, "a")]
-    # The older rule: both passes alike, and only numbers below 1 are fractions.
-    assert schedule("[a:b:0.5]", 20, 10, hires_old_steps=True) == [(10, "a"), (20, "b")]
-    assert schedule("[a:b:5.0]", 20, 10, hires_old_steps=True) == [(5, "a"), (20, "b")]
 
 
 @pytest.mark.parametrize(
