@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from core.models.weights.clip_tokenizer import clip_tokenizer
+from core.prompt.parser import read
 from core.text.conditioning import Conditioning, TextConditioner
 
 # One chunk each; the random encoder's vocabulary is CLIP's bytes.
@@ -59,12 +60,11 @@ class Arms:
 
     def sheet(self) -> list[Tensor]:
         """One pass a prompt, all exits."""
+        prompts = (read(PROMPT, STEPS), read(NEGATIVE, STEPS, negative=True))
         return [
             tensors(encoded)
-            for text, negative in ((PROMPT, False), (NEGATIVE, True))
-            for encoded in self.conditioner.encode_all_exits(
-                text, STEPS, negative=negative
-            ).values()
+            for prompt in prompts
+            for encoded in self.conditioner.encode_all_exits(prompt).values()
         ]
 
     def one_by_one(self) -> list[Tensor]:
@@ -86,7 +86,7 @@ class Arms:
 
     def stop(self, text: str, clip_skip: int) -> Tensor:
         """Our pass at one clip skip."""
-        return tensors(self.conditioner.encode(text, clip_skip, STEPS))
+        return tensors(self.conditioner.encode(read(text, STEPS), clip_skip))
 
 
 def check(arms: Arms) -> None:

@@ -34,10 +34,14 @@ _FACTOR: Final = {"(": 1.1, "[": 1 / 1.1}
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt read whole: ``parts`` is ``((AND weight, ((until, text), …)), …)``."""
+    """A prompt read whole: ``parts`` is ``((AND weight, ((until, text), …)), …)``.
+
+    ``negative`` says that it was read as a negative prompt.
+    """
 
     parts: tuple[tuple[float, tuple[tuple[int, str], ...]], ...]
     notes: tuple[Note, ...]
+    negative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ def read(
     """Take ``text`` apart in A1111's order, up to the texts whose weights are then read.
 
     That is: take out ``<lora:…>``, split on ``AND`` (a negative prompt knows none; at most
-    :data:`~core.request.MAX_AND_PARTS`), then schedule each part over ``steps`` model calls.
+    :data:`~core.request.MAX_AND_PARTS`), then schedule each part over ``steps`` model calls
+    (:func:`core.prompt.editing.texts` says how, and what ``hires_steps`` are).
     ``notes`` says what was ignored or looks like a slip, at most :data:`MAX_NOTES`.
     """
     text, notes = take_out_networks(text)
@@ -77,7 +82,7 @@ def read(
         notes.append(Note.of("too_many_parts", limit=MAX_AND_PARTS))
     elif not negative and not any(note.key == "unclosed_bracket" for note in notes):
         notes += _end_weight(text, parts)
-    return Prompt(tuple(scheduled), tuple(dict.fromkeys(notes))[:MAX_NOTES])
+    return Prompt(tuple(scheduled), tuple(dict.fromkeys(notes))[:MAX_NOTES], negative)
 
 
 def take_out_networks(text: str) -> tuple[str, list[Note]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from core.errors import Refused
 from core.families import Family
 from core.notes import Note
-from core.prompt.parser import CHUNK, Chunk, Prompt, read
+from core.prompt.parser import CHUNK, Chunk, Prompt
 from core.request import RANGES, Range
 from core.text.encoder import POOLED, Cache, TextEncoder
 
@@ -110,58 +110,35 @@ class TextConditioner:
         """The largest clip skip: how many layers the (shorter) encoder has."""
         return min(encoder.layers for encoder in self.encoders)
 
-    def encode(
-        self,
-        text: str,
-        clip_skip: int,
-        steps: int,
-        *,
-        negative: bool = False,
-        hires_steps: int | None = None,
-    ) -> Conditioning:
-        """``text`` at one clip skip (A1111's: 1 is the last layer).
+    def encode(self, prompt: Prompt, clip_skip: int) -> Conditioning:
+        """Encode ``prompt`` at one clip skip (A1111's: 1 is the last layer).
 
-        ``steps`` is how many model calls the prompt's schedule is spread over: the sampler's
-        steps, twice as many for second-order samplers. With ``hires_steps`` the second pass of
-        hires fix is meant, see :func:`core.prompt.parser.schedule`. A negative prompt knows no
-        ``AND``; SDXL's empty one is zeros. Layers after the exit are not run.
+        Layers after the exit are not run. SDXL's empty negative prompt is zeros.
 
         Raises :class:`InvalidRequest` for a clip skip the encoder has no layer for.
         """
         if not 1 <= clip_skip <= self.layers:
             raise Range(1, self.layers).invalid("clip_skip", str(clip_skip))
-        prompt = read(text, steps, hires_steps=hires_steps, negative=negative)
-        return self._encode(prompt, [clip_skip], negative)[clip_skip]
+        return self._encode(prompt, [clip_skip])[clip_skip]
 
-    def encode_all_exits(
-        self,
-        text: str,
-        steps: int,
-        *,
-        negative: bool = False,
-        hires_steps: int | None = None,
-    ) -> dict[int, Conditioning]:
-        """``{clip_skip: conditioning}`` for 1 to 12 (or the layers there are), from one pass.
+    def encode_all_exits(self, prompt: Prompt) -> dict[int, Conditioning]:
+        """Return ``{clip_skip: conditioning}`` for 1 to 12 (or the layers there are).
 
-        Bit for bit what :meth:`encode` gives for each.
+        All from one pass of the encoder; bit for bit what :meth:`encode` gives for each.
         """
-        prompt = read(text, steps, hires_steps=hires_steps, negative=negative)
-        exits = range(1, min(MAX_CLIP_SKIP, self.layers) + 1)
-        return self._encode(prompt, exits, negative)
+        return self._encode(prompt, range(1, min(MAX_CLIP_SKIP, self.layers) + 1))
 
-    def _encode(
-        self, prompt: Prompt, clip_skips: Sequence[int], negative: bool
-    ) -> dict[int, Conditioning]:
+    def _encode(self, prompt: Prompt, clip_skips: Sequence[int]) -> dict[int, Conditioning]:
         exits = {clip_skip: self._exit(clip_skip) for clip_skip in clip_skips}
         parts = [
-            self._encode_part([text for _, text in entries], set(exits.values()), negative)
+            self._encode_part([text for _, text in entries], set(exits.values()), prompt.negative)
             for _, entries in prompt.parts
         ]
         tokens = max(part.tokens for part in parts)
         chunks = max(part.chunks for part in parts)
         notes = list(prompt.notes)
         if tokens > CHUNK:
-            which = "negative prompt" if negative else "prompt"
+            which = "negative prompt" if prompt.negative else "prompt"
             notes.append(Note.of("long_prompt", which=which, tokens=tokens, chunks=chunks))
         pooled = [
             part.pooled[text]
@@ -178,7 +155,7 @@ class TextConditioner:
                 )
                 for (weight, entries), part in zip(prompt.parts, parts, strict=True)
             ]
-            effect = [] if negative else self._effect(clip_skip)
+            effect = [] if prompt.negative else self._effect(clip_skip)
             stacked = torch.stack(pooled) if pooled else None
             return Conditioning(contexts, stacked, tokens, chunks, (*notes, *effect))
 

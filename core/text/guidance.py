@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InvalidRequest
-from core.prompt.parser import read
+from core.prompt.parser import Prompt, read
 from core.request import GenerationRequest
 from core.sampling.samplers import conditioning_steps
 from core.text.conditioning import Conditioning, TextConditioner
@@ -47,21 +47,19 @@ class Guidance:
             passes = request.hires.steps or request.steps
             hires_steps = conditioning_steps(request.sampler, passes)
 
-        def conditioning(text: str, negative: bool) -> Conditioning:
-            _check_length(text, steps, "negative_prompt" if negative else "prompt")
-            if all_exits:
-                conditioner.encode_all_exits(
-                    text, steps, negative=negative, hires_steps=hires_steps
-                )
-            return conditioner.encode(
-                text, request.clip_skip, steps, negative=negative, hires_steps=hires_steps
+        def conditioning(field: str) -> Conditioning:
+            prompt = read(
+                getattr(request, field),
+                steps,
+                hires_steps=hires_steps,
+                negative=field == "negative_prompt",
             )
+            _check_length(prompt, field)
+            if all_exits:
+                conditioner.encode_all_exits(prompt)
+            return conditioner.encode(prompt, request.clip_skip)
 
-        return cls(
-            conditioning(request.prompt, False),
-            conditioning(request.negative_prompt, True),
-            request.cfg_scale,
-        )
+        return cls(conditioning("prompt"), conditioning("negative_prompt"), request.cfg_scale)
 
     @property
     def _weights(self) -> list[float]:
@@ -99,12 +97,12 @@ class Guidance:
         return prediction
 
 
-def _check_length(text: str, steps: int, field: str) -> None:
+def _check_length(prompt: Prompt, field: str) -> None:
     """Refuse what would keep the text encoder busy for minutes, and everybody waiting.
 
     A prompt of many alternations (``[a|b]`` of different lengths) is another text at every call.
     """
-    texts = {text for _, entries in read(text, steps).parts for _, text in entries}
+    texts = {text for _, entries in prompt.parts for _, text in entries}
     length = sum(map(len, texts))
     if length > MAX_LENGTH:
         raise InvalidRequest(field, str(length), "versions", high=MAX_LENGTH)

@@ -25,6 +25,7 @@ from core.models.loading import CONFIGS, LoadedModel, Models
 from core.models.weights.checkpoint import file_parts, tokenizer
 from core.models.weights.clip_tokenizer import clip_tokenizer, read_merges
 from core.models.weights.components import empty_module, load_component
+from core.prompt.parser import read
 from tests.tiny_models import tiny_configs, tiny_model, tiny_vae
 from tools import random_models
 
@@ -98,7 +99,7 @@ def test_both_layouts_load_to_the_same_weights(shelf: Path, models: Models, fami
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not any(weight.requires_grad or weight.is_meta for weight in second.values())
     assert not file.unet.training
-    texts = [one.conditioner.encode("a red circle", 2, 4) for one in (folder, file)]
+    texts = [one.conditioner.encode(read("a red circle", 4), 2) for one in (folder, file)]
     contexts = [text.parts[0][1][0][1] for text in texts]
     assert contexts[0].shape[0] == 77
     assert torch.equal(*contexts)

@@ -20,7 +20,7 @@ from transformers import (
 
 from core.errors import InvalidRequest, Refused
 from core.models.weights.clip_tokenizer import clip_tokenizer
-from core.prompt.parser import Chunk
+from core.prompt.parser import Chunk, read
 from core.text.conditioning import Conditioning, TextConditioner
 from core.text.encoder import Cache
 from tests.strategies import any_text
@@ -95,7 +95,7 @@ def own_pass(model: Any, chunks: Sequence[Chunk]) -> Any:
 def test_every_exit_is_transformers_own(sd1: TextConditioner, clip_l: Any) -> None:
     chunks, _ = sd1.encoders[0].chunks("a cat")
     states = own_pass(clip_l, chunks).hidden_states
-    every = sd1.encode_all_exits("a cat", 20)
+    every = sd1.encode_all_exits(read("a cat", 20))
     assert list(every) == list(range(1, 13))
     for clip_skip, encoded in every.items():
         expected = clip_l.final_layer_norm(states[-clip_skip])[0]
@@ -104,9 +104,9 @@ def test_every_exit_is_transformers_own(sd1: TextConditioner, clip_l: Any) -> No
 
 def test_stopping_early_is_bit_identical(clip_l: Any) -> None:
     prompt = "a (red:1.3) cat, [dog:fox:0.5] BREAK [b] AND c:0.5"
-    every = TextConditioner(clip_tokenizer(()), clip_l).encode_all_exits(prompt, 20)
+    every = TextConditioner(clip_tokenizer(()), clip_l).encode_all_exits(read(prompt, 20))
     for clip_skip, whole in every.items():
-        alone = TextConditioner(clip_tokenizer(()), clip_l).encode(prompt, clip_skip, 20)
+        alone = TextConditioner(clip_tokenizer(()), clip_l).encode(read(prompt, 20), clip_skip)
         assert alone.notes == whole.notes
         for (weight, entries), (expected_weight, expected) in zip(
             alone.parts, whole.parts, strict=True
@@ -135,16 +135,16 @@ def count_layers(model: Any) -> tuple[list[int], Any]:
 def test_no_layer_runs_that_is_not_needed(clip_l: Any, clip_g: Any) -> None:
     ran, release = count_layers(clip_l)
     sd1 = TextConditioner(clip_tokenizer(()), clip_l)
-    sd1.encode("a cat", 12, 20)
+    sd1.encode(read("a cat", 20), 12)
     assert ran == [0]
-    sd1.encode_all_exits("a cat", 20)
-    sd1.encode("a cat", 12, 20)
+    sd1.encode_all_exits(read("a cat", 20))
+    sd1.encode(read("a cat", 20), 12)
     # One more pass for the exits not known yet, and none for what is in the cache.
     assert ran == [0, *range(12)]
     release()
     ran, release = count_layers(clip_g)
     sdxl = TextConditioner([clip_tokenizer(())] * 2, [clip_l, clip_g])
-    sdxl.encode("a" * 76, 12, 20)
+    sdxl.encode(read("a" * 76, 20), 12)
     # The first chunk runs to the end for the pooled vector, the second stops at its exit.
     assert ran == [*range(14), *range(3)]
     release()
@@ -157,13 +157,13 @@ def test_emphasis_keeps_the_mean(sd1: TextConditioner, clip_l: Any) -> None:
     weights[2:5] = 1.5
     weighted = plain.detach().numpy() * weights
     expected = weighted * (plain.detach().numpy().mean() / weighted.mean())
-    ours = context(sd1.encode("a (cat:1.5)", 2, 20)).numpy()
+    ours = context(sd1.encode(read("a (cat:1.5)", 20), 2)).numpy()
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_mean_spans_the_schedule_entries(sd1: TextConditioner, clip_l: Any) -> None:
     """Two calls of "a", one of "(b)": the mean counts "a" twice, and "a" is scaled too."""
-    encoded = sd1.encode("[a|(b:2)]", 1, 3)
+    encoded = sd1.encode(read("[a|(b:2)]", 3), 1)
     states = [
         clip_l.final_layer_norm(
             own_pass(clip_l, sd1.encoders[0].chunks(text)[0]).hidden_states[-1]
@@ -189,16 +189,16 @@ def test_weights_of_minus_one_are_no_break(sd1: TextConditioner) -> None:
 
 
 def test_shorter_texts_of_a_schedule_are_filled_up(sd1: TextConditioner) -> None:
-    encoded = sd1.encode(f"[{'a' * 80}:b:10]", 1, 20)
+    encoded = sd1.encode(read(f"[{'a' * 80}:b:10]", 20), 1)
     (_, long), (_, short) = encoded.parts[0][1]
     assert long.shape == short.shape == (154, 16)
-    assert torch.equal(short[77:], context(sd1.encode("", 1, 20)))
+    assert torch.equal(short[77:], context(sd1.encode(read("", 20), 1)))
     assert (encoded.tokens, encoded.chunks) == (80, 2)
 
 
 def test_a_call_finds_its_text(sd1: TextConditioner) -> None:
-    encoded = sd1.encode("[a:b:2] AND c:0.5", 1, 4)
-    a, b, c = (context(sd1.encode(text, 1, 4)) for text in ("a", "b", " c"))
+    encoded = sd1.encode(read("[a:b:2] AND c:0.5", 4), 1)
+    a, b, c = (context(sd1.encode(read(text, 4), 1)) for text in ("a", "b", " c"))
     expected = [a, a, a, b, b]
     for call, first in enumerate(expected):
         rows = encoded.at(call)
@@ -210,8 +210,8 @@ def test_a_call_finds_its_text(sd1: TextConditioner) -> None:
 
 
 def test_a_negative_prompt_knows_no_and(sd1: TextConditioner) -> None:
-    assert len(sd1.encode("a AND b", 1, 20).parts) == 2
-    assert len(sd1.encode("a AND b", 1, 20, negative=True).parts) == 1
+    assert len(sd1.encode(read("a AND b", 20), 1).parts) == 2
+    assert len(sd1.encode(read("a AND b", 20, negative=True), 1).parts) == 1
 
 
 def test_sdxl_moves_both_encoders_from_3_on(
@@ -224,7 +224,7 @@ def test_sdxl_moves_both_encoders_from_3_on(
     assert right.tokens[6:] == (0,) * 71
     first = own_pass(clip_l, [left])
     second = own_pass(clip_g, [right])
-    every = sdxl.encode_all_exits("a cat", 20)
+    every = sdxl.encode_all_exits(read("a cat", 20))
     for clip_skip, encoded in every.items():
         exit_ = max(clip_skip, 2)
         expected = torch.cat(
@@ -236,32 +236,32 @@ def test_sdxl_moves_both_encoders_from_3_on(
 
 
 def test_pooled_is_never_weighted_and_of_the_first_chunk(sdxl: TextConditioner) -> None:
-    plain = pooled(sdxl.encode("a cat", 2, 20))
-    assert torch.equal(plain, pooled(sdxl.encode("a (cat:1.5)", 2, 20)))
-    assert torch.equal(plain, pooled(sdxl.encode("a cat BREAK dog", 2, 20)))
-    assert not torch.equal(plain, pooled(sdxl.encode("a dog", 2, 20)))
+    plain = pooled(sdxl.encode(read("a cat", 20), 2))
+    assert torch.equal(plain, pooled(sdxl.encode(read("a (cat:1.5)", 20), 2)))
+    assert torch.equal(plain, pooled(sdxl.encode(read("a cat BREAK dog", 20), 2)))
+    assert not torch.equal(plain, pooled(sdxl.encode(read("a dog", 20), 2)))
 
 
 def test_pooled_follows_parts_and_schedules(sdxl: TextConditioner) -> None:
-    encoded = sdxl.encode("[a:b:2] AND c", 2, 4)
+    encoded = sdxl.encode(read("[a:b:2] AND c", 4), 2)
     assert pooled(encoded).shape == (3, 8)
     for call, texts in ((0, ("a", " c")), (3, ("b", " c"))):
         for (_, _, vector), text in zip(encoded.at(call), texts, strict=True):
             assert vector is not None
-            assert torch.equal(vector, pooled(sdxl.encode(text, 2, 4))[0])
+            assert torch.equal(vector, pooled(sdxl.encode(read(text, 4), 2))[0])
 
 
 def test_only_an_empty_negative_of_sdxl_is_zeros(
     sdxl: TextConditioner, sd1: TextConditioner
 ) -> None:
     for text in ("", " \n", "<lora:x:1>", "[|]"):
-        empty = sdxl.encode(text, 1, 20, negative=True)
+        empty = sdxl.encode(read(text, 20, negative=True), 1)
         assert context(empty).shape == (77, 32)
         assert not context(empty).any()
         assert not pooled(empty).any()
-    assert context(sdxl.encode("", 1, 20)).any()
-    assert context(sdxl.encode("[:x:0.5]", 1, 20, negative=True)).any()
-    assert context(sd1.encode("", 1, 20, negative=True)).any()
+    assert context(sdxl.encode(read("", 20), 1)).any()
+    assert context(sdxl.encode(read("[:x:0.5]", 20, negative=True), 1)).any()
+    assert context(sd1.encode(read("", 20, negative=True), 1)).any()
 
 
 @pytest.mark.parametrize(("layers", "exit_"), [(23, 1), (24, 2)])
@@ -271,7 +271,7 @@ def test_sd2_is_always_at_the_penultimate(layers: int, exit_: int) -> None:
     assert sd2.family == "sd2"
     states = own_pass(model, sd2.encoders[0].chunks("a cat")[0]).hidden_states
     expected = model.final_layer_norm(states[-exit_])[0]
-    for clip_skip, encoded in sd2.encode_all_exits("a cat", 20).items():
+    for clip_skip, encoded in sd2.encode_all_exits(read("a cat", 20)).items():
         assert torch.equal(context(encoded), expected)
         assert [note.key for note in encoded.notes] == ["clip_skip_no_effect"] * (clip_skip > 1)
 
@@ -287,7 +287,7 @@ def test_no_layer_for_that_clip_skip(
 ) -> None:
     for conditioner in (sd1, sdxl):
         with pytest.raises(InvalidRequest, match="1 to 12"):
-            conditioner.encode("a cat", clip_skip, 20)
+            conditioner.encode(read("a cat", 20), clip_skip)
 
 
 def test_what_is_not_clip_is_refused() -> None:
@@ -297,15 +297,15 @@ def test_what_is_not_clip_is_refused() -> None:
 
 
 def test_notes_of_prompt_length_and_clip_skip(sdxl: TextConditioner) -> None:
-    keys = [note.key for note in sdxl.encode("a" * 76 + "<lora:x:1>", 3, 20).notes]
+    keys = [note.key for note in sdxl.encode(read("a" * 76 + "<lora:x:1>", 20), 3).notes]
     assert keys == ["lora_left_out", "long_prompt", "clip_skip_sdxl"]
-    (note,) = sdxl.encode("a" * 76, 3, 20, negative=True).notes
+    (note,) = sdxl.encode(read("a" * 76, 20, negative=True), 3).notes
     assert str(note) == "the negative prompt is 76 tokens, 2 chunks of 75"
-    assert sdxl.encode("a" * 75, 1, 20).notes == ()
+    assert sdxl.encode(read("a" * 75, 20), 1).notes == ()
 
 
 def test_hires_steps_reach_the_schedule(sd1: TextConditioner) -> None:
-    encoded = sd1.encode("[a:b:1.5]", 1, 20, hires_steps=10)
+    encoded = sd1.encode(read("[a:b:1.5]", 20, hires_steps=10), 1)
     assert [until for until, _ in encoded.parts[0][1]] == [5, 10]
 
 
@@ -321,15 +321,15 @@ def test_precision_and_attention_of_the_encoder_are_kept(
     sd1: TextConditioner, dtype: torch.dtype, attention: Literal["sdpa", "eager"]
 ) -> None:
     model = text_model(12, "quick_gelu", 0, attn_implementation=attention).to(dtype)
-    half = context(TextConditioner(clip_tokenizer(()), model).encode("a (cat:1.3)", 2, 20))
+    half = context(TextConditioner(clip_tokenizer(()), model).encode(read("a (cat:1.3)", 20), 2))
     assert half.dtype == dtype
-    whole = context(sd1.encode("a (cat:1.3)", 2, 20))
+    whole = context(sd1.encode(read("a (cat:1.3)", 20), 2))
     assert (half.float() - whole).abs().max() < 0.05 * whole.abs().max()
 
 
 @pytest.mark.parametrize("weight", ["0", "-5", "9" * 30, "-" + "9" * 40])
 def test_absurd_weights_stay_numbers(sd1: TextConditioner, weight: str) -> None:
-    encoded = sd1.encode(f"(a cat{'b' * 100}:{weight})", 1, 20)
+    encoded = sd1.encode(read(f"(a cat{'b' * 100}:{weight})", 20), 1)
     assert context(encoded).isfinite().all()
 
 
@@ -350,7 +350,9 @@ def test_the_cache_lets_go_of_the_least_recently_used() -> None:
 def test_encoding_needs_no_cache(sd1: TextConditioner, clip_l: Any) -> None:
     small = TextConditioner(clip_tokenizer(()), clip_l, cache_bytes=0)
     prompt = "a (cat:1.2) BREAK " + "b" * 200
-    assert torch.equal(context(small.encode(prompt, 2, 20)), context(sd1.encode(prompt, 2, 20)))
+    assert torch.equal(
+        context(small.encode(read(prompt, 20), 2)), context(sd1.encode(read(prompt, 20), 2))
+    )
     assert small.cache.size == 0
 
 
@@ -358,7 +360,7 @@ def test_a_full_cache_stays_in_its_bounds(clip_l: Any) -> None:
     limit = 20 * 77 * 16 * 4
     bounded = TextConditioner(clip_tokenizer(()), clip_l, cache_bytes=limit)
     for number in range(10):
-        bounded.encode_all_exits(f"cat {number}", 20)
+        bounded.encode_all_exits(read(f"cat {number}", 20))
         assert bounded.cache.size <= limit
     assert len(bounded.cache) == 20
 
@@ -366,7 +368,7 @@ def test_a_full_cache_stays_in_its_bounds(clip_l: Any) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(any_text)
 def test_any_text_is_encoded(sdxl: TextConditioner, text: str) -> None:
-    encoded = sdxl.encode(text, 12, 4)
+    encoded = sdxl.encode(read(text, 4), 12)
     for call in range(5):
         for weight, each, vector in encoded.at(call):
             assert isinstance(weight, float)
@@ -378,4 +380,4 @@ def test_any_text_is_encoded(sdxl: TextConditioner, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["(" * 100_000, "\0" * 100_000, "🦊" * 2000, "\ud800א (b:1.2)"])
 def test_hostile_texts_are_encoded(sd1: TextConditioner, text: str) -> None:
-    assert context(sd1.encode(text, 12, 20)).isfinite().all()
+    assert context(sd1.encode(read(text, 20), 12)).isfinite().all()

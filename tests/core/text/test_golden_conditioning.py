@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from core.models.loading import CONFIGS
 from core.models.weights.clip_tokenizer import clip_tokenizer, read_merges
+from core.prompt.parser import read
 from core.text.conditioning import TextConditioner
 from tests import golden_encoders
 from tests.golden_data import HERE, arrays, kept, load
@@ -89,7 +90,7 @@ def test_token_counts(golden: Path, sd1: TextConditioner) -> None:
     for row in rows(golden / "sd1_prompts.json"):
         _, count = sd1.encoders[0].chunks(row["prompt"])
         if len(row["schedule_steps20"]) == 1 and row["name"] not in TRAPS:
-            encoded = sd1.encode(row["prompt"], 1, 20)
+            encoded = sd1.encode(read(row["prompt"], 20), 1)
             assert encoded.tokens == count == row["token_count_raw_text"], row["name"]
             assert encoded.chunks == row["chunks_raw_text"], row["name"]
 
@@ -103,7 +104,7 @@ def test_sd1(
     for row in rows(golden / "sd1_prompts.json"):
         if row["name"] in TRAPS:
             continue
-        encoded = sd1.encode(row["prompt"], clip_skip, 20)
+        encoded = sd1.encode(read(row["prompt"], 20), clip_skip)
         assert [weight for weight, _ in encoded.parts] == [
             part["weight"] for part in row["and_parts"]
         ]
@@ -125,11 +126,11 @@ def test_sd2_and_sdxl(
     theirs = arrays(golden / "sdxl_sd2.npz")
     for row in rows(golden / "sdxl_sd2_prompts.json"):
         key = f"{row['name']}/orig/skip{clip_skip}/and0/until20"
-        encoded = sdxl.encode(row["prompt"], clip_skip, 20)
+        encoded = sdxl.encode(read(row["prompt"], 20), clip_skip)
         assert_close(taken(encoded.at(0)[0][1]), theirs[f"sdxl/{key}"], key)
         assert encoded.pooled is not None
         assert_close(encoded.pooled[0], theirs[f"sdxl/{key}/pooled"], f"{key}/pooled")
-        context = sd2.encode(row["prompt"], clip_skip, 20).at(0)[0][1]
+        context = sd2.encode(read(row["prompt"], 20), clip_skip).at(0)[0][1]
         assert_close(taken(context), theirs[f"sd2/{key}"], key)
 
 
@@ -141,7 +142,7 @@ def test_sdxl_at_12_moves_both_encoders(
     theirs = arrays(golden / "sdxl_sd2.npz")
     for row in rows(golden / "sdxl_sd2_prompts.json"):
         key = f"sdxl/{row['name']}/orig/skip12/clip_l_skip/and0/until20"
-        ours = taken(sdxl.encode(row["prompt"], 12, 20).at(0)[0][1])
+        ours = taken(sdxl.encode(read(row["prompt"], 20), 12).at(0)[0][1])
         half = ours.shape[1] // 2
         assert_close(ours[:, :half], theirs[key][:, :half], key)
         assert not np.allclose(ours[:, half:].numpy(), theirs[key][:, half:], atol=1e-3)
