@@ -7,6 +7,7 @@ from functools import cached_property
 
 from core.models.catalogue import Model, Vae
 from core.request import GenerationRequest
+from core.sampling.passes import passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +19,15 @@ class Item:
     vae: Vae | None = None
 
     @property
+    def steps(self) -> int:
+        """Sampler steps of one picture, all its passes together: what progress counts."""
+        return sum(one.steps for one in passes(self.request))
+
+    @property
     def cost(self) -> float:
-        """Work in megapixel-steps."""
-        request = self.request
-        pixels = request.width * request.height * request.steps
-        if request.hires is not None:
-            width, height = request.final_size
-            pixels += width * height * (request.hires.steps or request.steps)
-        return pixels * request.count / 1e6
+        """Work in megapixel-steps: the steps that are really run, each at its pass's size."""
+        pixels = sum(one.width * one.height * one.steps for one in passes(self.request))
+        return pixels * self.request.count / 1e6
 
 
 @dataclass(frozen=True)
@@ -71,5 +73,11 @@ class Work:
 
     @cached_property
     def cost(self) -> float:
-        """Work in megapixel-steps, for fair shares and the ETA."""
+        """Work in megapixel-steps: for fair shares, the ETA and a member's quota."""
         return sum(item.cost for item in self.items)
+
+    @property
+    def rows(self) -> int:
+        """UNet rows of its pictures, about: the engine counts exactly (AND takes more)."""
+        requests = (item.request for item in self.items)
+        return sum(request.count * (2 if request.cfg_scale > 1 else 1) for request in requests)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from core.sampling.noise import initial_noise
-from core.sampling.samplers import NoiseSchedule, Trajectory
+from core.sampling.samplers import Trajectory
+from core.sampling.sigmas import NoiseSchedule
 
 
 class MixtureModel:

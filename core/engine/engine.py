@@ -11,20 +11,25 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from core.config import EngineConfig
 from core.engine.phases import Decode, Denoise
 from core.engine.rows import RowBatcher
-from core.engine.runs import Job, Picture, Pixels, Run
+from core.engine.running_job import RunningJob
+from core.engine.runs import BatchKey, Picture, Run
 from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models.loading import Models
+from core.models.vae import LoadedVae
 from core.pictures import infotext
 from core.pictures.files import write_png
 from core.work import Work
+
+if TYPE_CHECKING:
+    from core.pictures.files import Pixels
 
 # Rows of every UNet call in the strict setting, by device type.
 STRICT_ROWS: Final = {"cpu": 2, "cuda": 8}
@@ -52,9 +57,9 @@ class Engine:
             fixed = STRICT_ROWS.get(self._models.device.type, 2)
         self._batcher = RowBatcher(config.max_rows, fixed)
         self._max_rows = config.max_rows
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, RunningJob] = {}
         # Runs to come, each as its job and the items it serves; the next one, already encoded.
-        self._waiting: deque[tuple[Job, tuple[int, ...]]] = deque()
+        self._waiting: deque[tuple[RunningJob, tuple[int, ...]]] = deque()
         self._prepared: Run | None = None
         self._running: list[Run] = []
         self._events: list[Event] = []
@@ -96,7 +101,7 @@ class Engine:
 
     def add(self, work: Work) -> None:
         """Take a job; each of its requests starts as soon as its rows are free."""
-        job = self._jobs[work.job_id] = Job(work)
+        job = self._jobs[work.job_id] = RunningJob(work)
         self._waiting.extend((job, group) for group in job.groups)
 
     def abort(self, job_id: int) -> None:
@@ -143,7 +148,8 @@ class Engine:
             if not run.job.begun:
                 run.job.started = time.monotonic()
                 self._events.append(Started(run.job.id))
-            run.job.begin(run)
+            run.job.begun = True
+            run.job.note(run.notes)
             self._running.append(run)
             self._prepared = None
 
@@ -171,11 +177,11 @@ class Engine:
                 return
 
     def _denoise(self) -> None:
-        """One model call for the group that has waited longest: same UNet, same latent shape."""
-        groups: dict[tuple[int, int, int], list[tuple[Run, Picture]]] = defaultdict(list)
+        """Make one step of the pictures with one :class:`BatchKey` that have waited longest."""
+        groups: dict[BatchKey, list[tuple[Run, Picture]]] = defaultdict(list)
         for run, picture in self._pictures():
             if isinstance(phase := picture.phase, Denoise):
-                groups[id(run.loaded), phase.width, phase.height].append((run, picture))
+                groups[run.batch_key(phase)].append((run, picture))
         if not groups:
             return
         members = min(groups.values(), key=lambda group: min(p.served for _, p in group))
@@ -195,15 +201,15 @@ class Engine:
         for job in jobs:
             self._report(job)
 
-    def _fail(self, jobs: list[Job], error: PenultimateError) -> None:
+    def _fail(self, jobs: list[RunningJob], error: PenultimateError) -> None:
         for job in jobs:
             self._drop(job.id)
             self._events.append(Failed(job.id, error))
 
-    def _report(self, job: Job) -> None:
+    def _report(self, job: RunningJob) -> None:
         """Progress now and then, and a preview now and then, made in a thread."""
         now = time.monotonic()
-        if now - job.previewed >= PREVIEW_SECONDS and (seen := job.x0) is not None:
+        if now - job.previewed >= PREVIEW_SECONDS and (seen := self._seen(job)) is not None:
             job.previewed = job.reported = now
             vae, latents = seen[0], seen[1].cpu()
             future = self._threads.submit(lambda: write_png(vae.preview(latents), ""))
@@ -212,7 +218,14 @@ class Engine:
             job.reported = now
             self._progress(job)
 
-    def _progress(self, job: Job, preview: bytes | None = None) -> None:
+    def _seen(self, job: RunningJob) -> tuple[LoadedVae, torch.Tensor] | None:
+        """The job's first unfinished picture as the model sees it: its VAE, latents (C, h, w)."""
+        for run, picture in self._pictures():
+            if run.job is job and picture.trajectory is not None:
+                return run.vaes[0], picture.trajectory.x0
+        return None
+
+    def _progress(self, job: RunningJob, preview: bytes | None = None) -> None:
         if self._jobs.get(job.id) is job:
             self._events.append(Progress(job.id, job.step, job.steps, preview))
 
@@ -222,7 +235,7 @@ class Engine:
         place = (run.positions[vae], picture.index)
         self._background[future] = lambda image: self._finish(run.job, place, image)
 
-    def _finish(self, job: Job, place: tuple[int, int], image: Image) -> None:
+    def _finish(self, job: RunningJob, place: tuple[int, int], image: Image) -> None:
         job.images[place] = image
         if job.done and self._jobs.get(job.id) is job:
             seconds = time.monotonic() - job.started
@@ -233,7 +246,6 @@ class Engine:
         """Take in what the threads have done; wait for it when there is nothing else to do."""
         for run in [run for run in self._running if run.done]:
             self._running.remove(run)
-            run.job.end(run)
         if self._background and not (self._waiting or self._prepared or self._running):
             wait(self._background, timeout=0.1, return_when=FIRST_COMPLETED)
         for future in [future for future in self._background if future.done()]:

@@ -6,10 +6,11 @@ and a second denoise in between. A picture is in the running set only while it d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.request import GenerationRequest
-from core.sampling.samplers import img2img_extent
+from core.text.guidance import Guidance
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +20,18 @@ class Encode:
 
 @dataclass(frozen=True, slots=True)
 class Denoise:
-    """The sampler's walk at this size: from noise alone, or from latents at a ``strength``.
+    """The sampler runs at this size: from noise alone, or from latents at a ``strength``.
 
-    img2img runs a share of ``steps``, a second pass (of hires fix) all of them.
+    img2img runs a share of ``steps``, a second pass (of hires fix) all of them. ``guidance``
+    is this pass's own: its prompts, encoded for its schedule, and their scale.
     """
 
     width: int
     height: int
     steps: int
+    guidance: Guidance
     strength: float | None = None
     second_pass: bool = False
-
-    @property
-    def walk_steps(self) -> int:
-        """Sampler steps that are really run."""
-        if self.strength is None or self.second_pass:
-            return self.steps
-        return img2img_extent(self.steps, self.strength)[1] + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +53,30 @@ class Decode:
 Phase = Encode | Denoise | Upscale | Decode
 
 
-def phases(request: GenerationRequest, vaes: int = 1) -> tuple[Phase, ...]:
-    """The way of each of the request's pictures; ``vaes`` decode the same latents in turn."""
+def phases(
+    request: GenerationRequest, guidances: Sequence[Guidance], vaes: int = 1
+) -> tuple[Phase, ...]:
+    """Return what each of the request's pictures goes through, in order.
+
+    ``guidances`` has one for each pass of the sampler (:func:`core.sampling.passes.passes`);
+    ``vaes`` decode the same latents in turn.
+    """
     width, height, steps = request.width, request.height, request.steps
     plan: list[Phase] = []
     if request.init_image is None:
-        plan.append(Denoise(width, height, steps))
+        plan.append(Denoise(width, height, steps, guidances[0]))
     else:
-        plan += [Encode(), Denoise(width, height, steps, request.denoising_strength)]
+        strength = request.denoising_strength
+        plan += [Encode(), Denoise(width, height, steps, guidances[0], strength)]
     if (hires := request.hires) is not None:
         width, height = request.final_size
+        steps, strength = hires.steps or steps, hires.denoising_strength
         plan.append(Upscale(width, height, hires.upscaler))
-        passes = hires.steps or steps
-        plan.append(Denoise(width, height, passes, hires.denoising_strength, second_pass=True))
+        plan.append(Denoise(width, height, steps, guidances[1], strength, second_pass=True))
     return (*plan, *(Decode(vae) for vae in range(vaes)))
 
 
-def walk_steps(request: GenerationRequest) -> int:
-    """Sampler steps of one picture, over all its phases."""
-    return sum(phase.walk_steps for phase in phases(request) if isinstance(phase, Denoise))
-
-
 def needs_vae_before_decode(request: GenerationRequest) -> bool:
-    """Whether the VAE has a part in the latents, so that another VAE would mean other latents."""
+    """Tell whether the VAE has a part in the latents: then another VAE means other latents."""
     hires = request.hires
     return request.init_image is not None or (hires is not None and hires.upscaler != "Latent")

@@ -1,120 +1,47 @@
-"""What the engine runs: a job's requests, and each picture of theirs on its way through phases.
+"""What shares latents: one request with its pictures, each on its way through the phases.
 
-A run is what shares latents: one request, decoded by as many VAEs as the job asks for.
+A run is decoded by as many VAEs as its job asks for.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from core.engine.phases import (
-    Decode,
-    Denoise,
-    Encode,
-    Phase,
-    Upscale,
-    needs_vae_before_decode,
-    phases,
-    walk_steps,
-)
+from core.engine.phases import Decode, Denoise, Encode, Phase, Upscale, phases
 from core.engine.rows import Row
-from core.events import Image
+from core.engine.running_job import RunningJob
 from core.models.loading import LoadedModel
 from core.models.vae import LoadedVae
 from core.notes import Note
 from core.pictures.files import read_pixels
 from core.request import MAX_SEED
 from core.sampling.noise import initial_noise
+from core.sampling.passes import passes
 from core.sampling.samplers import Trajectory
 from core.text.guidance import Guidance
-from core.work import Item, Work
+from core.work import Item
 
-Pixels = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from core.pictures.files import Pixels
 
 
-class Job:
-    """One job in the engine: how far it is, and the pictures that are finished.
+@dataclass(frozen=True, slots=True)
+class BatchKey:
+    """What pictures must have in common to take their next step in one UNet call."""
 
-    ``groups`` are the positions of items that differ in their VAE only, in the order to run.
-    """
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.id = work.job_id
-        # Those under way: one that is done is let go of, and with it its model.
-        self.runs: list[Run] = []
-        self.begun = False
-        self.images: dict[tuple[int, int], Image] = {}
-        # time.monotonic() of its start, its last progress and its last preview.
-        self.started = self.reported = self.previewed = time.monotonic()
-        requests = [item.request for item in work.items]
-        self.steps = max(walk_steps(request) for request in requests)
-        self._steps_in_all = sum(walk_steps(request) * request.count for request in requests)
-        self._pictures = sum(request.count for request in requests)
-        self._steps_done = 0
-        self._notes: dict[Note, None] = {}
-        self.all_exits = len({request.clip_skip for request in requests}) > 1
-
-    @property
-    def groups(self) -> Iterator[tuple[int, ...]]:
-        """Positions in ``work.items``, together where one set of latents serves them all."""
-        groups: dict[object, list[int]] = {}
-        for position, item in enumerate(self.work.items):
-            shared = not needs_vae_before_decode(item.request)
-            neutral = item.request.to_dict() | {"vae": None}
-            key = (repr(neutral), item.model) if shared else position
-            groups.setdefault(key, []).append(position)
-        yield from map(tuple, groups.values())
-
-    def begin(self, run: Run) -> None:
-        """One of its runs joins the running set."""
-        self.begun = True
-        self.runs.append(run)
-        self._notes |= dict.fromkeys(run.notes)
-
-    def end(self, run: Run) -> None:
-        """One of its runs is done."""
-        self.runs.remove(run)
-        self._steps_done += run.steps_done
-
-    @property
-    def step(self) -> int:
-        """How far it is, out of ``steps``: all its pictures together."""
-        done = self._steps_done + sum(run.steps_done for run in self.runs)
-        return self.steps * done // self._steps_in_all
-
-    @property
-    def x0(self) -> tuple[LoadedVae, Tensor] | None:
-        """The first unfinished picture as the model sees it now: latents (C, h, w), their VAE."""
-        for run in self.runs:
-            for picture in run.pictures:
-                if picture.trajectory is not None:
-                    return run.vaes[0], picture.trajectory.x0
-        return None
-
-    @property
-    def notes(self) -> tuple[Note, ...]:
-        """What the member should know about the prompts, each once."""
-        return tuple(self._notes)
-
-    @property
-    def done(self) -> bool:
-        """Whether every picture is there."""
-        return len(self.images) == self._pictures
-
-    def finished_images(self) -> tuple[Image, ...]:
-        """The pictures in the order of the items, a batch's one after the other."""
-        return tuple(self.images[place] for place in sorted(self.images))
+    # A call goes through the weights of one UNet.
+    checkpoint: LoadedModel
+    # A batch is one tensor, so its latents have one width and one height; here in pixels.
+    width: int
+    height: int
 
 
 @dataclass(eq=False)
@@ -125,7 +52,6 @@ class Picture:
     phases: deque[Phase]
     latents: Tensor | None = None
     trajectory: Trajectory | None = None
-    steps_done: int = 0
     served: int = 0
 
     @property
@@ -143,7 +69,11 @@ class Run:
     """
 
     def __init__(
-        self, job: Job, positions: tuple[int, ...], loaded: LoadedModel, vaes: list[LoadedVae]
+        self,
+        job: RunningJob,
+        positions: tuple[int, ...],
+        loaded: LoadedModel,
+        vaes: list[LoadedVae],
     ) -> None:
         self.job = job
         self.positions = positions
@@ -151,34 +81,18 @@ class Run:
         self.request = request = self.items[0].request
         self.loaded = loaded
         self.vaes = vaes
-        passes = (False,) if request.hires is None else (False, True)
-        self._guidance = [
+        guidances = [
             Guidance.encode(
-                loaded.conditioner, request, second_pass=second, all_exits=job.all_exits
+                loaded.conditioner, request, second_pass=number == 1, all_exits=job.all_exits
             )
-            for second in passes
+            for number in range(len(passes(request)))
         ]
-        plan = phases(request, len(vaes))
+        plan = phases(request, guidances, len(vaes))
         self.pictures = [Picture(index, deque(plan)) for index in range(request.count)]
-
-    @property
-    def notes(self) -> tuple[Note, ...]:
-        """Remarks on both prompts."""
-        guidance = self._guidance[0]
-        return guidance.positive.notes + guidance.negative.notes
-
-    @property
-    def rows_needed(self) -> int:
-        """Rows of the running set that its pictures take."""
-        return self._guidance[0].rows_needed * len(self.pictures)
-
-    @property
-    def steps_done(self) -> int:
-        """Sampler steps done, of all its pictures, once for each item that they serve."""
-        return len(self.positions) * sum(
-            picture.steps_done + (picture.trajectory.step if picture.trajectory else 0)
-            for picture in self.pictures
-        )
+        # Rows of the running set that its pictures take, in the pass that takes most.
+        self.rows_needed = request.count * max(each.rows_needed for each in guidances)
+        # Remarks on both prompts.
+        self.notes: tuple[Note, ...] = guidances[0].positive.notes + guidances[0].negative.notes
 
     @property
     def done(self) -> bool:
@@ -227,8 +141,12 @@ class Run:
 
     # Inside it
 
+    def batch_key(self, phase: Denoise) -> BatchKey:
+        """Return what decides with whom a picture in ``phase`` shares its next UNet call."""
+        return BatchKey(self.loaded, phase.width, phase.height)
+
     def rows(self, picture: Picture) -> list[Row]:
-        """What the UNet must predict for the picture's next call."""
+        """Return what the UNet must predict for the picture's next call."""
         phase = picture.phase
         assert isinstance(phase, Denoise)
         trajectory = picture.trajectory = picture.trajectory or self._begin(picture, phase)
@@ -237,22 +155,25 @@ class Run:
         time_ids = (phase.height, phase.width, 0, 0, phase.height, phase.width)
         return [
             Row(sample, trajectory.timestep, context, pooled, time_ids)
-            for context, pooled in self._guidance[phase.second_pass].at(trajectory.call)
+            for context, pooled in phase.guidance.at(trajectory.call)
         ]
 
     def advance(self, picture: Picture, outputs: list[Tensor]) -> None:
         """Take the sampler one call further with what the UNet predicted for its rows."""
-        trajectory = picture.trajectory
+        phase, trajectory = picture.phase, picture.trajectory
+        assert isinstance(phase, Denoise)
         assert trajectory is not None
-        trajectory.advance(self._guidance[0].mix(outputs))
+        before = trajectory.step
+        trajectory.advance(phase.guidance.mix(outputs))
+        # Each item that the picture serves counts it.
+        self.job.steps_run += len(self.positions) * (trajectory.step - before)
         if trajectory.done:
             picture.latents = trajectory.latents
-            picture.steps_done += trajectory.steps
             picture.trajectory = None
             picture.phases.popleft()
 
     def _begin(self, picture: Picture, phase: Denoise) -> Trajectory:
-        """The walk of a denoising phase. A second pass starts from fresh noise of the same seed."""
+        """Set the sampler up. A second pass starts from fresh noise of the same seed."""
         request, seed = self.request, self.seed(picture)
         noise, generator = initial_noise(
             seed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from core.pictures.files import Pixels
 
-Pixels = NDArray[np.uint8]
+log = logging.getLogger(__name__)
 
 # Latents are an eighth of the picture on each side.
 FACTOR: Final = 8

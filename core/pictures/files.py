@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
 
-    # RGB: a PIL image, or uint8 (height, width, 3).
-    Pixels: TypeAlias = Image.Image | NDArray[uint8]
+    # RGB, (height, width, 3).
+    Pixels: TypeAlias = NDArray[uint8]
 
 MAX_PIXELS: Final = 36_000_000  # a 6000×6000 photograph; decoded, about 100 MB
 MAX_BYTES: Final = 64 * 2**20
@@ -34,23 +34,23 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _DAMAGE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
-def write_png(pixels: Pixels, text: str, *, level: int = 1) -> bytes:
+def write_png(picture: Image.Image | Pixels, text: str, *, level: int = 1) -> bytes:
     """PNG bytes with ``text`` as ``parameters``: a tEXt chunk, iTXt beyond Latin-1.
 
     ``level`` is zlib's; 1 costs two thirds of the default's time at a few percent of size.
     """
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", text)
-    return _save(pixels, "PNG", pnginfo=info, compress_level=level)
+    return _save(picture, "PNG", pnginfo=info, compress_level=level)
 
 
-def write_webp(pixels: Pixels, text: str, *, quality: int = 90) -> bytes:
+def write_webp(picture: Image.Image | Pixels, text: str, *, quality: int = 90) -> bytes:
     """WebP bytes with ``text`` as EXIF UserComment."""
-    return _save(pixels, "WEBP", quality=quality, exif=_exif(text))
+    return _save(picture, "WEBP", quality=quality, exif=_exif(text))
 
 
-def _save(pixels: Pixels, kind: str, **options: Any) -> bytes:
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+def _save(picture: Image.Image | Pixels, kind: str, **options: Any) -> bytes:
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     file = BytesIO()
     image.convert("RGB").save(file, kind, **options)
     return file.getvalue()

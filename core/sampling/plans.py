@@ -37,20 +37,6 @@ class Plan:
     num_inference_steps: int = 0
 
 
-def img2img_extent(steps: int, denoising_strength: float) -> tuple[int, int]:
-    """How many steps the whole schedule has and where on it img2img starts (A1111's t_enc)."""
-    return steps, int(min(denoising_strength, 0.999) * steps)
-
-
-def hires_extent(steps: int, denoising_strength: float) -> tuple[int, int]:
-    """As :func:`img2img_extent`, for a second pass that runs exactly ``steps`` steps.
-
-    The schedule is so much longer that its last ``steps`` steps start at that strength. A1111
-    runs nothing at strength 0; from 0.001 down the noise is as good as none, so it stays there.
-    """
-    return int(steps / min(max(denoising_strength, 0.001), 0.999)), steps - 1
-
-
 def _k_sigmas(
     schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
 ) -> tuple[torch.Tensor, tuple[float, float]]:

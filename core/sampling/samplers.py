@@ -28,10 +28,9 @@ from diffusers import (
 
 from core.request import AUTOMATIC
 from core.sampling.brownian import BrownianNoise
+from core.sampling.passes import img2img_start, second_pass_start
 from core.sampling.plans import (
     Plan,
-    hires_extent,
-    img2img_extent,
     plan_ddim,
     plan_euler,
     plan_heun,
@@ -42,16 +41,6 @@ from core.sampling.plans import (
     plan_unipc,
 )
 from core.sampling.sigmas import NoiseSchedule
-
-__all__ = [
-    "SAMPLERS",
-    "NoiseSchedule",
-    "Sampler",
-    "Trajectory",
-    "conditioning_steps",
-    "hires_extent",
-    "img2img_extent",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +63,7 @@ class Sampler:
     draws: Literal["generator", "variance"] | None = None
 
 
-SAMPLERS: Final[dict[str, Sampler]] = {
+SAMPLER_BY_NAME: Final[dict[str, Sampler]] = {
     "Euler": Sampler(
         EulerDiscreteScheduler,
         plan_euler,
@@ -144,7 +133,7 @@ def conditioning_steps(sampler: str, steps: int) -> int:
 
     Twice the steps for second-order samplers, although their last step calls only once.
     """
-    return steps * 2 if SAMPLERS[sampler].second_order else steps
+    return steps * 2 if SAMPLER_BY_NAME[sampler].second_order else steps
 
 
 class Trajectory:
@@ -178,11 +167,11 @@ class Trajectory:
         hires fix (``exact_steps``) all of them from that level. ``generator`` serves ancestral
         noise, ``seed`` the Brownian path of the SDE samplers.
         """
-        kind = SAMPLERS[sampler]
+        kind = SAMPLER_BY_NAME[sampler]
         total, t_enc = steps, None
         if init_latents is not None:
-            extent = hires_extent if exact_steps else img2img_extent
-            total, t_enc = extent(steps, denoising_strength)
+            start_at = second_pass_start if exact_steps else img2img_start
+            total, t_enc = start_at(steps, denoising_strength)
         chosen = kind.automatic if schedule_type == AUTOMATIC else schedule_type
         self._plan = plan = kind.plan(schedule, chosen, total, t_enc)
         self._scheduler = _scheduler(sampler, schedule, plan, torch.device(device))
@@ -270,7 +259,7 @@ class Trajectory:
 
 @cache
 def _prototype(sampler: str, prediction_type: str) -> Any:
-    kind = SAMPLERS[sampler]
+    kind = SAMPLER_BY_NAME[sampler]
     with warnings.catch_warnings():
         # Some of diffusers 0.42's constructors call np.array on tensors, deprecated in NumPy 2.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -215,7 +215,7 @@ class EngineClient:
             return self._replay.popleft() if self._replay and not self._sent else None
         unstarted = [work for job_id, work in self._sent.items() if job_id not in self._started]
         # One job may always wait inside the child, to be prepared ahead.
-        if unstarted and sum(map(_rows, unstarted)) >= self._credit.rows_free:
+        if unstarted and sum(work.rows for work in unstarted) >= self._credit.rows_free:
             return None
         return self._queue.take()
 
@@ -277,9 +277,3 @@ class EngineClient:
             jobs.clear()
         self._queue.close(reason)
         self._settled.set()
-
-
-def _rows(work: Work) -> int:
-    """About how many UNet rows the job takes; the engine counts exactly (AND takes more)."""
-    requests = (item.request for item in work.items)
-    return sum(request.count * (2 if request.cfg_scale > 1 else 1) for request in requests)

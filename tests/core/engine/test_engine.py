@@ -23,6 +23,8 @@ from core.models.catalogue import Model, Vae
 from core.pictures.files import read_infotext, write_png
 from core.pictures.infotext import parse
 from core.request import GenerationRequest, HiresFix, Inputs
+from core.sampling.samplers import Trajectory
+from core.text.guidance import Guidance
 from core.work import Work
 from tests.tiny_models import SIZE, tiny_model, tiny_vae
 
@@ -296,6 +298,47 @@ def test_hires_fix_runs_a_second_pass_at_the_final_size(
     assert (image.width, image.height) == (96, 96)
     last = [event for event in events if isinstance(event, Progress)][-1]
     assert (last.step, last.steps) == (5, 5), "3 of the first pass, 2 of the second"
+
+
+def test_each_pass_is_guided_by_its_own_prompts_and_scale(
+    make_engine: MakeEngine, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if hires fix had a prompt and a CFG scale of its own."""
+    encode = Guidance.encode
+
+    def other_second_pass(*given: Any, second_pass: bool, **options: Any) -> Guidance:
+        guidance = encode(*given, second_pass=second_pass, **options)
+        if not second_pass:
+            return guidance
+        # Two AND parts of the first prompt: another number of rows, mixed by another scale.
+        positive = replace(guidance.positive, parts=guidance.positive.parts * 2)
+        return replace(guidance, positive=positive, cfg_scale=2.0)
+
+    def prediction(sample: torch.Tensor) -> torch.Tensor:
+        """Row i answers i, so that what comes of a pass tells how its rows were mixed."""
+        rows = torch.arange(len(sample), dtype=sample.dtype)
+        return rows[:, None, None, None].expand_as(sample)
+
+    engine = make_engine(max_rows=4)
+    sizes = unet_calls(engine, model)
+    unet = engine._models.load(model).unet
+    unet.register_forward_hook(lambda _module, given, _output: (prediction(given[0]),))
+    mixed: list[float] = []
+    advance = Trajectory.advance
+
+    def noted(trajectory: Trajectory, output: torch.Tensor) -> None:
+        mixed.append(float(output.mean()))
+        advance(trajectory, output)
+
+    monkeypatch.setattr(Guidance, "encode", other_second_pass)
+    monkeypatch.setattr(Trajectory, "advance", noted)
+    engine.add(work(model, cfg_scale=5, hires=HiresFix(1.5, steps=2, denoising_strength=0.5)))
+    engine.step()
+    assert engine.rows_free == 1, "the second pass takes three"
+    assert images(drive(engine))
+    # 1 + 5 · (0 − 1), then 2 + 2 · (0 − 2) + 2 · (1 − 2).
+    assert mixed == [-4.0] * 3 + [-4.0] * 2
+    assert sizes == [2, 2, 2, 4, 4], "three rows are filled up to four"
 
 
 def test_previews_are_small_pictures(

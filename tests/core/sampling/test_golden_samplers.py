@@ -10,7 +10,7 @@ import torch
 
 from core.request import split_sampler
 from core.sampling.noise import initial_noise
-from core.sampling.samplers import NoiseSchedule
+from core.sampling.sigmas import NoiseSchedule
 from tests.analytic import MixtureModel, error, finish, start
 from tests.golden_data import FOLDERS, arrays, load, names
 

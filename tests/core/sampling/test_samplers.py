@@ -9,11 +9,10 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
-from core.request import SAMPLERS as NAMES
-from core.request import SCHEDULE_TYPES
+from core.request import SAMPLERS, SCHEDULE_TYPES
 from core.sampling.brownian import BrownianNoise
-from core.sampling.samplers import SAMPLERS, NoiseSchedule, conditioning_steps
-from core.sampling.sigmas import sigma_list
+from core.sampling.samplers import SAMPLER_BY_NAME, conditioning_steps
+from core.sampling.sigmas import NoiseSchedule, sigma_list
 from tests.analytic import MixtureModel, advance, error, finish, start
 
 MEANS = torch.tensor(
@@ -85,7 +84,7 @@ def close_to(result: torch.Tensor, expected: list[float]) -> bool:
 
 
 def test_every_sampler_a_member_can_choose_is_built() -> None:
-    assert tuple(SAMPLERS) == NAMES
+    assert tuple(SAMPLER_BY_NAME) == SAMPLERS
 
 
 @pytest.mark.parametrize(("sampler", "schedule_type", "steps"), ENDS)
@@ -155,7 +154,7 @@ def test_a_linear_beta_schedule() -> None:
     assert schedule.alphas_cumprod[-1].item() == pytest.approx(4.0358e-5, rel=1e-3)
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_epsilon_and_v_are_two_ways_to_say_the_same(sampler: str) -> None:
     epsilon = finish(start(m := model(), sampler, 12), m)
     schedule = NoiseSchedule(prediction_type="v_prediction")
@@ -163,7 +162,7 @@ def test_epsilon_and_v_are_two_ways_to_say_the_same(sampler: str) -> None:
     assert error(v, epsilon) < 2e-5
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("schedule", [NoiseSchedule(), V_ZERO], ids=["epsilon", "zero SNR"])
 def test_no_step_count_breaks_a_walk(sampler: str, schedule: NoiseSchedule) -> None:
     counts = [1, 2, 3, 4, 5, 9, 14, 15, 27, 64, 150]
@@ -179,7 +178,7 @@ def test_no_step_count_breaks_a_walk(sampler: str, schedule: NoiseSchedule) -> N
             assert min(m.timesteps) >= 0
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("exact_steps", [False, True])
 def test_no_strength_breaks_a_walk(sampler: str, exact_steps: bool) -> None:
     for strength in (0.0, 1e-9, 0.05, 0.5, 0.999, 1.0):
@@ -196,7 +195,7 @@ def test_no_strength_breaks_a_walk(sampler: str, exact_steps: bool) -> None:
             assert finish(walk, m).isfinite().all(), (strength, count)
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_hardly_any_strength_hardly_changes_the_picture(sampler: str) -> None:
     for exact_steps in (False, True):
         walk = start(
@@ -229,9 +228,9 @@ def test_a_weak_second_pass_on_whole_timesteps(sampler: str) -> None:
 
 
 def test_how_many_calls_a_walk_makes() -> None:
-    calls = {sampler: start(model(), sampler, 20).calls for sampler in NAMES}
+    calls = {sampler: start(model(), sampler, 20).calls for sampler in SAMPLERS}
     twice = {"Heun": 39, "DPM++ SDE": 39, "DDIM": 19}
-    assert calls == dict.fromkeys(NAMES, 20) | twice
+    assert calls == dict.fromkeys(SAMPLERS, 20) | twice
     # A1111 spaces DDIM's and UniPC's timesteps by whole numbers: 33 for 30 steps.
     assert start(model(), "DDIM", 30).calls == 30
     assert start(model(), "UniPC", 30).calls == 31
@@ -280,13 +279,11 @@ def test_progress_of_a_second_order_walk() -> None:
 
 
 def test_conditioning_steps() -> None:
-    assert {name: conditioning_steps(name, 20) for name in NAMES} == dict.fromkeys(NAMES, 20) | {
-        "Heun": 40,
-        "DPM++ SDE": 40,
-    }
+    counted = {name: conditioning_steps(name, 20) for name in SAMPLERS}
+    assert counted == dict.fromkeys(SAMPLERS, 20) | {"Heun": 40, "DPM++ SDE": 40}
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_walk_does_not_depend_on_its_neighbours(sampler: str) -> None:
     alone = finish(start(m := model(), sampler, 6), m)
     torch.manual_seed(0)
@@ -299,7 +296,7 @@ def test_a_walk_does_not_depend_on_its_neighbours(sampler: str) -> None:
     assert torch.equal(walk.latents, alone)
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_models_output_may_be_overwritten_after_a_call(sampler: str) -> None:
     """A captured CUDA graph gives every output in the same memory."""
     expected = finish(start(m := model(), sampler, 6), m)
@@ -312,7 +309,7 @@ def test_the_models_output_may_be_overwritten_after_a_call(sampler: str) -> None
     assert walk.x0.isfinite().all()
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_what_the_model_gets_is_of_unit_variance(sampler: str) -> None:
     means = torch.randn(3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     walk = start(m := MixtureModel(means, 0.35), sampler, 8)
@@ -346,14 +343,14 @@ def test_brownian_noise_is_k_diffusions() -> None:
 
 @pytest.mark.parametrize("steps", [1, 4, 8, 50])
 def test_lcm_is_diffusers_own(steps: int) -> None:
-    reference = SAMPLERS["LCM"].scheduler()
+    reference = SAMPLER_BY_NAME["LCM"].scheduler()
     reference.set_timesteps(steps)
     finish(start(m := model(), "LCM", steps), m)
     assert m.timesteps == reference.timesteps.tolist()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_gpu_gives_the_same_picture(sampler: str) -> None:
     expected = finish(start(m := model(), sampler, 8), m)
     walk = start(m, sampler, 8, device="cuda")

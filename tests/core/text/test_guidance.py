@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import InvalidRequest
 from core.models.weights.clip_tokenizer import clip_tokenizer
-from core.prompt import parser
+from core.prompt import editing, parser
 from core.request import GenerationRequest, HiresFix
 from core.text.conditioning import TextConditioner
 from core.text.guidance import Guidance
@@ -27,12 +27,11 @@ def conditioner() -> TextConditioner:
 def test_each_prompt_is_parsed_once(
     conditioner: TextConditioner, monkeypatch: pytest.MonkeyPatch, all_exits: bool
 ) -> None:
-    parse = parser.parse
     parsed: list[str] = []
 
     def counted(text: str) -> Any:
         parsed.append(text)
-        return parse(text)
+        return editing.parse(text)
 
     monkeypatch.setattr(parser, "parse", counted)
     Guidance.encode(conditioner, REQUEST, all_exits=all_exits)
