@@ -50,7 +50,7 @@ class FakeEngine:
     """
 
     def __init__(self, config: EngineConfig, queue: GpuQueue, *, rows: int = 8) -> None:
-        self.queue = queue
+        self._feed = queue.feed()
         self.rows = rows
         self.running: dict[int, Work] = {}
         self.seen: list[Work] = []
@@ -65,8 +65,8 @@ class FakeEngine:
 
     async def start(self) -> None:
         if self._feeder is None:
-            self.queue.open()
-            self._feeder = asyncio.create_task(self._feed())
+            self._feed.open()
+            self._feeder = asyncio.create_task(self._serve())
 
     async def ready(self) -> EngineStatus:
         return self.status
@@ -77,7 +77,7 @@ class FakeEngine:
             await asyncio.gather(self._feeder, return_exceptions=True)
             self._feeder = None
             self.running.clear()
-            self.queue.close()
+            self._feed.close()
 
     @property
     def status(self) -> EngineStatus:
@@ -89,7 +89,7 @@ class FakeEngine:
             warm=tuple(dict.fromkeys(work.model.name for work in self.seen)) if up else (),
             restarts=self._restarts,
             rows_free=self.rows - len(self.running) if up else 0,
-            speed=self.queue.speed,
+            speed=self._feed.speed,
             reason="",
         )
 
@@ -119,7 +119,7 @@ class FakeEngine:
         """Step ``step`` of the job's steps is done, with a small picture if ``preview``."""
         work = self.running[job_id]
         picture = png(work, size=8) if preview else None
-        self.queue.publish(Progress(job_id, step, work.request.steps, picture))
+        self._feed.publish(Progress(job_id, step, work.request.steps, picture))
 
     def finish(self, job_id: int) -> None:
         work = self.running[job_id]
@@ -137,22 +137,22 @@ class FakeEngine:
         """The engine dies and comes back: what ran is told, and starts from its seed again."""
         self._restarts += 1
         for job_id in self.running:
-            self.queue.publish(Restarting(job_id))
+            self._feed.publish(Restarting(job_id))
 
     def start_again(self) -> None:
         """After :meth:`restart`: the jobs run again (they are ended as any other)."""
         for job_id in self.running:
-            self.queue.publish(Started(job_id))
+            self._feed.publish(Started(job_id))
 
     # Inside.
 
-    async def _feed(self) -> None:
+    async def _serve(self) -> None:
         while True:
-            await self.queue.changed.wait()
-            self.queue.changed.clear()
-            for job_id in self.queue.take_aborted():
+            await self._feed.changed.wait()
+            self._feed.changed.clear()
+            for job_id in self._feed.take_aborted():
                 self.running.pop(job_id, None)
-            while len(self.running) < self.rows and (work := self.queue.take()):
+            while len(self.running) < self.rows and (work := self._feed.take()):
                 self._start(work)
             async with self._moved:
                 self._moved.notify_all()
@@ -160,7 +160,7 @@ class FakeEngine:
     def _start(self, work: Work) -> None:
         self.running[work.job_id] = work
         self.seen.append(work)
-        self.queue.publish(Started(work.job_id))
+        self._feed.publish(Started(work.job_id))
         if self._failures:
             self.fail(work.job_id, self._failures.pop(0))
         elif not self._holding:
@@ -169,5 +169,5 @@ class FakeEngine:
 
     def _end(self, event: Event) -> None:
         del self.running[event.job_id]
-        self.queue.publish(event)
-        self.queue.changed.set()
+        self._feed.publish(event)
+        self._feed.changed.set()

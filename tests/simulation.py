@@ -30,7 +30,8 @@ from core.config import EngineConfig
 from core.events import Event
 from core.models.catalogue import Card, Catalogue, Model, Vae
 from core.request import GenerationRequest
-from core.serving.queue import GpuQueue, Ticket
+from core.serving.queue import GpuQueue
+from core.serving.ticket import Ticket
 from core.work import Work
 from tests.fake_engine import FakeEngine
 

@@ -27,7 +27,8 @@ from bot.settings import Settings
 from core.config import EngineConfig
 from core.events import Event
 from core.serving.client import EngineClient
-from core.serving.queue import GpuQueue, Ticket
+from core.serving.queue import GpuQueue
+from core.serving.ticket import Ticket
 from core.work import Work
 
 if TYPE_CHECKING:

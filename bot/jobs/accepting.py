@@ -27,7 +27,8 @@ from bot.store import Job, Store
 from core.errors import PenultimateError
 from core.events import Queued, Started
 from core.notes import Note
-from core.serving.queue import GpuQueue, Ticket
+from core.serving.queue import GpuQueue
+from core.serving.ticket import Ticket
 from core.work import Work
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from bot.store import Job, Store
 from core.errors import PenultimateError
 from core.events import Cancelled, Failed, Finished, Image, Started
 from core.notes import Note
-from core.serving.queue import Ticket
+from core.serving.ticket import Ticket
 from core.sheets.sheet import pictures_of
 
 log = logging.getLogger(__name__)

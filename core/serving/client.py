@@ -1,7 +1,8 @@
-"""``EngineClient``: owns the engine process. Starts it, feeds it from the queue, restarts it.
+"""``EngineClient``: owns the engine. Starts it, feeds it from the queue, restarts it.
 
-Runs on the bot's event loop and never keeps it waiting: what can block is in
-:mod:`core.serving.process`. Nothing here imports torch; only the child does.
+Runs on the bot's event loop and never keeps it waiting: what can block is in the transport
+(:mod:`core.serving.process`), which carries messages and knows nothing of jobs. Nothing here
+imports torch; only the engine's process does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal
 
 from core.config import EngineConfig
@@ -20,13 +22,17 @@ from core.errors import EngineCrashed, EngineStopped
 from core.events import Ending, Failed, Restarting, Started
 from core.serving import worker
 from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Upward
-from core.serving.process import EngineProcess, Target
+from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
+from core.serving.transport import MakeTransport, Transport
 from core.work import Work
 
 log = logging.getLogger(__name__)
 
-# A child that dies this many times in a row before it is ready will not get better by itself.
+# The engine in a process of its own, on this computer.
+OWN_PROCESS: Final[MakeTransport] = partial(EngineProcess, worker.main)
+
+# An engine that dies this many times in a row before it is ready will not get better by itself.
 ATTEMPTS: Final = 3
 
 
@@ -55,16 +61,34 @@ def exponential(deaths: int) -> float:
     return min(0.5 * 2.0 ** (deaths - 1), 30.0)
 
 
-class EngineClient:
-    """Feeds ``queue`` to an engine process set up by ``config``.
+@dataclass(slots=True, eq=False)
+class Life:
+    """What the client knows of one engine, from its start to its end.
 
-    If the process dies, the jobs it had run again, each alone; one that is alone at a second
+    ``heard_at`` is when it last gave a sign of life, by the client's clock. ``ready``: it can
+    work. ``useful``: it ended a job. ``ended``: nothing more is heard of it. ``last_words``:
+    why it died, as far as it could tell. ``owes``: the jobs whose end it has to tell.
+    """
+
+    transport: Transport
+    heard_at: float
+    ready: bool = False
+    useful: bool = False
+    ended: bool = False
+    last_words: str = ""
+    owes: set[int] = field(default_factory=set)
+
+
+class EngineClient:
+    """Feeds jobs of ``queue`` to an engine set up by ``config``.
+
+    If the engine dies, the jobs it had run again, each alone; one that is alone at a second
     death fails with :class:`EngineCrashed`. One that starts or has jobs, and for
-    ``config.timeout`` seconds gives no sign of life, has hung: it is killed, and so has died. A
-    process that cannot be started fails every job, waiting or new, with :class:`EngineStopped`
-    until :meth:`start` is called again.
-    ``grace`` is how many seconds a stopping child has before it is killed; ``clock`` gives
-    seconds from anywhere.
+    ``config.timeout`` seconds gives no sign of life, has hung: it is killed, and so has died. An
+    engine that cannot be started ends this client's service, until :meth:`start` is called
+    again: without another client every job, waiting or new, fails with :class:`EngineStopped`.
+    ``transport`` makes what carries messages to a new engine; ``grace`` is how many seconds a
+    stopping engine has before it is killed; ``clock`` gives seconds from anywhere.
     """
 
     def __init__(
@@ -72,26 +96,26 @@ class EngineClient:
         config: EngineConfig,
         queue: GpuQueue,
         *,
-        target: Target = worker.main,
+        transport: MakeTransport = OWN_PROCESS,
         backoff: Callable[[int], float] = exponential,
         grace: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
-        self._queue = queue
-        self._target = target
+        self._feed = queue.feed()
+        self._make_transport = transport
         self._backoff = backoff
         self._grace = grace
         self._clock = clock
         self._state: Literal["starting", "ready", "restarting", "stopped"] = "stopped"
         self._settled = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
-        self._child: EngineProcess | None = None
+        self._life: Life | None = None
         self._device_name = ""
         self._reason = ""
         self._restarts = 0
         self._credit = Credit(0, ())
-        # Jobs the child has (and whether it has started them), jobs to run alone, and both
+        # Jobs the engine has (and whether it has started them), jobs to run alone, and both
         # kinds' ids that have already seen one death.
         self._sent: dict[int, Work] = {}
         self._started: set[int] = set()
@@ -103,20 +127,20 @@ class EngineClient:
         """Where the engine stands now."""
         return EngineStatus(
             state=self._state,
-            pid=self._child.pid if self._child and not self._child.ended else None,
+            pid=self._life.transport.pid if self._life and not self._life.ended else None,
             device_name=self._device_name,
             warm=self._credit.warm,
             restarts=self._restarts,
             rows_free=self._credit.rows_free,
-            speed=self._queue.speed,
+            speed=self._feed.speed,
             reason=self._reason,
             memory=self._credit.memory,
         )
 
     async def start(self) -> None:
-        """Start the engine process, and the queue's service. Returns before it is ready."""
+        """Start the engine and the service of the queue. Returns before it is ready."""
         if self._supervisor is None or self._supervisor.done():
-            self._queue.open()
+            self._feed.open()
             self._state = "starting"
             self._settled.clear()
             self._supervisor = asyncio.create_task(self._supervise())
@@ -129,7 +153,7 @@ class EngineClient:
         return self.status
 
     async def close(self) -> None:
-        """Stop the process, gently first; jobs that are left fail with :class:`EngineStopped`.
+        """Stop the engine, gently first; jobs that are left fail with :class:`EngineStopped`.
 
         Whoever wants such jobs to be resumed by the next start stops listening before.
         """
@@ -137,8 +161,8 @@ class EngineClient:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
             self._supervisor = None
-        if self._child is not None:
-            await asyncio.to_thread(self._child.stop, self._grace)
+        if self._life is not None:
+            await asyncio.to_thread(self._life.transport.stop, self._grace)
         self._give_up("")
 
     async def _supervise(self) -> None:
@@ -146,8 +170,8 @@ class EngineClient:
             await self._keep_alive()
         except Exception as error:
             log.exception("the engine cannot be kept alive")
-            if self._child is not None:
-                await asyncio.to_thread(self._child.stop, 0.0)
+            if self._life is not None:
+                await asyncio.to_thread(self._life.transport.stop, 0.0)
             self._give_up(f"{type(error).__name__}: {error}")
 
     async def _keep_alive(self) -> None:
@@ -155,19 +179,18 @@ class EngineClient:
         failed_starts = 0
         deaths = 0
         while True:
-            child = self._child = EngineProcess(self._target, self._config, self._heard)
-            child.heard_at = self._clock()
-            await asyncio.to_thread(child.start)
-            while not child.ended and not self._hung(child):
-                self._feed(child)
-                await self._news(child)
-            if not child.ended:
-                child.last_words = f"gave no sign of life for {self._config.timeout:g} s"
-            await asyncio.to_thread(child.stop, 0.0)
-            self._reason = child.last_words or child.exit_reason
-            deaths = 1 if child.useful else deaths + 1
-            failed_starts = 0 if child.ready else failed_starts + 1
-            self._bury(child)
+            life = self._life = self._begin()
+            await asyncio.to_thread(life.transport.start)
+            while not life.ended and not self._hung(life):
+                self._send_jobs(life)
+                await self._news(life)
+            if not life.ended:
+                life.last_words = f"gave no sign of life for {self._config.timeout:g} s"
+            ended = await asyncio.to_thread(life.transport.stop, 0.0)
+            self._reason = life.last_words or ended
+            deaths = 1 if life.useful else deaths + 1
+            failed_starts = 0 if life.ready else failed_starts + 1
+            self._bury()
             if failed_starts == ATTEMPTS:
                 log.error("the engine cannot start: %s", self._reason)
                 self._give_up(self._reason)
@@ -176,57 +199,65 @@ class EngineClient:
             await asyncio.sleep(self._backoff(deaths))
             self._restarts += 1
 
-    def _hung(self, child: EngineProcess) -> bool:
+    def _begin(self) -> Life:
+        """Make the next engine's transport, not started yet, and the account of its life."""
+        transport = self._make_transport(self._config, lambda message: self._heard(life, message))
+        life = Life(transport, heard_at=self._clock())
+        return life
+
+    def _hung(self, life: Life) -> bool:
         """Whether it owes something and was silent for too long."""
-        left = self._patience(child)
+        left = self._patience(life)
         return left is not None and left <= 0
 
-    def _patience(self, child: EngineProcess) -> float | None:
-        """Seconds that the child may still be silent; None is for ever."""
-        if not self._config.timeout or (child.ready and not child.owes):
+    def _patience(self, life: Life) -> float | None:
+        """Seconds that the engine may still be silent; None is for ever."""
+        if not self._config.timeout or (life.ready and not life.owes):
             return None
-        return child.heard_at + self._config.timeout - self._clock()
+        return life.heard_at + self._config.timeout - self._clock()
 
-    async def _news(self, child: EngineProcess) -> None:
+    async def _news(self, life: Life) -> None:
         """Wait for something to do or to hear of, as long as the patience lasts."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience(child)):
-                await self._queue.changed.wait()
-        self._queue.changed.clear()
+            async with asyncio.timeout(self._patience(life)):
+                await self._feed.changed.wait()
+        self._feed.changed.clear()
 
-    def _feed(self, child: EngineProcess) -> None:
-        """Tell the child what was cancelled, then send jobs as far as its credit goes."""
-        for job_id in self._queue.take_aborted():
+    def _send_jobs(self, life: Life) -> None:
+        """Tell the engine what was cancelled, then send jobs as far as its credit goes."""
+        for job_id in self._feed.take_aborted():
             if self._sent.pop(job_id, None):
-                child.send(Abort(job_id))
+                life.transport.send(Abort(job_id))
             self._forget(job_id)
             self._replay = deque(work for work in self._replay if work.job_id != job_id)
-        while child.ready and (work := self._next()):
+        while life.ready and (work := self._next()):
             self._sent[work.job_id] = work
-            if not child.owes:
+            if not life.owes:
                 # It was idle: its silence was none.
-                child.heard_at = self._clock()
-            child.owes.add(work.job_id)
-            child.send(Add(work))
+                life.heard_at = self._clock()
+            life.owes.add(work.job_id)
+            life.transport.send(Add(work))
 
     def _next(self) -> Work | None:
         """The next job to send, if the credit allows one."""
         if self._replay or self._suspects:
             return self._replay.popleft() if self._replay and not self._sent else None
         unstarted = [work for job_id, work in self._sent.items() if job_id not in self._started]
-        # One job may always wait inside the child, to be prepared ahead.
+        # One job may always wait inside the engine, to be prepared ahead.
         if unstarted and sum(work.rows for work in unstarted) >= self._credit.rows_free:
             return None
-        return self._queue.take()
+        return self._feed.take()
 
-    def _heard(self, child: EngineProcess, message: Upward | None) -> None:
-        """A message from the child, on the event loop; None is its end."""
-        child.heard_at = self._clock()
+    def _heard(self, life: Life, message: Upward | None) -> None:
+        """Take in a message from an engine, on the event loop; None is its end."""
+        if life is not self._life:
+            return  # It could not be killed, and its jobs run elsewhere by now.
+        life.heard_at = self._clock()
         match message:
             case None:
-                child.ended = True
+                life.ended = True
             case Ready(device_name):
-                child.ready = True
+                life.ready = True
                 self._device_name = device_name
                 self._state = "ready"
                 self._settled.set()
@@ -235,21 +266,22 @@ class EngineClient:
             case Alive():
                 pass
             case Crashed(reason):
-                child.last_words = reason
+                life.last_words = reason
             case event:
                 if isinstance(event, Started):
                     self._started.add(event.job_id)
                 elif isinstance(event, Ending):
-                    child.useful = True
+                    life.useful = True
                     # Also of a job that was aborted: whoever hangs does not tell that either.
-                    child.owes.discard(event.job_id)
+                    life.owes.discard(event.job_id)
                     self._sent.pop(event.job_id, None)
                     self._forget(event.job_id)
-                self._queue.publish(event)
-        self._queue.changed.set()
+                self._feed.publish(event)
+        self._feed.changed.set()
 
-    def _bury(self, child: EngineProcess) -> None:
+    def _bury(self) -> None:
         """After a death: its jobs wait to run alone; one that was alone again is given up."""
+        self._life = None
         self._state = "restarting"
         self._settled.clear()
         self._credit = Credit(0, ())
@@ -257,11 +289,11 @@ class EngineClient:
             self._started.discard(job_id)
             if job_id in self._suspects:
                 self._forget(job_id)
-                self._queue.publish(Failed(job_id, EngineCrashed(job_id)))
+                self._feed.publish(Failed(job_id, EngineCrashed(job_id)))
             else:
                 self._suspects.add(job_id)
                 self._replay.append(work)
-                self._queue.publish(Restarting(job_id))
+                self._feed.publish(Restarting(job_id))
         self._sent.clear()
 
     def _forget(self, job_id: int) -> None:
@@ -271,9 +303,9 @@ class EngineClient:
     def _give_up(self, reason: str) -> None:
         self._state = "stopped"
         self._reason = reason
-        self._child = None
+        self._life = None
         self._credit = Credit(0, ())
         for jobs in (self._sent, self._started, self._replay, self._suspects):
             jobs.clear()
-        self._queue.close(reason)
+        self._feed.close(reason)
         self._settled.set()

@@ -1,4 +1,4 @@
-"""``EngineProcess``: one life of the engine process, seen from the bot's side of the pipe.
+"""``EngineProcess``: the engine in a process of its own, at the other end of a pipe.
 
 Two threads do what can block, one for each direction, so that the event loop never does.
 """
@@ -18,6 +18,7 @@ from typing import Final
 
 from core.config import EngineConfig
 from core.serving.messages import Downward, Stop, Upward
+from core.serving.transport import Heard
 
 # Seconds for a killed process to be gone. One that is stuck in a driver does not even hear that.
 UNKILLABLE: Final = 30.0
@@ -27,22 +28,12 @@ Target = Callable[[Connection, EngineConfig], None]
 
 
 class EngineProcess:
-    """One life of the engine process, and the two threads on this side of its pipe."""
+    """One engine process, which runs ``target``, and the two threads on this side of its pipe.
 
-    def __init__(
-        self,
-        target: Target,
-        config: EngineConfig,
-        heard: Callable[[EngineProcess, Upward | None], None],
-    ) -> None:
-        self.ready = False
-        self.useful = False
-        self.ended = False
-        self.last_words = ""
-        # When it was last heard of, by the listener's clock, and the jobs whose end it has to tell.
-        self.heard_at = 0.0
-        self.owes: set[int] = set()
-        self.exit_reason = ""
+    It is a :class:`~core.serving.transport.Transport`.
+    """
+
+    def __init__(self, target: Target, config: EngineConfig, heard: Heard) -> None:
         self.pid: int | None = None
         self._heard = heard
         self._loop = asyncio.get_running_loop()
@@ -61,7 +52,7 @@ class EngineProcess:
         ]
 
     def start(self) -> None:
-        """Blocks while the process is made. Does nothing after :meth:`stop`."""
+        """Make the process, which blocks. Does nothing after :meth:`stop`."""
         with self._lock:
             if self._stopped:
                 return
@@ -74,32 +65,34 @@ class EngineProcess:
                 thread.start()
 
     def send(self, message: Downward) -> None:
-        """Never blocks."""
+        """Leave ``message`` to the writing thread; never blocks."""
         self._outbox.put(message)
 
-    def stop(self, grace: float) -> None:
-        """Blocks until the process is gone: asked for ``grace`` seconds, then killed.
+    def stop(self, grace: float) -> str:
+        """Block until the process is gone: asked for ``grace`` seconds, then killed.
 
-        One that cannot be killed is left as it is.
+        One that cannot be killed is left as it is. Returns how it ended.
         """
         with self._lock:
             if self._stopped:
-                return
+                return ""
             self._stopped = True
+            reason = ""
             if self.pid is not None:
                 self.send(Stop())
                 self._process.join(grace)
                 self._process.kill()
                 self._process.join(UNKILLABLE)
-                self.exit_reason = _exit_reason(self._process.exitcode)
+                reason = _exit_reason(self._process.exitcode)
                 if self._process.exitcode is None:
-                    return
+                    return reason
                 self._outbox.put(None)
                 for thread in self._threads:
                     thread.join(1.0)
             self._theirs.close()
             self._connection.close()
             self._process.close()
+            return reason
 
     def _read(self) -> None:
         try:
@@ -120,7 +113,7 @@ class EngineProcess:
     def _tell(self, message: Upward | None) -> None:
         # RuntimeError: the loop is closed already, nobody is left to tell.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._heard, self, message)
+            self._loop.call_soon_threadsafe(self._heard, message)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """``GpuQueue``: the one waiting line, in the bot's process. Pure asyncio, no threads, no torch.
 
-It knows whose turn it is, tells every job its place, and carries the engine's events to the
+It knows whose turn it is, tells every job its place, and carries the workers' events to the
 job's :class:`Ticket`. Everything here must be called from the event loop's own thread.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from core.errors import EngineStopped, QueueFull
 from core.events import (
@@ -24,54 +24,9 @@ from core.events import (
     Restarting,
     Started,
 )
+from core.serving.speed import Speed
+from core.serving.ticket import Ticket
 from core.work import Work
-
-# Unread events which a newer one makes pointless, so that a slow reader never has a backlog.
-_OUTDATES: Final[dict[type[Event], tuple[type[Event], ...]]] = {
-    Queued: (Queued,),
-    Started: (Queued, Started),
-    Progress: (Progress,),
-    Restarting: (Queued, Started, Progress, Restarting),
-    Finished: (Queued, Progress, Restarting),
-    Failed: (Queued, Progress, Restarting),
-    Cancelled: (Queued, Progress, Restarting),
-}
-
-
-class Ticket:
-    """What a job's owner holds: an async iterator over its events, to the one that ends it.
-
-    For one reader. A slow one gets only the newest ``Queued`` and ``Progress`` (with the newest
-    preview); one that goes away costs nothing and may come back.
-    """
-
-    def __init__(self, job_id: int) -> None:
-        self.job_id = job_id
-        self._unread: list[Event] = []
-        self._ended = False
-        self._news = asyncio.Event()
-
-    def __aiter__(self) -> Ticket:
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._unread:
-            if self._ended:
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
-        return self._unread.pop(0)
-
-    def _put(self, event: Event) -> None:
-        if isinstance(event, Progress) and event.preview is None:
-            for old in self._unread:
-                if isinstance(old, Progress):
-                    event = Progress(event.job_id, event.step, event.steps, old.preview)
-        outdated = _OUTDATES[type(event)]
-        self._unread = [old for old in self._unread if not isinstance(old, outdated)]
-        self._unread.append(event)
-        self._ended = isinstance(event, Ending)
-        self._news.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +45,58 @@ class Place:
     eta: float | None
 
 
+class Feed:
+    """One worker's side of the queue: what it takes from there, and what it tells.
+
+    The worker opens it, waits for ``changed``, clears that, then asks; :meth:`GpuQueue.feed`
+    makes it.
+    """
+
+    def __init__(self, queue: GpuQueue) -> None:
+        self.changed = asyncio.Event()
+        self._queue = queue
+        self._aborted: list[int] = []
+
+    @property
+    def speed(self) -> float | None:
+        """That of the whole queue; see :attr:`GpuQueue.speed`."""
+        return self._queue.speed
+
+    def open(self) -> None:
+        """Begin to serve; the queue accepts jobs again if it did not."""
+        self._queue._open(self)
+
+    def take(self) -> Work | None:
+        """Give the worker the job whose turn it is; None if nobody waits."""
+        return self._queue._take(self)
+
+    def take_aborted(self) -> list[int]:
+        """Return the jobs of this worker that were cancelled, each told once."""
+        aborted, self._aborted = self._aborted, []
+        return aborted
+
+    def publish(self, event: Event) -> None:
+        """Carry the worker's event to the job's ticket; of a job that it does not have: nothing."""
+        self._queue._publish(self, event)
+
+    def close(self, detail: str = "") -> None:
+        """End the service. The worker's jobs go back to the line, for the other workers.
+
+        The last one to close fails every job with :class:`EngineStopped`, and new ones are
+        refused with the same.
+        """
+        self._queue._close(self, detail)
+        self._aborted.clear()
+
+
 @dataclass(slots=True, eq=False)
-class _Job:
-    """``waiting`` in line → ``taken`` by the engine, still queued to its owner → ``running``."""
+class _Entry:
+    """``waiting`` in line → ``taken`` by a feed, still queued to its owner → ``running``."""
 
     work: Work
     ticket: Ticket
     state: Literal["waiting", "taken", "running"] = "waiting"
+    feed: Feed | None = None
     done: float = 0.0
     told: tuple[int, bool] | None = None
 
@@ -104,33 +104,10 @@ class _Job:
     def flow(self) -> tuple[int, str]:
         return self.work.priority, self.work.owner
 
-
-class _Speed:
-    """Work per second of a busy engine, old seconds counting half every ``HALF_LIFE``.
-
-    A ratio of two decaying sums, so that pictures which finish together are one measurement.
-    """
-
-    HALF_LIFE: Final = 120.0
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._last = clock()
-        self._work = self._seconds = 0.0
-        self.measured = False
-
-    def add(self, work: float, *, busy: bool) -> None:
-        """``work`` was done since the last call; the time counts if the engine was ``busy``."""
-        now = self._clock()
-        elapsed, self._last = now - self._last, now
-        if busy:
-            decay = 0.5 ** (elapsed / self.HALF_LIFE)
-            self._work = self._work * decay + work
-            self._seconds = self._seconds * decay + elapsed
-
     @property
-    def value(self) -> float | None:
-        return self._work / self._seconds if self.measured and self._seconds > 0 else None
+    def left(self) -> float:
+        """Work that is still to be done."""
+        return self.work.cost * (1 - self.done)
 
 
 class GpuQueue:
@@ -148,14 +125,13 @@ class GpuQueue:
     ) -> None:
         self.per_owner = per_owner
         self.total = total
-        self.changed = asyncio.Event()
         # In order of arrival; a job moves to the end when it is taken.
-        self._jobs: dict[int, _Job] = {}
+        self._entries: dict[int, _Entry] = {}
         # Virtual time, in cost: when each flow's next job is due, and what is due now.
         self._due: dict[tuple[int, str], float] = {}
         self._now: dict[int, float] = {}
-        self._speed = _Speed(clock)
-        self._aborted: list[int] = []
+        self._speed = Speed(clock)
+        self._feeds: list[Feed] = []
         self._closed: str | None = None
 
     # What a job's owner does.
@@ -167,43 +143,42 @@ class GpuQueue:
         """
         if self._closed is not None:
             raise EngineStopped(self._closed)
-        if work.job_id in self._jobs:
+        if work.job_id in self._entries:
             raise ValueError(f"job {work.job_id} is in the queue already")
         if not resumed:
             self._check_room(work.owner)
-        if not self._jobs:
+        if not self._entries:
             self._due.clear()
             self._now.clear()
-        job = self._jobs[work.job_id] = _Job(work, Ticket(work.job_id))
-        self._due[job.flow] = max(self._due.get(job.flow, 0.0), self._now.get(work.priority, 0.0))
+        entry = self._entries[work.job_id] = _Entry(work, Ticket(work.job_id))
+        self._join(entry, self._due.get(entry.flow, 0.0))
         self._tell_places()
-        self.changed.set()
-        return job.ticket
+        return entry.ticket
 
     def cancel(self, job_id: int) -> bool:
         """End a job that waits or runs with ``Cancelled``, at once; False if it is not here."""
-        job = self._jobs.get(job_id)
-        if job is None:
+        entry = self._entries.get(job_id)
+        if entry is None:
             return False
-        if job.state != "waiting":
-            self._aborted.append(job_id)
-        self.publish(Cancelled(job_id))
-        self.changed.set()
+        if entry.feed is not None:
+            entry.feed._aborted.append(job_id)
+            entry.feed.changed.set()
+        self._tell(entry, Cancelled(job_id))
         return True
 
     def position(self, job_id: int) -> int | None:
-        """Place in line from 1; None when the job runs or is not here."""
-        line = [job.work.job_id for job in self._line()]
+        """Return the place in line from 1; None when the job runs or is not here."""
+        line = [entry.work.job_id for entry in self._line()]
         return line.index(job_id) + 1 if job_id in line else None
 
     def snapshot(self) -> tuple[Place, ...]:
-        """Every job: the running ones, then the line in its order."""
-        running = [job for job in self._jobs.values() if job.state == "running"]
-        places = [_place(job.work, None, self._seconds(self._left(job))) for job in running]
-        ahead = sum(map(self._left, running))
-        for position, job in enumerate(self._line(), 1):
-            ahead += job.work.cost
-            places.append(_place(job.work, position, self._seconds(ahead)))
+        """Return every job: the running ones, then the line in its order."""
+        running = [entry for entry in self._entries.values() if entry.state == "running"]
+        places = [_place(entry.work, None, self._seconds(entry.left)) for entry in running]
+        ahead = sum(entry.left for entry in running)
+        for position, entry in enumerate(self._line(), 1):
+            ahead += entry.work.cost
+            places.append(_place(entry.work, position, self._seconds(ahead)))
         return tuple(places)
 
     @property
@@ -211,107 +186,127 @@ class GpuQueue:
         """Measured megapixel-steps per second, all running jobs together; None at first."""
         return self._speed.value
 
-    # What the engine's side does. It waits for ``changed``, clears it, then asks.
+    def feed(self) -> Feed:
+        """Make one more worker's side of this queue. It serves once it is opened."""
+        return Feed(self)
 
-    def take(self) -> Work | None:
-        """The job whose turn it is, which now belongs to the engine; None if nobody waits."""
-        job = next((job for job in self._line() if job.state == "waiting"), None)
-        if job is None:
+    # What a feed does.
+
+    def _open(self, feed: Feed) -> None:
+        if feed not in self._feeds:
+            self._feeds.append(feed)
+        self._closed = None
+        feed.changed.set()
+
+    def _take(self, feed: Feed) -> Work | None:
+        entry = next((entry for entry in self._line() if entry.state == "waiting"), None)
+        if entry is None:
             return None
-        work = job.work
-        self._now[work.priority] = self._due[job.flow]
-        self._due[job.flow] += work.cost
-        job.state = "taken"
-        self._jobs[work.job_id] = self._jobs.pop(work.job_id)
+        work = entry.work
+        self._now[work.priority] = self._due[entry.flow]
+        self._due[entry.flow] += work.cost
+        entry.state, entry.feed = "taken", feed
+        self._entries[work.job_id] = self._entries.pop(work.job_id)
         self._forget_idle_flows()
         return work
 
-    def take_aborted(self) -> list[int]:
-        """Jobs cancelled after they were taken, each told once."""
-        aborted, self._aborted = self._aborted, []
-        return aborted
+    def _publish(self, feed: Feed, event: Event) -> None:
+        entry = self._entries.get(event.job_id)
+        if entry is not None and entry.feed is feed:
+            self._tell(entry, event)
 
-    def publish(self, event: Event) -> None:
-        """Carry the engine's event to the job's ticket. Of a job that has ended: nothing."""
-        job = self._jobs.get(event.job_id)
-        if job is None:
+    def _close(self, feed: Feed, detail: str) -> None:
+        if feed in self._feeds:
+            self._feeds.remove(feed)
+        if self._feeds:
+            self._give_back(feed)
             return
-        self._measure(job, event)
-        if isinstance(event, Ending):
-            self._end(job, event)
-            return
-        if isinstance(event, Started):
-            job.state = "running"
-        job.ticket._put(event)
-        if isinstance(event, Started):
-            self._tell_places()
-
-    def open(self) -> None:
-        """Accept jobs again after :meth:`close`."""
-        self._closed = None
-
-    def close(self, detail: str = "") -> None:
-        """Fail every job with :class:`EngineStopped` and refuse new ones with the same."""
         self._closed = detail
-        for job in list(self._jobs.values()):
-            self._end(job, Failed(job.work.job_id, EngineStopped(detail)))
-        self._aborted.clear()
+        for entry in list(self._entries.values()):
+            self._end(entry, Failed(entry.work.job_id, EngineStopped(detail)))
 
     # Inside.
 
+    def _give_back(self, feed: Feed) -> None:
+        """Put a worker's jobs in line again, before what their owners sent later."""
+        back = {i: entry for i, entry in self._entries.items() if entry.feed is feed}
+        for entry in back.values():
+            if entry.state == "running":
+                self._tell(entry, Restarting(entry.work.job_id))
+            entry.state, entry.feed, entry.told = "waiting", None, None
+            # It was charged when it was taken, and will be again.
+            self._join(entry, self._due.get(entry.flow, 0.0) - entry.work.cost)
+        self._entries = back | self._entries
+        self._tell_places()
+
+    def _tell(self, entry: _Entry, event: Event) -> None:
+        """Put an event on the job's ticket, and do what follows from it here."""
+        self._measure(entry, event)
+        if isinstance(event, Ending):
+            self._end(entry, event)
+            return
+        if isinstance(event, Started):
+            entry.state = "running"
+        entry.ticket.put(event)
+        if isinstance(event, Started):
+            self._tell_places()
+
     def _check_room(self, owner: str) -> None:
-        if len(self._jobs) >= self.total:
+        if len(self._entries) >= self.total:
             raise QueueFull("total", self.total)
-        if sum(job.work.owner == owner for job in self._jobs.values()) >= self.per_owner:
+        if sum(entry.work.owner == owner for entry in self._entries.values()) >= self.per_owner:
             raise QueueFull("owner", self.per_owner)
 
-    def _line(self) -> list[_Job]:
+    def _join(self, entry: _Entry, due: float) -> None:
+        """Let its flow wait from ``due`` on, or from now on if that has passed; wake everybody."""
+        self._due[entry.flow] = max(due, self._now.get(entry.work.priority, 0.0))
+        for feed in self._feeds:
+            feed.changed.set()
+
+    def _line(self) -> list[_Entry]:
         """Every job that is still queued to its owner, next one first."""
         due = dict(self._due)
-        waiting: list[tuple[int, float, _Job]] = []
-        for job in self._jobs.values():
-            if job.state == "waiting":
-                waiting.append((-job.work.priority, due[job.flow], job))
-                due[job.flow] += job.work.cost
+        waiting: list[tuple[int, float, _Entry]] = []
+        for entry in self._entries.values():
+            if entry.state == "waiting":
+                waiting.append((-entry.work.priority, due[entry.flow], entry))
+                due[entry.flow] += entry.work.cost
         # A stable sort: equals stay in order of arrival.
-        waiting.sort(key=lambda entry: entry[:2])
-        taken = [job for job in self._jobs.values() if job.state == "taken"]
-        return taken + [job for *_, job in waiting]
+        waiting.sort(key=lambda each: each[:2])
+        taken = [entry for entry in self._entries.values() if entry.state == "taken"]
+        return taken + [entry for *_, entry in waiting]
 
     def _tell_places(self) -> None:
         """To everybody whose place, or whose first ETA, is news."""
         queued = [place for place in self.snapshot() if place.state == "queued"]
         for position, place in enumerate(queued, 1):
-            job = self._jobs[place.job_id]
-            if job.told != (position, place.eta is None):
-                job.told = position, place.eta is None
-                job.ticket._put(Queued(place.job_id, position, len(queued), place.eta))
+            entry = self._entries[place.job_id]
+            if entry.told != (position, place.eta is None):
+                entry.told = position, place.eta is None
+                entry.ticket.put(Queued(place.job_id, position, len(queued), place.eta))
 
-    def _end(self, job: _Job, event: Ending) -> None:
-        del self._jobs[job.work.job_id]
-        job.ticket._put(event)
+    def _end(self, entry: _Entry, event: Ending) -> None:
+        del self._entries[entry.work.job_id]
+        entry.ticket.put(event)
         self._tell_places()
 
-    def _measure(self, job: _Job, event: Event) -> None:
-        before = job.done
+    def _measure(self, entry: _Entry, event: Event) -> None:
+        before = entry.done
         if isinstance(event, Progress):
-            job.done = event.step / event.steps
+            entry.done = event.step / event.steps
         elif isinstance(event, Finished):
-            job.done = 1.0
+            entry.done = 1.0
             self._speed.measured = True
         elif isinstance(event, Restarting):
-            job.done = 0.0
-        busy = any(job.state == "running" for job in self._jobs.values())
-        self._speed.add(max(0.0, job.done - before) * job.work.cost, busy=busy)
-
-    def _left(self, job: _Job) -> float:
-        return job.work.cost * (1 - job.done)
+            entry.done = 0.0
+        busy = any(entry.state == "running" for entry in self._entries.values())
+        self._speed.add(max(0.0, entry.done - before) * entry.work.cost, busy=busy)
 
     def _seconds(self, cost: float) -> float | None:
         return cost / self.speed if self.speed else None
 
     def _forget_idle_flows(self) -> None:
-        waiting = {job.flow for job in self._jobs.values() if job.state == "waiting"}
+        waiting = {entry.flow for entry in self._entries.values() if entry.state == "waiting"}
         for flow, due in list(self._due.items()):
             if flow not in waiting and due <= self._now.get(flow[0], 0.0):
                 del self._due[flow]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from core.models.catalogue import Model
 from core.request import GenerationRequest, Inputs
 from core.serving import process
 from core.serving.client import ATTEMPTS, EngineClient, EngineStatus, exponential
-from core.serving.process import EngineProcess
-from core.serving.queue import GpuQueue, Ticket
+from core.serving.process import EngineProcess, Target
+from core.serving.queue import GpuQueue
+from core.serving.ticket import Ticket
 from core.work import Work
 from tests import stub_engine
 
@@ -40,15 +42,15 @@ def work(job_id: int, script: str, *, owner: str = "ada", **values: Any) -> Work
 async def running(
     folder: Path,
     *,
-    target: Any = stub_engine.main,
+    target: Target = stub_engine.main,
     rows: int = 8,
     patience: float = 600.0,
     **options: Any,
 ) -> AsyncIterator[tuple[GpuQueue, EngineClient]]:
     queue = GpuQueue(100, 100)
     config = EngineConfig(cache_dir=folder, max_rows=rows, timeout=patience)
-    options = {"target": target, "backoff": lambda deaths: 0.0} | options
-    client = EngineClient(config, queue, **options)
+    options = {"backoff": lambda deaths: 0.0} | options
+    client = EngineClient(config, queue, transport=partial(EngineProcess, target), **options)
     async with asyncio.timeout(60):
         await client.start()
         try:
@@ -75,7 +77,7 @@ async def ending(ticket: Ticket) -> Event:
 async def queue_shows(queue: GpuQueue, *, taken: list[int]) -> None:
     """Let the loop turn until these jobs are with the engine but not started."""
     # Nobody is told of this moment, so there is no event to wait for.
-    while [i for i, job in queue._jobs.items() if job.state == "taken"] != taken:  # noqa: ASYNC110
+    while [i for i, job in queue._entries.items() if job.state == "taken"] != taken:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
@@ -112,7 +114,7 @@ async def test_what_is_submitted_before_the_start_is_run(tmp_path: Path) -> None
     queue = GpuQueue(10, 10)
     tickets = [queue.submit(work(job_id, "step"), resumed=True) for job_id in range(3)]
     config = EngineConfig(cache_dir=tmp_path)
-    client = EngineClient(config, queue, target=stub_engine.main)
+    client = EngineClient(config, queue, transport=partial(EngineProcess, stub_engine.main))
     async with asyncio.timeout(60):
         await client.start()
         for ticket in tickets:
@@ -217,21 +219,21 @@ class Clock:
         return self.now
 
 
-def pass_by(clock: Clock, queue: GpuQueue, seconds: float) -> None:
+def pass_by(clock: Clock, client: EngineClient, seconds: float) -> None:
     """Let the time pass, and the client look up."""
     clock.now += seconds
-    queue.changed.set()
+    client._feed.changed.set()
 
 
 async def heard(client: EngineClient, clock: Clock) -> None:
     """Let the loop turn until there was a sign of life at the time that it is."""
-    while client._child is None or client._child.heard_at != clock.now:  # noqa: ASYNC110
+    while client._life is None or client._life.heard_at != clock.now:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
-async def looked_up(queue: GpuQueue) -> None:
+async def looked_up(client: EngineClient) -> None:
     """Let the loop turn until the client has looked up."""
-    while queue.changed.is_set():  # noqa: ASYNC110
+    while client._feed.changed.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0)
     await asyncio.sleep(0)
 
@@ -244,10 +246,10 @@ async def test_what_hangs_is_killed_and_drawn_again_alone(tmp_path: Path) -> Non
         guilty = queue.submit(work(2, "hang once"))
         await until(guilty, Started)
         before = client.status.pid
-        pass_by(clock, queue, 599)
-        await looked_up(queue)
+        pass_by(clock, client, 599)
+        await looked_up(client)
         assert client.status.pid == before
-        pass_by(clock, queue, 1)
+        pass_by(clock, client, 1)
         for job_id, ticket in ((1, innocent), (2, guilty)):
             events = [event async for event in ticket]
             assert events == [Restarting(job_id), Started(job_id), Finished(job_id, ())]
@@ -263,9 +265,9 @@ async def test_what_hangs_alone_too_is_given_up(tmp_path: Path) -> None:
         guilty = queue.submit(work(1, "hang"))
         await until(guilty, Started)
         late = queue.submit(work(2, "step", owner="bob"))
-        pass_by(clock, queue, 600)
+        pass_by(clock, client, 600)
         assert (await until(guilty, Started))[0] == Restarting(1)
-        pass_by(clock, queue, 600)
+        pass_by(clock, client, 600)
         failed = await ending(guilty)
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, EngineCrashed)
@@ -279,8 +281,8 @@ async def test_an_idle_engine_may_be_silent(tmp_path: Path) -> None:
         await client.ready()
         assert isinstance(await ending(queue.submit(work(1, "step"))), Finished)
         for job_id in (2, 3):
-            pass_by(clock, queue, 10_000)
-            await looked_up(queue)
+            pass_by(clock, client, 10_000)
+            await looked_up(client)
             # Nor does its silence count when there is work at last.
             assert isinstance(await ending(queue.submit(work(job_id, "step"))), Finished)
         assert client.status.restarts == 0
@@ -293,7 +295,7 @@ async def test_a_slow_engine_that_works_is_left_alone(tmp_path: Path) -> None:
         ticket = queue.submit(work(1, "work"))
         await until(ticket, Started)
         for _ in range(6):
-            pass_by(clock, queue, 599)
+            pass_by(clock, client, 599)
             await heard(client, clock)
         assert (client.status.state, client.status.restarts) == ("ready", 0)
         queue.cancel(1)
@@ -304,25 +306,25 @@ async def test_taking_jobs_back_does_not_hide_a_hang(tmp_path: Path) -> None:
     async with running(tmp_path, clock=clock, rows=4) as (queue, client):
         guilty = queue.submit(work(1, "hang"))
         await until(guilty, Started)
-        pass_by(clock, queue, 400)
-        await looked_up(queue)
+        pass_by(clock, client, 400)
+        await looked_up(client)
         queue.cancel(1)
         waits = queue.submit(work(2, "step"))
         await queue_shows(queue, taken=[2])
-        pass_by(clock, queue, 200)
+        pass_by(clock, client, 200)
         assert isinstance(await ending(waits), Finished)
         assert client.status.restarts == 1
 
 
 async def test_one_that_hangs_before_it_is_ready_cannot_start(tmp_path: Path) -> None:
     clock = Clock()
-    async with running(tmp_path, target=stub_engine.stuck, clock=clock) as (queue, _):
+    async with running(tmp_path, target=stub_engine.stuck, clock=clock) as (queue, client):
         ticket = queue.submit(work(1, "step"))
         for _ in range(ATTEMPTS):
             while not (tmp_path / "stuck.txt").exists():  # noqa: ASYNC110
                 await asyncio.sleep(0)
             (tmp_path / "stuck.txt").unlink()
-            pass_by(clock, queue, 600)
+            pass_by(clock, client, 600)
         failed = await ending(ticket)
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, EngineStopped)
@@ -337,11 +339,12 @@ async def test_one_that_cannot_be_killed_is_left_behind(
     async with running(tmp_path, clock=clock) as (queue, client):
         ticket = queue.submit(work(1, "hang once"))
         await until(ticket, Started)
-        stuck = client._child
-        assert stuck is not None
+        assert client._life is not None
+        stuck = client._life.transport
+        assert isinstance(stuck, EngineProcess)
         with monkeypatch.context() as driver:
             driver.setattr(stuck._process, "kill", lambda: None)
-            pass_by(clock, queue, 600)
+            pass_by(clock, client, 600)
             events = [event async for event in ticket]
         assert events == [Restarting(1), Started(1), Finished(1, ())]
         # It dies at last, and nobody takes that for its successor's death.
@@ -355,8 +358,8 @@ async def test_it_may_be_left_to_hang(tmp_path: Path) -> None:
     clock = Clock()
     async with running(tmp_path, clock=clock, patience=0.0) as (queue, client):
         await until(queue.submit(work(1, "hang")), Started)
-        pass_by(clock, queue, 1e9)
-        await looked_up(queue)
+        pass_by(clock, client, 1e9)
+        await looked_up(client)
         assert (client.status.state, client.status.restarts) == ("ready", 0)
 
 
@@ -497,9 +500,11 @@ async def test_the_child_ignores_ctrl_c(tmp_path: Path) -> None:
 
 PARENT = """
 import asyncio, sys
+from functools import partial
 from pathlib import Path
 from core.serving.client import EngineClient
 from core.config import EngineConfig
+from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
 from tests import stub_engine
 from tests.core.serving.test_client import work
@@ -507,7 +512,8 @@ from tests.core.serving.test_client import work
 async def main(folder, script, seen):
     queue = GpuQueue(9, 9)
     config = EngineConfig(cache_dir=Path(folder))
-    await EngineClient(config, queue, target=stub_engine.main).start()
+    transport = partial(EngineProcess, stub_engine.main)
+    await EngineClient(config, queue, transport=transport).start()
     async for event in queue.submit(work(1, script)):
         if type(event).__name__ == seen:
             print("now", flush=True)
@@ -543,10 +549,14 @@ async def test_the_child_ends_when_the_parent_is_killed(
 
 
 def test_the_parent_imports_no_torch() -> None:
+    """The whole bot: it counts what a request costs without the samplers."""
     code = (
-        "import sys, core, core.serving.client, core.serving.worker; print('torch' in sys.modules)"
+        "import importlib, sys, run, core.serving.worker\n"
+        "from bot import client\n"
+        "for cog in client.COGS: importlib.import_module(cog)\n"
+        "print('core.sampling.passes' in sys.modules, 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "True False"

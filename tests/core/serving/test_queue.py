@@ -23,7 +23,8 @@ from core.events import (
 )
 from core.models.catalogue import Model
 from core.request import GenerationRequest
-from core.serving.queue import GpuQueue, Ticket
+from core.serving.queue import Feed, GpuQueue
+from core.serving.ticket import Ticket
 from core.work import Work
 
 MODEL = Model("demo", Path("demo"), "folder", "sd1", "epsilon", "sd1", (128, 128))
@@ -42,15 +43,27 @@ class Clock:
         return self.now
 
 
-def roomy(clock: Clock | None = None) -> GpuQueue:
-    return GpuQueue(1000, 1000, clock=clock or Clock())
+class OneWorker(GpuQueue):
+    """A queue with the one worker that most tests need, whose feed is asked here."""
+
+    def __init__(self, per_owner: int, total: int, *, clock: Clock | None = None) -> None:
+        super().__init__(per_owner, total, clock=clock or Clock())
+        feed = self.feed()
+        feed.open()
+        self.changed = feed.changed
+        self.take, self.take_aborted = feed.take, feed.take_aborted
+        self.publish, self.open, self.close = feed.publish, feed.open, feed.close
+
+
+def roomy(clock: Clock | None = None) -> OneWorker:
+    return OneWorker(1000, 1000, clock=clock)
 
 
 def line(queue: GpuQueue) -> list[int]:
     return [place.job_id for place in queue.snapshot() if place.state == "queued"]
 
 
-def take_all(queue: GpuQueue) -> list[int]:
+def take_all(queue: OneWorker) -> list[int]:
     taken = []
     while job := queue.take():
         taken.append(job.job_id)
@@ -183,7 +196,7 @@ MOVES = st.tuples(
 def test_whatever_happens_the_line_stays_in_order(
     moves: list[tuple[str, str, int]], random: Random
 ) -> None:
-    queue = GpuQueue(4, 9, clock=Clock())
+    queue = OneWorker(4, 9)
     tickets: dict[int, Ticket] = {}
     alive: list[int] = []
     taken: list[int] = []
@@ -223,7 +236,7 @@ def test_whatever_happens_the_line_stays_in_order(
 
 
 def test_the_total_is_bounded() -> None:
-    queue = GpuQueue(per_owner=5, total=2)
+    queue = OneWorker(per_owner=5, total=2)
     queue.submit(work(1, "ada"))
     queue.submit(work(2, "bob"))
     with pytest.raises(QueueFull) as refused:
@@ -233,7 +246,7 @@ def test_the_total_is_bounded() -> None:
 
 
 def test_an_owners_part_is_bounded_running_jobs_included() -> None:
-    queue = GpuQueue(per_owner=2, total=10)
+    queue = OneWorker(per_owner=2, total=10)
     queue.submit(work(1))
     queue.submit(work(2))
     queue.take()
@@ -248,7 +261,7 @@ def test_an_owners_part_is_bounded_running_jobs_included() -> None:
 
 
 def test_what_was_accepted_before_a_restart_is_accepted_again() -> None:
-    queue = GpuQueue(per_owner=1, total=1)
+    queue = OneWorker(per_owner=1, total=1)
     for job_id in range(3):
         queue.submit(work(job_id), resumed=True)
     assert line(queue) == [0, 1, 2]
@@ -397,6 +410,115 @@ async def test_closing_fails_every_job_and_refuses_new_ones() -> None:
     with pytest.raises(EngineStopped):
         queue.submit(work(3))
     queue.open()
+    queue.submit(work(3))
+    assert line(queue) == [3]
+
+
+# More than one worker.
+
+
+def two_workers() -> tuple[GpuQueue, Feed, Feed]:
+    queue = GpuQueue(1000, 1000, clock=Clock())
+    feeds = queue.feed(), queue.feed()
+    for feed in feeds:
+        feed.open()
+        feed.changed.clear()
+    return queue, *feeds
+
+
+def test_each_worker_hears_of_a_job_and_one_takes_it() -> None:
+    queue, left, right = two_workers()
+    queue.submit(work(1))
+    assert left.changed.is_set()
+    assert right.changed.is_set()
+    assert [job and job.job_id for job in (right.take(), left.take())] == [1, None]
+
+
+def test_one_line_stays_fair_whoever_takes_from_it() -> None:
+    queue, left, right = two_workers()
+    for job_id in range(4):
+        queue.submit(work(job_id, "ada"))
+    queue.submit(work(10, "bob"))
+    taken = [feed.take() for feed in (left, right, right, left, right)]
+    assert [job.job_id for job in taken if job] == [0, 10, 1, 2, 3]
+
+
+def test_an_abort_goes_to_the_worker_that_has_the_job() -> None:
+    queue, left, right = two_workers()
+    for job_id in (1, 2, 3):
+        queue.submit(work(job_id))
+    left.take()
+    right.take()
+    for feed in (left, right):
+        feed.changed.clear()
+    for job_id in (2, 3):
+        queue.cancel(job_id)
+    assert not left.changed.is_set()
+    assert right.changed.is_set()
+    assert (left.take_aborted(), right.take_aborted()) == ([], [2])
+
+
+async def test_a_worker_has_no_say_in_anothers_job() -> None:
+    queue, left, right = two_workers()
+    ticket = queue.submit(work(1))
+    left.take()
+    right.publish(Finished(1, ()))
+    left.publish(Started(1))
+    assert await read(ticket) == [Started(1)]
+
+
+async def test_a_worker_that_leaves_gives_its_jobs_back() -> None:
+    queue, left, right = two_workers()
+    tickets = [queue.submit(work(job_id)) for job_id in range(4)]
+    for _ in range(2):
+        left.take()
+    left.publish(Started(0))
+    left.publish(Progress(0, 5, 20))
+    for ticket in tickets:
+        await read(ticket)
+    right.changed.clear()
+    left.close("no device")
+    # Before what the same owner sent later, and told so: the one that ran is drawn anew.
+    assert line(queue) == [0, 1, 2, 3]
+    assert await read(tickets[0]) == [Restarting(0), Queued(0, 1, 4, None)]
+    assert await read(tickets[1]) == [Queued(1, 2, 4, None)]
+    assert right.changed.is_set()
+    # Too late: the job is another's.
+    left.publish(Finished(0, ()))
+    queue.submit(work(9, "bob"))
+    taken = [right.take() for _ in range(5)]
+    assert [job.job_id for job in taken if job] == [0, 9, 1, 2, 3]
+
+
+def test_what_is_given_back_is_charged_once() -> None:
+    queue, left, right = two_workers()
+    queue.submit(work(1, "ada"))
+    left.take()
+    left.close()
+    queue.submit(work(2, "ada"))
+    queue.submit(work(3, "bob"))
+    taken = [right.take() for _ in range(3)]
+    assert [job.job_id for job in taken if job] == [1, 3, 2]
+    # Each was served 20 or 40 by now, so Bob's next two stand against one of Ada's.
+    for job_id, owner in ((4, "ada"), (5, "bob"), (6, "bob")):
+        queue.submit(work(job_id, owner))
+    assert line(queue)[-3:] == [5, 4, 6]
+
+
+async def test_only_the_last_worker_to_leave_fails_the_jobs() -> None:
+    queue, left, right = two_workers()
+    ticket = queue.submit(work(1))
+    left.close("no device")
+    left.close("twice")
+    queue.submit(work(2))
+    right.close("no device either")
+    failed = [event async for event in ticket][-1]
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, EngineStopped)
+    assert failed.error.detail == "no device either"
+    with pytest.raises(EngineStopped):
+        queue.submit(work(3))
+    left.open()
     queue.submit(work(3))
     assert line(queue) == [3]
 
