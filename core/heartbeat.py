@@ -1,7 +1,7 @@
-"""The engine's sign of life: that its work goes on while there is nothing to tell of it.
+"""The engine's heartbeat: a sign that its work goes on while there is nothing else to tell.
 
-One call of a large model can take many minutes on a CPU, so each of its layers counts. A thread
-that ticks would prove only that the interpreter lives, for torch lets go of it in its kernels.
+One call of a large model can take many minutes on a CPU, so each of its layers counts. A timer in
+a thread would prove only that the interpreter runs, for torch's kernels do not hold its lock.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from torch import nn
 
-# Between two signs; far below the shortest time that a silent engine is left.
-SECONDS: Final = 5.0
+# Seconds between two signs; far below the shortest time that a silent engine is left.
+INTERVAL: Final = 5.0
 
 
-def seldom(
+def throttled(
     tell: Callable[[], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[], None]:
-    """``tell``, however often it is called done only every :data:`SECONDS`."""
+    """Return ``tell`` as a call that does it at most once in :data:`INTERVAL`."""
     told = clock()
 
-    def tell_seldom() -> None:
+    def tell_throttled() -> None:
         nonlocal told
-        if clock() - told >= SECONDS:
+        if clock() - told >= INTERVAL:
             told = clock()
             tell()
 
-    return tell_seldom
+    return tell_throttled
 
 
 def watch(module: nn.Module, alive: Callable[[], None]) -> None:
-    """Have ``alive`` called by each block of the module, and each block in it, that gets done.
+    """Call ``alive`` at the end of each block of the module, and of each block within one.
 
-    On a GPU it is when the block is launched; a kernel that hangs stops that too, at the next
-    step's end at the latest.
+    On a GPU that is when the block is launched. A kernel that hangs stops the launching too, at
+    the end of the step at the latest.
     """
     for name, part in module.named_modules():
         # The blocks are what stands in a list and consists of something: "down_blocks.0.resnets.1".

@@ -53,7 +53,7 @@ class Work:
         vae: Vae | None = None,
         priority: int = 0,
     ) -> Work:
-        """A job of one request."""
+        """Make a job of one request."""
         return cls(job_id, owner, (Item(request, model, vae),), priority)
 
     @property

@@ -51,7 +51,7 @@ def start(
     exact_steps: bool = False,
     device: str = "cpu",
 ) -> Trajectory:
-    """A walk of ``sampler`` on the model's schedule, from the noise of ``seed``."""
+    """A run of ``sampler`` on the model's schedule, from the noise of ``seed``."""
     _, channels, height, width = model.means.shape
     noise, generator = initial_noise(seed, (channels, height, width))
     return Trajectory(
@@ -76,7 +76,7 @@ def advance(trajectory: Trajectory, model: MixtureModel) -> None:
 
 
 def finish(trajectory: Trajectory, model: MixtureModel) -> torch.Tensor:
-    """Walk to the end; the finished latents (C, h, w) on the CPU."""
+    """Run to the end; the finished latents (C, h, w) on the CPU."""
     while not trajectory.done:
         advance(trajectory, model)
     return trajectory.latents.cpu()

@@ -105,7 +105,7 @@ class Engine:
         self._waiting.extend((job, group) for group in job.groups)
 
     def abort(self, job_id: int) -> None:
-        """Let a job go wherever it is; an unknown one has just ended, and is no error."""
+        """Drop a job wherever it is; an unknown one has just ended, and is no error."""
         self._drop(job_id)
         self._events.append(Cancelled(job_id))
 
@@ -117,13 +117,13 @@ class Engine:
             self._prepared = None
 
     def close(self) -> None:
-        """Wait for nothing more."""
+        """End the threads and let go of the models; what was not written is lost."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._models.close()
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Admit one job, decode one picture, and step one group; what happened meanwhile."""
+        """Admit one job, decode one picture, step one group; return what happened meanwhile."""
         self._admit()
         self._perform()
         self._denoise()

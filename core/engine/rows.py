@@ -54,7 +54,7 @@ class RowBatcher:
         self.fixed = fixed
 
     def predict(self, unet: UNet, rows: Sequence[Row], dtype: torch.dtype) -> list[Tensor]:
-        """The UNet's raw fp32 output (C, h, w) for each row, in order.
+        """Return the UNet's raw fp32 output (C, h, w) for each row, in order.
 
         Rows must agree in sample shape and in having SDXL's extras. Raises
         :class:`OutOfMemory` when not even one row fits.

@@ -1,4 +1,4 @@
-"""What shares latents: one request with its pictures, each on its way through the phases.
+"""What shares latents: one request with its pictures, each at one of its phases.
 
 A run is decoded by as many VAEs as its job asks for.
 """
@@ -100,14 +100,14 @@ class Run:
         return not any(picture.phases for picture in self.pictures)
 
     def seed(self, picture: Picture) -> int:
-        """The picture's own seed; with a variation strength only the variation seed moves."""
+        """Return the picture's own seed; a variation strength moves the variation seed only."""
         varied = self.request.variation_strength > 0
         return (self.request.seed + (0 if varied else picture.index)) % (MAX_SEED + 1)
 
     # Outside the running set
 
     def perform(self, picture: Picture) -> Pixels | None:
-        """Do the picture's encode, enlargement or decode; pixels (H, W, 3) where it decoded."""
+        """Do the picture's encode, enlargement or decode; return pixels (H, W, 3) of a decode."""
         phase = picture.phases.popleft()
         match phase:
             case Encode():

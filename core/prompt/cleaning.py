@@ -11,7 +11,7 @@ import ftfy
 
 
 def clean(text: str, *, open_clip: bool = False) -> str:
-    """What A1111's tokenizers do first; transformers 5 no longer does.
+    """Mend ``text`` as A1111's tokenizers do first; transformers 5 no longer does.
 
     ``open_clip``: HTML entities are undone twice more, as OpenCLIP's own tokenizer does.
     """

@@ -59,7 +59,7 @@ class _Open:
     signs: list[str] = field(default_factory=list)
 
     def close(self, closer: str) -> Node | None:
-        """What the bracket means when ``closer`` ends it; None when it means nothing."""
+        """Return what the bracket means when ``closer`` ends it; None when it means nothing."""
         first, *rest = self.fields
         if _CLOSER[self.bracket] != closer:
             return None
@@ -171,7 +171,7 @@ def texts(tree: Tree, steps: int, hires_steps: int | None = None) -> list[tuple[
 
 
 def _text_at(nodes: list[Node], step: int, when: Callable[[str], int]) -> str:
-    """The text at ``step``. Walks with a list of its own: nests go deeper than Python's stack."""
+    """Return the text at ``step``. No recursion: nests go deeper than Python's stack."""
     text: list[str] = []
     left: list[Node] = [nodes]
     while left:

@@ -86,7 +86,7 @@ def read(
 
 
 def take_out_networks(text: str) -> tuple[str, list[Note]]:
-    """``"cat <lora:ink:0.8>"`` → ``("cat ", [note])``: any ``<word:…>``, as A1111 does."""
+    """Return ``"cat <lora:ink:0.8>"`` as ``("cat ", [note])``: no ``<word:…>`` stays."""
     notes = []
 
     def leave_out(match: re.Match[str]) -> str:
@@ -100,7 +100,7 @@ def take_out_networks(text: str) -> tuple[str, list[Note]]:
 
 
 def split_and(text: str) -> list[tuple[str, float]]:
-    """``"a cat AND a dog:1.2"`` → ``[("a cat", 1.0), (" a dog", 1.2)]``.
+    """Split ``"a cat AND a dog:1.2"`` into ``[("a cat", 1.0), (" a dog", 1.2)]``.
 
     ``AND`` is a whole word in capitals. Without one the text stands as it is: the ``:9`` of a
     final ``16:9`` is no weight, though A1111 takes it for one. Space at a part's end goes.
@@ -128,7 +128,7 @@ def _end_weight(text: str, parts: list[tuple[str, float]]) -> list[Note]:
 
 
 def parse_weights(text: str) -> list[tuple[str, float]]:
-    r"""``"a (cat:1.3) [dim]"`` → ``[("a ", 1.0), ("cat", 1.3), (" ", 1.0), ("dim", 0.909…)]``.
+    r"""Read ``"a (cat:1.3) [dim]"``: ``[("a ", 1.0), ("cat", 1.3), (" ", 1.0), ("dim", 0.909…)]``.
 
     ``(x)`` ×1.1, ``[x]`` ÷1.1, ``(x:1.3)`` ×1.3; nests multiply (the innermost
     :data:`MAX_DEPTH` and more deep count no further), unclosed brackets run to the end,
@@ -233,7 +233,7 @@ def chunk(
     pad: int | None = None,
     length: int = CHUNK,
 ) -> tuple[list[Chunk], int]:
-    """Token ids per weighted segment (None for a BREAK) → chunks and the token count.
+    """Divide token ids per weighted segment (None for a BREAK) into chunks; also count them.
 
     A full chunk starts the next one; when its last ``comma`` is at most :data:`COMMA_REACH`
     tokens back, what follows that comma moves along. BREAK fills the chunk up. The count is

@@ -43,7 +43,7 @@ _CONTEXT: Final = SamplingContext(SamplingMethod.RANDOM, WildcardManager())
 def drawn(
     request: GenerationRequest, before: GenerationRequest | None = None
 ) -> tuple[GenerationRequest, tuple[Note, ...]]:
-    """The request with the choices in both its prompts drawn from its seed.
+    """Return the request with the choices in both its prompts drawn from its seed.
 
     A prompt that is still that of ``before`` was drawn then. One whose choices cannot be read
     stands as it is written, and a note says so. Raises :class:`~core.errors.InvalidRequest` when
@@ -61,7 +61,7 @@ def drawn(
 
 
 def draw(text: str, random: Random) -> tuple[str, tuple[Note, ...]]:
-    r"""``"a {red|blue} car"`` → ``"a blue car"``.
+    r"""Draw the choices in a text: ``"a {red|blue} car"`` → ``"a blue car"``.
 
     ``{2$$a|b|c}`` takes two of three, ``{1-2$$ and $$a|b|c}`` one or two with “ and ” between,
     ``{3::a|b}`` takes ``a`` three times as often. Braces without a choice inside stay, as do

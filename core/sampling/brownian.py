@@ -21,7 +21,7 @@ class BrownianNoise:
     """Noise of unit variance between pairs of sigmas, known beforehand and taken in order.
 
     ``shape`` is one picture's (C, h, w); ``bounds`` are the lowest and highest sigma of the whole
-    schedule: they shape the path, also where only its lower part is walked.
+    schedule: they shape the path, also where only its lower part is used.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class BrownianNoise:
         self._following = self._prepare()
 
     def next(self) -> torch.Tensor:
-        """The next pair's noise, (C, h, w) fp32 on the CPU; IndexError past the last."""
+        """Return the next pair's noise, (C, h, w) fp32 on the CPU; IndexError past the last."""
         if self._following is None:
             raise IndexError("every pair of sigmas has had its noise")
         noise = self._following.result()

@@ -18,7 +18,7 @@ def initial_noise(
     variation_seed: int = 0,
     variation_strength: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Generator]:
-    """Noise of ``shape`` (C, h, w), fp32 on the CPU, and the generator that drew it.
+    """Draw noise of ``shape`` (C, h, w), fp32 on the CPU; also return the generator that drew it.
 
     With a ``variation_strength`` above 0 the noise is turned towards that of ``variation_seed``,
     which it reaches at 1; the generator stays that of ``seed`` and has drawn exactly once.
@@ -33,7 +33,7 @@ def initial_noise(
 
 
 def slerp(weight: float, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Spherical interpolation from ``low`` (weight 0) to ``high`` (weight 1), both (C, h, w).
+    """Interpolate spherically from ``low`` (weight 0) to ``high`` (weight 1), both (C, h, w).
 
     As in A1111, the angles are taken between the columns of each channel (dimension 1), not
     between the whole tensors: that is what makes its variation seeds come out the same.

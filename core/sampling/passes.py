@@ -1,5 +1,6 @@
-"""How often a request runs the sampler, and how many steps each time. Pure arithmetic, no torch:
-the bot's process counts with it what a request costs.
+"""The passes of a request: how often the sampler is run, at what size, for how many steps.
+
+Pure arithmetic without torch, for the bot's process counts with it what a request costs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The noise levels of one walk: which timesteps the model is called at, and at what scale.
+"""The noise levels of one run: which timesteps the model is called at, and at what scale.
 
 ``t_enc`` is A1111's place to start on a schedule of ``steps`` steps: None for text-to-image (the
 top), else the step counted from the bottom whose level the initial picture is brought to.
@@ -17,11 +17,11 @@ from core.sampling.sigmas import NoiseSchedule, sigma_list
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a sampler walks down.
+    """The noise levels that a sampler steps through, from the noisiest to the cleanest.
 
     Per model call its timestep and the scale that makes the latents the model's input (a
     timestep one above the last means the last, but DDIM counts its way down from it);
-    ``sigmas`` in the form the diffusers scheduler keeps them. The walk starts at
+    ``sigmas`` in the form the diffusers scheduler keeps them. The run starts at
     ``signal`` × initial latents + ``noise`` × noise. SDE samplers draw noise for each of
     ``pairs`` of sigmas, in that order, on a path between ``bounds``, the lowest and highest sigma
     of the whole schedule.
@@ -40,7 +40,7 @@ class Plan:
 def _k_sigmas(
     schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
 ) -> tuple[torch.Tensor, tuple[float, float]]:
-    """The sigmas to walk down, with the final 0, and the bounds of the whole schedule."""
+    """Return the sigmas to step through, with the final 0, and the bounds of the whole schedule."""
     sigmas = sigma_list(schedule, schedule_type, steps)
     bounds = sigmas[-2].item(), sigmas[0].item()
     return sigmas if t_enc is None else sigmas[steps - t_enc - 1 :], bounds
@@ -53,7 +53,7 @@ def _k_plan(
     bounds: tuple[float, float],
     pairs: Sequence[tuple[float, float]] = (),
 ) -> Plan:
-    """A plan in k-diffusion's space, latents = clean + sigma × noise, called at ``called``."""
+    """Make a plan in k-diffusion's space, latents = clean + sigma × noise, called at ``called``."""
     return Plan(
         timesteps=schedule.timestep_at(called).tolist(),
         scales=(1 / (called**2 + 1) ** 0.5).tolist(),
@@ -66,21 +66,21 @@ def _k_plan(
 
 
 def plan_euler(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Euler, Euler a, LMS: one call a level."""
+    """Plan Euler, Euler a, LMS: one call a level."""
     sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
     # These schedulers only do arithmetic on their sigmas, which floats do much faster.
     return _k_plan(schedule, sigmas[:-1], sigmas.tolist(), bounds)
 
 
 def plan_heun(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Heun: every level but the first is called twice, on arriving and on leaving."""
+    """Plan Heun: every level but the first is called twice, on arriving and on leaving."""
     sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
     called = sigmas[:-1].repeat_interleave(2)[1:]
     return _k_plan(schedule, called, [*called.tolist(), 0.0], bounds)
 
 
 def plan_sde(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """DPM++ SDE: a call on leaving every level, and one halfway (in log sigma) to the next."""
+    """Plan DPM++ SDE: a call on leaving each level, and one halfway (in log sigma) to the next."""
     sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
     doubled = sigmas[:-1].repeat_interleave(2)[1:]
     # The path is asked for sigmas that went through the logarithm and back, as in k-diffusion and
@@ -98,7 +98,7 @@ def plan_sde(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int
 def plan_multistep(
     schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
 ) -> Plan:
-    """DPM++ 2M: k-diffusion's levels, but diffusers' latents are of unit variance."""
+    """Plan DPM++ 2M: k-diffusion's levels, but diffusers' latents are of unit variance."""
     sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
     called = sigmas[:-1]
     signal, noise = _unit(sigmas[0])
@@ -116,7 +116,7 @@ def plan_multistep(
 def plan_multistep_sde(
     schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
 ) -> Plan:
-    """DPM++ 2M SDE: as 2M, with noise on the way to every level but the last 0."""
+    """Plan DPM++ 2M SDE: as 2M, with noise on the way to every level but the last 0."""
     plan = plan_multistep(schedule, schedule_type, steps, t_enc)
     assert isinstance(plan.sigmas, torch.Tensor)
     return replace(plan, pairs=list(pairwise(plan.sigmas[:-1].tolist())))
@@ -151,7 +151,7 @@ def _ladder(schedule: NoiseSchedule, steps: int) -> list[int]:
 
 
 def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """DDIM on A1111's timesteps; it has one schedule type only.
+    """Plan DDIM on A1111's timesteps; it has one schedule type only.
 
     A1111 uses the lowest timestep as the end of the last step, not for a call. For img2img it
     also leaves out the one whose level the picture is brought to, so t_enc − 1 calls are made.
@@ -180,7 +180,7 @@ def _shares(schedule: NoiseSchedule, timestep: int) -> tuple[float, float]:
 
 
 def plan_unipc(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """UniPC, uniform in time down to timestep 0, with as many steps as DDIM has timesteps.
+    """Plan UniPC: uniform in time to timestep 0, with as many steps as DDIM has timesteps.
 
     A1111's "time_uniform"; it has one schedule type only. Sigma is interpolated in log ᾱ.
     """
@@ -217,7 +217,7 @@ LCM_STEPS = 50
 
 
 def plan_lcm(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """LCM on diffusers' own timesteps: evenly skipped from its distillation grid."""
+    """Plan LCM on diffusers' own timesteps: evenly skipped from its distillation grid."""
     last = schedule.num_train_timesteps
     steps, t_enc = _whole(schedule, steps, t_enc)
     grid_size = next(n for n in range(max(LCM_STEPS, steps), last + 1) if last % n == 0)

@@ -1,4 +1,4 @@
-"""Sampler names → diffusers schedulers, set up so that a walk ends where A1111's does.
+"""Sampler names → diffusers schedulers, set up so that a run ends where A1111's does.
 
 The solvers are diffusers'; what is done here is to hand them k-diffusion's (or, for DDIM and UniPC,
 A1111's) noise levels, start noise and per-step noise instead of their own.
@@ -129,7 +129,7 @@ SAMPLER_BY_NAME: Final[dict[str, Sampler]] = {
 
 
 def conditioning_steps(sampler: str, steps: int) -> int:
-    """The number of calls a prompt schedule is spread over, as A1111 counts them.
+    """Return the number of calls a prompt schedule is spread over, as A1111 counts them.
 
     Twice the steps for second-order samplers, although their last step calls only once.
     """
@@ -137,10 +137,10 @@ def conditioning_steps(sampler: str, steps: int) -> int:
 
 
 class Trajectory:
-    """One picture's walk from noise to a clean latent.
+    """One run of a sampler, from noise to a picture's clean latent.
 
     The caller owns the model: until :attr:`done`, it calls its UNet on :meth:`model_input` at
-    :attr:`timestep` and hands the combined raw output (epsilon or v) to :meth:`advance`. A walk
+    :attr:`timestep` and hands the combined raw output (epsilon or v) to :meth:`advance`. A run
     depends on nothing but its arguments and those outputs. Timesteps and sigmas stay on the CPU
     as plain numbers; only latents live on ``device``, in fp32 throughout.
     """
@@ -160,7 +160,7 @@ class Trajectory:
         exact_steps: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Start a walk of ``steps`` steps from ``noise`` (C, h, w).
+        """Set up a run of ``steps`` steps from ``noise`` (C, h, w).
 
         With ``init_latents`` (C, h, w) it starts from those under as much noise as
         ``denoising_strength`` says: img2img runs that share of the steps, the second pass of
@@ -195,7 +195,7 @@ class Trajectory:
 
     @property
     def latents(self) -> torch.Tensor:
-        """Where the walk is now, (C, h, w) fp32; the picture's latent once :attr:`done`."""
+        """The latent as it is now, (C, h, w) fp32; the picture's latent once :attr:`done`."""
         return self._latents[0]
 
     @property
@@ -224,12 +224,12 @@ class Trajectory:
         return float(min(self._plan.timesteps[self.call], self._last_timestep))
 
     def model_input(self) -> torch.Tensor:
-        """What the UNet gets next, (C, h, w) fp32, of about unit variance; not to be changed."""
+        """Return the UNet's next input, (C, h, w) fp32, of about unit variance. Do not change it."""
         scale = self._plan.scales[self.call]
         return self._latents[0] if scale == 1 else self._latents[0] * scale
 
     def advance(self, prediction: torch.Tensor) -> None:
-        """Walk on with the model's ``prediction`` (C, h, w) for :meth:`model_input`."""
+        """Make a step with the model's ``prediction`` (C, h, w) for :meth:`model_input`."""
         scheduler = self._scheduler
         prev, *denoised = scheduler.step(
             prediction[None].float(),
@@ -267,9 +267,9 @@ def _prototype(sampler: str, prediction_type: str) -> Any:
 
 
 def _scheduler(sampler: str, schedule: NoiseSchedule, plan: Plan, device: torch.device) -> Any:
-    """A fresh diffusers scheduler that walks down ``plan`` from its beginning."""
+    """Make a fresh diffusers scheduler that steps through ``plan`` from its beginning."""
     scheduler = copy.deepcopy(_prototype(sampler, schedule.prediction_type))
-    # One more at the end for a DDIM walk that starts one above the last timestep.
+    # One more at the end for a DDIM run that starts one above the last timestep.
     alphas_cumprod = schedule.alphas_cumprod
     scheduler.alphas_cumprod = torch.cat([alphas_cumprod, alphas_cumprod[-1:]])
     scheduler.final_alpha_cumprod = alphas_cumprod[0]

@@ -1,4 +1,4 @@
-"""The noise a checkpoint was trained on, and the levels a sampler walks down through it.
+"""The noise a checkpoint was trained on, and the levels a sampler steps through.
 
 Levels are k-diffusion's sigmas (standard deviations of noise over a clean latent) or A1111's
 timesteps, computed here so that every sampler gets the same lists as there.
@@ -59,14 +59,14 @@ class NoiseSchedule:
         return self.sigmas.log()
 
     def sigma_at(self, timesteps: torch.Tensor) -> torch.Tensor:
-        """Sigma at (fractional) timesteps, interpolated in log sigma as k-diffusion does."""
+        """Return sigma at (fractional) timesteps, interpolated in log sigma as k-diffusion does."""
         timesteps = timesteps.float()
         low, high, weight = timesteps.floor().long(), timesteps.ceil().long(), timesteps.frac()
         log_sigma = (1 - weight) * self.log_sigmas[low] + weight * self.log_sigmas[high]
         return log_sigma.exp()
 
     def timestep_at(self, sigmas: torch.Tensor) -> torch.Tensor:
-        """The fractional timestep of each sigma: the inverse of :meth:`sigma_at`, clamped."""
+        """Return each sigma's fractional timestep: the inverse of :meth:`sigma_at`, clamped."""
         wanted = sigmas.log()
         low = torch.searchsorted(self.log_sigmas, wanted, right=True) - 1
         low = low.clamp(0, self.num_train_timesteps - 2)
@@ -76,7 +76,7 @@ class NoiseSchedule:
 
 
 def sigma_list(schedule: NoiseSchedule, schedule_type: str, steps: int) -> torch.Tensor:
-    """``steps`` falling sigmas and a final 0, (steps + 1,) fp32: k-diffusion's ``get_sigmas_*``.
+    """Return ``steps`` falling sigmas and a final 0, (steps + 1,): k-diffusion's ``get_sigmas_*``.
 
     ``schedule_type`` is Uniform (equal steps in time), Karras (rho 7, Karras et al. 2022, eq. 5)
     or Exponential (equal steps in log sigma).

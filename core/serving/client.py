@@ -57,7 +57,7 @@ class EngineStatus:
 
 
 def exponential(deaths: int) -> float:
-    """Seconds to wait after so many deaths in a row: 0.5, 1, 2 … 30."""
+    """Return the seconds to wait after so many deaths in a row: 0.5, 1, 2 … 30."""
     return min(0.5 * 2.0 ** (deaths - 1), 30.0)
 
 

@@ -1,4 +1,4 @@
-"""The words between the bot's process and the engine's: frozen, picklable, sent over a pipe.
+"""The messages between the bot's process and the engine's: frozen and picklable.
 
 Down go ``Add``, ``Abort`` and ``Stop``; up come ``Ready``, ``Credit``, ``Alive``, ``Crashed`` and
 the events of :mod:`core.events`.
@@ -28,7 +28,7 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Leave: whatever runs is dropped."""
+    """End; whatever runs is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The last word of a child that dies of an exception nobody knows."""
+    """The engine dies of an exception that it does not know: its last message."""
 
     reason: str
 

@@ -118,7 +118,7 @@ class EngineProcess:
 
 @contextlib.contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """A process made in here never hears Ctrl-C, not even before its first line of ours.
+    """Let a process made in here ignore Ctrl-C, even before its first line of ours.
 
     It inherits the mask of the thread that makes it; Windows has no such thing.
     """

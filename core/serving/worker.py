@@ -34,8 +34,8 @@ ENVIRONMENT: Final = {
 
 
 def main(connection: Connection, config: EngineConfig) -> None:
-    """What the spawned process runs."""
-    alive = heartbeat.seldom(lambda: connection.send(Alive()))
+    """Run the engine: what the spawned process is given to do."""
+    alive = heartbeat.throttled(lambda: connection.send(Alive()))
     run(connection, lambda: _engine(config, alive))
 
 
@@ -46,7 +46,7 @@ def _engine(config: EngineConfig, alive: Callable[[], None]) -> Engine:
 
 
 def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:
-    """Serve until the pipe ends, then end the process. What nobody knows is told to both sides."""
+    """Serve until the pipe ends, then end the process. An unknown error is told to both sides."""
     # Ctrl-C reaches the whole terminal; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(ENVIRONMENT)

@@ -43,7 +43,7 @@ class Conditioning:
     notes: tuple[Note, ...] = ()
 
     def at(self, call: int) -> list[tuple[float, Tensor, Tensor | None]]:
-        """What model call ``call`` (from 0) uses: ``(AND weight, context, pooled)`` per part."""
+        """Return what call ``call`` (from 0) uses: ``(AND weight, context, pooled)`` per part."""
         rows = []
         offset = 0
         for weight, entries in self.parts:

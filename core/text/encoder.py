@@ -32,7 +32,7 @@ class Cache:
         return len(self._tensors)
 
     def get(self, key: tuple[Any, ...]) -> Tensor | None:
-        """The tensor kept under ``key``, which is now the most recently used."""
+        """Return the tensor kept under ``key``, which is now the most recently used."""
         if key in self._tensors:
             self._tensors.move_to_end(key)
         return self._tensors.get(key)
@@ -85,7 +85,7 @@ class TextEncoder:
         return int(self.text_model.config.max_position_embeddings)
 
     def chunks(self, text: str) -> tuple[list[Chunk], int]:
-        """One text of a schedule → its chunks and token count."""
+        """Divide one text of a schedule into chunks; also count its tokens."""
         segments = parse_weights(text)
         tokens = iter(self.tokenize([segment[0] for segment in segments if segment != BREAK]))
         return chunk(
@@ -98,7 +98,7 @@ class TextEncoder:
         )
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Each text on its own → its token ids, without start and end."""
+        """Return each text's own token ids, without start and end."""
         if not texts:
             return []
         cleaned = [clean(text, open_clip=self.open_clip) for text in texts]
@@ -108,7 +108,7 @@ class TextEncoder:
 
     @torch.no_grad()
     def encode(self, tokens: tuple[int, ...], exits: Iterable[int]) -> dict[int, Tensor]:
-        """The hidden states (77, width) of one chunk at each of ``exits``.
+        """Return the hidden states (77, width) of one chunk at each of ``exits``.
 
         Exit k is the k-th layer from the end: 1 is the last, 2 the penultimate.
         :data:`POOLED` is the projected vector (width,) at the first end token: always of the

@@ -76,7 +76,7 @@ class Guidance:
         return len(self.positive.parts) + (not self._positive_alone)
 
     def at(self, call: int) -> list[tuple[Tensor, Tensor | None]]:
-        """The rows' (context, pooled) at a model call: AND parts, then the negative prompt."""
+        """Return each row's (context, pooled) at a model call: AND parts, then the negative."""
         rows = self.positive.at(call)
         if not self._positive_alone:
             rows += self.negative.at(call)
@@ -84,7 +84,7 @@ class Guidance:
         return [(_repeated(context, longest), pooled) for _, context, pooled in rows]
 
     def mix(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The rows' outputs (C, h, w) → one prediction (Ho & Salimans 2022).
+        """Mix the rows' outputs (C, h, w) to one prediction (Ho & Salimans 2022).
 
         AND parts are mixed by their weights (composable diffusion, Liu et al. 2022).
         """
@@ -109,7 +109,7 @@ def _check_length(prompt: Prompt, field: str) -> None:
 
 
 def _repeated(context: Tensor, length: int) -> Tensor:
-    """A context (T, width) brought to ``length`` when that is a whole number of times T.
+    """Bring a context (T, width) to ``length`` when that is a whole number of times T.
 
     Cross-attention over a context repeated k times is exactly that over the context; anything
     between would weigh its tokens unequally, so such rows go in UNet calls of their own.

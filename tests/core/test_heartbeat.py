@@ -1,4 +1,4 @@
-"""Signs of life: from within each step of the engine, and seldom."""
+"""Signs of life: from within each step of the engine, and not too often."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def test_every_step_gives_signs_of_life(tmp_path: Path) -> None:
         engine.close()
 
 
-def test_they_are_told_seldom() -> None:
+def test_they_are_told_now_and_then() -> None:
     now = 100.0
     told: list[float] = []
-    alive = heartbeat.seldom(lambda: told.append(now), clock=lambda: now)
+    alive = heartbeat.throttled(lambda: told.append(now), clock=lambda: now)
     for _ in range(100):
         now += 0.5
         alive()
-    assert told == [105.0 + heartbeat.SECONDS * index for index in range(10)]
+    assert told == [105.0 + heartbeat.INTERVAL * index for index in range(10)]

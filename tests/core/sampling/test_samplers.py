@@ -1,4 +1,4 @@
-"""The walks: where they end, how many calls they take, and what they do not depend on.
+"""Sampler runs: where they end, how many calls they take, and what they do not depend on.
 
 The figures are k-diffusion 0.1.1's on the same model (for DDIM and UniPC, A1111's own rule).
 """
