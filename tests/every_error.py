@@ -19,7 +19,7 @@ from bot.exceptions import (
     Unreachable,
     UnreadableSettings,
 )
-from bot.rules.policy import MOST
+from bot.rules.server import MOST
 from core.errors import (
     ALLOWED,
     PICTURES,

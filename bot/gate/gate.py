@@ -19,7 +19,7 @@ from bot.gate.classifier import Classifier
 from bot.gate.origin import Origin
 from bot.ordering.resolve import BOT, Layers, layers_of
 from bot.rules import policy
-from bot.rules.policy import Server
+from bot.rules.server import Server
 from bot.rules.words import QUICK
 from bot.settings import Limits
 from bot.store import Job, Store

@@ -8,7 +8,7 @@ send builds a fresh view, and everything in it that can be pressed is this one D
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Self
 
 import discord
@@ -67,6 +67,17 @@ def standing_id(action: str, number: int | None = None) -> str:
 def standing_button(label: str, action: str, number: int | None = None, **look: Any) -> Standing:
     """A button that asks for ``action``; ``look`` is as for discord.py's own button."""
     return Standing(ui.Button(label=label, custom_id=standing_id(action, number), **look))
+
+
+def standing_select(
+    placeholder: str,
+    action: str,
+    number: int | None = None,
+    kind: Callable[..., ui.Item[Any]] = ui.Select,
+    **look: Any,
+) -> Standing:
+    """The same of a select, of the ``kind`` that discord.py has."""
+    return Standing(kind(placeholder=placeholder, custom_id=standing_id(action, number), **look))
 
 
 def custom_id(action: str, job_id: int, argument: int | None = None) -> str:

@@ -51,8 +51,7 @@ def start_form(job: Job, position: int, locale: discord.Locale) -> ui.Modal:
 
 def foreign_start_form(number: int, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
     """The same for a picture that is no job's, kept at hand under ``number``."""
-    form = ui.Modal(title=t("start.title", locale), custom_id=standing_id("start", number))
-    form.stop()
+    form = build_form(t("start.title", locale), standing_id("start", number))
     return _start_fields(form, request, locale)
 
 
@@ -65,14 +64,9 @@ def _start_fields(form: ui.Modal, request: GenerationRequest, locale: discord.Lo
 
 def _add_prompts(form: ui.Modal, request: GenerationRequest, locale: discord.Locale) -> None:
     for name in ("prompt", "negative_prompt"):
-        field = ui.TextInput[ui.Modal](
-            custom_id=name,
-            style=discord.TextStyle.paragraph,
-            default=getattr(request, name),
-            required=False,
-            max_length=MAX_PROMPT,
-        )
-        form.add_item(ui.Label(text=t(f"edit.{name}", locale), component=field))
+        label, value = t(f"edit.{name}", locale), getattr(request, name)
+        long = discord.TextStyle.paragraph
+        form.add_item(text_field(name, label, MAX_PROMPT, value, required=False, style=long))
 
 
 def _add(
@@ -86,16 +80,8 @@ def _add(
     group: str = "edit",
 ) -> ui.Modal:
     """One line with a hint below its name."""
-    field = ui.TextInput[ui.Modal](
-        custom_id=name, default=value, required=required, max_length=length
-    )
-    return form.add_item(
-        ui.Label(
-            text=t(f"{group}.{name}", locale),
-            description=t(f"{group}.{name}_hint", locale),
-            component=field,
-        )
-    )
+    label, hint = t(f"{group}.{name}", locale), t(f"{group}.{name}_hint", locale)
+    return form.add_item(text_field(name, label, length, value, hint, required=required))
 
 
 def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
@@ -175,16 +161,35 @@ def _question(
     action: str, job: Job, length: int, locale: discord.Locale, argument: int | None = None
 ) -> ui.Modal:
     form = _form(action, job, t(f"form.{action}.title", locale), argument)
-    field = ui.TextInput[ui.Modal](custom_id="name", max_length=length)
-    return form.add_item(ui.Label(text=t(f"form.{action}.label", locale), component=field))
+    return form.add_item(text_field("name", t(f"form.{action}.label", locale), length))
 
 
 def _form(action: str, job: Job, title: str, argument: int | None = None) -> ui.Modal:
-    form = ui.Modal(title=title, custom_id=custom_id(action, job.id, argument))
-    # A finished modal is not kept by discord.py, which would hold on to every form that a
-    # member opens and dismisses.
+    return build_form(title, custom_id(action, job.id, argument))
+
+
+def build_form(title: str, custom_id: str, *fields: ui.Label[ui.Modal]) -> ui.Modal:
+    """Build a form that discord.py does not keep, which would hold on to every form that a member
+    opens and dismisses: its submit is recognised by its ``custom_id``."""
+    form = ui.Modal(title=title, custom_id=custom_id)
     form.stop()
+    for field in fields:
+        form.add_item(field)
     return form
+
+
+def text_field(
+    name: str,
+    label: str,
+    length: int,
+    value: str | None = None,
+    hint: str | None = None,
+    **look: Any,
+) -> ui.Label[ui.Modal]:
+    """Build a field for a text of at most ``length`` characters, with ``value`` in it and a hint
+    below its label; ``look`` is as discord.py's."""
+    field = ui.TextInput[ui.Modal](custom_id=name, default=value, max_length=length, **look)
+    return ui.Label(text=label, description=hint, component=field)
 
 
 def _settings(text: str) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""What a server allows: its owner's settings, and the questions that are asked of them.
+"""The questions that are asked of a server's settings.
 
 Pure: who asks, where, and for what come in as values; a refusal is an exception that says what
 is allowed.
@@ -7,111 +7,18 @@ is allowed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from bot.exceptions import NotAllowed, TooMany
+from bot.rules.server import CLOSED, MOST, Server
 from bot.rules.words import find_blocked
 from bot.settings import Limits
 from core.models.catalogue import Model
-from core.request import RANGES, Range
-from core.sheets.cells import MAX_CELLS
-
-# off: nothing is done. restricted: pictures only in age-restricted channels. spoiler: NSFW
-# pictures are hidden. block: they are not posted.
-Nsfw = Literal["off", "restricted", "spoiler", "block"]
-NSFW: Final[tuple[Nsfw, ...]] = get_args(Nsfw)
-
-# What a server or a channel may have a default for: a seed is one's own, and so is privacy.
-DEFAULTS: Final = (
-    "negative_prompt",
-    "model",
-    "vae",
-    "clip_skip",
-    "steps",
-    "cfg_scale",
-    "sampler",
-    "size",
-    "count",
-)
-
-# A select of Discord's holds at most 25.
-MAX_CHANNELS: Final = 25
-MAX_ROLES: Final = 25
-MAX_MODELS: Final = 200
-MAX_CHANNEL_DEFAULTS: Final = 50
-MAX_BANNED: Final = 1000
-MAX_WORDS: Final = 200
-MAX_WORD: Final = 50
-
-# How many entries a setting may be given.
-MOST: Final = {
-    "channels": MAX_CHANNELS,
-    "roles": MAX_ROLES,
-    "models": MAX_MODELS,
-    "model_roles": MAX_MODELS,
-    "role_quotas": MAX_ROLES,
-    "channel_defaults": MAX_CHANNEL_DEFAULTS,
-    "words": MAX_WORDS,
-    "banned": MAX_BANNED,
-}
-
-# The numbers an owner may set, and what each may be. The bot's own settings bound them too.
-BOUNDS: Final[dict[str, Range]] = {
-    "max_steps": RANGES["steps"],
-    "max_size": Range(64, RANGES["width"].high),
-    "max_count": RANGES["count"],
-    # The strip of every clip skip has twelve.
-    "max_cells": Range(12, MAX_CELLS),
-    "queue_per_member": Range(1, 100),
-    "queue_total": Range(1, 10_000),
-    "quota": Range(1, 10_000),
-}
 
 # The cost of one picture of the quota: 512x512 at 20 steps, in megapixel-steps.
 ONE_PICTURE: Final = 512 * 512 * 20 / 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One server's settings; these are the defaults.
-
-    An empty list allows everybody and everything, None leaves it to the bot's own settings.
-    Channels may be categories. ``quota`` and ``role_quotas`` are pictures a day.
-    """
-
-    channels: tuple[int, ...] = ()
-    roles: tuple[int, ...] = ()
-    models: tuple[str, ...] = ()
-    model_roles: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    max_steps: int | None = None
-    max_size: int | None = None
-    max_count: int | None = None
-    max_cells: int | None = None
-    queue_per_member: int | None = None
-    queue_total: int | None = None
-    quota: int | None = None
-    role_quotas: Mapping[int, int] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    channel_defaults: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    words: tuple[str, ...] = ()
-    nsfw: Nsfw = "off"
-    spoiler: bool = False
-    reactions: bool = True
-    language: str | None = None
-    log_channel: int | None = None
-    banned: tuple[int, ...] = ()
-
-    @property
-    def hides(self) -> bool:
-        """Whether pictures are hidden until somebody has looked at them, or for good."""
-        return self.spoiler or self.nsfw in ("spoiler", "block")
-
-
-# Stands for settings that cannot be read: nothing is known of them, so nobody draws, and what was
-# drawn before is hidden.
-CLOSED: Final = Server(spoiler=True, reactions=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +100,9 @@ def check_room(before: Server, after: Server) -> None:
 def tightened(limits: Limits, server: Server) -> Limits:
     """The bot's bounds, with the server's where those are narrower."""
     narrower = {
-        name: min(getattr(limits, name), asked)
-        for name in ("max_steps", "max_size", "max_count", "max_cells")
-        if (asked := getattr(server, name)) is not None
+        field.name: min(getattr(limits, field.name), asked)
+        for field in fields(limits)
+        if (asked := getattr(server, field.name)) is not None
     }
     return replace(limits, **narrower) if narrower else limits
 

@@ -14,7 +14,8 @@ import aiosqlite
 
 from bot.exceptions import QuotaUsed, UnreadableSettings
 from bot.rules import policy_json
-from bot.rules.policy import CLOSED, Server, check_room
+from bot.rules.policy import check_room
+from bot.rules.server import CLOSED, Server
 from bot.store.database import Database
 from core.errors import QueueFull
 
@@ -45,7 +46,7 @@ class Servers:
     def get(self, guild_id: int | None) -> Server:
         """Return the server's settings from memory; the defaults where there are none, and in DMs.
 
-        :data:`~bot.rules.policy.CLOSED` where they cannot be read.
+        :data:`~bot.rules.server.CLOSED` where they cannot be read.
         """
         return self._servers.get(guild_id or 0) or Server()
 

@@ -1,42 +1,61 @@
-"""What the controls and forms of /config do. One function an action, one table that names them.
-
-Only who may manage the server gets further than the table: asked at every press, since a panel
-may stay open longer than a right lasts.
-"""
+"""What the commands, controls and forms of /config do."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any, Final, TypeVar
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
 
 import discord
-from discord import app_commands
+from discord import app_commands, ui
 
 from bot import answers
+from bot.actions.dispatch import standing
+from bot.actions.retry import Retry
 from bot.answers import Interaction, payload
-from bot.exceptions import Gone
+from bot.exceptions import Gone, UnreadableSettings
+from bot.gate.classifier import Classifier
 from bot.posts.controls import chosen
 from bot.posts.forms import fields
-from bot.rules.policy import BOUNDS, MAX_WORD, MAX_WORDS, NSFW, Server, named
+from bot.rules.policy import named
 from bot.rules.policy_json import MAX_ID
+from bot.rules.server import BOUNDS, CLOSED, MAX_WORD, MOST, SETTINGS, Each, Server
 from bot.store.servers import Servers
 from bot.translate import catalogues, t
-from cogs.config import forms, opening, panels
+from cogs.config import forms
 from cogs.config.missing import forgotten
+from cogs.config.panels import (
+    FLAGS,
+    FORGETTING,
+    LIMITS,
+    PANELS,
+    PICKERS,
+    Panels,
+    closed_view,
+    model_key,
+)
 from cogs.config.wording import value_text
-from core.models.catalogue import search
-
-Action = Callable[[Interaction, int | None], Awaitable[None]]
+from core.models.catalogue import Catalogue, search
 
 K = TypeVar("K")
 V = TypeVar("V")
+Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 
-def actions() -> dict[str, Action]:
-    """Every action by its name, each for those who may manage the server."""
-    return {name: partial(_managed, action) for name, action in ACTIONS.items()}
+def managed(*actions: str, **first: str) -> Callable[[Method], Method]:
+    """Mark a method as :func:`~bot.actions.dispatch.standing` does, for those who may manage the
+    server: asked at every press, since a panel may stay open longer than a right lasts."""
+
+    def mark(method: Method) -> Method:
+        @wraps(method)
+        async def checked(*arguments: Any) -> None:
+            check_manager(arguments[-2])
+            await method(*arguments)
+
+        return standing(*actions, **first)(cast(Method, checked))
+
+    return mark
 
 
 def check_manager(interaction: Interaction) -> None:
@@ -47,236 +66,225 @@ def check_manager(interaction: Interaction) -> None:
         raise app_commands.MissingPermissions(["manage_guild"])
 
 
-async def _managed(action: Action, interaction: Interaction, number: int | None) -> None:
-    check_manager(interaction)
-    await action(interaction, number)
+class Actions:
+    """Shows and changes the settings of the server that an interaction is in, as they are now.
 
+    Methods that a control or a form calls take the interaction and the number in its ``custom_id``.
+    """
 
-async def _open(
-    panel: Callable[[Interaction], discord.ui.LayoutView], interaction: Interaction, _: int | None
-) -> None:
-    """From the overview a panel comes as a message of its own."""
-    await answers.show(interaction, panel(interaction))
+    def __init__(
+        self, servers: Servers, catalogue: Catalogue, classifier: Classifier, retry: Retry
+    ) -> None:
+        self._servers = servers
+        self._catalogue = catalogue
+        self._classifier = classifier
+        self._retry = retry
 
+    # Showing.
 
-async def _open_words(interaction: Interaction, _: int | None) -> None:
-    await interaction.response.send_modal(opening.words_form(interaction))
+    def server(self, interaction: Interaction) -> Server:
+        """The settings of the server.
 
+        Raises :class:`~bot.exceptions.UnreadableSettings` where they cannot be read.
+        """
+        server = self._servers.get(interaction.guild_id)
+        if server is CLOSED:
+            raise UnreadableSettings("closed")
+        return server
 
-# Changing. Each panel is shown again with what is now.
-
-
-async def _channels(interaction: Interaction, _: int | None) -> None:
-    await _update(interaction, channels=tuple(_ids(interaction)))
-    await _edit(interaction, opening.access(interaction))
-
-
-async def _roles(interaction: Interaction, _: int | None) -> None:
-    await _update(interaction, roles=tuple(_ids(interaction)))
-    await _edit(interaction, opening.access(interaction))
-
-
-async def _allowed(interaction: Interaction, _: int | None) -> None:
-    """Of the models that were shown, those picked are allowed; the others stay as they are."""
-    shown = tuple(_options(interaction))
-    picked = [name for name in _values(interaction) if name in shown]
-
-    def change(server: Server) -> Server:
-        kept = [name for name in server.models if not named(name, shown)]
-        return replace(server, models=(*kept, *picked))
-
-    await _change(interaction, change)
-    await _edit(interaction, opening.models(interaction, shown))
-
-
-async def _find(interaction: Interaction, _: int | None) -> None:
-    await interaction.response.send_modal(forms.find_form(interaction.locale))
-
-
-async def _found(interaction: Interaction, _: int | None) -> None:
-    names = search(opening.model_names(interaction), fields(interaction).get("name", ""))
-    await _edit(interaction, opening.models(interaction, names))
-
-
-async def _model(interaction: Interaction, _: int | None) -> None:
-    await _edit(interaction, opening.model(interaction, chosen(interaction)))
-
-
-async def _model_roles(interaction: Interaction, key: int | None) -> None:
-    names = opening.model_names(interaction)
-    model = next((name for name in names if panels.model_key(name) == key), None)
-    if model is None:
-        raise Gone("model")
-    roles = tuple(_ids(interaction)) or None
-
-    def change(server: Server) -> Server:
-        others = {
-            name: ids for name, ids in server.model_roles.items() if not named(name, (model,))
-        }
-        return replace(server, model_roles=_with(others, model, roles))
-
-    await _change(interaction, change)
-    await _edit(interaction, opening.model(interaction, model))
-
-
-async def _models_back(interaction: Interaction, _: int | None) -> None:
-    await _edit(interaction, opening.models(interaction))
-
-
-async def _limits_form(form: str, interaction: Interaction, _: int | None) -> None:
-    server, names = opening.server_of(interaction), panels.LIMITS[form]
-    await interaction.response.send_modal(forms.limits_form(server, names, interaction.locale))
-
-
-async def _limits(interaction: Interaction, _: int | None) -> None:
-    names, locale = [name for name in fields(interaction) if name in BOUNDS], interaction.locale
-    form = partial(forms.limits_form, opening.server_of(interaction), names, locale)
-    async with interaction.client.retry.typed(interaction, form) as typed:
-        await _update(interaction, **forms.read_limits(typed))
-        await _edit(interaction, opening.limits(interaction))
-
-
-async def _quota_all(interaction: Interaction, _: int | None) -> None:
-    await interaction.response.send_modal(opening.quota_form(interaction, 0))
-
-
-async def _quota_role(interaction: Interaction, _: int | None) -> None:
-    role = next(iter(_ids(interaction)), 0)
-    await interaction.response.send_modal(opening.quota_form(interaction, role))
-
-
-async def _quota_set(interaction: Interaction, role: int | None) -> None:
-    async with interaction.client.retry.typed(
-        interaction, partial(opening.quota_form, interaction, role or 0)
-    ) as typed:
-        number = forms.read_quota(typed)
-        if not role:
-            await _update(interaction, quota=number)
-        else:
-            await _change(
-                interaction,
-                lambda server: replace(server, role_quotas=_with(server.role_quotas, role, number)),
-            )
-        await _edit(interaction, opening.quota(interaction))
-
-
-async def _words(interaction: Interaction, _: int | None) -> None:
-    typed, locale = fields(interaction), interaction.locale
-    words = forms.typed_words(typed)
-    if words is None:
-        said = t("config.words_many", locale, limit=MAX_WORDS, length=MAX_WORD)
-        await interaction.client.retry.offer(
-            interaction, said, opening.words_form(interaction), typed
+    def panels(self, interaction: Interaction) -> Panels:
+        """The panels of the server. Raises as :meth:`server`."""
+        server = self.server(interaction)
+        here = (model.name for model in self._catalogue.models)
+        # The catalogue's spelling, in the place of the settings' own.
+        every = {name.casefold(): name for name in (*server.models, *server.model_roles, *here)}
+        return Panels(
+            server,
+            interaction.guild,
+            interaction.locale,
+            list(every.values()),
+            self._classifier.available,
         )
-        return
-    server = await _update(interaction, words=words)
-    said = t("config.words_saved", locale, words=value_text(server, "words", locale))
-    await answers.say(interaction, said)
+
+    def view(self, panel: str, interaction: Interaction) -> ui.LayoutView:
+        """One panel, or instead of the overview that the settings cannot be read."""
+        closed = self._servers.get(interaction.guild_id) is CLOSED
+        if panel == "overview" and closed:
+            return closed_view(interaction.locale)
+        view: ui.LayoutView = getattr(self.panels(interaction), panel)()
+        return view
+
+    @managed(**{f"config_{panel}": panel for panel in PANELS})
+    async def open(self, panel: str, interaction: Interaction, _: int | None) -> None:
+        """Answer with a panel of its own; the blocked words are a form."""
+        if panel == "words":
+            form = forms.words_form(self.server(interaction), interaction.locale)
+            await interaction.response.send_modal(form)
+        else:
+            await answers.show(interaction, self.view(panel, interaction))
+
+    # Changing. Each panel is shown again with what is now.
+
+    async def change(
+        self, interaction: Interaction, change: Callable[[Server], Server], *, anew: bool = False
+    ) -> Server:
+        """As :meth:`~bot.store.servers.Servers.update`."""
+        assert interaction.guild_id is not None
+        return await self._servers.update(interaction.guild_id, change, anew=anew)
+
+    async def _set(self, interaction: Interaction, panel: str, **values: Any) -> None:
+        await self.change(interaction, lambda server: replace(server, **values))
+        await _edit(interaction, self.view(panel, interaction))
+
+    @managed(**{f"config_{name}": name for name in FLAGS})
+    async def _toggle(self, name: str, interaction: Interaction, _: int | None) -> None:
+        def change(server: Server) -> Server:
+            then: dict[str, Any] = {name: not getattr(server, name)}
+            return replace(server, **then)
+
+        await self.change(interaction, change)
+        await _edit(interaction, self.view(SETTINGS[name].panel, interaction))
+
+    @managed(**{action: name for name, action in PICKERS.items()})
+    async def _pick(self, name: str, interaction: Interaction, _: int | None) -> None:
+        """Set what was picked in a select; what is not offered leaves a setting as it is."""
+        values: dict[str, Any] = {}
+        match SETTINGS[name].kind:
+            case Each():
+                values[name] = tuple(_ids(interaction))
+            case "channel":
+                values[name] = next(iter(_ids(interaction)), None)
+            case "language":
+                picked = chosen(interaction)
+                values[name] = picked if picked in catalogues() else None
+            case _ if chosen(interaction) in self.panels(interaction).choices:
+                values[name] = chosen(interaction)
+        await self._set(interaction, SETTINGS[name].panel, **values)
+
+    @managed("config_allowed")
+    async def _allow(self, interaction: Interaction, _: int | None) -> None:
+        """Of the models that were shown, those picked are allowed; the others stay as they are."""
+        shown = tuple(_options(interaction))
+        picked = [name for name in _values(interaction) if name in shown]
+
+        def change(server: Server) -> Server:
+            kept = [name for name in server.models if not named(name, shown)]
+            return replace(server, models=(*kept, *picked))
+
+        await self.change(interaction, change)
+        await _edit(interaction, self.panels(interaction).models(shown))
+
+    @managed("config_find")
+    async def _find(self, interaction: Interaction, _: int | None) -> None:
+        await interaction.response.send_modal(forms.find_form(interaction.locale))
+
+    @managed("config_found")
+    async def _found(self, interaction: Interaction, _: int | None) -> None:
+        panels = self.panels(interaction)
+        names = search(panels.names, fields(interaction).get("name", ""))
+        await _edit(interaction, panels.models(names))
+
+    @managed("config_model")
+    async def _model(self, interaction: Interaction, _: int | None) -> None:
+        await _edit(interaction, self.panels(interaction).model(chosen(interaction)))
+
+    @managed("config_model_roles")
+    async def _model_roles(self, interaction: Interaction, key: int | None) -> None:
+        names = self.panels(interaction).names
+        model = next((name for name in names if model_key(name) == key), None)
+        if model is None:
+            raise Gone("model")
+        roles = tuple(_ids(interaction)) or None
+
+        def change(server: Server) -> Server:
+            others = {
+                name: ids for name, ids in server.model_roles.items() if not named(name, (model,))
+            }
+            return replace(server, model_roles=_with(others, model, roles))
+
+        await self.change(interaction, change)
+        await _edit(interaction, self.panels(interaction).model(model))
+
+    @managed("config_models_back")
+    async def _models(self, interaction: Interaction, _: int | None) -> None:
+        await _edit(interaction, self.view("models", interaction))
+
+    @managed(**{f"config_limits_{form}": form for form in LIMITS})
+    async def _limits_form(self, form: str, interaction: Interaction, _: int | None) -> None:
+        modal = forms.limits_form(self.server(interaction), LIMITS[form], interaction.locale)
+        await interaction.response.send_modal(modal)
+
+    @managed("config_limits_set")
+    async def _limits(self, interaction: Interaction, _: int | None) -> None:
+        names = [name for name in fields(interaction) if name in BOUNDS]
+        form = partial(forms.limits_form, self.server(interaction), names, interaction.locale)
+        async with self._retry.typed(interaction, form) as typed:
+            await self._set(interaction, "limits", **forms.read_limits(typed))
+
+    @managed("config_quota_all", "config_quota_role")
+    async def _quota_form(self, interaction: Interaction, _: int | None) -> None:
+        role = next(iter(_ids(interaction)), 0)
+        form = forms.quota_form(self.server(interaction), role, interaction.locale)
+        await interaction.response.send_modal(form)
+
+    @managed("config_quota_set")
+    async def _quota(self, interaction: Interaction, role: int | None) -> None:
+        form = partial(forms.quota_form, self.server(interaction), role or 0, interaction.locale)
+        async with self._retry.typed(interaction, form) as typed:
+            number = forms.read_quota(typed)
+
+            def change(server: Server) -> Server:
+                if not role:
+                    return replace(server, quota=number)
+                return replace(server, role_quotas=_with(server.role_quotas, role, number))
+
+            await self.change(interaction, change)
+            await _edit(interaction, self.view("quota", interaction))
+
+    @managed("config_words_set")
+    async def _words(self, interaction: Interaction, _: int | None) -> None:
+        typed, locale = fields(interaction), interaction.locale
+        words = forms.typed_words(typed)
+        if words is None:
+            said = t("config.words_many", locale, limit=MOST["words"], length=MAX_WORD)
+            form = forms.words_form(self.server(interaction), locale)
+            await self._retry.offer(interaction, said, form, typed)
+            return
+        server = await self.change(interaction, lambda server: replace(server, words=words))
+        said = t("config.words_saved", locale, words=value_text(server, "words", locale))
+        await answers.say(interaction, said)
+
+    @managed("config_take")
+    async def _take(self, interaction: Interaction, channel: int | None) -> None:
+        """Take the defaults picked away, from the server or a channel."""
+        names = set(_values(interaction))
+
+        def left(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in values.items() if name not in names}
+
+        def change(server: Server) -> Server:
+            if not channel:
+                return replace(server, defaults=left(server.defaults))
+            values = left(server.channel_defaults.get(channel, {})) or None
+            return replace(server, channel_defaults=_with(server.channel_defaults, channel, values))
+
+        await self.change(interaction, change)
+        await _edit(interaction, self.panels(interaction).defaults(channel))
+
+    @managed("config_forget")
+    async def _forget(self, interaction: Interaction, panel: int | None) -> None:
+        """Take out the channels and roles that were deleted."""
+        await self.change(interaction, lambda server: forgotten(server, interaction.guild))
+        await _edit(interaction, self.view(FORGETTING[panel or 0], interaction))
+
+    @managed("config_anew")
+    async def _anew(self, interaction: Interaction, _: int | None) -> None:
+        # Whoever pressed second must not take away what was set in the meantime.
+        await self.change(interaction, lambda server: server, anew=True)
+        await _edit(interaction, self.view("overview", interaction))
 
 
-async def _nsfw(interaction: Interaction, _: int | None) -> None:
-    picked = chosen(interaction)
-    offered = picked in NSFW and (picked != "block" or interaction.client.gate.classifier.available)
-    if offered:
-        await _update(interaction, nsfw=picked)
-    await _edit(interaction, opening.nsfw(interaction))
-
-
-async def _spoiler(interaction: Interaction, _: int | None) -> None:
-    await _change(interaction, lambda server: replace(server, spoiler=not server.spoiler))
-    await _edit(interaction, opening.nsfw(interaction))
-
-
-async def _log(interaction: Interaction, _: int | None) -> None:
-    await _update(interaction, log_channel=next(iter(_ids(interaction)), None))
-    await _edit(interaction, opening.general(interaction))
-
-
-async def _language(interaction: Interaction, _: int | None) -> None:
-    picked = chosen(interaction)
-    await _update(interaction, language=picked if picked in catalogues() else None)
-    await _edit(interaction, opening.general(interaction))
-
-
-async def _reactions(interaction: Interaction, _: int | None) -> None:
-    await _change(interaction, lambda server: replace(server, reactions=not server.reactions))
-    await _edit(interaction, opening.general(interaction))
-
-
-async def _take(interaction: Interaction, channel: int | None) -> None:
-    names = set(_values(interaction))
-
-    def left(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if name not in names}
-
-    def change(server: Server) -> Server:
-        if not channel:
-            return replace(server, defaults=left(server.defaults))
-        values = left(server.channel_defaults.get(channel, {})) or None
-        return replace(server, channel_defaults=_with(server.channel_defaults, channel, values))
-
-    server = await _change(interaction, change)
-    values = server.channel_defaults.get(channel, {}) if channel else server.defaults
-    await _edit(interaction, panels.defaults_view(values, channel or None, interaction.locale))
-
-
-async def _forget(interaction: Interaction, panel: int | None) -> None:
-    guild = interaction.guild
-    if guild is not None:
-        await _change(interaction, lambda server: forgotten(server, guild))
-    shown = {"overview": opening.overview, **opening.PANELS}[panels.FORGETTING[panel or 0]]
-    await _edit(interaction, shown(interaction))
-
-
-async def _anew(interaction: Interaction, _: int | None) -> None:
-    assert interaction.guild_id is not None
-    # Whoever pressed second must not take away what was set in the meantime.
-    await interaction.client.store.servers.update(
-        interaction.guild_id, lambda server: server, anew=True
-    )
-    await _edit(interaction, opening.overview(interaction))
-
-
-# A control's action stands in posts for ever: add, never rename.
-ACTIONS: Final[dict[str, Action]] = {
-    **{f"config_{name}": partial(_open, panel) for name, panel in opening.PANELS.items()},
-    "config_words": _open_words,
-    "config_channels": _channels,
-    "config_roles": _roles,
-    "config_allowed": _allowed,
-    "config_find": _find,
-    "config_found": _found,
-    "config_model": _model,
-    "config_model_roles": _model_roles,
-    "config_models_back": _models_back,
-    **{f"config_limits_{form}": partial(_limits_form, form) for form in panels.LIMITS},
-    "config_limits_set": _limits,
-    "config_quota_all": _quota_all,
-    "config_quota_role": _quota_role,
-    "config_quota_set": _quota_set,
-    "config_words_set": _words,
-    "config_nsfw_set": _nsfw,
-    "config_spoiler": _spoiler,
-    "config_log": _log,
-    "config_language": _language,
-    "config_reactions": _reactions,
-    "config_take": _take,
-    "config_forget": _forget,
-    "config_anew": _anew,
-}
-
-
-async def _change(interaction: Interaction, change: Callable[[Server], Server]) -> Server:
-    assert interaction.guild_id is not None
-    servers: Servers = interaction.client.store.servers
-    return await servers.update(interaction.guild_id, change)
-
-
-async def _update(interaction: Interaction, **values: Any) -> Server:
-    return await _change(interaction, lambda server: replace(server, **values))
-
-
-async def _edit(interaction: Interaction, view: discord.ui.LayoutView) -> None:
+async def _edit(interaction: Interaction, view: ui.LayoutView) -> None:
     await interaction.response.edit_message(view=view)
 
 

@@ -1,70 +1,82 @@
-"""What of a server's settings was deleted on Discord since: said, ignored, forgotten when asked."""
+"""The channels and roles in a server's settings that were deleted on Discord since.
+
+They are named, and ignored, until somebody asks to take them out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import discord
 from discord import Locale
 
-from bot.rules.policy import Server
+from bot.rules.server import SETTINGS, Kind, Server, changed
 from bot.translate import listed, t
 
-MAX_GONE: Final = 8
+MAX_NAMED: Final = 8
+
+LOOKED_UP: Final = ("channel", "role")
+# A kind and an id.
+Missing = set[tuple[Kind, int]]
 
 
-def gone(server: Server, guild: discord.Guild) -> tuple[list[int], list[int]]:
-    """The channels and the roles in the settings that were deleted since."""
-    places = {*server.channels, *server.channel_defaults}
-    places |= {server.log_channel} if server.log_channel else set()
-    named = {*server.roles, *server.role_quotas}
-    named |= {role for roles in server.model_roles.values() for role in roles}
-    channels = [id for id in sorted(places) if guild.get_channel_or_thread(id) is None]
-    return channels, [id for id in sorted(named) if guild.get_role(id) is None]
+def missing(name: str, value: Any, guild: discord.Guild | None) -> Missing:
+    """The channels and roles in one setting's value that the server does not have."""
+    found: Missing = set()
+    if guild is None:
+        return found
+    look = {"channel": guild.get_channel_or_thread, "role": guild.get_role}
+
+    def note(kind: Kind, part: Any) -> Any:
+        if kind in look and look[kind](part) is None:
+            found.add((kind, part))
+        return part
+
+    changed(SETTINGS[name].kind, value, note)
+    return found
 
 
-def forgotten(server: Server, guild: discord.Guild) -> Server:
-    """The settings without what is gone.
+def without(name: str, value: Any, missing: Missing) -> Any:
+    """One setting's value without what is missing, but for lists of which nothing would be left."""
+
+    def left(kind: Kind, part: Any) -> Any:
+        return None if kind in LOOKED_UP and (kind, part) in missing else part
+
+    return changed(SETTINGS[name].kind, value, left)
+
+
+def forgotten(server: Server, guild: discord.Guild | None) -> Server:
+    """The settings without what is missing.
 
     A list that would become empty, and so allow everybody, stays as it is.
     """
-    channels, roles = (set(ids) for ids in gone(server, guild))
+    values = {name: getattr(server, name) for name in SETTINGS}
     return replace(
         server,
-        channels=_left(server.channels, channels),
-        roles=_left(server.roles, roles),
-        model_roles={name: _left(ids, roles) for name, ids in server.model_roles.items()},
-        role_quotas={id: count for id, count in server.role_quotas.items() if id not in roles},
-        channel_defaults={
-            id: values for id, values in server.channel_defaults.items() if id not in channels
+        **{
+            name: without(name, value, missing(name, value, guild))
+            for name, value in values.items()
         },
-        log_channel=None if server.log_channel in channels else server.log_channel,
     )
 
 
-def _left(ids: tuple[int, ...], missing: Iterable[int]) -> tuple[int, ...]:
-    return tuple(id for id in ids if id not in missing) or ids
+def ids_text(ids: Iterable[int], locale: Locale) -> str:
+    """The ids, since what was deleted has no name; a long list ends with how many are left."""
+    ids = sorted(ids)
+    more = f" +{len(ids) - MAX_NAMED}" if len(ids) > MAX_NAMED else ""
+    return listed((f"`{id}`" for id in ids[:MAX_NAMED]), locale) + more
 
 
-def ids_text(ids: Sequence[int], locale: Locale) -> str:
-    """What is gone has no name any more; a long list ends with how many are left."""
-    more = f" +{len(ids) - MAX_GONE}" if len(ids) > MAX_GONE else ""
-    return listed((f"`{id}`" for id in ids[:MAX_GONE]), locale) + more
-
-
-def gone_text(server: Server, guild: discord.Guild, locale: Locale) -> str:
-    """What is ignored because it is gone, and what that means; empty where nothing is."""
-    channels, roles = gone(server, guild)
+def missing_text(server: Server, guild: discord.Guild | None, locale: Locale) -> str:
+    """What is ignored because it was deleted, and what that means; empty where nothing was."""
+    found = {each for name in SETTINGS for each in missing(name, getattr(server, name), guild)}
     lines = []
-    for key, ids in (("channels", channels), ("roles", roles)):
-        if ids:
-            lines.append(t(f"config.gone.{key}", locale, ids=ids_text(ids, locale)))
-    for key, allowed, missing in (
-        ("no_channels", server.channels, channels),
-        ("no_roles", server.roles, roles),
-    ):
-        if allowed and set(allowed) <= set(missing):
-            lines.append(t(f"config.gone.{key}", locale))
+    for kind in LOOKED_UP:
+        if ids := [id for other, id in found if other == kind]:
+            lines.append(t(f"config.gone.{kind}s", locale, ids=ids_text(ids, locale)))
+    for kind, allowed in (("channel", server.channels), ("role", server.roles)):
+        if allowed and all((kind, id) in found for id in allowed):
+            lines.append(t(f"config.gone.no_{kind}s", locale))
     return "".join(f"\n⚠️ {line}" for line in lines)

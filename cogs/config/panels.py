@@ -1,4 +1,4 @@
-"""How a server's settings look: the overview, and a panel or a form for what belongs together.
+"""How a server's settings look: the overview, and a panel for what belongs together.
 
 Pure layout: what a press does is in :mod:`cogs.config.actions`. Every panel is for its owner alone
 and edited in place.
@@ -8,57 +8,55 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
-from discord import Locale, ui
+from discord import Locale, SelectOption, ui
 
 from bot.answers import excerpt
-from bot.posts.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, standing_id
+from bot.posts.controls import (
+    MAX_LABEL,
+    MAX_OPTIONS,
+    Standing,
+    layout,
+    row,
+    standing_button,
+    standing_select,
+)
 from bot.rules import policy
-from bot.rules.policy import DEFAULTS, NSFW, Server
+from bot.rules.server import DEFAULTS, MAX_ROLES, NSFW, SETTINGS, Each, Kind, Nsfw, Server
 from bot.translate import catalogues, t
-from cogs.config.missing import forgotten, gone_text
+from cogs.config.missing import forgotten, missing_text
 from cogs.config.wording import LANGUAGES, NAME_LENGTH, joined, lines_of, values_said
 
-# The settings in the order of the overview; each is opened by one of the panels.
-SETTINGS: Final = (
-    "channels",
-    "roles",
-    "models",
-    "model_roles",
-    "max_steps",
-    "max_size",
-    "max_count",
-    "max_cells",
-    "queue_per_member",
-    "queue_total",
-    "quota",
-    "role_quotas",
-    "defaults",
-    "channel_defaults",
-    "words",
-    "nsfw",
-    "spoiler",
-    "reactions",
-    "language",
-    "log_channel",
-    "banned",
+# The panels in the order of the overview, and the forms of the limits with the settings of each,
+# of which a form of Discord's takes five.
+PANELS: Final = tuple(
+    dict.fromkeys(setting.panel for setting in SETTINGS.values() if setting.panel)
 )
-# A form of Discord's has five fields at most.
 LIMITS: Final = {
-    "pictures": ("max_steps", "max_size", "max_count", "max_cells"),
-    "queue": ("queue_per_member", "queue_total"),
+    form: tuple(name for name, setting in SETTINGS.items() if setting.form == form)
+    for form in dict.fromkeys(setting.form for setting in SETTINGS.values() if setting.form)
 }
-# Where what is gone can be forgotten, as numbers in a ``custom_id``: add, never reorder.
+FLAGS: Final = [name for name, setting in SETTINGS.items() if setting.kind == "flag"]
+# Where what was deleted can be taken out, as numbers in a ``custom_id``: add, never reorder.
 FORGETTING: Final = ("overview", "access", "quota", "general")
-PANELS: Final = ("access", "models", "limits", "quota", "words", "nsfw", "general")
 
+# The action of the select for a setting, in the order in which a panel has them. They stand in
+# posts for ever: add, never rename.
+PICKERS: Final = {
+    "channels": "config_channels",
+    "roles": "config_roles",
+    "log_channel": "config_log",
+    "language": "config_language",
+    "nsfw": "config_nsfw_set",
+}
 OWN_LANGUAGE: Final = "own"
 
+TEXT_CHANNELS: Final = [discord.ChannelType.text, discord.ChannelType.news]
 CHANNELS: Final = [
-    discord.ChannelType.text,
-    discord.ChannelType.news,
+    *TEXT_CHANNELS,
     discord.ChannelType.voice,
     discord.ChannelType.stage_voice,
     discord.ChannelType.forum,
@@ -66,245 +64,187 @@ CHANNELS: Final = [
 ]
 
 
-def overview(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
-    """Every setting with its value, what of it is gone, and buttons to the panels."""
-    text = f"{t('config.title', locale)}\n{lines_of(server, SETTINGS, locale)}"
-    text += gone_text(server, guild, locale) if guild else ""
-    buttons = [button(t(f"config.open.{name}", locale), f"config_{name}") for name in PANELS]
-    rows: list[ui.Item[Any]] = [ui.ActionRow(*buttons[:4]), ui.ActionRow(*buttons[4:])]
-    return layout(ui.TextDisplay(text), *rows, *_forget(server, guild, "overview", locale))
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """The panels of one server, each under the name that :class:`~bot.rules.server.Setting` has.
+
+    ``guild`` is where channels and roles are looked up, ``names`` are the models to choose from,
+    the allowed ones first, and ``classifier`` is whether pictures can be looked at.
+    """
+
+    server: Server
+    guild: discord.Guild | None
+    locale: Locale
+    names: Sequence[str] = ()
+    classifier: bool = False
+
+    @property
+    def choices(self) -> list[Nsfw]:
+        """What can be done about NSFW pictures: holding them back needs a classifier."""
+        return [one for one in NSFW if self.classifier or one != "block"]
+
+    def overview(self) -> ui.LayoutView:
+        """Every setting with its value, what of it is gone, and buttons to the panels."""
+        buttons = [self._button(f"config.open.{name}", f"config_{name}") for name in PANELS]
+        rows = row(*buttons[:4]), row(*buttons[4:])
+        return self._panel("overview", *rows, about="config.title", names=SETTINGS)
+
+    def access(self) -> ui.LayoutView:
+        """In which channels, and who."""
+        return self._panel("access")
+
+    def models(self, names: Sequence[str] | None = None) -> ui.LayoutView:
+        """Which models, and who for each: all of them or ``names``; past 25 there is a search."""
+        fitting = [
+            name for name in (self.names if names is None else names) if len(name) <= MAX_LABEL
+        ]
+        shown, rows = fitting[:MAX_OPTIONS], []
+        if shown:
+            allowed = [name for name in shown if policy.named(name, self.server.models)]
+            every = self._select(
+                "config.setting.models",
+                "config_allowed",
+                options=_options(dict(zip(shown, shown, strict=True)), *allowed),
+                min_values=0,
+                max_values=len(shown),
+            )
+            options = _options(dict(zip(shown, shown, strict=True)))
+            one = self._select("config.pick_model", "config_model", options=options)
+            rows = [row(every), row(one)]
+        if len(self.names) > len(shown):
+            rows.append(row(self._button("config.find_model", "config_find", emoji="🔎")))
+        return self._panel("models", *rows)
+
+    def model(self, name: str) -> ui.LayoutView:
+        """Who may use one model."""
+        roles = policy.roles_for(self.server, name)
+        who = joined(policy.mentions(roles), self.locale)
+        text = t(
+            "config.about.model",
+            self.locale,
+            model=excerpt(name, NAME_LENGTH * 2),
+            who=who or t("config.value.everybody", self.locale),
+        )
+        look = self._look(Each("role", MAX_ROLES), roles)
+        label, number = "config.setting.model_roles", model_key(name)
+        select = self._select(label, "config_model_roles", number, **look)
+        back = self._button("config.back", "config_models_back")
+        return layout(ui.TextDisplay(text), row(select), row(back))
+
+    def limits(self) -> ui.LayoutView:
+        """The bounds of a picture and of the queue, and a form for each."""
+        forms = (
+            self._button(f"config.limits.{form}", f"config_limits_{form}", emoji="✏️")
+            for form in LIMITS
+        )
+        return self._panel("limits", row(*forms))
+
+    def quota(self) -> ui.LayoutView:
+        """Pictures a day, for everybody and for roles."""
+        everybody = self._button("config.quota_all", "config_quota_all", emoji="✏️")
+        role = self._select("config.pick_role", "config_quota_role", kind=ui.RoleSelect)
+        return self._panel("quota", row(everybody), row(role))
+
+    def nsfw(self) -> ui.LayoutView:
+        """What is done about NSFW pictures."""
+        about = "config.about.nsfw" if self.classifier else "config.about.nsfw_blind"
+        return self._panel("nsfw", about=about)
+
+    def general(self) -> ui.LayoutView:
+        """The log channel, the language and reactions."""
+        return self._panel("general")
+
+    def defaults(self, channel_id: int | None) -> ui.LayoutView:
+        """The values of the server or of one channel, with a way to take each away."""
+        values: Mapping[str, Any] = self.server.defaults
+        title = t("config.about.defaults", self.locale)
+        if channel_id:
+            values = self.server.channel_defaults.get(channel_id, {})
+            title = t("config.about.channel_defaults", self.locale, channel=f"<#{channel_id}>")
+        lines = [title, *(f"- {line}" for line in values_said(values, self.locale))]
+        text: ui.TextDisplay[Any] = ui.TextDisplay("\n".join(lines))
+        if not values:
+            return layout(text, ui.TextDisplay(t("config.no_defaults", self.locale)))
+        names = {name: t(f"option.{name}", self.locale) for name in DEFAULTS if name in values}
+        look = {"options": _options(names), "max_values": len(names)}
+        take = self._select("config.take_away", "config_take", channel_id or 0, **look)
+        return layout(text, row(take))
+
+    def _panel(
+        self, name: str, *rows: ui.ActionRow[Any], about: str = "", names: Iterable[str] = ()
+    ) -> ui.LayoutView:
+        """What the panel is about, its settings and what of them is gone, and its controls."""
+        own = {key: setting for key, setting in SETTINGS.items() if setting.panel == name}
+        lines = lines_of(self.server, names or own, self.locale)
+        text = f"{t(about or f'config.about.{name}', self.locale)}\n{lines}"
+        flags = [self._flag(key) for key in FLAGS if key in own]
+        controls = [row(self._picker(key)) for key in PICKERS if key in own]
+        controls += [row(*flags)] if flags else []
+        if name in FORGETTING:
+            text += missing_text(self.server, self.guild, self.locale)
+            if forgotten(self.server, self.guild) != self.server:
+                number = FORGETTING.index(name)
+                controls.append(row(self._button("config.forget", "config_forget", number, "🧹")))
+        return layout(ui.TextDisplay(text), *rows, *controls)
+
+    def _button(
+        self, label: str, action: str, number: int | None = None, emoji: str | None = None
+    ) -> Standing:
+        return standing_button(t(label, self.locale), action, number, emoji=emoji)
+
+    def _flag(self, name: str) -> Standing:
+        """A button that says what a press makes of a yes or no."""
+        then = "off" if getattr(self.server, name) else "on"
+        return self._button(f"config.{name}_{then}", f"config_{name}")
+
+    def _select(self, label: str, action: str, number: int | None = None, **look: Any) -> Standing:
+        return standing_select(t(label, self.locale), action, number, **look)
+
+    def _picker(self, name: str) -> Standing:
+        """A select for a setting, with what is picked now."""
+        look = self._look(SETTINGS[name].kind, getattr(self.server, name))
+        return self._select(f"config.setting.{name}", PICKERS[name], **look)
+
+    def _look(self, kind: Kind, value: Any) -> dict[str, Any]:
+        """The select for a kind of setting, and ``value`` in it as picked."""
+        match kind:
+            case Each(of, most):
+                types = {"channel_types": CHANNELS} if of == "channel" else {}
+                return self._there(of, value, most) | types
+            case "channel":
+                types = {"channel_types": TEXT_CHANNELS}
+                return self._there(kind, filter(None, [value]), 1) | types
+            case "language":
+                names = {OWN_LANGUAGE: t("config.value.own_language", self.locale)}
+                names |= {code: LANGUAGES[code] for code in catalogues() if code in LANGUAGES}
+                return {"options": _options(names, value or OWN_LANGUAGE)}
+            case _:
+                names = {one: t(f"config.nsfw.{one}", self.locale) for one in self.choices}
+                return {"options": _options(names, value)}
+
+    def _there(self, kind: str, ids: Iterable[int], most: int) -> dict[str, Any]:
+        """A select of channels or roles, without those that were deleted: Discord refuses it."""
+        guild = self.guild
+        if guild is not None:
+            ids = filter(guild.get_role if kind == "role" else guild.get_channel_or_thread, ids)
+        picked = [discord.Object(id) for id in ids][:most]
+        select = ui.RoleSelect if kind == "role" else ui.ChannelSelect
+        return {"kind": select, "min_values": 0, "max_values": most, "default_values": picked}
+
+
+def _options(names: Mapping[str, str], *picked: str) -> list[SelectOption]:
+    return [
+        SelectOption(label=label[:MAX_LABEL], value=value, default=value in picked)
+        for value, label in names.items()
+    ]
 
 
 def closed_view(locale: Locale) -> ui.LayoutView:
     """In place of the overview where the settings cannot be read."""
-    anew = button(t("config.anew", locale), "config_anew")
-    return layout(ui.TextDisplay(t("config.closed", locale)), ui.ActionRow(anew))
-
-
-def access_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
-    """In which channels, and who."""
-    gone = gone_text(server, guild, locale) if guild else ""
-    channels: ui.ChannelSelect[Any] = ui.ChannelSelect(
-        custom_id=standing_id("config_channels"),
-        channel_types=CHANNELS,
-        placeholder=t("config.setting.channels", locale),
-        min_values=0,
-        max_values=policy.MAX_CHANNELS,
-        default_values=_channels(server.channels, guild)[: policy.MAX_CHANNELS],
-    )
-    roles = _role_select("config_roles", server.roles, guild, t("config.setting.roles", locale))
-    text = lines_of(server, ("channels", "roles"), locale) + gone
-    return layout(
-        ui.TextDisplay(f"{t('config.about.access', locale)}\n{text}"),
-        ui.ActionRow(Standing(channels)),
-        ui.ActionRow(roles),
-        *_forget(server, guild, "access", locale),
-    )
-
-
-def models_view(server: Server, names: Sequence[str], total: int, locale: Locale) -> ui.LayoutView:
-    """Which models, and who for each. ``names`` are shown; past 25 of ``total`` is a search."""
-    text = lines_of(server, ("models", "model_roles"), locale)
-    items: list[ui.Item[Any]] = [ui.TextDisplay(f"{t('config.about.models', locale)}\n{text}")]
-    shown = [name for name in names if len(name) <= MAX_LABEL][:MAX_OPTIONS]
-    if shown:
-        allowed = [
-            discord.SelectOption(label=name, value=name, default=policy.named(name, server.models))
-            for name in shown
-        ]
-        everyone = t("config.setting.models", locale)
-        items.append(_string_select("config_allowed", allowed, everyone, most=len(allowed)))
-        one = [discord.SelectOption(label=name, value=name) for name in shown]
-        items.append(_string_select("config_model", one, t("config.pick_model", locale), least=1))
-    if total > len(shown):
-        items.append(ui.ActionRow(button(t("config.find_model", locale), "config_find", "🔎")))
-    return layout(*items)
-
-
-def model_view(
-    server: Server, model: str, guild: discord.Guild | None, locale: Locale
-) -> ui.LayoutView:
-    """Who may use one model."""
-    roles = policy.roles_for(server, model)
-    select = _role_select(
-        "config_model_roles",
-        roles,
-        guild,
-        t("config.setting.model_roles", locale),
-        number=model_key(model),
-    )
-    who = joined(policy.mentions(roles), locale) or t("config.value.everybody", locale)
-    text = t("config.about.model", locale, model=excerpt(model, NAME_LENGTH * 2), who=who)
-    return layout(
-        ui.TextDisplay(text),
-        ui.ActionRow(select),
-        ui.ActionRow(button(t("config.back", locale), "config_models_back")),
-    )
-
-
-def limits_view(server: Server, locale: Locale) -> ui.LayoutView:
-    """The bounds of a picture and of the queue, and a form for each."""
-    every = [name for names in LIMITS.values() for name in names]
-    buttons = [
-        button(t(f"config.limits.{form}", locale), f"config_limits_{form}", "✏️") for form in LIMITS
-    ]
-    text = f"{t('config.about.limits', locale)}\n{lines_of(server, every, locale)}"
-    return layout(ui.TextDisplay(text), ui.ActionRow(*buttons))
-
-
-def quota_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
-    """Pictures a day, for everybody and for roles."""
-    gone = gone_text(server, guild, locale) if guild else ""
-    text = lines_of(server, ("quota", "role_quotas"), locale) + gone
-    select = _role_select("config_quota_role", (), guild, t("config.pick_role", locale), most=1)
-    return layout(
-        ui.TextDisplay(f"{t('config.about.quota', locale)}\n{text}"),
-        ui.ActionRow(button(t("config.quota_all", locale), "config_quota_all", "✏️")),
-        ui.ActionRow(select),
-        *_forget(server, guild, "quota", locale),
-    )
-
-
-def nsfw_view(server: Server, locale: Locale, *, classifier: bool) -> ui.LayoutView:
-    """What is done about NSFW pictures; ``block`` needs a classifier to be offered."""
-    text = lines_of(server, ("nsfw", "spoiler"), locale)
-    key = "config.about.nsfw" if classifier else "config.about.nsfw_blind"
-    options = [
-        discord.SelectOption(
-            label=t(f"config.nsfw.{name}", locale)[:MAX_LABEL],
-            value=name,
-            default=name == server.nsfw,
-        )
-        for name in NSFW
-        if classifier or name != "block"
-    ]
-    label = t("config.spoiler_off" if server.spoiler else "config.spoiler_on", locale)
-    return layout(
-        ui.TextDisplay(f"{t(key, locale)}\n{text}"),
-        _string_select("config_nsfw_set", options, t("config.setting.nsfw", locale), least=1),
-        ui.ActionRow(button(label, "config_spoiler")),
-    )
-
-
-def general_view(server: Server, guild: discord.Guild | None, locale: Locale) -> ui.LayoutView:
-    """The log channel, the language and reactions."""
-    gone = gone_text(server, guild, locale) if guild else ""
-    text = lines_of(server, ("log_channel", "language", "reactions"), locale) + gone
-    log: ui.ChannelSelect[Any] = ui.ChannelSelect(
-        custom_id=standing_id("config_log"),
-        channel_types=[discord.ChannelType.text, discord.ChannelType.news],
-        placeholder=t("config.setting.log_channel", locale),
-        min_values=0,
-        max_values=1,
-        default_values=_channels([server.log_channel or 0], guild),
-    )
-    own = t("config.value.own_language", locale)
-    languages = [discord.SelectOption(label=own, value=OWN_LANGUAGE, default=not server.language)]
-    languages += [
-        discord.SelectOption(label=LANGUAGES[code], value=code, default=code == server.language)
-        for code in catalogues()
-        if code in LANGUAGES
-    ]
-    label = t("config.reactions_off" if server.reactions else "config.reactions_on", locale)
-    return layout(
-        ui.TextDisplay(f"{t('config.about.general', locale)}\n{text}"),
-        ui.ActionRow(Standing(log)),
-        _string_select("config_language", languages, t("config.setting.language", locale), least=1),
-        ui.ActionRow(button(label, "config_reactions")),
-        *_forget(server, guild, "general", locale),
-    )
-
-
-def defaults_view(
-    values: Mapping[str, Any], channel_id: int | None, locale: Locale
-) -> ui.LayoutView:
-    """The values of a server or of one channel, with a way to take each away."""
-    if channel_id is None:
-        title = t("config.about.defaults", locale)
-    else:
-        title = t("config.about.channel_defaults", locale, channel=f"<#{channel_id}>")
-    lines = [title, *(f"- {line}" for line in values_said(values, locale))]
-    items: list[ui.Item[Any]] = [ui.TextDisplay("\n".join(lines))]
-    if values:
-        options = [
-            discord.SelectOption(label=t(f"option.{name}", locale), value=name)
-            for name in DEFAULTS
-            if name in values
-        ]
-        take = t("config.take_away", locale)
-        number = channel_id or 0
-        items.append(
-            _string_select("config_take", options, take, least=1, most=len(options), number=number)
-        )
-    else:
-        items.append(ui.TextDisplay(t("config.no_defaults", locale)))
-    return layout(*items)
-
-
-# Parts.
-
-
-def _forget(
-    server: Server, guild: discord.Guild | None, panel: str, locale: Locale
-) -> list[ui.ActionRow[Any]]:
-    """A button where something is gone that can be forgotten; ``panel`` is shown again then."""
-    if guild is None or forgotten(server, guild) == server:
-        return []
-    number = FORGETTING.index(panel)
-    return [ui.ActionRow(button(t("config.forget", locale), "config_forget", "🧹", number))]
+    anew = standing_button(t("config.anew", locale), "config_anew")
+    return layout(ui.TextDisplay(t("config.closed", locale)), row(anew))
 
 
 def model_key(model: str) -> int:
     """A model's name as a number, for a ``custom_id``, which has no room for the name."""
     return zlib.crc32(model.casefold().encode())
-
-
-def button(
-    label: str, action: str, emoji: str | None = None, number: int | None = None
-) -> Standing:
-    """A button that asks for ``action``."""
-    return Standing(ui.Button(label=label, emoji=emoji, custom_id=standing_id(action, number)))
-
-
-def _string_select(
-    action: str,
-    options: list[discord.SelectOption],
-    placeholder: str,
-    *,
-    least: int = 0,
-    most: int = 1,
-    number: int | None = None,
-) -> ui.ActionRow[Any]:
-    select: ui.Select[Any] = ui.Select(
-        custom_id=standing_id(action, number),
-        placeholder=placeholder,
-        options=options,
-        min_values=least,
-        max_values=most,
-    )
-    return ui.ActionRow(Standing(select))
-
-
-def _role_select(
-    action: str,
-    roles: Iterable[int],
-    guild: discord.Guild | None,
-    placeholder: str,
-    *,
-    most: int = policy.MAX_ROLES,
-    number: int | None = None,
-) -> Standing:
-    there = [id for id in roles if guild is None or guild.get_role(id) is not None]
-    select: ui.RoleSelect[Any] = ui.RoleSelect(
-        custom_id=standing_id(action, number),
-        placeholder=placeholder,
-        min_values=0 if most > 1 else 1,
-        max_values=most,
-        default_values=[discord.Object(id) for id in there[:most]],
-    )
-    return Standing(select)
-
-
-def _channels(ids: Iterable[int], guild: discord.Guild | None) -> list[discord.Object]:
-    """Those that are still there: Discord refuses a select that names another."""
-    return [discord.Object(id) for id in ids if guild is None or guild.get_channel_or_thread(id)]

@@ -8,58 +8,57 @@ from typing import Any, Final
 from discord import Locale
 
 from bot.answers import excerpt
-from bot.rules import policy
-from bot.rules.policy import DEFAULTS, Server
+from bot.rules.server import DEFAULTS, SETTINGS, By, Each, Kind, Server
 from bot.translate import t
+from core.request import Range
 
 # One post holds 4,000 characters; some twenty settings, some of them lists, must fit.
 LIST_LENGTH: Final = 170
+ENTRY_LENGTH: Final = 60
 NAME_LENGTH: Final = 40
 VALUE_LENGTH: Final = 80
 
 # Each language by its own name, which is the same in every language.
 LANGUAGES: Final = {"en": "English", "ja": "日本語", "zh-CN": "简体中文"}
 
+# As Discord shows what has such an id.
+MENTIONS: Final = {"channel": "<#{}>", "role": "<@&{}>", "member": "<@{}>"}
+
 
 def value_text(server: Server, name: str, locale: Locale) -> str:
     """One setting's value in words; its default says what that means."""
-    value = getattr(server, name)
-    if name == "nsfw":
-        return t(f"config.nsfw.{value}", locale)
-    if isinstance(value, bool):
-        return t("word.yes" if value else "word.no", locale)
+    kind, value = SETTINGS[name].kind, getattr(server, name)
+    if isinstance(kind, tuple):
+        return t(f"config.{name}.{value}", locale)
     if value in (None, (), {}):
         return t(f"config.default.{name}", locale)
-    if name == "language":
-        return LANGUAGES.get(value) or str(value)
-    if name in ("channels", "log_channel"):
-        ids = value if isinstance(value, tuple) else (value,)
-        return joined((f"<#{id}>" for id in ids), locale)
-    if name == "roles":
-        return joined(policy.mentions(value), locale)
-    if name == "banned":
-        return joined((f"<@{id}>" for id in value), locale)
-    if isinstance(value, tuple):
-        return joined((excerpt(item, NAME_LENGTH) for item in value), locale)
-    if isinstance(value, Mapping):
-        return joined(_entries(name, value, locale), locale, "list.between_lists")
-    return f"{value:,}".replace(",", "\N{THIN SPACE}")
+    if isinstance(kind, Range):
+        return f"{value:,}".replace(",", "\N{THIN SPACE}")
+    if kind == "values":
+        return joined(values_said(value, locale), locale, "list.between_lists")
+    return _said(kind, value, locale, LIST_LENGTH)
 
 
-def _entries(name: str, value: Mapping[Any, Any], locale: Locale) -> Iterable[str]:
-    if name == "defaults":
-        return values_said(value, locale)
-    if name == "role_quotas":
-        return (f"<@&{role}> {count}" for role, count in value.items())
-    if name == "model_roles":
-        return (
-            f"{excerpt(model, NAME_LENGTH)} {joined(policy.mentions(roles), locale, limit=60)}"
-            for model, roles in value.items()
-        )
-    return (
-        f"<#{channel}> {joined(values_said(values, locale), locale, limit=60)}"
-        for channel, values in value.items()
-    )
+def _said(kind: Kind, value: Any, locale: Locale, limit: int = ENTRY_LENGTH) -> str:
+    match kind:
+        case Each(of):
+            return joined((_said(of, item, locale) for item in value), locale, limit=limit)
+        case By(key, of):
+            entries = (
+                f"{_said(key, name, locale)} {_said(of, item, locale)}"
+                for name, item in value.items()
+            )
+            return joined(entries, locale, "list.between_lists", limit)
+        case "values":
+            return joined(values_said(value, locale), locale, limit=limit)
+        case "flag":
+            return t("word.yes" if value else "word.no", locale)
+        case "channel" | "role" | "member":
+            return MENTIONS[kind].format(value)
+        case "language":
+            return LANGUAGES.get(value) or str(value)
+        case _:
+            return excerpt(str(value), NAME_LENGTH)
 
 
 def values_said(values: Mapping[str, Any], locale: Locale) -> list[str]:

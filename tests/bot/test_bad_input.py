@@ -17,7 +17,7 @@ import discord
 import pytest
 from simcord.actors import MemberActor
 
-from bot.rules.policy import Server
+from bot.rules.server import Server
 from core.errors import PenultimateError
 from tests.bot.actions.test_more import START
 from tests.bot.ordering.test_attachments import bomb, text_bomb

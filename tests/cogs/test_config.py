@@ -13,14 +13,24 @@ import pytest
 from simcord.actors import MemberActor
 from simcord.components import validate_modal
 
-from bot.rules import policy
-from bot.rules.policy import BOUNDS, DEFAULTS, NSFW, Server
-from bot.rules.policy_json import READERS, VERSION
+from bot.rules.policy_json import VERSION
+from bot.rules.server import (
+    BOUNDS,
+    CLOSED,
+    DEFAULTS,
+    MAX_ROLES,
+    MAX_WORD,
+    MOST,
+    NSFW,
+    SETTINGS,
+    Server,
+)
 from bot.settings import ROOT
 from bot.translate import catalogues
-from cogs.config import forms, panels
-from cogs.config.actions import ACTIONS
+from cogs.config import forms
+from cogs.config.panels import LIMITS, PANELS, Panels, closed_view, model_key
 from core.models.catalogue import Catalogue
+from tests.bot.actions.test_every_control import CONFIG
 from tests.simulation import World, answer, components, model, text, within_limits
 
 COMMANDS = ("show", "access", "models", "limits", "quota", "words", "nsfw", "general", "defaults")
@@ -89,11 +99,9 @@ async def test_show_has_every_setting(world: World, owner: MemberActor) -> None:
         assert names[f"config.setting.{field.name}"] in shown
     assert "everyone" in shown
     assert "the bot’s limit" in shown
-    assert sorted(panels.SETTINGS) == sorted(field.name for field in fields(Server))
-    assert sorted(READERS) == sorted(panels.SETTINGS)
 
 
-@pytest.mark.parametrize("name", panels.PANELS)
+@pytest.mark.parametrize("name", PANELS)
 async def test_the_overview_opens_every_panel(world: World, owner: MemberActor, name: str) -> None:
     overview = answer(await config(world, owner, "show"))
     result = await owner.click(overview, custom_id=f"s:config_{name}")
@@ -121,7 +129,7 @@ async def test_models_and_their_roles(world: World, owner: MemberActor) -> None:
     await owner.select(panel, ["plain", "anime"], custom_id="s:config_allowed")
     assert server(world).models == ("plain", "anime")
     await owner.select(panel, ["anime"], custom_id="s:config_model")
-    key = panels.model_key("anime")
+    key = model_key("anime")
     await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
     assert server(world).model_roles == {"anime": (role.id,)}
     assert f"<@&{role.id}>" in text(panel)
@@ -151,7 +159,7 @@ async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberAc
     panel = answer(await config(world, owner, "models"))
     await owner.select(panel, ["anime"], custom_id="s:config_model")
     world.bot.catalogue.update(Catalogue())
-    key = panels.model_key("anime")
+    key = model_key("anime")
     role = world.guild.create_role("Artists")
     result = await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
     assert "no longer available" in text(answer(result))
@@ -160,7 +168,7 @@ async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberAc
 async def test_limits(world: World, owner: MemberActor) -> None:
     panel = answer(await config(world, owner, "limits"))
     form = await owner.click(panel, label="Images and grids")
-    typed = dict.fromkeys(panels.LIMITS["pictures"], "")
+    typed = dict.fromkeys(LIMITS["pictures"], "")
     await owner.submit_modal(form, typed | {"max_steps": "30", "max_cells": "12"})
     form = await owner.click(panel, label="Jobs at once")
     await owner.submit_modal(form, {"queue_per_member": "", "queue_total": "9"})
@@ -183,13 +191,13 @@ async def test_a_sheet_has_no_more_cells_than_the_server_wants(
     assert len(world.engine.seen) == 1
 
 
-@pytest.mark.parametrize("name", [name for names in panels.LIMITS.values() for name in names])
+@pytest.mark.parametrize("name", [name for names in LIMITS.values() for name in names])
 @pytest.mark.parametrize("typed", ["0", "99999", "many", "-1", "1.5"])
 async def test_limits_have_bounds(world: World, owner: MemberActor, name: str, typed: str) -> None:
     panel = answer(await config(world, owner, "limits"))
-    kind = next(kind for kind, names in panels.LIMITS.items() if name in names)
+    kind = next(kind for kind, names in LIMITS.items() if name in names)
     form = await owner.click(panel, custom_id=f"s:config_limits_{kind}")
-    result = await owner.submit_modal(form, dict.fromkeys(panels.LIMITS[kind], "") | {name: typed})
+    result = await owner.submit_modal(form, dict.fromkeys(LIMITS[kind], "") | {name: typed})
     assert f"must be from {BOUNDS[name].low:g} to {BOUNDS[name].high:g}" in text(answer(result))
     assert server(world) == Server()
 
@@ -341,7 +349,7 @@ async def test_ban_and_unban(world: World, owner: MemberActor) -> None:
 
 
 async def test_bans_have_a_bound(world: World, owner: MemberActor) -> None:
-    full = tuple(range(1, policy.MAX_BANNED + 1))
+    full = tuple(range(1, MOST["banned"] + 1))
     await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, banned=full))
     assert "1000 banned members" in text(
         answer(await config(world, owner, "ban", member=world.ann))
@@ -472,8 +480,8 @@ async def test_a_list_too_long_is_said_and_stays_as_it_was(
     role = str(world.guild.create_role("Artists").id)
     data = {
         "version": VERSION,
-        "models": [f"m{number}" for number in range(policy.MAX_MODELS + 1)],
-        "model_roles": {"anime": [role, *map(str, range(1, policy.MAX_ROLES + 1))]},
+        "models": [f"m{number}" for number in range(MOST["models"] + 1)],
+        "model_roles": {"anime": [role, *map(str, range(1, MAX_ROLES + 1))]},
     }
     said = text(answer(await import_file(world, owner, json.dumps(data).encode())))
     assert "**Models** has more than 200 entries" in said
@@ -584,7 +592,7 @@ async def test_where_nothing_is_gone_nothing_can_be_forgotten(
 
 
 async def test_a_full_list_says_so_and_survives_a_restart(world: World, owner: MemberActor) -> None:
-    full = dict.fromkeys(range(1, policy.MAX_ROLES + 1), 5)
+    full = dict.fromkeys(range(1, MAX_ROLES + 1), 5)
     servers = world.bot.store.servers
     await servers.update(world.guild.id, lambda s: replace(s, role_quotas=full))
     role = world.guild.create_role("Patrons")
@@ -597,7 +605,7 @@ async def test_a_full_list_says_so_and_survives_a_restart(world: World, owner: M
 
 
 async def test_a_full_list_of_models_says_so(world: World, owner: MemberActor) -> None:
-    names = tuple(f"m{number}" for number in range(policy.MAX_MODELS))
+    names = tuple(f"m{number}" for number in range(MOST["models"]))
     await world.bot.store.servers.update(world.guild.id, lambda s: replace(s, models=names))
     panel = answer(await config(world, owner, "models"))
     form = await owner.click(panel, label="Find a model")
@@ -635,7 +643,7 @@ async def test_nobody_draws_where_the_settings_cannot_be_read(
         assert "This server’s settings can’t be read" in said
     await config(world, owner, "ban", member=world.ann)
     assert (await read(await config(world, owner, "export"))).decode() == closed
-    assert server(world) is policy.CLOSED
+    assert server(world) is CLOSED
 
 
 async def test_a_manager_begins_anew(world: World, owner: MemberActor, closed: str) -> None:
@@ -666,14 +674,14 @@ async def test_who_begins_anew_too_late_takes_nothing_away(
 
 def longest() -> Server:
     ids = tuple(10**18 + i for i in range(1000))
-    names = tuple("*" * 97 + f"{i:03}" for i in range(policy.MAX_MODELS))
+    names = tuple("*" * 97 + f"{i:03}" for i in range(MOST["models"]))
     values = dict.fromkeys(("negative_prompt", "model", "vae", "sampler", "size"), "*" * 4000)
     values |= {"steps": 150, "cfg_scale": 29.5, "clip_skip": 12, "count": 8}  # type: ignore[dict-item]
     return Server(
-        channels=ids[: policy.MAX_CHANNELS],
-        roles=ids[: policy.MAX_ROLES],
+        channels=ids[: MOST["channels"]],
+        roles=ids[:MAX_ROLES],
         models=names,
-        model_roles=dict.fromkeys(names, ids[: policy.MAX_ROLES]),
+        model_roles=dict.fromkeys(names, ids[:MAX_ROLES]),
         max_steps=150,
         max_size=2048,
         max_count=8,
@@ -681,9 +689,9 @@ def longest() -> Server:
         queue_per_member=100,
         queue_total=10_000,
         quota=10_000,
-        role_quotas=dict.fromkeys(ids[: policy.MAX_ROLES], 10_000),
+        role_quotas=dict.fromkeys(ids[:MAX_ROLES], 10_000),
         defaults=values,
-        channel_defaults=dict.fromkeys(ids[: policy.MAX_CHANNEL_DEFAULTS], values),
+        channel_defaults=dict.fromkeys(ids[: MOST["channel_defaults"]], values),
         words=tuple("*" * 47 + f"a{i:03}" for i in range(78)),
         nsfw="restricted",
         language="zh-CN",
@@ -705,26 +713,30 @@ class NobodyHome:
 def test_every_panel_is_one_that_discord_takes(language: str) -> None:
     full, locale = longest(), discord.Locale(language if language != "en" else "en-US")
     guild: Any = NobodyHome()
+    panels = Panels(full, guild, locale, full.models, classifier=True)
+    unset = Panels(Server(), guild, locale)
     for view in (
-        panels.overview(full, guild, locale),
-        panels.access_view(full, guild, locale),
-        panels.access_view(full, None, locale),
-        panels.models_view(full, full.models, len(full.models), locale),
-        panels.model_view(full, full.models[0], guild, locale),
-        panels.limits_view(full, locale),
-        panels.closed_view(locale),
-        panels.quota_view(full, guild, locale),
-        panels.nsfw_view(full, locale, classifier=True),
-        panels.general_view(full, guild, locale),
-        panels.defaults_view(full.defaults, 10**18, locale),
-        panels.overview(Server(), guild, locale),
-        panels.models_view(Server(), [], 0, locale),
-        panels.defaults_view({}, None, locale),
+        panels.overview(),
+        panels.access(),
+        Panels(full, None, locale).access(),
+        panels.models(),
+        panels.model(full.models[0]),
+        panels.limits(),
+        closed_view(locale),
+        panels.quota(),
+        panels.nsfw(),
+        panels.general(),
+        panels.defaults(None),
+        panels.defaults(10**18),
+        unset.overview(),
+        unset.models(),
+        unset.defaults(None),
     ):
         within_limits(view)
     for form in (
-        *(forms.limits_form(full, names, locale) for names in panels.LIMITS.values()),
-        forms.quota_form(10_000, 10**19, "x", locale),
+        *(forms.limits_form(full, names, locale) for names in LIMITS.values()),
+        forms.quota_form(replace(full, role_quotas={10**19: 10_000}), 10**19, locale),
+        forms.quota_form(full, 0, locale),
         forms.words_form(full, locale),
         forms.find_form(locale),
     ):
@@ -738,7 +750,7 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
 def test_every_action_is_one_that_a_custom_id_can_name() -> None:
     from bot.posts.controls import STANDING, standing_id
 
-    for action in ACTIONS:
+    for action in CONFIG:
         assert STANDING.fullmatch(standing_id(action, 2**63 - 1))
 
 
@@ -750,17 +762,17 @@ def test_every_choice_has_its_words() -> None:
 def test_every_setting_is_documented_with_its_bounds() -> None:
     page = (ROOT / "docs" / "servers.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*)$", page, re.MULTILINE))
-    assert list(rows) == list(panels.SETTINGS)
+    assert list(rows) == list(SETTINGS)
     for name, bounds in BOUNDS.items():
         assert f"{bounds.low:g} to {bounds.high:g}" in rows[name]
     for name, bound in (
-        ("channels", policy.MAX_CHANNELS),
-        ("roles", policy.MAX_ROLES),
-        ("models", policy.MAX_MODELS),
-        ("role_quotas", policy.MAX_ROLES),
-        ("channel_defaults", policy.MAX_CHANNEL_DEFAULTS),
-        ("banned", policy.MAX_BANNED),
+        ("channels", MOST["channels"]),
+        ("roles", MAX_ROLES),
+        ("models", MOST["models"]),
+        ("role_quotas", MAX_ROLES),
+        ("channel_defaults", MOST["channel_defaults"]),
+        ("banned", MOST["banned"]),
     ):
         assert f"up to {bound}" in rows[name]
-    assert f"up to {policy.MAX_WORDS} words or phrases of up to {policy.MAX_WORD}" in rows["words"]
+    assert f"up to {MOST['words']} words or phrases of up to {MAX_WORD}" in rows["words"]
     assert rows["nsfw"].split("|")[1].split(" (")[0].split(", ") == [f" {NSFW[0]}", *NSFW[1:]]

@@ -11,9 +11,9 @@ import pytest
 from discord import ui
 
 from bot.ordering.resolve import Layers, explain
-from bot.rules.policy import Server
+from bot.rules.server import Server
 from bot.settings import Settings
-from cogs.config import panels
+from cogs.config.panels import Panels
 from cogs.help import pages
 from cogs.settings.panel import Panel, settings_view
 from tests.bot.posts.test_payload_limits import LOCALES, views
@@ -40,12 +40,13 @@ def every_view(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
         panel = Panel(1, explain(Layers(yours=yours), catalogue(), settings.limits), yours)
         yield "settings.limits", settings_view(panel, catalogue(), settings.limits, locale)
     for server in (Server(), longest()):
-        yield "config", panels.overview(server, None, locale)
-        yield "models", panels.models_view(server, ["x"], 30, locale)
-        yield "model", panels.model_view(server, "x", None, locale)
-        yield "quota", panels.quota_view(server, None, locale)
-        yield "nsfw", panels.nsfw_view(server, locale, classifier=True)
-        yield "general", panels.general_view(server, None, locale)
+        panels = Panels(server, None, locale, ["x"] * 30, classifier=True)
+        yield "config", panels.overview()
+        yield "models", panels.models()
+        yield "model", panels.model("x")
+        yield "quota", panels.quota()
+        yield "nsfw", panels.nsfw()
+        yield "general", panels.general()
     for page in pages.PAGES:
         yield "help", pages.help_view(page, [], locale)
 

@@ -18,13 +18,20 @@ from simcord.results import InteractionResult
 
 from bot.posts.controls import PATTERN, STANDING
 from cogs import reactions
-from cogs.config.actions import ACTIONS
+from cogs.config.actions import Actions
 from cogs.models import SECTIONS
 from tests.simulation import World, answer, text
 
 # Who may: anybody who can see the post (what comes of it is theirs); its author, and whoever may
 # manage messages there.
 ANYBODY, AUTHOR = "anybody", "author or manager"
+
+# What only those who may manage the server can press and send.
+CONFIG: Final = [
+    action
+    for method in vars(Actions).values()
+    for _, action, _ in getattr(method, "__actions__", ())
+]
 
 # Under ``p:<action>:<job>``: who may, the number at the end, and what is picked in a select.
 CONTROLS: Final[dict[str, tuple[str, int | None, str | None]]] = {
@@ -114,7 +121,7 @@ STANDING_CONTROLS: Final[dict[str, str]] = {
     "keep_me": OWN,
     "admin_status": OWNER,
     "admin_drain": OWNER,
-    **dict.fromkeys(ACTIONS, MANAGER),
+    **dict.fromkeys(CONFIG, MANAGER),
 }
 # What a press says whose number is of nothing that there is (any more).
 NOTHING_THERE: Final = {

@@ -105,11 +105,11 @@ async def test_a_block_whose_classifier_is_gone_draws_nothing(world: World) -> N
 async def test_the_panel_offers_block_with_a_classifier(world: World) -> None:
     import discord
 
-    from bot.rules.policy import Server
-    from cogs.config.panels import nsfw_view
+    from bot.rules.server import Server
+    from cogs.config.panels import Panels
     from tests.simulation import view_components
 
-    view = nsfw_view(Server(), discord.Locale.american_english, classifier=True)
+    view = Panels(Server(), None, discord.Locale.american_english, classifier=True).nsfw()
     select = next(item for item in view_components(view) if item.get("options"))
     assert [option["value"] for option in select["options"]][-1] == "block"
 

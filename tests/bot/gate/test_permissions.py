@@ -14,9 +14,8 @@ import pytest
 from discord import app_commands
 from simcord.actors import MemberActor
 
-from bot.rules.policy import Server
-from cogs.config.actions import ACTIONS
-from tests.bot.actions.test_every_control import press, said, submit
+from bot.rules.server import Server
+from tests.bot.actions.test_every_control import CONFIG, press, said, submit
 from tests.simulation import World, answer, text
 
 ANYBODY, MANAGER, OWNER = "anybody", "Manage Server", "the bot's owner"
@@ -176,7 +175,7 @@ async def test_who_may_do_everything_on_a_server_does_not_own_the_bot(
 # Presses and forms.
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", CONFIG)
 async def test_a_press_of_config_needs_the_right_at_that_moment(
     world: World, post: Any, action: str
 ) -> None:

@@ -14,7 +14,6 @@ from bot.exceptions import NotAllowed
 from bot.gate.origin import Origin, asker, places_of
 from bot.rules.policy import (
     Asker,
-    Server,
     check_member,
     check_model,
     check_words,
@@ -24,6 +23,7 @@ from bot.rules.policy import (
     tightened,
     values_below,
 )
+from bot.rules.server import Server
 from bot.rules.words import QUICK
 from bot.settings import Limits
 from tests.simulation import World, answer, components, model, spent, text

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from bot.exceptions import BadPreset, UnreadableSettings
 from bot.ordering.resolve import OPTIONS, Layers, checked, explain, resolve
-from bot.rules.policy import DEFAULTS, Asker, Server, values_below
-from bot.rules.policy_json import READERS, VERSION, from_json, read, to_json
+from bot.rules.policy import Asker, values_below
+from bot.rules.policy_json import VERSION, from_json, read, to_json
+from bot.rules.server import DEFAULTS, SETTINGS, Server
 from bot.settings import Limits
 from cogs.preset import preset_json
 from core.errors import InvalidRequest, PenultimateError
@@ -169,7 +170,7 @@ def test_a_servers_defaults_are_what_can_be_drawn(data: dict[str, Any]) -> None:
     import_and_row(data | {"channel_defaults": {"100": data.get("defaults", {})}})
 
 
-@given(st.dictionaries(st.sampled_from(list(READERS)), values, max_size=4))
+@given(st.dictionaries(st.sampled_from(list(SETTINGS)), values, max_size=4))
 def test_a_servers_file_of_anything_is_read(data: dict[str, Any]) -> None:
     import_and_row(data)
 

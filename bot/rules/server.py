@@ -1,0 +1,165 @@
+"""A server's settings: each is one row of :class:`Server`.
+
+Derived from the rows: how settings are read and written as JSON, their bounds, the overview, the
+panels and the forms, and which of them name channels and roles that may be deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from core.request import RANGES, Range
+from core.sheets.cells import MAX_CELLS
+
+# off: nothing is done. restricted: pictures only in age-restricted channels. spoiler: NSFW
+# pictures are hidden. block: they are not posted.
+Nsfw = Literal["off", "restricted", "spoiler", "block"]
+NSFW: Final[tuple[Nsfw, ...]] = get_args(Nsfw)
+
+# What a server or a channel may have a default for: a seed is one's own, and so is privacy.
+DEFAULTS: Final = (
+    "negative_prompt",
+    "model",
+    "vae",
+    "clip_skip",
+    "steps",
+    "cfg_scale",
+    "sampler",
+    "size",
+    "count",
+)
+
+# A select of Discord's holds at most 25.
+MAX_ROLES: Final = 25
+MAX_MODELS: Final = 200
+MAX_WORD: Final = 50
+PICTURES_A_DAY: Final = Range(1, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list without repetitions, ``most`` entries long at most."""
+
+    of: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """A mapping with ``most`` entries at most."""
+
+    key: str
+    of: Kind
+    most: int
+
+
+# A range of whole numbers, the texts of a choice, a list, a mapping, or one of: channel, role and
+# member (Discord's ids), model, word, language, flag, and values (an option's value by its name).
+Kind: TypeAlias = "Range | tuple[str, ...] | Each | By | str"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a row says: the kind of value, and the panel of /config and the form where it is set.
+
+    A ``convenience`` forbids nothing: without it the bot still does what the owner wants.
+    """
+
+    kind: Kind
+    panel: str = ""
+    form: str = ""
+    convenience: bool = False
+
+
+def _row(
+    kind: Kind, panel: str = "", form: str = "", *, default: Any = None, convenience: bool = False
+) -> Any:
+    metadata = {"setting": Setting(kind, panel, form, convenience)}
+    if isinstance(kind, By) or kind == "values":
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=() if isinstance(kind, Each) else default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server's settings; these are the defaults, in the order in which they are listed.
+
+    An empty list allows everybody and everything, None leaves it to the bot's own settings, which
+    bound the numbers too. Channels may be categories. ``quota`` and ``role_quotas`` are pictures a
+    day. ``max_cells`` leaves room for the twelve values of clip skip.
+    """
+
+    channels: tuple[int, ...] = _row(Each("channel", 25), "access")
+    roles: tuple[int, ...] = _row(Each("role", MAX_ROLES), "access")
+    models: tuple[str, ...] = _row(Each("model", MAX_MODELS), "models")
+    model_roles: Mapping[str, tuple[int, ...]] = _row(
+        By("model", Each("role", MAX_ROLES), MAX_MODELS), "models"
+    )
+    max_steps: int | None = _row(RANGES["steps"], "limits", "pictures")
+    max_size: int | None = _row(Range(64, RANGES["width"].high), "limits", "pictures")
+    max_count: int | None = _row(RANGES["count"], "limits", "pictures")
+    max_cells: int | None = _row(Range(12, MAX_CELLS), "limits", "pictures")
+    queue_per_member: int | None = _row(Range(1, 100), "limits", "queue")
+    queue_total: int | None = _row(Range(1, 10_000), "limits", "queue")
+    quota: int | None = _row(PICTURES_A_DAY, "quota")
+    role_quotas: Mapping[int, int] = _row(By("role", PICTURES_A_DAY, MAX_ROLES), "quota")
+    defaults: Mapping[str, Any] = _row("values", convenience=True)
+    channel_defaults: Mapping[int, Mapping[str, Any]] = _row(
+        By("channel", "values", 50), convenience=True
+    )
+    words: tuple[str, ...] = _row(Each("word", 200), "words")
+    nsfw: Nsfw = _row(NSFW, "nsfw", default="off")  # noqa: RUF009
+    spoiler: bool = _row("flag", "nsfw", default=False)
+    reactions: bool = _row("flag", "general", default=True, convenience=True)
+    language: str | None = _row("language", "general", convenience=True)
+    log_channel: int | None = _row("channel", "general", convenience=True)
+    banned: tuple[int, ...] = _row(Each("member", 1000))
+
+    @property
+    def hides(self) -> bool:
+        """Whether pictures are hidden until somebody has looked at them, or for good."""
+        return self.spoiler or self.nsfw in ("spoiler", "block")
+
+
+SETTINGS: Final[dict[str, Setting]] = {
+    field.name: field.metadata["setting"] for field in fields(Server)
+}
+# The numbers, and what each may be.
+BOUNDS: Final = {
+    name: setting.kind for name, setting in SETTINGS.items() if isinstance(setting.kind, Range)
+}
+# How many entries a list or mapping may be given.
+MOST: Final = {
+    name: setting.kind.most
+    for name, setting in SETTINGS.items()
+    if isinstance(setting.kind, Each | By)
+}
+
+# Stands for settings that cannot be read: nothing is known of them, so nobody may make pictures,
+# and earlier pictures are hidden.
+CLOSED: Final = Server(spoiler=True, reactions=False)
+
+
+def changed(kind: Kind, value: Any, change: Callable[[Kind, Any], Any]) -> Any:
+    """A setting's value with ``change(kind, part)`` in the place of each single value in it.
+
+    What that makes None is left out. A list of which nothing would be left stays as it is: empty,
+    it would allow everybody. Lists that come under the same key are joined, as far as they fit.
+    """
+    match kind:
+        case Each(of):
+            made = (changed(of, item, change) for item in value)
+            return tuple(dict.fromkeys(item for item in made if item is not None)) or value
+        case By(key, of):
+            entries: dict[Any, Any] = {}
+            for name, item in value.items():
+                name, item = changed(key, name, change), changed(of, item, change)
+                if isinstance(of, Each) and name in entries:
+                    item = tuple(dict.fromkeys((*entries[name], *item)))[: of.most]
+                if name is not None and item is not None:
+                    entries[name] = item
+            return entries
+        case _:
+            return None if value is None else change(kind, value)
