@@ -138,11 +138,8 @@ class Actions:
 
     @managed(**{f"config_{name}": name for name in FLAGS})
     async def _toggle(self, name: str, interaction: Interaction, _: int | None) -> None:
-        def change(server: Server) -> Server:
-            then: dict[str, Any] = {name: not getattr(server, name)}
-            return replace(server, **then)
-
-        await self.change(interaction, change)
+        # Read inside of the change: two may press at once.
+        await self.change(interaction, lambda server: _flipped(server, name))
         await _edit(interaction, self.view(SETTINGS[name].panel, interaction))
 
     @managed(**{action: name for name, action in PICKERS.items()})
@@ -282,6 +279,11 @@ class Actions:
         # Whoever pressed second must not take away what was set in the meantime.
         await self.change(interaction, lambda server: server, anew=True)
         await _edit(interaction, self.view("overview", interaction))
+
+
+def _flipped(server: Server, name: str) -> Server:
+    flipped: dict[str, Any] = {name: not getattr(server, name)}
+    return replace(server, **flipped)
 
 
 async def _edit(interaction: Interaction, view: ui.LayoutView) -> None:

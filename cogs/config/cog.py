@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +12,9 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction
+from bot.exceptions import UnreadableSettings
 from bot.ordering.resolve import checked
+from bot.rules.policy_json import MAX_BYTES
 from bot.rules.server import DEFAULTS, Server
 from bot.translate import t, text
 from cogs import options
@@ -125,19 +128,20 @@ class ConfigCog(
     @app_commands.describe(file=text("describe.settings_file"))
     async def import_(self, interaction: Interaction, file: discord.Attachment) -> None:
         """Take the settings of a file; what cannot be used is said and stays as it was."""
-        exchange.check_size(file)
+        if file.size > MAX_BYTES:
+            raise UnreadableSettings("too_large")
         await interaction.response.defer(thinking=True, ephemeral=True)
-        importer = exchange.Importer(
+        changes, remarks = exchange.imported(
+            await file.read(),
             interaction.guild,
             interaction.locale,
             self.bot.catalogue,
             self.bot.settings.limits,
-            self.bot.gate.classifier.available,
+            classifier=self.bot.gate.classifier.available,
         )
-        changes, remarks = await importer.read(file)
         former = self._file(interaction, FORMER)
         await self.actions.change(interaction, lambda server: replace(server, **changes), anew=True)
-        said = importer.said(len(changes), remarks)
+        said = exchange.report(len(changes), remarks, interaction.locale)
         await interaction.edit_original_response(content=said, attachments=[former])
 
     async def _set_defaults(
@@ -158,7 +162,8 @@ class ConfigCog(
 
     def _file(self, interaction: Interaction, name: str) -> discord.File:
         assert interaction.guild_id is not None
-        return exchange.settings_file(self.bot.store.servers.text(interaction.guild_id), name)
+        text = self.bot.store.servers.text(interaction.guild_id)
+        return discord.File(io.BytesIO(text.encode()), name)
 
 
 async def setup(bot: Penultimate) -> None:

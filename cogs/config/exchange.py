@@ -1,9 +1,8 @@
-"""A server's settings as a file: what of one can be used on this server and in this bot."""
+"""What of a file of settings can be used on a server and in this bot, and how the rest is said."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import discord
@@ -12,7 +11,7 @@ from discord import Locale
 from bot.answers import MAX_CONTENT
 from bot.exceptions import UnreadableSettings
 from bot.ordering.resolve import checked
-from bot.rules.policy_json import MAX_BYTES, Remark, read
+from bot.rules.policy_json import Remark, read
 from bot.rules.server import SETTINGS, Kind, changed
 from bot.settings import Limits
 from bot.translate import t
@@ -23,91 +22,83 @@ from core.models.catalogue import Catalogue
 MAX_REMARKS: Final = 12
 
 
-def settings_file(text: str, name: str) -> discord.File:
-    """A file to be sent along."""
-    return discord.File(io.BytesIO(text.encode()), name)
+def imported(
+    data: bytes,
+    guild: discord.Guild | None,
+    locale: Locale,
+    catalogue: Catalogue,
+    limits: Limits,
+    *,
+    classifier: bool,
+) -> tuple[dict[str, Any], list[Remark]]:
+    """The settings of a file that can be used, by field, and remarks on what was left out.
 
-
-@dataclass(frozen=True, slots=True)
-class Importer:
-    """Reads files of settings for one server."""
-
-    guild: discord.Guild | None
-    locale: Locale
-    catalogue: Catalogue
-    limits: Limits
-    classifier: bool
-
-    async def read(self, file: discord.Attachment) -> tuple[dict[str, Any], list[Remark]]:
-        """The settings that can be used, by field, and remarks on what was left out.
-
-        Raises :class:`~bot.exceptions.UnreadableSettings` for what is no such file.
-        """
+    Raises :class:`~bot.exceptions.UnreadableSettings` for what is no such file.
+    """
+    try:
+        changes, remarks = read(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise UnreadableSettings("not_json") from None
+    remarks += _without_missing(changes, guild, locale)
+    if changes.get("nsfw") == "block" and not classifier:
+        del changes["nsfw"]
+        remarks.append(("no_classifier", {"name": "nsfw"}))
+    for name, value in tuple(changes.items()):
         try:
-            changes, remarks = read((await file.read()).decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            raise UnreadableSettings("not_json") from None
-        remarks += self._without_missing(changes)
-        if changes.get("nsfw") == "block" and not self.classifier:
-            del changes["nsfw"]
-            remarks.append(("no_classifier", {"name": "nsfw"}))
-        for name, value in list(changes.items()):
-            try:
-                changes[name] = changed(SETTINGS[name].kind, value, self._spelt)
-            except PenultimateError:
-                del changes[name]
-                remarks.append(("unusable", {"name": name}))
-        return changes, remarks
-
-    def said(self, count: int, remarks: list[Remark]) -> str:
-        """How many settings were imported, and the remarks, as far as a message holds them."""
-        lines = [t("config.import.done", self.locale, count=count)]
-        lines += [_said(remark, self.locale) for remark in remarks[:MAX_REMARKS]]
-        if len(remarks) > MAX_REMARKS:
-            lines.append(t("config.import.more", self.locale, count=len(remarks) - MAX_REMARKS))
-        return "\n".join(lines)[:MAX_CONTENT]
-
-    def _without_missing(self, changes: dict[str, Any]) -> list[Remark]:
-        """Take out channels and roles that this server does not have.
-
-        A list that would become empty, and so allow everybody, stays as it was on this server.
-        """
-        remarks: list[Remark] = []
-        for name in [name for name in SETTINGS if name in changes]:
-            if not (found := missing(name, changes[name], self.guild)):
-                continue
-            changes[name] = without(name, changes[name], found)
-            if not changes[name] or missing(name, changes[name], self.guild):
-                del changes[name]
-                remarks.append(("all_gone", {"name": name}))
-            else:
-                ids = ids_text((id for _, id in found), self.locale)
-                remarks.append(("gone", {"name": name, "ids": ids}))
-        return remarks
-
-    def _spelt(self, kind: Kind, part: Any) -> Any:
-        """Names as the catalogue spells them; models that are not here stay.
-
-        Raises what :func:`~bot.ordering.resolve.checked` raises.
-        """
-        if kind == "values":
-            return checked(part, self.catalogue, self.limits)
-        try:
-            return self.catalogue.model(part).name if kind == "model" else part
-        except UnknownName:
-            return part
+            changes[name] = changed(SETTINGS[name].kind, value, partial(_spelt, catalogue, limits))
+        except PenultimateError:
+            del changes[name]
+            remarks.append(("unusable", {"name": name}))
+    return changes, remarks
 
 
-def check_size(file: discord.Attachment) -> None:
-    """Raise :class:`~bot.exceptions.UnreadableSettings` for a file that nobody need fetch."""
-    if file.size > MAX_BYTES:
-        raise UnreadableSettings("too_large")
+def _without_missing(
+    changes: dict[str, Any], guild: discord.Guild | None, locale: Locale
+) -> list[Remark]:
+    """Take out channels and roles that this server does not have.
+
+    A list that would become empty, and so allow everybody, stays as it was on this server.
+    """
+    remarks: list[Remark] = []
+    for name in [name for name in SETTINGS if name in changes]:
+        if not (found := missing(name, changes[name], guild)):
+            continue
+        changes[name] = without(name, changes[name], found)
+        if not changes[name] or missing(name, changes[name], guild):
+            del changes[name]
+            remarks.append(("all_gone", {"name": name}))
+        else:
+            ids = ids_text((id for _, id in found), locale)
+            remarks.append(("gone", {"name": name, "ids": ids}))
+    return remarks
+
+
+def _spelt(catalogue: Catalogue, limits: Limits, kind: Kind, part: Any) -> Any:
+    """Names as the catalogue spells them; models that are not here stay.
+
+    Raises what :func:`~bot.ordering.resolve.checked` raises.
+    """
+    if kind == "values":
+        return checked(part, catalogue, limits)
+    try:
+        return catalogue.model(part).name if kind == "model" else part
+    except UnknownName:
+        return part
+
+
+def report(count: int, remarks: list[Remark], locale: Locale) -> str:
+    """How many settings were imported, and the remarks, as far as a message holds them."""
+    lines = [t("config.import.done", locale, count=count)]
+    lines += [_said(remark, locale) for remark in remarks[:MAX_REMARKS]]
+    if len(remarks) > MAX_REMARKS:
+        lines.append(t("config.import.more", locale, count=len(remarks) - MAX_REMARKS))
+    return "\n".join(lines)[:MAX_CONTENT]
 
 
 def _said(remark: Remark, locale: Locale) -> str:
     key, values = remark
-    if key != "unknown":
-        values = values | {"name": t(f"config.setting.{values['name']}", locale)}
+    if key == "unknown":
+        name = " ".join(values["name"].replace("`", "'").split())
     else:
-        values = {"name": " ".join(values["name"].replace("`", "'").split())}
-    return t(f"config.import.{key}", locale, **values)
+        name = t(f"config.setting.{values['name']}", locale)
+    return t(f"config.import.{key}", locale, **values | {"name": name})
