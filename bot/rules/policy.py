@@ -23,8 +23,11 @@ ONE_PICTURE: Final = 512 * 512 * 20 / 1e6
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, and where. ``channels`` are the channel, its parent if it is a thread, and its
-    category; in direct messages there are none."""
+    """Who asks, and where.
+
+    ``channels`` are the channel, its parent if it is a thread, and its category; in direct messages
+    there are none.
+    """
 
     user_id: int
     roles: frozenset[int] = frozenset()
@@ -47,7 +50,7 @@ def check_member(server: Server, asker: Asker) -> None:
 
 
 def check_model(server: Server, asker: Asker, model: str) -> None:
-    """Raise :class:`~bot.exceptions.NotAllowed` when ``asker`` may not draw with this model."""
+    """Raise :class:`~bot.exceptions.NotAllowed` when ``asker`` may not use this model."""
     if server.models and not named(model, server.models):
         raise NotAllowed("model", model, server.models)
     if not may_use(server, asker, model):
@@ -55,7 +58,7 @@ def check_model(server: Server, asker: Asker, model: str) -> None:
 
 
 def check_words(server: Server, prompts: Iterable[str]) -> None:
-    """Raise :class:`~bot.exceptions.NotAllowed` when one of the prompts says a blocked word."""
+    """Raise :class:`~bot.exceptions.NotAllowed` when one of the prompts has a blocked word."""
     for prompt in prompts:
         word = find_blocked(prompt, server.words)
         if word is not None:
@@ -63,7 +66,7 @@ def check_words(server: Server, prompts: Iterable[str]) -> None:
 
 
 def may_use(server: Server, asker: Asker, model: str) -> bool:
-    """Whether ``asker`` may draw with the model of this name."""
+    """Whether ``asker`` may use the model of this name."""
     roles = roles_for(server, model)
     listed = not server.models or named(model, server.models)
     return listed and (not roles or bool(asker.roles & set(roles)))
@@ -72,8 +75,8 @@ def may_use(server: Server, asker: Asker, model: str) -> bool:
 def roles_for(server: Server, model: str) -> tuple[int, ...]:
     """The roles that the model of this name, in any case, is for; none where it is everybody's."""
     wanted = model.casefold()
-    named = (roles for name, roles in server.model_roles.items() if name.casefold() == wanted)
-    return tuple(dict.fromkeys(role for roles in named for role in roles))
+    lists = (roles for name, roles in server.model_roles.items() if name.casefold() == wanted)
+    return tuple(dict.fromkeys(role for roles in lists for role in roles))
 
 
 def named(model: str, models: tuple[str, ...]) -> bool:
@@ -98,7 +101,7 @@ def check_room(before: Server, after: Server) -> None:
 
 
 def tightened(limits: Limits, server: Server) -> Limits:
-    """The bot's bounds, with the server's where those are narrower."""
+    """The bot's limits, with the server's where those are narrower."""
     narrower = {
         field.name: min(getattr(limits, field.name), asked)
         for field in fields(limits)
@@ -108,8 +111,7 @@ def tightened(limits: Limits, server: Server) -> Limits:
 
 
 def quota_of(server: Server, asker: Asker) -> int | None:
-    """Pictures a day: the largest of the member's roles' quotas, else everybody's; None is no
-    bound."""
+    """Pictures a day: the largest quota of the member's roles, else everybody's; None: no limit."""
     of_roles = [count for role, count in server.role_quotas.items() if role in asker.roles]
     return max(of_roles, default=server.quota)
 

@@ -52,14 +52,11 @@ def forgotten(server: Server, guild: discord.Guild | None) -> Server:
 
     A list that would become empty, and so allow everybody, stays as it is.
     """
-    values = {name: getattr(server, name) for name in SETTINGS}
-    return replace(
-        server,
-        **{
-            name: without(name, value, missing(name, value, guild))
-            for name, value in values.items()
-        },
-    )
+    values = {}
+    for name in SETTINGS:
+        value = getattr(server, name)
+        values[name] = without(name, value, missing(name, value, guild))
+    return replace(server, **values)
 
 
 def ids_text(ids: Iterable[int], locale: Locale) -> str:
