@@ -259,13 +259,7 @@ class Actions:
         def left(values: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in values.items() if name not in names}
 
-        def change(server: Server) -> Server:
-            if not channel:
-                return replace(server, defaults=left(server.defaults))
-            values = left(server.channel_defaults.get(channel, {})) or None
-            return replace(server, channel_defaults=_with(server.channel_defaults, channel, values))
-
-        await self.change(interaction, change)
+        await self.change(interaction, lambda server: with_defaults(server, channel, left))
         await _edit(interaction, self.panels(interaction).defaults(channel))
 
     @managed("config_forget")
@@ -279,6 +273,18 @@ class Actions:
         # Whoever pressed second must not take away what was set in the meantime.
         await self.change(interaction, lambda server: server, anew=True)
         await _edit(interaction, self.view("overview", interaction))
+
+
+def with_defaults(
+    server: Server,
+    channel: int | None,
+    change: Callable[[Mapping[str, Any]], dict[str, Any]],
+) -> Server:
+    """The settings with ``change(defaults)`` as the server's defaults, or as a channel's."""
+    if not channel:
+        return replace(server, defaults=change(server.defaults))
+    values = change(server.channel_defaults.get(channel, {})) or None
+    return replace(server, channel_defaults=_with(server.channel_defaults, channel, values))
 
 
 def _flipped(server: Server, name: str) -> Server:
@@ -311,5 +317,6 @@ def _options(interaction: Interaction) -> list[str]:
 
 def _with(values: Mapping[K, V], key: K, value: V | None) -> dict[K, V]:
     """``values`` with one entry changed, or without it where ``value`` is None."""
-    left = {name: item for name, item in values.items() if name != key}
-    return left if value is None else {**left, key: value}
+    if value is not None:
+        return {**values, key: value}
+    return {name: item for name, item in values.items() if name != key}

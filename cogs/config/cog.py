@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from bot.rules.server import DEFAULTS, Server
 from bot.translate import t, text
 from cogs import options
 from cogs.config import exchange
-from cogs.config.actions import Actions, check_manager
+from cogs.config.actions import Actions, check_manager, with_defaults
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
@@ -88,9 +89,15 @@ class ConfigCog(
         namespace = dict(iter(interaction.namespace))
         given = {name: value for name, value in namespace.items() if name != "channel"}
         place = channel.id if channel else None
-        self.actions.server(interaction)
+        limits = self.bot.gate.limits(interaction.guild_id)
+
+        def change(values: Mapping[str, Any]) -> dict[str, Any]:
+            return checked({**values, **given}, self.bot.catalogue, limits)
+
         if given:
-            await self._set_defaults(interaction, place, given)
+            await self.actions.change(
+                interaction, lambda server: with_defaults(server, place, change)
+            )
         await answers.show(interaction, self.actions.panels(interaction).defaults(place))
 
     @app_commands.command(name="ban", description=text("command.config.ban"))
@@ -143,22 +150,6 @@ class ConfigCog(
         await self.actions.change(interaction, lambda server: replace(server, **changes), anew=True)
         said = exchange.report(len(changes), remarks, interaction.locale)
         await interaction.edit_original_response(content=said, attachments=[former])
-
-    async def _set_defaults(
-        self, interaction: Interaction, place: int | None, given: dict[str, Any]
-    ) -> None:
-        """Raises what :func:`~bot.ordering.resolve.checked` raises for unusable values."""
-        limits = self.bot.gate.limits(interaction.guild_id)
-
-        def change(server: Server) -> Server:
-            channels = dict(server.channel_defaults)
-            before = channels.get(place, {}) if place else server.defaults
-            values = checked({**before, **given}, self.bot.catalogue, limits)
-            if place is None:
-                return replace(server, defaults=values)
-            return replace(server, channel_defaults=channels | {place: values})
-
-        await self.actions.change(interaction, change)
 
     def _file(self, interaction: Interaction, name: str) -> discord.File:
         assert interaction.guild_id is not None
