@@ -11,7 +11,7 @@ from discord import ui
 
 from bot.answers import excerpt
 from bot.ordering.attachments import Readable
-from bot.posts.controls import Control, Standing, button, layout, row, select, standing_id
+from bot.posts.controls import Control, button, layout, row, select, standing_button
 from bot.store import Job
 from bot.translate import t
 
@@ -112,9 +112,7 @@ def which_foreign_view(pictures: Sequence[Readable], locale: discord.Locale) -> 
     that nothing need be kept."""
     pictures = pictures[:MAX_PICTURES]
     pick = [
-        Standing(
-            ui.Button(label=str(index + 1), emoji="🖼️", custom_id=standing_id("start_from", index))
-        )
+        standing_button(str(index + 1), "start_from", index, emoji="🖼️")
         for index in range(len(pictures))
     ]
     hidden = any(isinstance(each, discord.Attachment) and each.is_spoiler() for each in pictures)

@@ -10,7 +10,7 @@ import discord
 from discord import Locale, app_commands, ui
 
 from bot.answers import excerpt
-from bot.posts.controls import Standing, layout, row, standing_id
+from bot.posts.controls import Standing, layout, row, standing_select
 from bot.settings import SHIPPED_DATA
 from bot.translate import t
 
@@ -76,7 +76,4 @@ def _pages(page: str, locale: Locale) -> Standing:
         discord.SelectOption(label=t(f"help.{name}.name", locale), value=name, default=name == page)
         for name in PAGES
     ]
-    select: ui.Select[ui.LayoutView] = ui.Select(
-        placeholder=t("help.placeholder", locale), options=options, custom_id=standing_id("help")
-    )
-    return Standing(select)
+    return standing_select(t("help.placeholder", locale), "help", options=options)

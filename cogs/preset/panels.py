@@ -11,7 +11,7 @@ from discord import Locale, ui
 from bot.answers import excerpt
 from bot.errors import sentence
 from bot.ordering.resolve import OPTIONS
-from bot.posts.controls import Standing, layout, row, standing_id
+from bot.posts.controls import layout, row, standing_button
 from bot.store.names import MAX_NAME
 from bot.store.shares import Share
 from bot.translate import t
@@ -61,20 +61,14 @@ def share_view(share: Share, locale: Locale | str) -> ui.LayoutView:
     return layout(
         ui.TextDisplay("\n".join(lines)),
         row(
-            Standing(
-                ui.Button(
-                    label=t("control.import_preset", locale),
-                    emoji="📥",
-                    style=discord.ButtonStyle.primary,
-                    custom_id=standing_id("import", share.id),
-                )
+            standing_button(
+                t("control.import_preset", locale),
+                "import",
+                share.id,
+                emoji="📥",
+                style=discord.ButtonStyle.primary,
             ),
-            Standing(
-                ui.Button(
-                    label=t("control.unshare", locale),
-                    custom_id=standing_id("unshare", share.id),
-                )
-            ),
+            standing_button(t("control.unshare", locale), "unshare", share.id),
         ),
     )
 

@@ -16,7 +16,17 @@ from discord import Locale, ui
 from bot.errors import sentence
 from bot.ordering.choices import SAMPLER_NAMES, vae_names
 from bot.ordering.resolve import OPTIONS, RANDOM_SEED, SHAPES, Explained
-from bot.posts.controls import MAX_LABEL, MAX_OPTIONS, Standing, layout, row, standing_id
+from bot.posts.controls import (
+    MAX_LABEL,
+    MAX_OPTIONS,
+    Standing,
+    layout,
+    row,
+    standing_button,
+    standing_id,
+    standing_select,
+)
+from bot.posts.forms import build_form, text_field
 from bot.posts.result import SEARCH
 from bot.settings import Limits
 from bot.translate import t
@@ -66,14 +76,9 @@ def settings_view(
 
 def search_form(name: str, user_id: int, locale: Locale) -> ui.Modal:
     """Asks for a part of a name, or for a size."""
-    form = ui.Modal(
-        title=t(f"settings.search.{name}", locale), custom_id=standing_id(f"find_{name}", user_id)
-    )
-    # See bot.posts.forms: a finished modal is not kept by discord.py.
-    form.stop()
-    field_: ui.TextInput[ui.Modal] = ui.TextInput(custom_id="typed", max_length=MAX_TYPED)
-    label = t(f"settings.search_label.{name}", locale)
-    return form.add_item(ui.Label(text=label, component=field_))
+    field_ = text_field("typed", t(f"settings.search_label.{name}", locale), MAX_TYPED)
+    title = t(f"settings.search.{name}", locale)
+    return build_form(title, standing_id(f"find_{name}", user_id), field_)
 
 
 def numbers_form(panel: Panel, locale: Locale) -> ui.Modal:
@@ -165,12 +170,8 @@ def _select(name: str, panel: Panel, offered: Iterable[str], locale: Locale) -> 
     if searched:
         label = t(f"settings.search.{name}", locale)
         options.append(discord.SelectOption(label=label, value=SEARCH, emoji="🔎"))
-    select: ui.Select[ui.LayoutView] = ui.Select(
-        placeholder=t(f"option.{name}", locale),
-        options=options,
-        custom_id=standing_id(f"set_{name}", panel.user_id),
-    )
-    return Standing(select)
+    label = t(f"option.{name}", locale)
+    return standing_select(label, f"set_{name}", panel.user_id, options=options)
 
 
 def _label(name: str, value: str, locale: Locale) -> str:
@@ -180,17 +181,15 @@ def _label(name: str, value: str, locale: Locale) -> str:
 
 def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
     private = bool(panel.explained.values["private"])
-    numbers: ui.Button[ui.LayoutView] = ui.Button(
-        label=t("settings.numbers", locale),
-        emoji="🔢",
-        custom_id=standing_id("numbers", panel.user_id),
+    label, action, emoji = (
+        ("settings.make_public", "set_public", "👁️")
+        if private
+        else ("settings.make_private", "set_private", "🔒")
     )
-    toggle: ui.Button[ui.LayoutView] = ui.Button(
-        label=t("settings.make_public" if private else "settings.make_private", locale),
-        emoji="👁️" if private else "🔒",
-        custom_id=standing_id("set_public" if private else "set_private", panel.user_id),
+    return row(
+        standing_button(t("settings.numbers", locale), "numbers", panel.user_id, emoji="🔢"),
+        standing_button(t(label, locale), action, panel.user_id, emoji=emoji),
     )
-    return row(Standing(numbers), Standing(toggle))
 
 
 def _reset(panel: Panel, locale: Locale) -> Standing:
@@ -204,9 +203,5 @@ def _reset(panel: Panel, locale: Locale) -> Standing:
     ]
     everything = t("settings.reset_everything", locale)
     options.append(discord.SelectOption(label=everything, value=EVERYTHING, emoji="🧹"))
-    select: ui.Select[ui.LayoutView] = ui.Select(
-        placeholder=t("settings.reset_placeholder", locale),
-        options=options,
-        custom_id=standing_id("reset", panel.user_id),
-    )
-    return Standing(select)
+    label = t("settings.reset_placeholder", locale)
+    return standing_select(label, "reset", panel.user_id, options=options)
