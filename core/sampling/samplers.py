@@ -224,7 +224,7 @@ class Trajectory:
         return float(min(self._plan.timesteps[self.call], self._last_timestep))
 
     def model_input(self) -> torch.Tensor:
-        """Return the UNet's next input, (C, h, w) fp32, of about unit variance. Do not change it."""
+        """Return the UNet's next input, (C, h, w) fp32, of about unit variance; read only."""
         scale = self._plan.scales[self.call]
         return self._latents[0] if scale == 1 else self._latents[0] * scale
 
