@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
@@ -21,10 +21,11 @@ from core.config import EngineConfig
 from core.errors import EngineCrashed, EngineStopped
 from core.events import Ending, Failed, Restarting, Started
 from core.serving import worker
+from core.serving.life import Life
 from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Upward
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
-from core.serving.transport import MakeTransport, Transport
+from core.serving.transport import MakeTransport
 from core.work import Work
 
 log = logging.getLogger(__name__)
@@ -59,24 +60,6 @@ class EngineStatus:
 def exponential(deaths: int) -> float:
     """Return the seconds to wait after so many deaths in a row: 0.5, 1, 2 … 30."""
     return min(0.5 * 2.0 ** (deaths - 1), 30.0)
-
-
-@dataclass(slots=True, eq=False)
-class Life:
-    """What the client knows of one engine, from its start to its end.
-
-    ``heard_at`` is when it last gave a sign of life, by the client's clock. ``ready``: it can
-    work. ``useful``: it ended a job. ``ended``: nothing more is heard of it. ``last_words``:
-    why it died, as far as it could tell. ``owes``: the jobs whose end it has to tell.
-    """
-
-    transport: Transport
-    heard_at: float
-    ready: bool = False
-    useful: bool = False
-    ended: bool = False
-    last_words: str = ""
-    owes: set[int] = field(default_factory=set)
 
 
 class EngineClient:
