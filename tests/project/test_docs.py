@@ -13,7 +13,7 @@ from bot.settings import ROOT, Settings
 from core.models.cards import Card
 from tests.simulation import simulate
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def page(name: str) -> str:

@@ -89,3 +89,26 @@ def test_what_requirements_bring_along_is_pinned_too() -> None:
                 brought.marker.evaluate({"extra": extra}) for extra in extras
             ):
                 left.append(brought)
+
+
+def workflow() -> str:
+    return (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+
+
+def test_the_workflow_tests_every_python_that_is_promised() -> None:
+    (line,) = re.findall(r"python: \[(.*)\]", workflow())
+    tested = [int(minor) for minor in re.findall(r"3\.(\d+)", line)]
+    assert tested == list(range(tested[0], tested[-1] + 1))
+    assert PROJECT["requires-python"] == f">=3.{tested[0]},<3.{tested[-1] + 1}"
+
+
+def test_every_place_checks_with_the_same_versions() -> None:
+    pinned = pins()
+    assert f"torch=={pinned['torch']}+cpu" in workflow()
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert f"ruff-pre-commit\n    rev: v{pinned['ruff']}\n" in hooks
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    for place in (workflow(), script):
+        assert re.search(r"PIP_CONSTRAINT[=:] ?constraints\.txt", place)
+        for check in ("ruff check .", "ruff format --check .", "mypy"):
+            assert check in place
