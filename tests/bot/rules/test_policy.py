@@ -166,6 +166,18 @@ async def test_every_way_to_make_a_picture_is_checked(world: World) -> None:
     assert await world.bot.store.jobs.get(2) is None
 
 
+async def test_everybodys_role_is_everybodys(world: World) -> None:
+    """Its id is the server's, and Discord does not send it among a member's roles."""
+    everybody = world.guild.id
+    await rule(world, roles=(everybody,), model_roles={"plain": (everybody,)})
+    await world.ann.slash(world.channel, "imagine", prompt="x", model="plain")
+    assert len(world.engine.seen) == 1
+    await rule(world, quota=1, role_quotas={everybody: 2})
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert len(world.engine.seen) == 2
+    refused(world, await world.ann.slash(world.channel, "imagine", prompt="x"), " 2 ")
+
+
 async def test_a_negative_prompt_keeps_out_what_is_blocked(world: World) -> None:
     await rule(world, words=("nsfw",), defaults={"negative_prompt": "nsfw, lowres"})
     # The server's own, and one that was typed: neither is what the picture shows.

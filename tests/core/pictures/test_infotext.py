@@ -63,6 +63,9 @@ def test_pictures_of_a_batch_have_their_own_seed() -> None:
     varied = replace(CAT, variation_seed=5, variation_strength=0.1, count=3)
     parsed = infotext.parse(infotext.format(varied, index=2))
     assert (parsed["Seed"], parsed["Variation seed"]) == ("1234567890", "7")
+    last = replace(varied, variation_seed=2**32 - 2)
+    seeds = [infotext.parse(infotext.format(last, index=i))["Variation seed"] for i in range(3)]
+    assert seeds == ["4294967294", "4294967295", "0"]
 
 
 def test_img2img_names_its_strength_and_text_to_image_does_not() -> None:
@@ -154,6 +157,26 @@ def test_last_line_needs_three_pairs() -> None:
     }
 
 
+@pytest.mark.parametrize("newline", ["\n", " "])
+def test_three_pairs_are_enough(newline: str) -> None:
+    assert said(f"a cat{newline}Steps: 20, Sampler: Euler a, Seed: 7") == {
+        "Prompt": "a cat",
+        "Negative prompt": "",
+        "Steps": "20",
+        "Sampler": "Euler a",
+        "Seed": "7",
+    }
+    # Flattened, the three are found although one of them speaks of steps itself.
+    hires = "x, Steps: 4, Sampler: y, Seed: 5"
+    parsed = said(f'a cat{newline}Steps: 20, Sampler: Euler a, Hires prompt: "{hires}"')
+    assert (parsed["Prompt"], parsed["Steps"], parsed["Hires prompt"]) == ("a cat", "20", hires)
+
+
+def test_two_pairs_in_one_line_are_words() -> None:
+    text = "a cat Steps: 20, Sampler: Euler a"
+    assert said(text) == {"Prompt": text, "Negative prompt": ""}
+
+
 def test_one_letter_is_no_key() -> None:
     assert said("a cat\na: 1, b: 2, c: 3")["Prompt"] == "a cat\na: 1, b: 2, c: 3"
     assert "x" not in said(f"a cat\n{PARAMETERS}, x: 1")
@@ -186,6 +209,26 @@ def test_broken_quotes_are_left_as_they_stand() -> None:
     assert parsed["VAE"] == '"kl-f8'
     assert parsed["anime"] == "2.ckpt"
     assert parsed["Model"] == "m"
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        # Quoted whole: up to a comma, or to the end of the line.
+        ('"a, b", Model: m', "a, b"),
+        ('"a, b"', "a, b"),
+        ('"a, \\"b\\"", Model: m', 'a, "b"'),
+        # Quoted in part, or never closed: A1111 reads up to the comma.
+        ('"a" b, Model: m', '"a" b'),
+        ('"a, b" c, Model: m', '"a'),
+        ('"a, b, Model: m', '"a'),
+        ('"", Model: m', ""),
+    ],
+)
+def test_where_a_quoted_value_ends(written: str, value: str) -> None:
+    parsed = said(f"a cat\n{PARAMETERS}, VAE: {written}")
+    assert parsed["VAE"] == value
+    assert parsed.get("Model") == ("m" if "Model" in written else None)
 
 
 @pytest.mark.parametrize(

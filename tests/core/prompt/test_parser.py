@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.prompt import editing
 from core.prompt.parser import (
     BREAK,
+    MAX_DEPTH,
     MAX_NOTES,
     MAX_WEIGHT,
     chunk,
@@ -83,6 +84,24 @@ def schedule(text: str, steps: int, hires_steps: int | None = None) -> list[tupl
 )
 def test_weights(text: str, segments: list[tuple[str, float]]) -> None:
     assert parse_weights(text) == segments
+
+
+@pytest.mark.parametrize(("opener", "closer", "factor"), [("(", ")", 1.1), ("[", "]", 1 / 1.1)])
+@pytest.mark.parametrize("closed", [True, False])
+def test_brackets_count_up_to_a_depth(
+    opener: str, closer: str, factor: float, closed: bool
+) -> None:
+    for depth in (MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, 3 * MAX_DEPTH):
+        text = opener * depth + "a" + closer * depth * closed
+        ((words, weight),) = parse_weights(text)
+        assert words == "a"
+        assert weight == pytest.approx(factor ** min(depth, MAX_DEPTH), rel=1e-9)
+    # The outermost count: what is deeper closes without a weight of its own.
+    ((_, weight),) = parse_weights("(" * (MAX_DEPTH + 1) + "a:9)" + ")" * MAX_DEPTH)
+    assert weight == pytest.approx(1.1**MAX_DEPTH, rel=1e-9)
+    # Closed brackets make room again, and each kind has its own.
+    text = "(a)" * (2 * MAX_DEPTH) + "[" * MAX_DEPTH + "(b:3)"
+    assert parse_weights(text)[-1][1] == pytest.approx(3 / 1.1**MAX_DEPTH, rel=1e-9)
 
 
 def test_where_a1111_stumbles_the_sensible_thing_happens() -> None:
@@ -304,6 +323,7 @@ def test_chunks_hold_every_token_in_order(segments: list[tuple[list[int], float]
     assert (len(chunks) - 1) * 75 <= count <= len(chunks) * 75
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_100_kilobytes_are_read(name: str) -> None:
     """A quadratic step would take minutes here; nothing is asserted on time."""

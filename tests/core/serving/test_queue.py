@@ -109,6 +109,45 @@ def test_who_comes_late_starts_at_the_present() -> None:
     assert take_all(queue)[:6] == [20, 5, 21, 6, 22, 7]
 
 
+def test_one_job_at_a_time_is_paid_for_as_many_at_once_are() -> None:
+    queue = roomy()
+    for job_id in range(4):
+        queue.submit(work(job_id, "bob"))
+    order = []
+    for job_id in range(10, 14):
+        # Ada has nothing in line whenever the engine takes a job of Bob's.
+        queue.submit(work(job_id, "ada"))
+        for _ in range(2):
+            taken = queue.take()
+            assert taken is not None
+            order.append(taken.job_id)
+    assert order == [0, 10, 1, 11, 2, 12, 3, 13]
+
+
+def test_who_paid_long_ago_is_forgotten() -> None:
+    queue = roomy()
+    for job_id in range(3):
+        queue.submit(work(job_id, "bob"))
+    for job_id in range(10, 20):
+        queue.submit(work(job_id, f"owner {job_id}"))
+    taken = [queue.take() for _ in range(11)]
+    assert taken[-1] == work(19, "owner 19")
+    # Everybody's next job is due when Bob's is, which is taken now.
+    assert queue.take() == work(1, "bob")
+    assert [owner for _, owner in queue._due] == ["bob"]
+
+
+def test_an_empty_queue_owes_nobody() -> None:
+    queue = roomy()
+    for job_id in range(3):
+        queue.submit(work(job_id, "ada"))
+        queue.take()
+        queue.publish(Finished(job_id, ()))
+    queue.submit(work(10, "ada"))
+    queue.submit(work(11, "bob"))
+    assert take_all(queue) == [10, 11]
+
+
 def test_shares_are_shares_of_work() -> None:
     queue = roomy()
     for job_id in range(4):
@@ -564,6 +603,31 @@ def test_eta_counts_what_is_left_of_the_running_job() -> None:
     assert (running.state, running.position) == ("running", None)
     assert running.eta == pytest.approx(2.0)
     assert waiting.eta == pytest.approx(6.0)
+
+
+def test_a_restart_begins_the_work_and_its_eta_anew() -> None:
+    clock = Clock()
+    queue = roomy(clock)
+    for job_id in range(3):
+        queue.submit(work(job_id, steps=4))
+    queue.take()
+    queue.publish(Started(0))
+    clock.now = 4.0
+    queue.publish(Finished(0, ()))
+    queue.take()
+    queue.publish(Started(1))
+    clock.now = 7.0
+    queue.publish(Progress(1, 3, 4))
+    assert [place.eta for place in queue.snapshot()] == pytest.approx([1.0, 5.0])
+    queue.publish(Restarting(1))
+    # What was done is lost for the job; that it was done at that speed stays true.
+    assert queue.speed == pytest.approx(1.0)
+    assert [place.eta for place in queue.snapshot()] == pytest.approx([4.0, 8.0])
+    queue.publish(Started(1))
+    clock.now = 8.0
+    queue.publish(Progress(1, 1, 4))
+    assert queue.speed == pytest.approx(1.0)
+    assert [place.eta for place in queue.snapshot()] == pytest.approx([3.0, 7.0])
 
 
 async def test_the_first_eta_is_told() -> None:
