@@ -148,6 +148,10 @@ def test_flawed_flattened_parameters_are_read_from_the_last_steps() -> None:
     text = f'a cat {PARAMETERS}, Civitai resources: [{{"type":"checkpoint"}}]'
     assert said(text)["Prompt"] == "a cat"
     assert said(text)["Steps"] == "30"
+    # Words behind the last pair are a flaw too.
+    text = "a cat, Steps: 3, width: 5, many Steps: 20, Sampler: Euler, Seed: 7, a note"
+    assert said(text)["Prompt"] == "a cat, Steps: 3, width: 5, many"
+    assert said(text)["Steps"] == "20"
 
 
 def test_last_line_needs_three_pairs() -> None:

@@ -453,6 +453,16 @@ async def test_closing_fails_every_job_and_refuses_new_ones() -> None:
     assert line(queue) == [3]
 
 
+def test_a_new_engine_is_not_told_to_stop_what_an_old_one_ran() -> None:
+    queue = roomy()
+    queue.submit(work(1))
+    queue.take()
+    queue.cancel(1)
+    queue.close()
+    queue.open()
+    assert queue.take_aborted() == []
+
+
 # More than one worker.
 
 
