@@ -296,3 +296,6 @@ def test_infotext_is_told_from_a_prompt() -> None:
     assert infotext.looks_like_infotext(infotext.format(CAT).replace("\n", " "))
     assert not infotext.looks_like_infotext("a cat, dog: 3, style: oil, mood: dark")
     assert not infotext.looks_like_infotext("a cat in 20 Steps: slowly")
+    # Two of a sampler's five names in it, one is not enough.
+    assert infotext.looks_like_infotext("a cat\nSteps: 20, Seed: 7, mood: dark")
+    assert not infotext.looks_like_infotext("a cat\nSteps: 20, style: oil, mood: dark")
