@@ -43,7 +43,7 @@ _ALIKE: Final = {form.casefold(): same[0] for same in _SAME.split() for form in 
 
 
 def fold(word: str) -> str:
-    """``word`` in small letters, one for all that look the same, and nothing invisible."""
+    """Reduce ``word`` to lower case, one letter for all that look the same, none invisible."""
     return "".join(map(_folded, word))
 
 
@@ -65,7 +65,7 @@ def _folded(character: str) -> str:
 
 
 def pieces(folded: str) -> list[str]:
-    """What is between the signs of a folded word, each script without spaces on its own.
+    """Split a folded word at its punctuation; a script without spaces stands on its own.
 
     A mark belongs to a letter of its own script, and is passed over after a to z.
     """
@@ -81,8 +81,8 @@ def pieces(folded: str) -> list[str]:
 
 
 def skeleton(word: str, *, rough: bool) -> str:
-    """The letters of ``word`` at their most Latin: capitals as they look, digits and signs as the
-    letters they stand for; with ``rough`` also what only resembles a Latin letter."""
+    """Reduce ``word`` to Latin letters: capitals as they look, digits and signs as the letters they
+    stand for; with ``rough`` also what only resembles a Latin letter."""
     text = fold(word.translate(_CAPITALS))
     text = text.translate(_ROUGHLY) if rough else text
     return "".join(pieces(text.translate(_LEET)))
@@ -90,8 +90,11 @@ def skeleton(word: str, *, rough: bool) -> str:
 
 @lru_cache(maxsize=2048)
 def disguise(word: str) -> str:
-    """The :func:`skeleton` of a word that has something to hide, else ``""``: digits or signs among
-    letters, capitals of another alphabet, or letters of two, which alone are read roughly."""
+    """Return the :func:`skeleton` of a word that may be disguised, else ``""``.
+
+    A disguise has digits or signs among letters, capitals of another alphabet, or letters of two
+    alphabets; only the last is read roughly.
+    """
     word = word.rstrip("!")
     letters = [letter for letter in set(word) if fold(letter).isalpha()]
     latin = {fold(letter).isascii() and letter.casefold() not in _ALIKE for letter in letters}

@@ -38,11 +38,16 @@ MAX_WORD: Final = 50
 PICTURES_A_DAY: Final = Range(1, 10_000)
 
 
+# The kinds of a single value: an id of Discord's, a name, a blocked word, one of the bot's
+# languages, a yes or no, and values of options by name.
+Part = Literal["channel", "role", "member", "model", "word", "language", "flag", "values"]
+
+
 @dataclass(frozen=True, slots=True)
 class Each:
     """A list without repetitions, ``most`` entries long at most."""
 
-    of: str
+    of: Part
     most: int
 
 
@@ -50,14 +55,13 @@ class Each:
 class By:
     """A mapping with ``most`` entries at most."""
 
-    key: str
+    key: Part
     of: Kind
     most: int
 
 
-# A range of whole numbers, the texts of a choice, a list, a mapping, or one of: channel, role and
-# member (Discord's ids), model, word, language, flag, and values (an option's value by its name).
-Kind: TypeAlias = "Range | tuple[str, ...] | Each | By | str"
+# Beside these a range of whole numbers, or the texts of a choice.
+Kind: TypeAlias = "Part | Range | tuple[str, ...] | Each | By"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ CLOSED: Final = Server(spoiler=True, reactions=False)
 
 
 def changed(kind: Kind, value: Any, change: Callable[[Kind, Any], Any]) -> Any:
-    """A setting's value with ``change(kind, part)`` in the place of each single value in it.
+    """Put ``change(kind, part)`` in the place of each single value in a setting's value.
 
     What that makes None is left out. A list of which nothing would be left stays as it is: empty,
     it would allow everybody. Lists that come under the same key are joined, as far as they fit.

@@ -37,12 +37,12 @@ _SIGN: Final = re.compile(r"[^\w@$!€]|_")
 
 
 def find_blocked(prompt: str, words: tuple[str, ...]) -> str | None:
-    """The one of ``words`` that ``prompt`` says at some step, as it was written by the owner."""
+    """Find a blocked word in ``prompt`` as it is at any step; return it as the owner wrote it."""
     return _compiled(words).find(prompt) if words and prompt.strip() else None
 
 
 def read_words(text: str) -> tuple[str, ...]:
-    """Words and phrases, one a line or parted by commas, each once."""
+    """Read words and phrases, one a line or separated by commas, without repetitions."""
     words: dict[str, str] = {}
     for part in re.split(r"[,\n、，]", text):
         if key := _key(part):
@@ -66,7 +66,7 @@ def _versions(prompt: str) -> Iterator[str]:
 
 
 def _split(text: str) -> list[str]:
-    """The words that the engine finds in a text, “a&nbsp;cat”."""
+    """Split a text into words as the engine does, “a&nbsp;cat”."""
     cleaned = clean(text.replace("\\", ""), open_clip=True)
     return unicodedata.normalize("NFKC", cleaned).split()
 
@@ -76,7 +76,7 @@ def _key(word: str) -> str:
 
 
 class _Blocked:
-    """A server's words, to be looked up."""
+    """A server's blocked words, prepared once, to be looked up in every prompt."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
         # By what is found: the words in small letters, also spelt out.
@@ -100,7 +100,7 @@ class _Blocked:
         }
 
     def find(self, prompt: str) -> str | None:
-        """The first word that is said in some version of ``prompt``."""
+        """Find the first blocked word in any version of ``prompt``."""
         read = cache(self._read)
         for version in dict.fromkeys(_versions(prompt)):
             # What may become a word or a phrase with what follows.

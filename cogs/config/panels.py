@@ -210,10 +210,10 @@ class Panels:
         match kind:
             case Each(of, most):
                 types = {"channel_types": CHANNELS} if of == "channel" else {}
-                return self._there(of, value, most) | types
+                return self._existing(of, value, most) | types
             case "channel":
                 types = {"channel_types": TEXT_CHANNELS}
-                return self._there(kind, filter(None, [value]), 1) | types
+                return self._existing(kind, filter(None, [value]), 1) | types
             case "language":
                 names = {OWN_LANGUAGE: t("config.value.own_language", self.locale)}
                 names |= {code: LANGUAGES[code] for code in catalogues() if code in LANGUAGES}
@@ -222,7 +222,7 @@ class Panels:
                 names = {one: t(f"config.nsfw.{one}", self.locale) for one in self.choices}
                 return {"options": _options(names, value)}
 
-    def _there(self, kind: str, ids: Iterable[int], most: int) -> dict[str, Any]:
+    def _existing(self, kind: str, ids: Iterable[int], most: int) -> dict[str, Any]:
         """A select of channels or roles, without those that were deleted: Discord refuses it."""
         guild = self.guild
         if guild is not None:
