@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -66,19 +66,17 @@ def check_manager(interaction: Interaction) -> None:
         raise app_commands.MissingPermissions(["manage_guild"])
 
 
+@dataclass(eq=False)
 class Actions:
     """Shows and changes the settings of the server that an interaction is in, as they are now.
 
     Methods that a control or a form calls take the interaction and the number in its ``custom_id``.
     """
 
-    def __init__(
-        self, servers: Servers, catalogue: Catalogue, classifier: Classifier, retry: Retry
-    ) -> None:
-        self._servers = servers
-        self._catalogue = catalogue
-        self._classifier = classifier
-        self._retry = retry
+    _servers: Servers
+    _catalogue: Catalogue
+    _classifier: Classifier
+    _retry: Retry
 
     # Showing.
 

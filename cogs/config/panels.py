@@ -174,7 +174,9 @@ class Panels:
         self, name: str, *rows: ui.ActionRow[Any], about: str = "", names: Iterable[str] = ()
     ) -> ui.LayoutView:
         """What the panel is about, its settings and what of them is gone, and its controls."""
-        own = {key: setting for key, setting in SETTINGS.items() if setting.panel == name}
+        # In the order of the controls below.
+        every = dict.fromkeys((*PICKERS, *SETTINGS))
+        own = [key for key in every if SETTINGS[key].panel == name]
         lines = lines_of(self.server, names or own, self.locale)
         text = f"{t(about or f'config.about.{name}', self.locale)}\n{lines}"
         flags = [self._flag(key) for key in FLAGS if key in own]

@@ -763,6 +763,8 @@ def test_every_setting_is_documented_with_its_bounds() -> None:
     page = (ROOT / "docs" / "servers.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*)$", page, re.MULTILINE))
     assert list(rows) == list(SETTINGS)
+    for name, setting in SETTINGS.items():
+        assert not setting.panel or f"`/config {setting.panel}`" in rows[name]
     for name, bounds in BOUNDS.items():
         assert f"{bounds.low:g} to {bounds.high:g}" in rows[name]
     for name, bound in (
