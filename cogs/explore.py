@@ -19,6 +19,7 @@ from bot.translate import text
 from cogs import options
 from core.models.catalogue import Catalogue, search
 from core.request import AUTOMATIC, NONE, SCHEDULE_TYPES
+from core.typed import separated
 
 if TYPE_CHECKING:
     from bot.client import Penultimate
@@ -90,7 +91,7 @@ def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]
     }.get(axis)
     if names is None:
         return options.choices([typed] if typed else filter(None, [VALUES.get(axis)]))
-    before, comma, last = typed.rpartition(",")
+    before, comma, last = separated(typed).rpartition(",")
     start = f"{before}, " if comma else ""
     found = (f"{start}{name}" for name in search(names, last))
     return options.choices([typed, *found] if comma and last.strip() else found)

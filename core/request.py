@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from core.errors import InvalidRequest, UnknownName
+from core.typed import half_width
 
 MAX_SEED: Final = 2**32 - 1
 MAX_PROMPT: Final = 4000
@@ -58,6 +59,13 @@ class Range:
         """Whether it is a number, and a whole one where those count; a yes or no is none."""
         kind = int if self.whole else int | float
         return isinstance(value, kind) and not isinstance(value, bool)
+
+    def read(self, name: str, text: str) -> float:
+        """The number in ``text``, in range or not. Raises :class:`InvalidRequest` for no number."""
+        try:
+            return int(half_width(text)) if self.whole else float(half_width(text))
+        except ValueError:
+            raise self.invalid(name, text) from None
 
     def invalid(self, name: str, value: str) -> InvalidRequest:
         """The error that says that ``value`` does not lie in here."""
@@ -215,7 +223,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
     Raises :class:`InvalidRequest` when it is not two whole numbers.
     """
-    parts = text.lower().replace("×", "x").replace("*", "x").split("x")
+    parts = half_width(text).lower().replace("×", "x").replace("*", "x").split("x")
     try:
         width, height = (int(part) for part in parts)
     except ValueError:

@@ -22,6 +22,7 @@ from bot.store.names import MAX_NAME
 from bot.translate import t
 from core.errors import InvalidRequest
 from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size
+from core.typed import half_width
 
 MAX_SEARCH: Final = 100
 # Far enough to see the prompt in the picture, near enough to know it again.
@@ -94,7 +95,7 @@ def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequ
     return replace(
         _typed(request, fields),
         steps=_number("steps", steps),
-        cfg_scale=_decimal("cfg_scale", cfg_scale),
+        cfg_scale=RANGES["cfg_scale"].read("cfg_scale", cfg_scale),
         width=width,
         height=height,
     )
@@ -105,7 +106,7 @@ def started(request: GenerationRequest, fields: dict[str, str]) -> tuple[Generat
 
     Raises as :func:`edited`.
     """
-    strength = _decimal("denoising_strength", fields["denoising_strength"])
+    strength = RANGES["denoising_strength"].read("denoising_strength", fields["denoising_strength"])
     return _typed(request, fields), strength
 
 
@@ -193,7 +194,7 @@ def text_field(
 
 
 def _settings(text: str) -> tuple[str, str, str]:
-    parts = text.replace(",", " ").replace(";", " ").split()
+    parts = half_width(text).replace(",", " ").replace(";", " ").split()
     if len(parts) != 3:
         raise InvalidRequest("settings", text, "settings")
     steps, cfg_scale, size = parts
@@ -201,14 +202,4 @@ def _settings(text: str) -> tuple[str, str, str]:
 
 
 def _number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise RANGES[name].invalid(name, text) from None
-
-
-def _decimal(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise RANGES[name].invalid(name, text) from None
+    return int(RANGES[name].read(name, text))

@@ -90,9 +90,6 @@ def _number(name: str, text: str) -> int | None:
     text = text.strip()
     if not text:
         return None
-    try:
-        number = int(text)
-    except ValueError:
-        raise BOUNDS[name].invalid(name, text) from None
+    number = int(BOUNDS[name].read(name, text))
     BOUNDS[name].check(name, number)
     return number

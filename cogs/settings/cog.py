@@ -60,7 +60,7 @@ class SettingsCog(commands.Cog):
         if value == SEARCH:
             await interaction.response.send_modal(_search_form(name, interaction)())
         else:
-            given = _number(name, value, int) if name in NUMBERS else value
+            given = RANGES[name].read(name, value) if name in NUMBERS else value
             await self._set(interaction, name, given)
 
     @standing(**{f"find_{name}": name for name in SEARCHED})
@@ -107,9 +107,9 @@ class SettingsCog(commands.Cog):
         form = partial(numbers_form, await self._panel(interaction), interaction.locale)
         async with self.retry.typed(interaction, form) as typed:
             changes: dict[str, Any] = dict.fromkeys(("steps", "cfg_scale"))
-            for name, kind in (("steps", int), ("cfg_scale", float)):
+            for name in ("steps", "cfg_scale"):
                 if given := typed.get(name, "").strip():
-                    changes[name] = _number(name, given, kind)
+                    changes[name] = RANGES[name].read(name, given)
             checked(changes, self.catalogue, self.limits)
             await self._change(interaction, changes)
 
@@ -173,13 +173,6 @@ def _search_form(name: str, interaction: Interaction) -> Callable[[], ui.Modal]:
 def _check_owner(interaction: Interaction, owner: int | None) -> None:
     if interaction.user.id != owner:
         raise NotYours("edit")
-
-
-def _number(name: str, typed: str, kind: type[int] | type[float]) -> float:
-    try:
-        return kind(typed)
-    except ValueError:
-        raise RANGES[name].invalid(name, typed) from None
 
 
 async def setup(bot: Penultimate) -> None:

@@ -24,6 +24,7 @@ from core.request import (
     parse_size,
     split_sampler,
 )
+from core.typed import half_width, separated
 
 MAX_VALUES: Final = 150
 MAX_TEXT: Final = 10_000
@@ -32,9 +33,6 @@ _NUMBER: Final = r"[+-]?\d+(?:\.\d*)?"
 _RANGE: Final = re.compile(
     rf"({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\s*([+-]\d+(?:\.\d*)?)\s*\)|\[\s*(\d+)\s*\])?"
 )
-
-# What phones, and texts that were written with care, have for a hyphen and a minus.
-_DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−－"), "-")
 
 Value = int | float | str
 
@@ -91,8 +89,8 @@ def parse_axis(name: str, text: str) -> list[Value]:
     """An axis's text → its values; a seed of −1 is left as it is.
 
     Numbers: ``1-12`` inclusive, ``1-10 (+2)``, ``10-1 (-3)``, ``1-10 [5]`` for five values
-    evenly spread, and comma lists of these; any dash will do. Names: a comma list, ``"in quotes,
-    with commas"``. Raises :class:`UnknownName` for an axis or sampler there is not,
+    evenly spread, and comma lists of these, as any keyboard writes them. Names: a comma list,
+    ``"in quotes, with commas"``. Raises :class:`UnknownName` for an axis or sampler there is not,
     :class:`InvalidRequest` for what is no such value or out of range, :class:`SheetTooLarge`
     beyond :data:`MAX_VALUES`.
     """
@@ -127,18 +125,17 @@ def _plain(name: str) -> str:
 def _values(kind: AxisKind, text: str) -> list[Value]:
     if len(text) > MAX_TEXT:
         raise SheetTooLarge("characters", len(text), MAX_TEXT)
+    plain = separated(text) if kind.type is str else half_width(text)
     try:
         fields = [
             field.strip()
-            for line in csv.reader(StringIO(text), skipinitialspace=True)
+            for line in csv.reader(StringIO(plain), skipinitialspace=True)
             for field in line
         ]
     except csv.Error:
         raise _no_values(kind, text) from None
     # An empty text is something to replace a word with, and nothing else.
     fields = [field for field in fields if field or kind.field == "prompt"]
-    if kind.type is not str:
-        fields = [field.translate(_DASHES) for field in fields]
     count = sum(_count(kind, field) for field in fields)
     if count > MAX_VALUES:
         raise SheetTooLarge("values", count, MAX_VALUES)

@@ -87,7 +87,7 @@ def axis_of(field: str, values: Sequence[Value]) -> Axis:
 
 def _quoted(value: Value) -> str:
     text = str(value)
-    if any(sign in text for sign in ',"\n'):
+    if any(sign in text for sign in ',，、"\n'):
         return '"' + text.replace('"', '""') + '"'
     return text
 

@@ -428,12 +428,11 @@ async def test_values_are_completed(world: World, axis: str | None, typed: str, 
     assert found[0]["value"] == first
 
 
-async def test_the_last_name_of_several_is_completed(world: World) -> None:
+@pytest.mark.parametrize("typed", ["vae 1, vae 59", "vae 1、vae 59"])
+async def test_the_last_name_of_several_is_completed(world: World, typed: str) -> None:
     many = tuple(vae(f"vae {number}") for number in range(60))
     world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=many))
-    found = await world.ann.autocomplete(
-        world.channel, "explore", "y_values", "vae 1, vae 59", y_axis="vae"
-    )
+    found = await world.ann.autocomplete(world.channel, "explore", "y_values", typed, y_axis="vae")
     assert "vae 1, vae 59" in [choice["value"] for choice in found]
     assert len(found) <= 25
     nothing = await world.ann.autocomplete(world.channel, "explore", "y_values", "")

@@ -102,6 +102,9 @@ async def test_steps_and_cfg_are_typed(world: World) -> None:
     assert form.modal is not None
     await world.ann.submit_modal(form, {"steps": "", "cfg_scale": "6"})
     assert await yours(world) == {"cfg_scale": 6.0}
+    form = await world.ann.click(answer(result), label="Steps and CFG scale")
+    await world.ann.submit_modal(form, {"steps": "１２", "cfg_scale": "５．５"})
+    assert await yours(world) == {"steps": 12, "cfg_scale": 5.5}
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,22 @@ async def test_edit_comes_filled_in_and_draws_what_was_typed(world: World, post:
     assert (request.cfg_scale, request.width, request.height) == (5.5, 512, 768)
 
 
+async def test_edit_takes_what_other_keyboards_type(world: World, post: Any) -> None:
+    typed = {"clip_skip": "３", "seed": "８", "settings": "３０，５．５、５１２ｘ７６８"}
+    form = await world.bob.click(post, label="Edit")
+    await world.bob.submit_modal(form, EDIT | typed)
+    request = (await world.job(2)).request
+    assert (request.clip_skip, request.seed, request.steps) == (3, 8, 30)
+    assert (request.cfg_scale, request.width, request.height) == (5.5, 512, 768)
+
+
+@pytest.mark.parametrize("minus", "-−–ー")
+async def test_a_seed_of_minus_one_draws_a_new_one(world: World, post: Any, minus: str) -> None:
+    form = await world.bob.click(post, label="Edit")
+    await world.bob.submit_modal(form, EDIT | {"seed": f"{minus}1"})
+    assert (await world.job(2)).request.seed not in (-1, 7)
+
+
 async def test_an_empty_seed_draws_a_new_one(world: World, post: Any) -> None:
     form = await world.bob.click(post, label="Edit")
     await world.bob.submit_modal(form, EDIT | {"seed": ""})

@@ -216,6 +216,12 @@ def test_what_a_vae_can_be_compared_with() -> None:
     assert vae("x").fits(plain)
 
 
+def test_a_full_width_comma_in_a_name_separates_nothing() -> None:
+    made = axis_of("vae", ("甲、乙", "丙，丁"))
+    assert read_axis("vae", made.text).values == ("甲、乙", "丙，丁")
+    assert read_axis("vae", axis_of("vae", ("甲、乙",)).text).values == ("甲、乙",)
+
+
 def test_an_axis_made_from_values_reads_as_it_was_made() -> None:
     made = axis_of("vae", ('a, "b"', "c"))
     assert made.text == '"a, ""b""", c'
