@@ -17,6 +17,8 @@ from bot.translate import CatalogueTranslator, catalogues, language_of, t, text
 from core.notes import NOTES
 
 FILES = [*sorted((ROOT / "bot").rglob("*.py")), *sorted((ROOT / "cogs").rglob("*.py"))]
+# A key with fields of an error in it, as bot/errors.py has them in its table.
+TEMPLATE = re.compile(r"error\.\w+\.\{\w+\}")
 CODE = [path for path in FILES if path.name != "translate.py"]
 
 
@@ -47,7 +49,8 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 
 
 def used() -> dict[str, str]:
-    """Pattern → where it is used. A key held in a name counts by its string constants."""
+    """Pattern → where it is used. A key held in a name counts by its string constants, and so
+    does one with fields in it, which a table may hold."""
     found = {}
     for path in CODE:
         tree = ast.parse(path.read_text("utf-8"))
@@ -57,6 +60,9 @@ def used() -> dict[str, str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and node.value in catalogues()["en"]:
                 found[re.escape(str(node.value))] = f"{path.name}:{node.lineno}"
+            if isinstance(node, ast.Constant) and TEMPLATE.fullmatch(str(node.value)):
+                key = re.escape(re.sub(r"\{\w+\}", "\0", str(node.value))).replace("\0", "[^.]+")
+                found[key] = f"{path.name}:{node.lineno}"
     return found
 
 
