@@ -36,7 +36,11 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def language_of(locale: Locale | str | None) -> str:
-    """The catalogue that serves a Discord locale: its own, its language's, or English."""
+    """The catalogue that serves a Discord locale: its own, its language's, or English.
+
+    Traditional Chinese (``zh-TW``) has words of its own, so it is not served by ``zh-CN``: a
+    catalogue with a region in its name is for that locale alone.
+    """
     name = str(locale or ENGLISH)
     for candidate in (name, name.partition("-")[0]):
         if candidate in catalogues():

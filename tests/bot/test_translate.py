@@ -13,7 +13,7 @@ import pytest
 from discord import Locale, app_commands
 
 from bot.settings import ROOT
-from bot.translate import CatalogueTranslator, catalogues, language_of, t, text
+from bot.translate import CatalogueTranslator, catalogues, language_of, speaks, t, text
 from core.notes import NOTES
 
 FILES = [*sorted((ROOT / "bot").rglob("*.py")), *sorted((ROOT / "cogs").rglob("*.py"))]
@@ -154,6 +154,22 @@ def two_languages(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_which_language_serves_a_locale(locale: Locale | str | None, language: str) -> None:
     assert language_of(locale) == language
+
+
+@pytest.mark.parametrize("locale", ["zh-TW", "zh-HK", "zh-Hant", "zh", "en-AU", "de"])
+def test_chinese_in_other_characters_is_not_simplified_chinese(locale: str) -> None:
+    """It has words of its own (提示詞, 取樣器, 伺服器): English is nearer than the wrong ones."""
+    assert language_of(locale) == "en"
+    assert speaks(locale) == locale.startswith("en")
+
+
+async def test_discord_shows_english_descriptions_where_there_is_no_catalogue() -> None:
+    context: app_commands.TranslationContextTypes = app_commands.TranslationContext(
+        app_commands.TranslationContextLocation.other, data="command.help"
+    )
+    said = text("command.help")
+    assert await CatalogueTranslator().translate(said, Locale.taiwan_chinese, context) is None
+    assert await CatalogueTranslator().translate(said, Locale.chinese, context) is not None
 
 
 @pytest.mark.usefixtures("two_languages")

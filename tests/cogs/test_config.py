@@ -345,7 +345,7 @@ async def test_ban_and_unban(world: World, owner: MemberActor) -> None:
     await world.ann.slash(world.channel, "imagine", prompt="x")
     assert len(world.engine.seen) == 1
     again = await config(world, owner, "unban", member=world.ann)
-    assert "was not banned" in text(answer(again))
+    assert "wasn’t banned" in text(answer(again))
 
 
 async def test_bans_have_a_bound(world: World, owner: MemberActor) -> None:

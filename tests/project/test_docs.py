@@ -10,6 +10,7 @@ import pytest
 from discord import app_commands
 
 from bot.settings import ROOT, Settings
+from bot.translate import catalogues
 from core.models.cards import Card
 from tests.simulation import simulate
 
@@ -87,3 +88,18 @@ def test_torch_is_the_same_version_everywhere() -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
+
+
+# What a page has in bold that is no button: emphasis, and buttons of Discord's.
+EMPHASIS = {
+    *("Add App", "Not in the negative prompt.", "However it is written."),
+    *("1", "4"),
+}
+
+
+@pytest.mark.parametrize("name", ["docs/members.md", "docs/servers.md", "docs/commands.md"])
+def test_every_button_is_named_as_it_is_called(name: str) -> None:
+    labels = set(catalogues()["en"].values())
+    bold = {" ".join(words.split()) for words in re.findall(r"\*\*([^*]+)\*\*", page(name))}
+    assert len(bold) >= 5
+    assert bold - labels - EMPHASIS == set()
