@@ -24,13 +24,14 @@ FOR_CARDS = re.compile(r"nvidia-|cuda-|triton|pytorch-triton")
 def pins() -> dict[str, str]:
     """Name → version of every line of ``constraints.txt``."""
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    pinned = (line.partition("==") for line in lines if not line.startswith("#"))
+    pairs = [(name, version) for name, _, version in pinned]
     # Names and versions only: no address, no hash, no second line for one name.
     for name, version in pairs:
         assert name == canonicalize_name(name)
         assert re.fullmatch(r"[\w.]+", version), version
     assert [name for name, _ in pairs] == sorted({name for name, _ in pairs})
-    return dict(map(tuple, pairs))
+    return dict(pairs)
 
 
 def requirements() -> list[Requirement]:
