@@ -206,7 +206,7 @@ async def test_choices_typed_into_edit_are_drawn_too(world: World) -> None:
     request = (await world.job(2)).request
     assert request.prompt in ("one {", "two {")
     assert request.negative_prompt == "{a|b"
-    assert "never closed" in text(answer(result))
+    assert "A choice in braces isn’t closed" in text(answer(result))
 
 
 async def test_a_style_may_hold_choices(world: World) -> None:
