@@ -116,7 +116,8 @@ def _value(kind: Kind, value: Any, *, kept: bool) -> Any:
     are read."""
     match kind:
         case Range():
-            kind.check("", value)
+            # What it says is never read: the remark names the setting.
+            kind.check("settings", value)
             return value
         case Each("word") if isinstance(value, list):
             return _words(value)
