@@ -26,6 +26,7 @@ from bot.answers import DISCORD_ERRORS, Interaction, refuse
 from bot.gate.classifier import Classifier
 from bot.gate.gate import Gate
 from bot.gate.visibility import Visibility
+from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.jobs.jobs import Jobs
 from bot.posts.carrier import Carrier
@@ -44,23 +45,6 @@ log = logging.getLogger(__name__)
 
 # There is no voice here, so nobody need hear that its libraries lack.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
-
-COGS: Final = (
-    "cogs.imagine",
-    "cogs.explore",
-    "cogs.queue",
-    "cogs.preset.cog",
-    "cogs.settings.cog",
-    "cogs.help.cog",
-    "cogs.models",
-    "cogs.style",
-    "cogs.reactions",
-    "cogs.history",
-    "cogs.message_menus",
-    "cogs.privacy.cog",
-    "cogs.config.cog",
-    "cogs.admin",
-)
 
 # None of them is privileged: the bot reads no messages and no member lists.
 INTENTS: Final = discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True)
@@ -165,8 +149,7 @@ class Penultimate(commands.AutoShardedBot):
         await self.engine.start()
         self._build()
         self.add_dynamic_items(Control, Standing)
-        for cog in COGS:
-            await self.load_extension(cog)
+        await self.load_extension("cogs.every")
         await self.tree.set_translator(CatalogueTranslator())
         await self._sync_commands()
         await self.jobs.resume()
@@ -186,7 +169,10 @@ class Penultimate(commands.AutoShardedBot):
             lambda: self.engine.status.state,
             self.clock,
         )
-        self.jobs = jobs = Jobs(store, self.queue, catalogue, limits, gate, delivery, following)
+        accepting = Accepting(store, self.queue, gate, delivery, following)
+        self.jobs = jobs = Jobs(
+            store, self.queue, catalogue, limits, gate, delivery, following, accepting
+        )
         self.retry = retry = Retry(catalogue, gate)
         self.derive = Derive(jobs, gate, catalogue, retry)
         self.actions = Dispatch(store, gate, visibility)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import discord
 from discord import Locale, app_commands, ui
@@ -13,13 +13,11 @@ from discord.ext import commands
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
+from bot.client import Penultimate
 from bot.errors import sentence
 from bot.posts.controls import layout, row, standing_button
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 # A post holds 4,000 characters.
 MAX_LINES: Final = 12
@@ -143,8 +141,3 @@ def _changes(before: Catalogue, now: Catalogue, locale: Locale) -> str:
 
 def _names(catalogue: Catalogue) -> set[str]:
     return {model.name for model in catalogue.models} | {vae.name for vae in catalogue.vaes}
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(AdminCog(bot))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import discord
 from discord import app_commands
@@ -10,6 +10,7 @@ from discord.app_commands import Choice
 from discord.ext import commands
 
 from bot.answers import Interaction
+from bot.client import Penultimate
 from bot.ordering.axes import KINDS, VALUES
 from bot.ordering.choices import SAMPLER_NAMES
 from bot.ordering.orders import Start
@@ -20,9 +21,6 @@ from cogs import options
 from core.models.catalogue import Catalogue, search
 from core.request import AUTOMATIC, NONE, SCHEDULE_TYPES
 from core.typed import separated
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 # A sheet has one picture a cell, so there is no count.
 SHARED: Final = tuple(name for name in OPTIONS if name != "count")
@@ -95,8 +93,3 @@ def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]
     start = f"{before}, " if comma else ""
     found = (f"{start}{name}" for name in search(names, last))
     return options.choices([typed, *found] if comma and last.strip() else found)
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(ExploreCog(bot))

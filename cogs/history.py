@@ -6,7 +6,7 @@ import asyncio
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import discord
 from discord import Locale, app_commands, ui
@@ -15,6 +15,7 @@ from discord.ext import commands
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
+from bot.client import Penultimate
 from bot.exceptions import Gone
 from bot.gate.origin import of_interaction
 from bot.posts.controls import layout, standing_button
@@ -24,9 +25,6 @@ from bot.translate import t, text
 from core.errors import UnknownName, UnreadablePicture
 from core.events import Image
 from core.pictures.files import read_pixels
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 # A row of Discord's holds five buttons.
 PAGE: Final = 5
@@ -192,8 +190,3 @@ def _small(path: Path) -> bytes:
     file = io.BytesIO()
     pixels.save(file, "WEBP", quality=80)
     return file.getvalue()
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(HistoryCog(bot))

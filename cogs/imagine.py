@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.answers import Interaction
+from bot.client import Penultimate
 from bot.ordering.orders import Start
 from bot.ordering.resolve import OPTIONS
 from bot.translate import text
 from cogs import options
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 
 class ImagineCog(commands.Cog):
@@ -52,8 +48,3 @@ class ImagineCog(commands.Cog):
         values = {name: value for name, value in given.items() if name in OPTIONS}
         start = Start(start_image, denoising_strength)
         await self.jobs.imagine(interaction, prompt, values, preset, style, start)
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(ImagineCog(bot))

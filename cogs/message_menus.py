@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import discord
 from discord import app_commands
@@ -19,6 +19,7 @@ from bot import answers
 from bot.actions.dispatch import standing
 from bot.actions.temporary import Temporary
 from bot.answers import Interaction
+from bot.client import Penultimate
 from bot.gate.origin import of_interaction
 from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_bytes
 from bot.ordering.orders import Start
@@ -29,9 +30,6 @@ from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
 from core.request import MAX_PROMPT, GenerationRequest, draw_seed
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 # A form must be shown within 3 s, and cannot be announced; what comes later than this is let go.
 SECONDS_TO_FORM: Final = 2.0
@@ -207,8 +205,3 @@ class MessageMenusCog(commands.Cog):
 def _several(job: Job) -> bool:
     """Whether there is a choice; a sheet's pictures have controls of their own."""
     return job.sheet is None and job.request.count > 1
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(MessageMenusCog(bot))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from discord import Locale, app_commands, ui
 from discord.ext import commands
@@ -11,14 +11,12 @@ from discord.ext import commands
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
+from bot.client import Penultimate
 from bot.ordering.resolve import model_values
 from bot.posts.controls import Standing, layout
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue, Model, Vae
 from core.request import SAMPLERS, SCHEDULE_TYPES
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 SECTIONS: Final = ("models", "vaes", "samplers")
 # An entry is at most 350 characters, so that a page fits into a post's 4,000.
@@ -102,8 +100,3 @@ def _vae(vae: Vae, catalogue: Catalogue, locale: Locale) -> str:
 def _entry(facts: list[str], description: str) -> str:
     line = "- " + " · ".join(facts)
     return line + (f"\n  {excerpt(description, DESCRIPTION_LENGTH)}" if description else "")
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(ModelsCog(bot))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import discord
 from discord import Locale, app_commands, ui
@@ -13,6 +13,7 @@ from discord.ext import commands
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
+from bot.client import Penultimate
 from bot.exceptions import NotYours
 from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES
 from bot.posts.controls import layout, standing_button
@@ -20,9 +21,6 @@ from bot.store import Job
 from bot.translate import t, text
 from core.errors import UnknownName
 from core.serving.queue import Place
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 # A section with its button counts three components, of the forty a post may have.
 MAX_SHOWN: Final = 10
@@ -126,8 +124,3 @@ def _job(place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
     prompt = excerpt(place.prompt, PROMPT_LENGTH)
     cancel = standing_button(t("control.cancel", locale), "take_back", place.job_id)
     return ui.Section(ui.TextDisplay(f"{state}\n-# {prompt}"), accessory=cancel)
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(QueueCog(bot))

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import discord
 from discord import RawReactionActionEvent
 from discord.ext import commands
 
 from bot.answers import DISCORD_ERRORS
+from bot.client import Penultimate
 from bot.errors import sentence
 from bot.exceptions import Gone, NotYours
 from bot.gate.origin import of_reaction
 from bot.store import Job
 from core.errors import PenultimateError
 from core.request import draw_seed
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +149,3 @@ ACTIONS: Final[dict[str, Action]] = {
 def _plain(emoji: discord.PartialEmoji) -> str:
     """An emoji without the sign that asks for its coloured form; clients differ in that."""
     return emoji.name.removesuffix("\N{VARIATION SELECTOR-16}")
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(ReactionsCog(bot))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from discord import app_commands, ui
 from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
+from bot.client import Penultimate
 from bot.posts.controls import layout
 from bot.store import Style
 from bot.store.names import MAX_NAME
 from bot.store.styles import MAX_PER_SERVER, MAX_TEMPLATE
 from bot.translate import t, text
 from cogs import options
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 # One post holds 4,000 characters of text; a list of every style must fit into one.
 MAX_TEXT: Final = 4000
@@ -102,8 +100,3 @@ async def _show(interaction: Interaction, title: str, style: Style) -> None:
         negative = excerpt(style.negative_prompt, TEMPLATE_LENGTH)
         lines.append(t("style.negative", interaction.locale, text=negative))
     await answers.show(interaction, layout(ui.TextDisplay("\n".join(lines))))
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(StyleCog(bot))

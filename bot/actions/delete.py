@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bot import answers
 from bot.actions.dispatch import control
 from bot.answers import Interaction
@@ -13,12 +15,12 @@ from bot.store import Job
 from bot.translate import t
 
 
+@dataclass(eq=False)
 class Delete:
     """The question before it, and the deletion."""
 
-    def __init__(self, jobs: Jobs, visibility: Visibility) -> None:
-        self._jobs = jobs
-        self._visibility = visibility
+    _jobs: Jobs
+    _visibility: Visibility
 
     @control("delete")
     async def _ask(self, interaction: Interaction, job: Job, _: int | None) -> None:

@@ -5,6 +5,7 @@ The number at the end of the ``custom_id`` says which picture of the job.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from discord import ui
@@ -30,14 +31,14 @@ from core.request import GenerationRequest
 from core.sheets.sheet import Sheet, axis_of
 
 
+@dataclass(eq=False)
 class Derive:
     """The actions of the panel's upper half."""
 
-    def __init__(self, jobs: Jobs, gate: Gate, catalogue: Catalogue, retry: Retry) -> None:
-        self._jobs = jobs
-        self._gate = gate
-        self._catalogue = catalogue
-        self._retry = retry
+    _jobs: Jobs
+    _gate: Gate
+    _catalogue: Catalogue
+    _retry: Retry
 
     @control("explore")
     async def _explore(self, interaction: Interaction, job: Job, position: int | None) -> None:

@@ -6,6 +6,7 @@ An action's name stands in posts for ever: add, never rename.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -58,16 +59,16 @@ def _marking(
     return mark
 
 
+@dataclass(eq=False)
 class Dispatch:
     """Finds the job and the action, looks whether the member may see the job, and does it."""
 
-    def __init__(self, store: Store, gate: Gate, visibility: Visibility) -> None:
-        self._store = store
-        self._gate = gate
-        self._visibility = visibility
-        self.controls: dict[str, OfJob] = {}
-        self.forms: dict[str, OfJob] = {}
-        self.standing: dict[str, OfNoJob] = {}
+    _store: Store
+    _gate: Gate
+    _visibility: Visibility
+    controls: dict[str, OfJob] = field(default_factory=dict, init=False)
+    forms: dict[str, OfJob] = field(default_factory=dict, init=False)
+    standing: dict[str, OfNoJob] = field(default_factory=dict, init=False)
 
     def add(self, *parts: object) -> None:
         """Take over the actions that the methods of ``parts`` are marked with."""

@@ -5,6 +5,7 @@ Anybody who may see a picture may vary it; the variation belongs to who pressed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from bot import answers
@@ -25,16 +26,14 @@ from core.models.catalogue import Catalogue, search
 from core.request import draw_seed
 
 
+@dataclass(eq=False)
 class Knobs:
     """The actions of a result post, and of a job's post before there is a result."""
 
-    def __init__(
-        self, jobs: Jobs, visibility: Visibility, catalogue: Catalogue, retry: Retry
-    ) -> None:
-        self._jobs = jobs
-        self._visibility = visibility
-        self._catalogue = catalogue
-        self._retry = retry
+    _jobs: Jobs
+    _visibility: Visibility
+    _catalogue: Catalogue
+    _retry: Retry
 
     @control("clip")
     async def _clip_skip(self, interaction: Interaction, job: Job, argument: int | None) -> None:

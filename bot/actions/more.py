@@ -4,6 +4,7 @@ preset, its seed, a copy by direct message."""
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from functools import partial
 
 import discord
@@ -27,22 +28,15 @@ from core.errors import UnknownName
 from core.models.catalogue import Catalogue, Model
 
 
+@dataclass(eq=False)
 class More:
     """The actions of the panel's lower half, and the panel itself."""
 
-    def __init__(
-        self,
-        store: Store,
-        catalogue: Catalogue,
-        visibility: Visibility,
-        delivery: Delivery,
-        retry: Retry,
-    ) -> None:
-        self._store = store
-        self._catalogue = catalogue
-        self._visibility = visibility
-        self._delivery = delivery
-        self._retry = retry
+    _store: Store
+    _catalogue: Catalogue
+    _visibility: Visibility
+    _delivery: Delivery
+    _retry: Retry
 
     @control("more")
     async def _more(self, interaction: Interaction, job: Job, _: int | None) -> None:

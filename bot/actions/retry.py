@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from discord import ui
@@ -40,13 +41,13 @@ class Typed(NamedTuple):
     form: ui.Modal
 
 
+@dataclass(eq=False)
 class Retry:
     """Asks by forms, and keeps those that could not be used."""
 
-    def __init__(self, catalogue: Catalogue, gate: Gate) -> None:
-        self._catalogue = catalogue
-        self._gate = gate
-        self._kept: Temporary[Typed] = Temporary(MAX_FORMS)
+    _catalogue: Catalogue
+    _gate: Gate
+    _kept: Temporary[Typed] = field(default_factory=lambda: Temporary(MAX_FORMS), init=False)
 
     async def ask(
         self, interaction: Interaction, form: ui.Modal, request: GenerationRequest

@@ -6,6 +6,8 @@ choice: nothing is kept in memory, and nobody sees another's choice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from discord import ui
 
 from bot import answers
@@ -21,11 +23,11 @@ from core.sheets.axes import Axis
 from core.sheets.sheet import Sheet
 
 
+@dataclass(eq=False)
 class Cells:
     """One action an axis. The number at the end is the place chosen on the other one before."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    _jobs: Jobs
 
     @control("cell_x")
     async def _column(self, interaction: Interaction, job: Job, row_chosen: int | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import discord
@@ -30,20 +30,18 @@ from core.request import AUTOMATIC, NONE, GenerationRequest
 from core.work import Work
 
 
+@dataclass(eq=False)
 class Gate:
     """Asks the server's rules, and the bot's owner's ``limits``.
 
     ``classifier`` tells NSFW pictures; while ``draining`` nothing new is taken.
     """
 
-    def __init__(
-        self, store: Store, catalogue: Catalogue, limits: Limits, classifier: Classifier
-    ) -> None:
-        self._store = store
-        self._catalogue = catalogue
-        self._limits = limits
-        self.classifier = classifier
-        self.draining = False
+    _store: Store
+    _catalogue: Catalogue
+    _limits: Limits
+    classifier: Classifier
+    draining: bool = False
 
     def server(self, guild_id: int | None) -> Server:
         """A server's settings; in direct messages the defaults."""

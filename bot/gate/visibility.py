@@ -6,6 +6,7 @@ is asked here. Who has one of its posts before them needs only :meth:`Visibility
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import discord
@@ -14,12 +15,12 @@ from bot.answers import DISCORD_ERRORS, Interaction
 from bot.store import Job, Store
 
 
+@dataclass(eq=False)
 class Visibility:
     """Answers from the rows of the jobs and from what Discord says of channels and rights."""
 
-    def __init__(self, store: Store, client: discord.Client) -> None:
-        self._store = store
-        self._client = client
+    _store: Store
+    _client: discord.Client
 
     async def shown_by(self, message_id: int, user_id: int) -> Job | None:
         """The job that a message shows, for a member who has the message before them."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -46,17 +46,15 @@ class Accepted(NamedTuple):
     notes: tuple[Note, ...]
 
 
+@dataclass(eq=False)
 class Accepting:
     """Takes jobs in. Raises what ``bot.errors`` has words for, and then nothing was queued."""
 
-    def __init__(
-        self, store: Store, queue: GpuQueue, gate: Gate, delivery: Delivery, following: Following
-    ) -> None:
-        self._store = store
-        self._queue = queue
-        self._gate = gate
-        self._delivery = delivery
-        self._following = following
+    _store: Store
+    _queue: GpuQueue
+    _gate: Gate
+    _delivery: Delivery
+    _following: Following
 
     async def from_interaction(
         self,

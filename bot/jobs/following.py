@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import discord
@@ -37,25 +38,17 @@ RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
 GIVE_UP_AFTER: Final = 7 * 86_400.0
 
 
+@dataclass(eq=False)
 class Following:
     """The tasks that follow jobs, by the job's id. ``clock`` gives Unix seconds."""
 
-    def __init__(
-        self,
-        store: Store,
-        gate: Gate,
-        delivery: Delivery,
-        log_channel: LogChannel,
-        engine_state: Callable[[], EngineState],
-        clock: Callable[[], float],
-    ) -> None:
-        self._store = store
-        self._gate = gate
-        self._delivery = delivery
-        self._log_channel = log_channel
-        self.engine_state = engine_state
-        self._clock = clock
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+    _store: Store
+    _gate: Gate
+    _delivery: Delivery
+    _log_channel: LogChannel
+    engine_state: Callable[[], EngineState]
+    _clock: Callable[[], float]
+    _tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
     def begin(self, job: Job, to_its_end: Coroutine[Any, Any, None]) -> None:
         """Do one of the coroutines below in the job's own task."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.answers import Interaction
@@ -44,30 +44,21 @@ from core.serving.queue import GpuQueue
 from core.sheets.sheet import Sheet
 
 
+@dataclass(eq=False)
 class Jobs:
     """Makes jobs, and has each followed to its end. ``limits`` are the bot's own.
 
     What makes a job raises what ``bot.errors`` has words for, and then nothing was queued.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        queue: GpuQueue,
-        catalogue: Catalogue,
-        limits: Limits,
-        gate: Gate,
-        delivery: Delivery,
-        following: Following,
-    ) -> None:
-        self._store = store
-        self._queue = queue
-        self._catalogue = catalogue
-        self._limits = limits
-        self._gate = gate
-        self._delivery = delivery
-        self._following = following
-        self._accepting = Accepting(store, queue, gate, delivery, following)
+    _store: Store
+    _queue: GpuQueue
+    _catalogue: Catalogue
+    _limits: Limits
+    _gate: Gate
+    _delivery: Delivery
+    _following: Following
+    _accepting: Accepting
 
     async def imagine(
         self,

@@ -43,12 +43,12 @@ class Parcel:
 Way = Callable[[Parcel], Awaitable[discord.Message]]
 
 
+@dataclass(eq=False)
 class Carrier:
     """Sends, edits and deletes by ids alone. ``clock`` gives Unix seconds."""
 
-    def __init__(self, client: discord.Client, clock: Callable[[], float]) -> None:
-        self._client = client
-        self._clock = clock
+    _client: discord.Client
+    _clock: Callable[[], float]
 
     async def carry(self, parcel: Parcel) -> discord.Message | None:
         """Send by the first way that works; None when none does.

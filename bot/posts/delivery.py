@@ -7,6 +7,7 @@ How it gets there is the carrier's (:mod:`bot.posts.carrier`). What arrives nowh
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import discord
@@ -26,13 +27,13 @@ from core.models.catalogue import Catalogue, Model
 SMALLEST_LIMIT: Final = 10_000
 
 
+@dataclass(eq=False)
 class Delivery:
     """Every method may be called again: a job arrives once as far as we know."""
 
-    def __init__(self, carrier: Carrier, store: Store, catalogue: Catalogue) -> None:
-        self._carrier = carrier
-        self._store = store
-        self._catalogue = catalogue
+    _carrier: Carrier
+    _store: Store
+    _catalogue: Catalogue
 
     async def edit(self, job: Job, view: ui.LayoutView, files: list[discord.File]) -> None:
         """Show progress in the job's post; nothing once its token's 15 minutes are over.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Final
 
 import discord
@@ -18,12 +19,12 @@ log = logging.getLogger(__name__)
 PROMPT_LENGTH: Final = 300
 
 
+@dataclass(eq=False)
 class LogChannel:
     """Writes into the log channels of all servers that have one."""
 
-    def __init__(self, client: discord.Client, store: Store) -> None:
-        self._client = client
-        self._store = store
+    _client: discord.Client
+    _store: Store
 
     async def note(self, job_id: int) -> None:
         """Tell the log channel, where its server has one, of a job that was delivered."""

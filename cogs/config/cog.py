@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import discord
 from discord import app_commands
@@ -13,6 +13,7 @@ from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction
+from bot.client import Penultimate
 from bot.exceptions import UnreadableSettings
 from bot.ordering.resolve import checked
 from bot.rules.policy_json import MAX_BYTES
@@ -21,9 +22,6 @@ from bot.translate import t, text
 from cogs import options
 from cogs.config import exchange
 from cogs.config.actions import Actions, check_manager, with_defaults
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 Place = discord.TextChannel | discord.VoiceChannel | discord.ForumChannel | discord.CategoryChannel
 FILE: Final = "penultimate-settings.json"
@@ -155,8 +153,3 @@ class ConfigCog(
         assert interaction.guild_id is not None
         text = self.bot.store.servers.text(interaction.guild_id)
         return discord.File(io.BytesIO(text.encode()), name)
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(ConfigCog(bot))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import discord
 from discord import app_commands, ui
@@ -13,12 +13,10 @@ from discord.ext import commands
 
 from bot.actions.dispatch import standing
 from bot.answers import Interaction
+from bot.client import Penultimate
 from bot.posts.controls import chosen
 from bot.translate import text
 from cogs.help.pages import PAGES, help_view, picture_of
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 FIRST: Final = next(iter(PAGES))
 CHOICES: Final = [Choice(name=text(f"help.{page}.name"), value=page) for page in PAGES]
@@ -58,8 +56,3 @@ class HelpCog(commands.Cog):
             return view, []
         picture = io.BytesIO(await asyncio.to_thread(path.read_bytes))
         return view, [discord.File(picture, path.name)]
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(HelpCog(bot))

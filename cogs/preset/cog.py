@@ -6,7 +6,7 @@ They can be shared in a post, or leave and come back as JSON.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import aiohttp
 import discord
@@ -16,6 +16,7 @@ from discord.ext import commands
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
+from bot.client import Penultimate
 from bot.exceptions import BadPreset, Gone, NotAllowed, NotYours
 from bot.gate.origin import of_interaction
 from bot.ordering.resolve import OPTIONS, checked
@@ -37,9 +38,6 @@ from cogs.preset.panels import (
 )
 from cogs.preset.preset_json import MAX_BYTES, Imported, read, readable, to_json
 from core.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 # One post holds 4,000 characters of text; a list of every preset must fit into one.
 MAX_TEXT: Final = 4000
@@ -236,8 +234,3 @@ def _usable(name: str | None) -> str:
         return clean_name(name or "")
     except InvalidRequest:
         return UNNAMED
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(PresetCog(bot))

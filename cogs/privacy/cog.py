@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import discord
 from discord import app_commands, ui
@@ -14,13 +14,11 @@ from discord.ext import commands
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import DISCORD_ERRORS, Interaction
+from bot.client import Penultimate
 from bot.exceptions import Unreachable
 from bot.posts.controls import layout, row, standing_button
 from bot.translate import t, text
 from cogs.privacy.export import Export
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +125,3 @@ class PrivacyCog(
                         return
                     log.info("a post of a deleted job is out of reach: %s", error)
                 await members.gone(place)
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(PrivacyCog(bot))

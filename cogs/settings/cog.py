@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from discord import app_commands, ui
 from discord.ext import commands
@@ -15,6 +15,7 @@ from discord.ext import commands
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction
+from bot.client import Penultimate
 from bot.exceptions import NotYours
 from bot.gate.origin import of_interaction
 from bot.ordering.choices import SAMPLER_NAMES, vae_names
@@ -26,9 +27,6 @@ from cogs.settings.panel import EVERYTHING, Panel, numbers_form, search_form, se
 from core.errors import UnknownName, VaeMismatch
 from core.models.catalogue import search
 from core.request import RANGES
-
-if TYPE_CHECKING:
-    from bot.client import Penultimate
 
 SELECTS: Final = ("model", "vae", "clip_skip", "sampler", "size", "count")
 # What is searched, and what such a thing is called in an error.
@@ -173,8 +171,3 @@ def _search_form(name: str, interaction: Interaction) -> Callable[[], ui.Modal]:
 def _check_owner(interaction: Interaction, owner: int | None) -> None:
     if interaction.user.id != owner:
         raise NotYours("edit")
-
-
-async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    await bot.add_cog(SettingsCog(bot))

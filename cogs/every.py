@@ -1,0 +1,40 @@
+"""Every cog, in the order in which they are loaded."""
+
+from __future__ import annotations
+
+from bot.client import Penultimate
+from cogs.admin import AdminCog
+from cogs.config.cog import ConfigCog
+from cogs.explore import ExploreCog
+from cogs.help.cog import HelpCog
+from cogs.history import HistoryCog
+from cogs.imagine import ImagineCog
+from cogs.message_menus import MessageMenusCog
+from cogs.models import ModelsCog
+from cogs.preset.cog import PresetCog
+from cogs.privacy.cog import PrivacyCog
+from cogs.queue import QueueCog
+from cogs.reactions import ReactionsCog
+from cogs.settings.cog import SettingsCog
+from cogs.style import StyleCog
+
+
+async def setup(bot: Penultimate) -> None:
+    """Called by discord.py when the bot loads this file."""
+    for cog in (
+        ImagineCog,
+        ExploreCog,
+        QueueCog,
+        PresetCog,
+        SettingsCog,
+        HelpCog,
+        ModelsCog,
+        StyleCog,
+        ReactionsCog,
+        HistoryCog,
+        MessageMenusCog,
+        PrivacyCog,
+        ConfigCog,
+        AdminCog,
+    ):
+        await bot.add_cog(cog(bot))
