@@ -81,11 +81,11 @@ class ReactionsCog(commands.Cog):
         deletes = ACTIONS[_plain(event.emoji)] is ReactionsCog.delete
         return job if deletes or await self.store.pictures.of_job(job.id) else None
 
-    async def vary(self, event: RawReactionActionEvent, job: Job, **changes: Any) -> None:
+    async def vary(self, event: RawReactionActionEvent, job: Job) -> None:
         """The picture again, with a change, as an answer to the post."""
         locale = await self._locale(event, job)
         origin = of_reaction(event, self._channel(event), job.application_id, locale)
-        await self.jobs.vary(origin, job, **changes)
+        await self.jobs.vary(origin, job, **CHANGES[_plain(event.emoji)](job))
 
     async def delete(self, event: RawReactionActionEvent, job: Job) -> None:
         """For its author, and for who may manage messages where it was made."""
@@ -125,22 +125,14 @@ class ReactionsCog(commands.Cog):
             log.info("job %d: a reaction could not be answered: %s", job.id, closed)
 
 
-async def _new_seed(cog: ReactionsCog, event: RawReactionActionEvent, job: Job) -> None:
-    await cog.vary(event, job, seed=draw_seed())
-
-
-async def _clip_skip_up(cog: ReactionsCog, event: RawReactionActionEvent, job: Job) -> None:
-    await cog.vary(event, job, clip_skip=job.request.clip_skip + 1)
-
-
-async def _clip_skip_down(cog: ReactionsCog, event: RawReactionActionEvent, job: Job) -> None:
-    await cog.vary(event, job, clip_skip=job.request.clip_skip - 1)
-
-
+# What varies a picture, by the change; and what else there is.
+CHANGES: Final[dict[str, Callable[[Job], dict[str, int]]]] = {
+    "🎲": lambda job: {"seed": draw_seed()},
+    "⬆": lambda job: {"clip_skip": job.request.clip_skip + 1},
+    "⬇": lambda job: {"clip_skip": job.request.clip_skip - 1},
+}
 ACTIONS: Final[dict[str, Action]] = {
-    "🎲": _new_seed,
-    "⬆": _clip_skip_up,
-    "⬇": _clip_skip_down,
+    **dict.fromkeys(CHANGES, ReactionsCog.vary),
     "❌": ReactionsCog.delete,
     "✉": ReactionsCog.send,
 }

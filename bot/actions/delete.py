@@ -22,16 +22,15 @@ class Delete:
     _jobs: Jobs
     _visibility: Visibility
 
-    @control("delete")
-    async def _ask(self, interaction: Interaction, job: Job, _: int | None) -> None:
+    @control(delete=True, remove=False)
+    async def _ask(self, here: bool, interaction: Interaction, job: Job, _: int | None) -> None:
+        """In place of the panel; the post of a log channel stays."""
         self._check(interaction, job)
-        await interaction.response.edit_message(view=panel.confirm_view(job, interaction.locale))
-
-    @control("remove")
-    async def _ask_from_log(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        """The same from the log channel, whose post stays."""
-        self._check(interaction, job)
-        await answers.show(interaction, panel.confirm_view(job, interaction.locale))
+        view = panel.confirm_view(job, interaction.locale)
+        if here:
+            await interaction.response.edit_message(view=view)
+        else:
+            await answers.show(interaction, view)
 
     @control("delete_now")
     async def _delete(self, interaction: Interaction, job: Job, _: int | None) -> None:

@@ -3,7 +3,6 @@ preset, its seed, a copy by direct message."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,29 +41,17 @@ class More:
     async def _more(self, interaction: Interaction, job: Job, _: int | None) -> None:
         await answers.show(interaction, self._panel(interaction, job))
 
-    @control("which")
-    async def _which(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        view = self._panel(interaction, job, chosen_number(interaction))
+    @control(which=True, keep=False)
+    async def _page(self, turn: bool, interaction: Interaction, job: Job, _: int | None) -> None:
+        """To another picture of the job; or back, when it is not deleted after all."""
+        position = chosen_number(interaction) if turn else 0
+        view = self._panel(interaction, job, position)
         await interaction.response.edit_message(view=view)
-
-    @control("keep")
-    async def _keep(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        """Not deleted after all."""
-        await interaction.response.edit_message(view=self._panel(interaction, job))
 
     @control("parameters")
     async def _parameters(self, interaction: Interaction, job: Job, position: int | None) -> None:
-        text, locale = await self._text(job, position or 0), interaction.locale
-        view = panel.code_view(text, locale)
-        if view is not None:
-            await answers.show(interaction, view)
-            return
-        name = "parameters.txt"
-        await interaction.response.send_message(
-            view=panel.file_view(name, locale),
-            file=discord.File(io.BytesIO(text.encode()), name),
-            ephemeral=True,
-        )
+        view, files = parameters.plain(await self._text(job, position or 0), interaction.locale)
+        await interaction.response.send_message(view=view, files=files, ephemeral=True)
 
     @control("read")
     async def _read(self, interaction: Interaction, job: Job, _: int | None) -> None:

@@ -20,51 +20,38 @@ from bot.posts.result import NAME_LENGTH, axis_name, cell_select
 from bot.store import Job
 from bot.translate import t
 from core.sheets.axes import Axis
-from core.sheets.sheet import Sheet
 
 
 @dataclass(eq=False)
 class Cells:
-    """One action an axis. The number at the end is the place chosen on the other one before."""
+    """An action for each axis."""
 
     _jobs: Jobs
 
-    @control("cell_x")
-    async def _column(self, interaction: Interaction, job: Job, row_chosen: int | None) -> None:
-        sheet, column = _sheet_of(job), chosen_number(interaction)
-        if sheet.y is None:
-            await self._jobs.open_one(interaction, job, sheet.position(0, column))
-        elif row_chosen is None:
-            await _ask_other(interaction, job, (sheet.x, column), (sheet.y, "cell_y"))
-        else:
-            await self._jobs.open_one(interaction, job, sheet.position(row_chosen, column))
-
-    @control("cell_y")
-    async def _row(self, interaction: Interaction, job: Job, column: int | None) -> None:
-        sheet, row_chosen = _sheet_of(job), chosen_number(interaction)
-        if sheet.y is None:
+    @control(cell_x=True, cell_y=False)
+    async def _cell(self, x: bool, interaction: Interaction, job: Job, other: int | None) -> None:
+        """A value was picked on the ``x`` axis or on y; ``other`` is that of the other, if known."""
+        sheet, place = job.sheet, chosen_number(interaction)
+        if sheet is None or (sheet.y is None and not x):
             raise Gone("picture")
-        if column is None:
-            await _ask_other(interaction, job, (sheet.y, row_chosen), (sheet.x, "cell_x"))
+        if sheet.y is None:
+            await self._jobs.open_one(interaction, job, sheet.position(0, place))
+        elif other is None:
+            known, asked = (sheet.x, sheet.y) if x else (sheet.y, sheet.x)
+            await _ask_other(interaction, job, known, place, asked, "cell_y" if x else "cell_x")
         else:
+            row_chosen, column = (other, place) if x else (place, other)
             await self._jobs.open_one(interaction, job, sheet.position(row_chosen, column))
 
 
 async def _ask_other(
-    interaction: Interaction, job: Job, known: tuple[Axis, int], asked: tuple[Axis, str]
+    interaction: Interaction, job: Job, axis: Axis, index: int, asked: Axis, action: str
 ) -> None:
-    """After a value on one axis, an (axis, action) to choose one on the other."""
-    axis, index = known
+    """After the value at ``index`` of one axis, ask for one of the other."""
     if index >= len(axis.values):
         raise Gone("picture")
     locale = interaction.locale
     value = excerpt(str(axis.values[index]), NAME_LENGTH)
     said = t("sheet.other_axis", locale, name=axis_name(axis, locale), value=value)
-    other = cell_select(job, *asked, locale, index)
+    other = cell_select(job, asked, action, locale, index)
     await answers.show(interaction, layout(ui.TextDisplay(said), row(other)))
-
-
-def _sheet_of(job: Job) -> Sheet:
-    if job.sheet is None:
-        raise Gone("picture")
-    return job.sheet

@@ -18,8 +18,6 @@ from bot.translate import t
 PROMPT_LENGTH: Final = 200
 # What a gallery holds.
 MAX_PICTURES: Final = 10
-# A post holds 4,000 characters; the rest of the sentence and the fence stand around the text.
-MAX_CODE: Final = 3800
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +161,3 @@ def seed_view(job: Job, seed: int, locale: discord.Locale) -> ui.LayoutView:
 def text_view(text: str) -> ui.LayoutView:
     """One sentence in place of a panel."""
     return layout(ui.TextDisplay(text))
-
-
-def code_view(text: str, locale: discord.Locale) -> ui.LayoutView | None:
-    """Parameters to be copied; None where they do not fit and go into a file instead."""
-    if len(text) > MAX_CODE or "```" in text:
-        return None
-    return layout(ui.TextDisplay(f"{t('panel.parameters', locale)}\n```\n{text}\n```"))
-
-
-def file_view(name: str, locale: discord.Locale) -> ui.LayoutView:
-    """The same with the file ``name`` sent along."""
-    return layout(ui.TextDisplay(t("panel.parameters", locale)), ui.File(f"attachment://{name}"))

@@ -55,22 +55,30 @@ def parameters_view(
     locale: Locale,
     *further: ui.ActionRow[Any],
 ) -> tuple[ui.LayoutView, list[discord.File]]:
-    """The parameters, the line to draw them here, and what of them is not used.
-
-    What does not fit into a post goes into a file.
-    """
+    """The parameters, the line to draw them here, and what of them is not used."""
     remarks = [t("remix.partly", locale, names=_names(exact, locale))] if exact else []
     remarks += [f"-# {note_text(note, locale.value)}" for note in notes]
     below = "\n".join(remarks)[:NOTES_LENGTH]
-    whole = t("panel.parameters", locale)
-    how = t("remix.line", locale)
-    text = f"{whole}\n```\n{found}\n```\n{how}\n```\n{line}\n```\n{below}"
+    how = f"{t('remix.line', locale)}\n```\n{line}\n```\n{below}"
+    return _view(found, f"{found}\n\n{line}\n", how, below, locale, *further)
+
+
+def plain(found: str, locale: Locale) -> tuple[ui.LayoutView, list[discord.File]]:
+    """The parameters alone, to be copied."""
+    return _view(found, found, "", "", locale)
+
+
+def _view(
+    found: str, whole: str, how: str, below: str, locale: Locale, *further: ui.ActionRow[Any]
+) -> tuple[ui.LayoutView, list[discord.File]]:
+    """What does not fit into a post goes into a file, which says the ``whole`` of it."""
+    title = t("panel.parameters", locale)
+    text = f"{title}\n```\n{found}\n```\n{how}".strip()
     if len(text) <= MAX_TEXT and "```" not in found:
         return layout(ui.TextDisplay(text), *further), []
-    name = "parameters.txt"
-    file = discord.File(io.BytesIO(f"{found}\n\n{line}\n".encode()), name)
-    said = f"{whole}\n{below}".strip()
-    return layout(ui.TextDisplay(said), ui.File(f"attachment://{name}"), *further), [file]
+    file = discord.File(io.BytesIO(whole.encode()), "parameters.txt")
+    said = ui.TextDisplay[ui.LayoutView](f"{title}\n{below}".strip())
+    return layout(said, ui.File(f"attachment://{file.filename}"), *further), [file]
 
 
 def _names(fields: tuple[str, ...], locale: Locale) -> str:

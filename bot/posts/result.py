@@ -228,21 +228,14 @@ def _in_words(name: str, value: str | tuple[str, ...], locale: str) -> str:
 def _knobs(post: Post) -> ui.ActionRow[Any]:
     job, locale = post.job, post.job.locale
     now, works = job.request.clip_skip, post.clip_skip_works
+
+    def step(key: str, clip_skip: int) -> Control:
+        off = not works or not LOWEST <= clip_skip <= HIGHEST
+        return button(t(key, locale), "clip", job.id, clip_skip, disabled=off)
+
     return row(
-        button(
-            t("control.clip_skip_down", locale),
-            "clip",
-            job.id,
-            now - 1,
-            disabled=not works or now <= LOWEST,
-        ),
-        button(
-            t("control.clip_skip_up", locale),
-            "clip",
-            job.id,
-            now + 1,
-            disabled=not works or now >= HIGHEST,
-        ),
+        step("control.clip_skip_down", now - 1),
+        step("control.clip_skip_up", now + 1),
         button(t("control.new_seed", locale), "seed", job.id, emoji="🎲"),
         button(t("control.edit", locale), "edit", job.id, emoji="✏️"),
         button(t("control.more", locale), "more", job.id),

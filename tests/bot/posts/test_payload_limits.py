@@ -105,10 +105,12 @@ def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
     yield "read", parameters.parameters_view("x" * 3600, "y" * 150, (), (), locale, which)[0]
     yield "confirm", panel.confirm_view(job, locale)
     yield "seed", panel.seed_view(job, MAX_SEED, locale)
-    code = panel.code_view("x" * panel.MAX_CODE, locale)
-    assert code is not None
+    code, attached = parameters.plain("x" * 3800, locale)
+    assert not attached
     yield "code", code
-    yield "file", panel.file_view("parameters.txt", locale)
+    file, attached = parameters.plain("x" * 3900, locale)
+    assert attached
+    yield "file", file
     search = ui.LayoutView(timeout=None)
     yield "search", search.add_item(ui.ActionRow(vae_select(job, vaes, locale, search=False)))
 
