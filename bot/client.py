@@ -101,18 +101,6 @@ class Penultimate(commands.AutoShardedBot):
     ``engine``, ``queue`` and ``catalogue`` make what it draws with. ``clock`` gives Unix seconds.
     """
 
-    store: Store
-    catalogue: Catalogue
-    queue: GpuQueue
-    engine: Engine
-    gate: Gate
-    visibility: Visibility
-    delivery: Delivery
-    jobs: Jobs
-    actions: Dispatch
-    retry: Retry
-    derive: Derive
-
     def __init__(
         self,
         settings: Settings,

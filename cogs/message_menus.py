@@ -56,7 +56,7 @@ class MessageMenusCog(commands.Cog):
         self.jobs = bot.jobs
         self.derive = bot.derive
         self.retry = bot.retry
-        self._pending: Temporary[Pending] = Temporary(MAX_PENDING, lambda kept: len(kept.data))
+        self._pending: Temporary[Pending] = Temporary(MAX_PENDING, lambda each: len(each.data))
         self._menus = [
             app_commands.ContextMenu(name=text("menu.parameters"), callback=self.parameters),
             app_commands.ContextMenu(name=text("menu.start"), callback=self.start),
@@ -178,17 +178,17 @@ class MessageMenusCog(commands.Cog):
     async def _text(self, interaction: Interaction, message: discord.Message) -> str | None:
         """The parameters of the first picture that has some; else the member is told."""
         found = pictures_in(message)
-        trouble: PenultimateError | None = None
+        unreadable: PenultimateError | None = None
         for picture in found:
             try:
                 read = await parameters_of(await read_bytes(picture))
             except UnreadablePicture as error:
-                trouble = trouble or error
+                unreadable = unreadable or error
                 continue
             if read:
                 return read
-        if trouble is not None:
-            raise trouble
+        if unreadable is not None:
+            raise unreadable
         key = "remix.no_parameters" if found else "remix.no_picture"
         await answers.say(interaction, t(key, interaction.locale))
         return None

@@ -76,6 +76,7 @@ class Dispatch:
             for attribute in dir(type(part)):
                 method = getattr(type(part), attribute, None)
                 for table, action, first in getattr(method, _MARKS, ()):
+                    assert action not in getattr(self, table), action
                     getattr(self, table)[action] = partial(getattr(part, attribute), *first)
 
     async def press(self, interaction: Interaction) -> None:

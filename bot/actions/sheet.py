@@ -30,10 +30,11 @@ class Cells:
 
     @control(cell_x=True, cell_y=False)
     async def _cell(self, x: bool, interaction: Interaction, job: Job, other: int | None) -> None:
-        """A value was picked on the ``x`` axis or on y; ``other`` is that of the other, if known."""
-        sheet, place = job.sheet, chosen_number(interaction)
+        """A value was picked, on x or on y; ``other`` is the other axis's place, once known."""
+        sheet = job.sheet
         if sheet is None or (sheet.y is None and not x):
             raise Gone("picture")
+        place = chosen_number(interaction)
         if sheet.y is None:
             await self._jobs.open_one(interaction, job, sheet.position(0, place))
         elif other is None:

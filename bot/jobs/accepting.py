@@ -83,7 +83,7 @@ class Accepting:
                     return sent.message_id
                 except DISCORD_ERRORS as error:
                     # Discord may have taken it and only its reply was lost: then there is a post.
-                    log.info("job %d: its first answer had trouble: %s", job.id, error)
+                    log.info("job %d: its first answer failed: %s", job.id, error)
             return (await interaction.edit_original_response(view=view())).id
 
         await self._begin(await accepting, answer, origin.filesize_limit)

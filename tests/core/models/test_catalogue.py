@@ -724,3 +724,14 @@ def test_tiny_models_are_found_as_what_they_are(tmp_path: Path) -> None:
 def test_the_catalogue_needs_no_torch() -> None:
     code = "import sys, core.models.catalogue; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_another_scan_is_taken_over_in_place() -> None:
+    old, new = (Vae(name, Path(name), "file", "sd1") for name in ("old", "new"))
+    held = known = Catalogue(vaes=(old,), warnings=("a card",))
+    found = Catalogue(vaes=(new,), refused=(Refused("VAE", "bad", "pickle"),))
+    known.update(found)
+    assert held == found
+    assert held.vae("new") is new
+    with pytest.raises(UnknownName):
+        held.vae("old")
