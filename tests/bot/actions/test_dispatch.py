@@ -9,10 +9,9 @@ import pytest
 from bot.actions.dispatch import control, form, standing
 from bot.answers import Interaction
 from bot.store import Job
+from bot.translate import t
 from tests.bot.actions.test_every_control import press, submit
 from tests.simulation import World, answer, text
-
-UNKNOWN = "not one of mine as I am now"
 
 
 class Part:
@@ -66,7 +65,7 @@ async def test_an_unknown_action_is_harmless(world: World, post: Any, custom_id:
         await submit(world, world.bob, custom_id),
     ):
         assert answer(result).ephemeral
-        assert UNKNOWN in text(answer(result))
+        assert text(answer(result)) == t("error.gone.control")
     assert (await world.job(1)).state == "delivered"
     assert len(world.posts()) == 1
 
