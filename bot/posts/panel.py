@@ -18,6 +18,8 @@ from bot.translate import t
 PROMPT_LENGTH: Final = 200
 # What a gallery holds.
 MAX_PICTURES: Final = 10
+# The panel's actions on all of a job's pictures; the others are on one.
+OF_ALL: Final = ("preset", "dm", "delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,9 @@ def panel_view(
     items: list[ui.Item[ui.LayoutView]] = [ui.TextDisplay(title)]
     if job.request.count > 1:
         items.append(row(which_select(job, locale, position)))
-    groups = [] if job.sheet else [*_makers(job, locale, offers, position)]
-    groups += _keepers(job, locale, offers, position)
-    return layout(*items, *(row(*group) for group in groups if group))
+    for line in filter(None, _lines(job, offers)):
+        items.append(row(*(_button(*each, job, locale, position) for each in line)))
+    return layout(*items)
 
 
 def which_select(job: Job, locale: discord.Locale, position: int, action: str = "which") -> Control:
@@ -56,42 +58,25 @@ def which_select(job: Job, locale: discord.Locale, position: int, action: str = 
     return select(t("control.which", locale), action, job.id, options)
 
 
-def _makers(
-    job: Job, locale: discord.Locale, offers: Offers, position: int
-) -> Iterator[list[Control]]:
-    """Buttons that draw something new from the picture, a line for each kind."""
-
-    def make(name: str, emoji: str) -> Control:
-        return button(t(f"control.{name}", locale), name, job.id, position or None, emoji=emoji)
-
-    explore = [make("explore", "🔬")] if offers.explore else []
-    compare = [make("compare", "🆎")] if offers.compare else []
-    yield explore + compare
-    # A picture is enlarged once; the enlarged one can still be a start image.
-    yield [] if job.request.hires else [make("upscale", "🔍"), make("upscale_twice", "🔎")]
-    yield [make("vary_subtly", "🌱"), make("vary_strongly", "🌳"), make("start", "🖼️")]
+def _lines(job: Job, offers: Offers) -> Iterator[list[tuple[str, str]]]:
+    """Actions and emojis, a line for each kind: what draws something new from a picture, what keeps
+    something of it, what copies or takes away the whole."""
+    if job.sheet is None:
+        yield [("explore", "🔬")] * offers.explore + [("compare", "🆎")] * offers.compare
+        # A picture is enlarged once; the enlarged one can still be a start image.
+        yield [] if job.request.hires else [("upscale", "🔍"), ("upscale_twice", "🔎")]
+        yield [("vary_subtly", "🌱"), ("vary_strongly", "🌳"), ("start", "🖼️")]
+    one_seed = job.sheet is None or not job.sheet.varies("seed")
+    yield [("preset", "💾"), ("parameters", "📋")] + [("take_seed", "📌")] * one_seed
+    yield [("dm", "✉️")] + [("delete", "🗑️")] * offers.delete
 
 
-def _keepers(
-    job: Job, locale: discord.Locale, offers: Offers, position: int
-) -> Iterator[list[Control]]:
-    """What one does with the picture that is there: keep something of it, take all of it away."""
-    place = position or None
-    controls = [
-        button(t("control.save_preset", locale), "preset", job.id, emoji="💾"),
-        button(t("control.parameters", locale), "parameters", job.id, place, emoji="📋"),
-    ]
-    if job.sheet is None or not job.sheet.varies("seed"):
-        seed = t("control.take_seed", locale)
-        controls.append(button(seed, "take_seed", job.id, place, emoji="📌"))
-    yield controls
-    controls = [button(t("control.dm", locale), "dm", job.id, emoji="✉️")]
-    if offers.delete:
-        danger = discord.ButtonStyle.danger
-        controls.append(
-            button(t("control.delete", locale), "delete", job.id, emoji="🗑️", style=danger)
-        )
-    yield controls
+def _button(action: str, emoji: str, job: Job, locale: discord.Locale, position: int) -> Control:
+    label = t("control.save_preset" if action == "preset" else f"control.{action}", locale)
+    styles = discord.ButtonStyle
+    style = styles.danger if action == "delete" else styles.secondary
+    place = None if action in OF_ALL else position or None
+    return button(label, action, job.id, place, emoji=emoji, style=style)
 
 
 def which_start_view(
