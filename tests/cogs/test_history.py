@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import discord
 import pytest
 
+from bot.errors import sentence
+from bot.translate import t
 from cogs.history import PAGE, history_view
 from core.errors import OutOfMemory, PenultimateError
 from core.request import MAX_PROMPT, MAX_SEED
@@ -239,3 +241,16 @@ async def test_ones_own_jobs_are_offered(world: World) -> None:
     assert [choice["value"] for choice in offered] == ["1"]
     await make(world, world.ann, 30)
     assert len(await world.ann.autocomplete(world.channel, "cancel", "job", "")) == 25
+
+
+async def test_a_job_that_failed_is_shown_in_the_language_of_who_asks(
+    world: World, speak: Callable[[str], None]
+) -> None:
+    error = OutOfMemory(512, 512)
+    world.engine.fail_next(error)
+    await make(world, world.ann)
+    assert sentence(error, "en-US") in text(world.last)
+    speak("ja")
+    again = answer(await world.ann.slash(world.channel, "show", id=1))
+    assert sentence(error, "ja") in text(again)
+    assert list(buttons(again)) == [t("control.again", "ja"), t("control.edit", "ja")]

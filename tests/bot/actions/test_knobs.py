@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 import bot.gate.gate
 import bot.jobs.accepting
 from bot.ordering.resolve import Layers
+from bot.translate import t
 from core.models.catalogue import Catalogue
+from tests.bot.actions.test_every_control import submit
 from tests.simulation import World, answer, buttons, components, model, selects, text, vae
 
 
@@ -90,6 +93,19 @@ async def test_vaes_past_24_are_searched(world: World) -> None:
     search = await world.ann.select(post, [options[-1]["value"]], custom_id="p:vae:1")
     nothing = await world.ann.submit_modal(search, {"name": "qqqqqq"})
     assert "no VAE called" in text(answer(nothing))
+
+
+async def test_what_a_search_finds_is_said_to_who_searches(
+    world: World, post: Any, speak: Callable[[str], None]
+) -> None:
+    speak("zh-CN")
+    found = await submit(world, world.bob, "p:vae:1", {"name": "o"})
+    options = selects(answer(found))[t("control.vae", "zh-CN")]["options"]
+    names = [option["value"] for option in options]
+    assert len(names) == 2
+    labels = [t("control.vae_option", "zh-CN", name=name) for name in names]
+    assert [option["label"] for option in options] == labels
+    assert labels != [t("control.vae_option", "en-US", name=name) for name in names]
 
 
 # Edit.
