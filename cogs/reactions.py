@@ -17,7 +17,7 @@ from discord.ext import commands
 from bot.answers import DISCORD_ERRORS
 from bot.client import Penultimate
 from bot.errors import sentence
-from bot.exceptions import Gone, NotYours
+from bot.exceptions import NotYours
 from bot.gate.origin import of_reaction
 from bot.store import Job
 from core.errors import PenultimateError
@@ -95,14 +95,7 @@ class ReactionsCog(commands.Cog):
 
     async def send(self, event: RawReactionActionEvent, job: Job) -> None:
         """A copy, for the one who asks."""
-        channel = await self.client.create_dm(discord.Object(event.user_id))
-        limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
-        try:
-            arrived = await self.delivery.copy(job, channel.send, limit)
-        except FileNotFoundError:
-            arrived = False
-        if not arrived:
-            raise Gone("picture")
+        await self.delivery.copy_to(event.user_id, job)
 
     def _channel(self, event: RawReactionActionEvent) -> Any:
         guild = self.client.get_guild(event.guild_id) if event.guild_id else None

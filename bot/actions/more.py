@@ -12,7 +12,7 @@ from bot import answers
 from bot.actions.dispatch import control, form
 from bot.actions.retry import Retry
 from bot.answers import Interaction
-from bot.exceptions import Gone, Unreachable
+from bot.exceptions import Gone
 from bot.gate.visibility import Visibility
 from bot.ordering.axes import other_vaes
 from bot.ordering.resolve import values_of
@@ -95,16 +95,7 @@ class More:
     @control("dm")
     async def _send(self, interaction: Interaction, job: Job, _: int | None) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
-        try:
-            channel = await interaction.user.create_dm()
-            limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
-            arrived = await self._delivery.copy(job, channel.send, limit)
-        except discord.Forbidden:
-            raise Unreachable from None
-        except FileNotFoundError:
-            raise Gone("picture") from None
-        if not arrived:
-            raise Gone("picture")
+        await self._delivery.copy_to(interaction.user.id, job)
         await answers.say(interaction, t("panel.sent", interaction.locale))
 
     async def _text(self, job: Job, position: int) -> str:

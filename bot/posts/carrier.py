@@ -106,6 +106,10 @@ class Carrier:
             return code in (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE)
         return True
 
+    async def direct(self, user_id: int) -> discord.DMChannel:
+        """Somebody's direct messages with the bot."""
+        return await self._client.create_dm(discord.Object(user_id))
+
     def filesize_limit(self, guild_id: int | None) -> int:
         """How many bytes a file may have on a server, or in direct messages."""
         guild = self._client.get_guild(guild_id) if guild_id else None
@@ -165,8 +169,7 @@ class Carrier:
         )
 
     async def _send_to_member(self, parcel: Parcel) -> discord.Message:
-        channel = await self._client.create_dm(discord.Object(parcel.job.user_id))
-        return await _send(channel, parcel)
+        return await _send(await self.direct(parcel.job.user_id), parcel)
 
     def _channel(self, job: Job) -> discord.PartialMessageable:
         assert job.channel_id is not None

@@ -13,6 +13,7 @@ from typing import Final
 import discord
 from discord import ui
 
+from bot.exceptions import Gone, Unreachable
 from bot.ordering.choices import vae_names
 from bot.posts.carrier import Build, Carrier, Parcel, too_large
 from bot.posts.live import ended_view
@@ -78,6 +79,23 @@ class Delivery:
         if message is not None and not message.flags.ephemeral:
             await self._store.posts.add(job.id, Place(message.channel.id, message.id))
         return message is not None
+
+    async def copy_to(self, user_id: int, job: Job) -> None:
+        """The same by direct message.
+
+        Raises :class:`~bot.exceptions.Unreachable`, and :class:`~bot.exceptions.Gone` where there
+        is nothing to send.
+        """
+        limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+        try:
+            channel = await self._carrier.direct(user_id)
+            if await self.copy(job, channel.send, limit):
+                return
+        except discord.Forbidden:
+            raise Unreachable from None
+        except FileNotFoundError:
+            pass
+        raise Gone("picture")
 
     async def tell_ended(self, job: Job, error: PenultimateError | None) -> None:
         """Say that a job ended without a picture: ``error``, or None when it was cancelled."""
