@@ -50,7 +50,7 @@ class PrivacyCog(
             self._leaving.cancel()
 
     @app_commands.command(name="export", description=text("command.privacy.export"))
-    @app_commands.checks.cooldown(EXPORTS, SECONDS, key=lambda interaction: interaction.user.id)
+    @app_commands.checks.cooldown(EXPORTS, SECONDS, key=lambda i: (i.client, i.user.id))
     async def export(self, interaction: Interaction) -> None:
         """Zip files into the member's direct messages."""
         await interaction.response.defer(thinking=True, ephemeral=True)
