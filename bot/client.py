@@ -63,7 +63,7 @@ PERMISSIONS: Final = discord.Permissions(
 )
 
 
-class Engine(Protocol):
+class EngineHandle(Protocol):
     """What the bot needs of an ``EngineClient``. Tests have one in memory."""
 
     @property
@@ -80,7 +80,7 @@ class Engine(Protocol):
         ...
 
 
-class Tree(app_commands.CommandTree["Penultimate"]):
+class Commands(app_commands.CommandTree["Penultimate"]):
     """Answers what a command raised, in the member's language."""
 
     async def interaction_check(self, interaction: Interaction, /) -> bool:
@@ -105,7 +105,7 @@ class Penultimate(commands.AutoShardedBot):
         self,
         settings: Settings,
         *,
-        engine: Callable[[EngineConfig, GpuQueue], Engine] = EngineClient,
+        engine: Callable[[EngineConfig, GpuQueue], EngineHandle] = EngineClient,
         queue: Callable[[int, int], GpuQueue] = GpuQueue,
         catalogue: Callable[[Settings], Catalogue] = Settings.catalogue,
         clock: Callable[[], float] = time.time,
@@ -114,7 +114,7 @@ class Penultimate(commands.AutoShardedBot):
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
-            tree_cls=Tree,
+            tree_cls=Commands,
             intents=INTENTS,
             allowed_mentions=discord.AllowedMentions.none(),
             allowed_installs=INSTALLS,

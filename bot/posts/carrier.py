@@ -16,7 +16,7 @@ import discord
 from discord import ui
 
 from bot.answers import DISCORD_ERRORS
-from bot.store import Job, Place
+from bot.store import Job, MessagePlace
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +93,9 @@ class Carrier:
                 return True
             except DISCORD_ERRORS as error:
                 log.info("job %d: its post could not be deleted so: %s", job.id, error)
-        return await self.delete_message(Place(job.channel_id, job.message_id))
+        return await self.delete_message(MessagePlace(job.channel_id, job.message_id))
 
-    async def delete_message(self, place: Place) -> bool:
+    async def delete_message(self, place: MessagePlace) -> bool:
         """Delete a message in its channel; True too if it was gone before."""
         channel = self._client.get_partial_messageable(place.channel_id)
         try:

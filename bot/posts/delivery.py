@@ -19,7 +19,7 @@ from bot.posts.carrier import Build, Carrier, Parcel, too_large
 from bot.posts.live import ended_view
 from bot.posts.packing import Packed, pack
 from bot.posts.result import Post, alt_text, result_view, usual_values
-from bot.store import Job, Place, Store
+from bot.store import Job, MessagePlace, Store
 from bot.translate import t
 from core.errors import PenultimateError, UnknownName
 from core.models.catalogue import Catalogue, Model
@@ -77,7 +77,7 @@ class Delivery:
         message = await self._fitting(job, limit, sending)
         # One that its member alone sees stands nowhere, as far as others are concerned.
         if message is not None and not message.flags.ephemeral:
-            await self._store.posts.add(job.id, Place(message.channel.id, message.id))
+            await self._store.posts.add(job.id, MessagePlace(message.channel.id, message.id))
         return message is not None
 
     async def copy_to(self, user_id: int, job: Job) -> None:

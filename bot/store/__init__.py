@@ -10,10 +10,10 @@ from bot.settings import SHIPPED_DATA
 from bot.store.database import Database, DatabaseTooNew
 from bot.store.inputs import StoredInputs
 from bot.store.job_rows import Job, State
-from bot.store.jobs import Jobs
+from bot.store.jobs import JobsTable
 from bot.store.members import Members
 from bot.store.pictures import Picture, Pictures
-from bot.store.posts import Place, Posts
+from bot.store.posts import MessagePlace, Posts
 from bot.store.presets import Preset, Presets
 from bot.store.servers import Servers
 from bot.store.shares import Share, Shares
@@ -22,8 +22,8 @@ from bot.store.styles import Style, Styles
 __all__ = [
     "DatabaseTooNew",
     "Job",
+    "MessagePlace",
     "Picture",
-    "Place",
     "Preset",
     "Share",
     "State",
@@ -39,7 +39,7 @@ class Store:
         self._database = database
         self.pictures = Pictures(database, images_dir)
         self.posts = Posts(database)
-        self.jobs = Jobs(database, self.pictures, clock)
+        self.jobs = JobsTable(database, self.pictures, clock)
         self.presets = Presets(database, clock)
         self.inputs = StoredInputs(database)
         self.members = Members(database, self.presets.names)

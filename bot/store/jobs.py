@@ -65,7 +65,7 @@ class Asked(TypedDict, total=False):
     spoiler: bool
 
 
-class Jobs:
+class JobsTable:
     """Reads and writes of the jobs table. ``clock`` gives Unix seconds."""
 
     def __init__(

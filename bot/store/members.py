@@ -15,7 +15,7 @@ import aiosqlite
 from bot.store import inputs
 from bot.store.database import Database
 from bot.store.names import Names
-from bot.store.posts import Place
+from bot.store.posts import MessagePlace
 
 # Every table with a user_id, and whether /privacy delete empties it. What was spent of a day's
 # quota goes by itself after that day: else deleting would fill the quota up again. For the same
@@ -92,14 +92,14 @@ class Members:
         await self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
         return job_ids
 
-    async def posts_to_delete(self, limit: int = 50) -> list[Place]:
+    async def posts_to_delete(self, limit: int = 50) -> list[MessagePlace]:
         """Return messages of deleted jobs that are still to be deleted."""
         rows = await self._database.read(
             "SELECT channel_id, message_id FROM farewells LIMIT ?", limit
         )
-        return [Place(*row) for row in rows]
+        return [MessagePlace(*row) for row in rows]
 
-    async def gone(self, place: Place) -> None:
+    async def gone(self, place: MessagePlace) -> None:
         """Forget a message that is deleted, or that can never be reached."""
 
         async def work(connection: aiosqlite.Connection) -> None:

@@ -12,7 +12,7 @@ import aiosqlite
 from bot.store.database import Database
 
 
-class Place(NamedTuple):
+class MessagePlace(NamedTuple):
     """A message and its channel."""
 
     channel_id: int
@@ -25,7 +25,7 @@ class Posts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, job_id: int, place: Place) -> None:
+    async def add(self, job_id: int, place: MessagePlace) -> None:
         """Store a further message of a job; do nothing when the job is gone."""
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -46,9 +46,9 @@ class Posts:
         )
         return int(rows[0][0]) if rows else None
 
-    async def copies(self, job_id: int) -> list[Place]:
+    async def copies(self, job_id: int) -> list[MessagePlace]:
         """Return a job's further messages."""
         rows = await self._database.read(
             "SELECT channel_id, message_id FROM copies WHERE job_id = ?", job_id
         )
-        return [Place(*row) for row in rows]
+        return [MessagePlace(*row) for row in rows]

@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.store.database import Database
-from bot.store.posts import Place
+from bot.store.posts import MessagePlace
 
 # A member's oldest share goes when one more is made.
 MAX_SHARED: Final = 50
@@ -56,7 +56,7 @@ class Shares:
 
         return Share(await self._database.write(work), user_id, name, dict(values))
 
-    async def set_message(self, share_id: int, place: Place) -> None:
+    async def set_message(self, share_id: int, place: MessagePlace) -> None:
         """Store which message shows it."""
 
         async def work(connection: aiosqlite.Connection) -> None:

@@ -24,7 +24,7 @@ from bot.posts.controls import layout
 from bot.rules.policy import check_member
 from bot.rules.words import find_blocked
 from bot.store.names import clean_name
-from bot.store.posts import Place
+from bot.store.posts import MessagePlace
 from bot.store.presets import MAX_PER_USER, YOURS
 from bot.translate import t, text
 from cogs import options
@@ -142,7 +142,7 @@ class PresetCog(
         locale = self.gate.locale(interaction.guild_id, interaction.locale.value)
         answer = await interaction.response.send_message(view=share_view(share, locale))
         if answer.message_id is not None and interaction.channel_id is not None:
-            place = Place(interaction.channel_id, answer.message_id)
+            place = MessagePlace(interaction.channel_id, answer.message_id)
             await self.store.shares.set_message(share.id, place)
 
     def _check_name(self, interaction: Interaction, name: str) -> None:
