@@ -9,6 +9,8 @@ import sys
 
 def parser() -> argparse.ArgumentParser:
     """The subcommands and their options."""
+    from core.options import OPTIONS
+
     door = argparse.ArgumentParser(
         prog="run.py", description="Penultimate, a Discord bot for Stable Diffusion."
     )
@@ -19,16 +21,15 @@ def parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--port", type=int, default=0, help="default: any free one")
     generate = commands.add_parser("generate", help="draw from this terminal")
     generate.add_argument("prompt")
-    generate.add_argument("--negative", dest="negative_prompt", metavar="TEXT")
-    generate.add_argument("--model", metavar="NAME")
-    generate.add_argument("--vae", metavar="NAME", help="Automatic, None or a name")
-    generate.add_argument("--clip-skip", type=int, metavar="N", help="1 to 12, as A1111 counts")
-    generate.add_argument("--seed", type=int, metavar="N", help="-1 draws one")
-    generate.add_argument("--steps", type=int, metavar="N")
-    generate.add_argument("--cfg", dest="cfg_scale", type=float, metavar="X")
-    generate.add_argument("--sampler", metavar="NAME", help='like "DPM++ 2M Karras"')
-    generate.add_argument("--size", metavar="WxH", help="or square, portrait, landscape")
-    generate.add_argument("--count", type=int, metavar="N")
+    for option in OPTIONS.values():
+        if option.flag:
+            generate.add_argument(
+                option.flag,
+                dest=option.name,
+                type=option.type,
+                metavar=option.metavar or {int: "N", float: "X"}.get(option.type, "NAME"),
+                help=option.about or (str(option.range) if option.range else None),
+            )
     generate.add_argument("--out", default="out", metavar="DIR", help="default: out")
     for axis in ("x", "y"):
         generate.add_argument(

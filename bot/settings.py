@@ -14,8 +14,8 @@ from dotenv import dotenv_values
 
 from core.config import EngineConfig
 from core.models.catalogue import Catalogue
+from core.options import RANGES
 from core.pictures.nsfw import counting, labels_in
-from core.request import RANGES
 from core.sheets.cells import MAX_CELLS
 
 ROOT: Final = Path(__file__).resolve().parent.parent

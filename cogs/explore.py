@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-import discord
 from discord import app_commands
 from discord.app_commands import Choice
 from discord.ext import commands
 
 from bot.answers import Interaction
 from bot.client import Penultimate
-from bot.ordering.axes import KINDS, VALUES
+from bot.ordering.axes import KINDS
 from bot.ordering.choices import SAMPLER_NAMES
 from bot.ordering.orders import Start
-from bot.ordering.resolve import OPTIONS
 from bot.posts.result import field_key
 from bot.translate import text
 from cogs import options
 from core.models.catalogue import Catalogue, search
-from core.request import AUTOMATIC, NONE, SCHEDULE_TYPES
+from core.options import AUTOMATIC, NONE, SCHEDULE_TYPES, Place, names
 from core.typed import separated
 
-# A sheet has one picture a cell, so there is no count.
-SHARED: Final = tuple(name for name in OPTIONS if name != "count")
+GIVEN: Final = ("x_axis", "x_values", "y_axis", "y_values")
 AXES: Final = [Choice(name=text(field_key(kind.field)), value=kind.field) for kind in KINDS]
 
 
@@ -36,36 +33,14 @@ class ExploreCog(commands.Cog):
 
     @app_commands.command(name="explore", description=text("command.explore"))
     @app_commands.choices(x_axis=AXES, y_axis=AXES)
-    @options.shared("prompt", "x_axis", "x_values", "y_axis", "y_values", *SHARED)
-    @options.shared("preset", "style", "start_image", "denoising_strength")
-    async def explore(
-        self,
-        interaction: Interaction,
-        prompt: str,
-        x_axis: str | None = None,
-        x_values: str | None = None,
-        y_axis: str | None = None,
-        y_values: str | None = None,
-        negative_prompt: options.Prompt | None = None,
-        model: str | None = None,
-        vae: str | None = None,
-        clip_skip: options.ClipSkip | None = None,
-        seed: options.Seed | None = None,
-        steps: options.Steps | None = None,
-        cfg_scale: options.CfgScale | None = None,
-        sampler: str | None = None,
-        size: str | None = None,
-        start_image: discord.Attachment | None = None,
-        denoising_strength: options.Strength | None = None,
-        preset: str | None = None,
-        style: str | None = None,
-        private: bool | None = None,
-    ) -> None:
+    @options.takes("prompt", *GIVEN, *names(Place.EXPLORE), *options.AROUND)
+    async def explore(self, interaction: Interaction, /, **given: Any) -> None:
         """Draw a sheet; without an axis it is the strip of every clip skip."""
-        given = dict(iter(interaction.namespace))
-        values = {name: value for name, value in given.items() if name in SHARED}
+        prompt, preset, style = given["prompt"], given["preset"], given["style"]
+        x_axis, x_values, y_axis, y_values = (given[name] for name in GIVEN)
         axes = ((x_axis, x_values), (y_axis, y_values))
-        start = Start(start_image, denoising_strength)
+        start = Start(given["start_image"], given["denoising_strength"])
+        values = options.said(given)
         await self.jobs.imagine(interaction, prompt, values, preset, style, start, axes)
 
     @explore.autocomplete("x_values")
@@ -81,15 +56,16 @@ class ExploreCog(commands.Cog):
 
 def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]]:
     """What was typed so far with its last name completed; an example where it is numbers."""
-    names = {
+    offered = {
         "model": [model.name for model in catalogue.models],
         "vae": [AUTOMATIC, NONE, *(vae.name for vae in catalogue.vaes)],
         "sampler": SAMPLER_NAMES,
         "schedule_type": SCHEDULE_TYPES,
     }.get(axis)
-    if names is None:
-        return options.choices([typed] if typed else filter(None, [VALUES.get(axis)]))
+    if offered is None:
+        example = next((kind.example for kind in KINDS if kind.field == axis), "")
+        return options.choices(filter(None, [typed or example]))
     before, comma, last = separated(typed).rpartition(",")
     start = f"{before}, " if comma else ""
-    found = (f"{start}{name}" for name in search(names, last))
+    found = (f"{start}{name}" for name in search(offered, last))
     return options.choices([typed, *found] if comma and last.strip() else found)

@@ -22,14 +22,15 @@ from bot.answers import Interaction
 from bot.client import Penultimate
 from bot.gate.origin import of_interaction
 from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_bytes
+from bot.ordering.layers import BOT, Layers, read_pasted
 from bot.ordering.orders import Start
-from bot.ordering.resolve import BOT, Layers, read_pasted
 from bot.posts import forms, panel, parameters
 from bot.posts.controls import row
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
-from core.request import MAX_PROMPT, GenerationRequest, draw_seed
+from core.options import MAX_PROMPT
+from core.request import GenerationRequest, draw_seed
 
 # A form must be shown within 3 s, and cannot be announced; what comes later than this is let go.
 SECONDS_TO_FORM: Final = 2.0

@@ -12,11 +12,11 @@ from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.client import Penultimate
-from bot.ordering.resolve import model_values
+from bot.ordering.layers import model_values
 from bot.posts.controls import Standing, layout
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue, Model, Vae
-from core.request import SAMPLERS, SCHEDULE_TYPES
+from core.options import SAMPLERS, SCHEDULE_TYPES
 
 SECTIONS: Final = ("models", "vaes", "samplers")
 # An entry is at most 350 characters, so that a page fits into a post's 4,000.

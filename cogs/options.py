@@ -1,4 +1,4 @@
-"""The options that several commands share: their ranges, descriptions and search.
+"""The options that several commands share: their types, descriptions and search.
 
 Discord shows at most 25 choices and asks again with each letter typed, so there is a search
 behind every list; all of them look into memory, and wait for neither engine nor disk.
@@ -6,32 +6,80 @@ behind every list; all of them look into memory, and wait for neither engine nor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+import discord
 from discord import app_commands
 from discord.app_commands import Choice
 
 from bot.answers import Interaction
 from bot.gate.origin import of_interaction
 from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES
-from bot.ordering.resolve import RANDOM_SEED, SHAPES
+from bot.ordering.layers import LAYERED, SHAPES
 from bot.rules.policy import may_use
 from bot.translate import text
 from core.models.catalogue import search
-from core.request import MAX_PROMPT, RANGES
-
-Prompt = app_commands.Range[str, 0, MAX_PROMPT]
-ClipSkip = app_commands.Range[int, int(RANGES["clip_skip"].low), int(RANGES["clip_skip"].high)]
-Seed = app_commands.Range[int, RANDOM_SEED, int(RANGES["seed"].high)]
-Steps = app_commands.Range[int, int(RANGES["steps"].low), int(RANGES["steps"].high)]
-CfgScale = app_commands.Range[float, RANGES["cfg_scale"].low, RANGES["cfg_scale"].high]
-Strength = app_commands.Range[
-    float, RANGES["denoising_strength"].low, RANGES["denoising_strength"].high
-]
-Count = app_commands.Range[int, int(RANGES["count"].low), int(RANGES["count"].high)]
+from core.options import OPTIONS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+# What /imagine and /explore take after the options that have a place there.
+AROUND: Final = ("start_image", "denoising_strength", "preset", "style", "private")
+
+# A prompt has no bound of its own here: it may be a whole picture's parameters. What cannot be
+# left out is plain.
+_OTHERS: Final[Mapping[str, Any]] = {
+    "prompt": str,
+    "name": str,
+    "start_image": discord.Attachment | None,
+} | dict.fromkeys(("x_axis", "x_values", "y_axis", "y_values", "preset", "style"), str | None)
+
+
+def takes(*names: str, **others: Any) -> Callable[[Function], Function]:
+    """Give a command parameters: ``others`` by type, then options as their rows say.
+
+    discord.py reads a command's parameters from the signature of its function, which takes them
+    by name and gets None for what was not given.
+    """
+    types = others | {name: _type(name) for name in names}
+
+    def decorate(function: Function) -> Function:
+        cog, interaction, *_ = inspect.signature(function).parameters.values()
+        made = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if kind is str else None,
+                annotation=kind,
+            )
+            for name, kind in types.items()
+        ]
+        function.__signature__ = inspect.Signature([cog, interaction, *made])  # type: ignore[attr-defined]
+        return shared(*types)(function)
+
+    return decorate
+
+
+def said(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a command's parameters the values of options that were given."""
+    return {name: given[name] for name in LAYERED if given.get(name) is not None}
+
+
+def _type(name: str) -> Any:
+    """What discord.py makes a parameter of: a number within bounds, a text of a length."""
+    if name in _OTHERS:
+        return _OTHERS[name]
+    option = OPTIONS[name]
+    kind: Any = option.type
+    if option.range is not None:
+        # A default may lie outside: a seed of -1 is drawn.
+        low = min(option.range.low, option.default)
+        kind = app_commands.Range[kind, kind(low), kind(option.range.high)]
+    elif option.longest:
+        kind = app_commands.Range[kind, 0, option.longest]
+    return kind | None
 
 
 def shared(*names: str) -> Callable[[Function], Function]:

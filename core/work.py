@@ -80,4 +80,4 @@ class Work:
     def rows(self) -> int:
         """UNet rows of its pictures, about: the engine counts exactly (AND takes more)."""
         requests = (item.request for item in self.items)
-        return sum(request.count * (2 if request.cfg_scale > 1 else 1) for request in requests)
+        return sum(request.count * request.rows for request in requests)

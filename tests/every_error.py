@@ -36,7 +36,7 @@ from core.errors import (
     UnreadablePicture,
     VaeMismatch,
 )
-from core.request import RANGES
+from core.options import RANGES
 
 KINDS = ("model", "VAE", "sampler", "schedule type", "upscaler", "axis", "preset", "style", "job")
 

@@ -58,7 +58,7 @@ def catalogue() -> Catalogue:
     return Catalogue(
         models=(
             model("plain"),
-            model("anime", card=Card(clip_skip=2, negative_prompt="lowres")),
+            model("anime", card=Card(values={"clip_skip": 2, "negative_prompt": "lowres"})),
             model("two", "sd2"),
         ),
         vaes=(vae("vivid"), vae("soft"), vae("other", "sdxl")),

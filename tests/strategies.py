@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from core.request import (
-    MAX_SEED,
-    RANGES,
-    SAMPLERS,
-    SCHEDULE_TYPES,
-    UPSCALERS,
-    GenerationRequest,
-    HiresFix,
-    Inputs,
-)
+from core.options import MAX_SEED, RANGES, SAMPLERS, SCHEDULE_TYPES
+from core.request import UPSCALERS, GenerationRequest, HiresFix, Inputs
 
 # Every character there is, half characters (surrogates) and controls among them.
 any_text = st.text(st.characters(exclude_categories=()), max_size=60)

@@ -139,4 +139,4 @@ def _one_of(job: Job, position: int | None) -> GenerationRequest:
     """The request of one picture of the job, alone."""
     if job.sheet is not None or (position or 0) >= job.request.count:
         raise Gone("picture")
-    return variations.one_of(job.request, position or 0)
+    return job.request.alone(position or 0)

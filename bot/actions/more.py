@@ -15,8 +15,7 @@ from bot.answers import Interaction
 from bot.exceptions import Gone
 from bot.gate.visibility import Visibility
 from bot.ordering.axes import other_vaes
-from bot.ordering.resolve import values_of
-from bot.ordering.variations import one_of
+from bot.ordering.layers import values_of
 from bot.posts import forms, panel, parameters
 from bot.posts.controls import chosen_number, row
 from bot.posts.delivery import Delivery
@@ -81,7 +80,7 @@ class More:
 
     @control("take_seed")
     async def _take_seed(self, interaction: Interaction, job: Job, position: int | None) -> None:
-        seed = one_of(job.request, position or 0).seed
+        seed = job.request.alone(position or 0).seed
         await self._store.presets.change_yours(interaction.user.id, {"seed": seed})
         view = panel.seed_view(job, seed, interaction.locale)
         await interaction.response.edit_message(view=view)

@@ -13,14 +13,16 @@ from typing import Final
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
-from bot.ordering.resolve import OPTIONS, Layers, resolve
+from bot.ordering.layers import LAYERED, Layers
+from bot.ordering.resolve import resolve
 from bot.settings import Settings
 from core.errors import PenultimateError
 from core.events import Failed, Finished, Image, Progress, Started
 from core.models.catalogue import Catalogue
+from core.options import RANGES
 from core.pictures import infotext
 from core.pictures.files import write_png
-from core.request import RANGES, GenerationRequest
+from core.request import GenerationRequest
 from core.serving.client import EngineClient
 from core.serving.queue import GpuQueue
 from core.sheets import cells
@@ -60,7 +62,7 @@ def main(settings: Settings, arguments: argparse.Namespace) -> int:
 
 async def _generate(settings: Settings, arguments: argparse.Namespace) -> None:
     catalogue = await asyncio.to_thread(settings.catalogue)
-    given = {name: getattr(arguments, name, None) for name in OPTIONS}
+    given = {name: getattr(arguments, name, None) for name in LAYERED}
     resolved = resolve(arguments.prompt, Layers(option=given), catalogue, settings.limits)
     sheet = _sheet(resolved.request, arguments)
     requests = [cell.request for cell in sheet.cells] if sheet else [resolved.request]

@@ -17,7 +17,7 @@ from bot.answers import Interaction
 from bot.exceptions import NotAllowed
 from bot.gate.classifier import Classifier
 from bot.gate.origin import Origin
-from bot.ordering.resolve import BOT, Layers, layers_of
+from bot.ordering.layers import BOT, Layers, layers_of
 from bot.rules import policy
 from bot.rules.server import Server
 from bot.rules.words import QUICK
@@ -26,7 +26,8 @@ from bot.store import Job, Store
 from bot.translate import ENGLISH, speaks
 from core.events import Image
 from core.models.catalogue import Catalogue
-from core.request import AUTOMATIC, NONE, GenerationRequest
+from core.options import AUTOMATIC, NONE
+from core.request import GenerationRequest
 from core.work import Work
 
 

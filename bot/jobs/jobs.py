@@ -30,7 +30,6 @@ from bot.ordering.orders import (
     started,
 )
 from bot.ordering.resolve import resolve
-from bot.ordering.variations import one_of
 from bot.posts.delivery import Delivery
 from bot.settings import Limits
 from bot.store import Job, Picture, Store
@@ -136,7 +135,7 @@ class Jobs:
         if parent.sheet is not None:
             request = parent.sheet.request(parent.request, position)
         else:
-            request = one_of(parent.request, position)
+            request = parent.request.alone(position)
         origin = of_interaction(interaction)
         private = await self._private_of(parent, origin)
         await self._gate.check(origin, [request], drawn=True)

@@ -20,8 +20,8 @@ import discord
 
 from core.errors import UnreadablePicture
 from core.notes import Note
+from core.options import RANGES
 from core.pictures.files import is_animated, read_infotext, read_pixels
-from core.request import RANGES
 
 T = TypeVar("T")
 

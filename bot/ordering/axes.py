@@ -15,33 +15,20 @@ from bot.ordering.choices import MAX_CHOICES, vae_names
 from bot.store import Job
 from core.errors import SheetTooLarge
 from core.models.catalogue import Catalogue, Model
-from core.request import AUTOMATIC, NONE, SAMPLERS, SCHEDULE_TYPES, GenerationRequest
-from core.sheets.axes import AXES, Axis, AxisKind, Value, read_axis
+from core.options import AUTOMATIC, NONE
+from core.request import GenerationRequest
+from core.sheets.axes import AXES, Axis, Value, kind_of, read_axis
 from core.sheets.cells import MAX_CELLS
 from core.sheets.sheet import Sheet, axis_of
 from core.work import Item
 
 # What /explore offers. Variations of a seed have their own buttons.
-KINDS: Final[tuple[AxisKind, ...]] = tuple(
-    kind for kind in AXES if not kind.field.startswith("variation_")
-)
-
-# What an axis takes when nobody names values; models and VAEs are the catalogue's.
-VALUES: Final = {
-    "clip_skip": "1-12",
-    "cfg_scale": "3, 5, 7, 9, 12, 15",
-    "steps": "10, 20, 30, 40, 50",
-    "seed": "-1, -1, -1, -1",
-    "sampler": ", ".join(SAMPLERS),
-    "schedule_type": ", ".join(SCHEDULE_TYPES),
-    "denoising_strength": "0.2, 0.4, 0.6, 0.8",
-    "size": "512x512, 512x768, 768x512",
-}
+KINDS: Final = tuple(kind for kind in AXES if not kind.field.startswith("variation_"))
 
 
 def strip() -> Sheet:
     """Every clip skip of one picture."""
-    return Sheet(read_axis("clip_skip", VALUES["clip_skip"]))
+    return Sheet(read_axis("clip_skip", kind_of("clip_skip").example))
 
 
 def read_sheet(
@@ -133,8 +120,7 @@ def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:
         case "prompt":
             raise CannotExplore("no_values")
         case _:
-            # An axis there is not is refused by whoever reads it.
-            return VALUES.get(name, "")
+            return kind_of(name).example
 
 
 def _spelt(axis: Axis, value: Value, catalogue: Catalogue) -> Value:

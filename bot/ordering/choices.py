@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.models.catalogue import Catalogue, Model
-from core.request import AUTOMATIC, NONE, SAMPLERS, SCHEDULE_TYPES
+from core.options import AUTOMATIC, NONE, SAMPLERS, SCHEDULE_TYPES
 
 # Discord's limits: how many choices there are, and how long each one's name and value.
 MAX_CHOICES: Final = 25

@@ -13,13 +13,15 @@ import discord
 
 from bot.ordering.attachments import read_bytes, to_start_image
 from bot.ordering.axes import check_sense, read_sheet
-from bot.ordering.resolve import Layers, Resolved, check_limits, resolve
+from bot.ordering.layers import Layers
+from bot.ordering.resolve import Resolved, check_limits, resolve
 from bot.ordering.variations import SAID, with_start, without_start
 from bot.settings import Limits
 from bot.store.styles import Style
 from core.models.catalogue import Catalogue
 from core.notes import Note
-from core.request import AUTOMATIC, GenerationRequest
+from core.options import AUTOMATIC
+from core.request import GenerationRequest
 from core.sheets.sheet import Sheet
 from core.work import Item
 

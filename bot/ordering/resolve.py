@@ -1,103 +1,41 @@
-"""Where each value of a request comes from, and the request they make.
+"""The layers' values, made into a request.
 
-option > pasted text > named preset > yours > channel > server > model card > bot. The first layer
-that has a value wins, and the answer to "why this value" is that layer's name.
+The first layer that has a value wins, and the answer to "why this value" is that layer's name.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 from bot.exceptions import NoModels
+from bot.ordering.layers import (
+    BOT,
+    LAYERED,
+    SHAPES,
+    SOURCES,
+    Layers,
+    Source,
+    model_values,
+    read_pasted,
+    size_of,
+    values_of,
+)
 from bot.rules.values import check_kind
 from bot.settings import Limits
 from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
 from core.models.catalogue import Catalogue, Model, Vae
 from core.notes import Note
-from core.pictures.importing import to_request_values
-from core.pictures.infotext import looks_like_infotext, parse
+from core.options import AUTOMATIC, NONE, OPTIONS, RANDOM_SEED, RANGES, Range
 from core.prompt.variants import drawn
-from core.request import (
-    AUTOMATIC,
-    NONE,
-    RANGES,
-    GenerationRequest,
-    Range,
-    draw_seed,
-    parse_size,
-    split_sampler,
-)
+from core.request import GenerationRequest, draw_seed, split_sampler
 
 if TYPE_CHECKING:
-    from bot.store import Store
     from bot.store.styles import Style
 
-Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
-SOURCES: Final[tuple[Source, ...]] = get_args(Source)
-
-# What a preset may hold: every option of /imagine but the prompt and the preset itself.
-OPTIONS: Final = (
-    "negative_prompt",
-    "model",
-    "vae",
-    "clip_skip",
-    "seed",
-    "steps",
-    "cfg_scale",
-    "sampler",
-    "size",
-    "count",
-    "private",
-)
-
-RANDOM_SEED: Final = -1
-
-# Sizes as members say them: width to height, at the area the model was trained on.
-SHAPES: Final = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2)}
-
 _CHOSEN: Final = ("option", "pasted", "preset", "yours")
-
-
-# The bot's own values are those of an empty request.
-BOT: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        "negative_prompt": "",
-        "vae": AUTOMATIC,
-        "clip_skip": 1,
-        "seed": RANDOM_SEED,
-        "steps": 20,
-        "cfg_scale": 7.0,
-        "sampler": "Euler",
-        "count": 1,
-        "private": False,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """Values by option from everybody who may have a say; a value of None says nothing."""
-
-    option: Mapping[str, Any] = field(default_factory=dict)
-    pasted: Mapping[str, Any] = field(default_factory=dict)
-    preset: Mapping[str, Any] = field(default_factory=dict)
-    yours: Mapping[str, Any] = field(default_factory=dict)
-    channel: Mapping[str, Any] = field(default_factory=dict)
-    server: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    bot: Mapping[str, Any] = field(default_factory=dict)
-
-    def first(self, name: str) -> tuple[Any, Source]:
-        """The value of option ``name`` and the layer it comes from."""
-        for source in SOURCES:
-            value = getattr(self, source).get(name)
-            if value is not None:
-                return value, source
-        raise KeyError(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +51,6 @@ class Resolved:
     private: bool
     sources: Mapping[str, Source]
     notes: tuple[Note, ...] = ()
-
-
-async def layers_of(
-    store: Store, user_id: int, option: Mapping[str, Any], preset: str | None = None
-) -> Layers:
-    """The layers that stand over a member's command with these options.
-
-    Raises :class:`~core.errors.UnknownName` when there is no such preset (any more).
-    """
-    named = (await store.presets.get(user_id, preset)).values if preset else {}
-    return Layers(option=option, preset=named, yours=await store.presets.yours(user_id))
 
 
 def resolve(
@@ -146,7 +73,7 @@ def resolve(
     prompt, layers, exact, notes = read_pasted(prompt, layers, catalogue)
     model, model_source = _model(layers, catalogue)
     layers = replace(layers, model=model_values(model), bot=BOT)
-    chosen = {name: layers.first(name) for name in OPTIONS if name != "model"}
+    chosen = {name: layers.first(name) for name in LAYERED if name != "model"}
     values = {name: value for name, (value, _) in chosen.items()}
     for name, value in values.items():
         check_kind(name, value)
@@ -157,10 +84,10 @@ def resolve(
     values["vae"], vae = _vae(values["vae"], model, sources, catalogue)
     if values["seed"] == RANDOM_SEED:
         values["seed"] = draw_seed()
-    for name, limit in _bounds(limits).items():
+    for name, limit in bounds(limits).items():
         if sources["size" if name in ("width", "height") else name] not in _CHOSEN:
             values[name] = min(values[name], limit)
-    values["cfg_scale"] = float(values["cfg_scale"])
+    values |= {name: float(values[name]) for name in values if OPTIONS[name].type is float}
     if style is not None:
         negative_prompt = values["negative_prompt"]
         prompt, values["negative_prompt"] = style.applied(prompt, negative_prompt)
@@ -196,10 +123,10 @@ def explain(layers: Layers, catalogue: Catalogue, limits: Limits) -> Explained:
             raise NoModels from None
         model, (name, model_source) = catalogue.models[0], layers.first("model")
     below = replace(layers, model=model_values(model), bot=BOT)
-    said = {option: below.first(option) for option in OPTIONS if option != "model"}
+    said = {option: below.first(option) for option in LAYERED if option != "model"}
     said["model"] = name, model_source
-    values = {option: said[option][0] for option in OPTIONS}
-    sources = {option: said[option][1] for option in OPTIONS}
+    values = {option: said[option][0] for option in LAYERED}
+    sources = {option: said[option][1] for option in LAYERED}
     try:
         resolved = resolve("", layers, catalogue, limits)
     except PenultimateError as error:
@@ -215,7 +142,7 @@ def check_limits(request: GenerationRequest, limits: Limits) -> None:
     """Raise :class:`~core.errors.InvalidRequest` when the owner does not allow so much."""
     width, height = request.final_size
     asked = {"width": width, "height": height, "steps": request.steps, "count": request.count}
-    for name, limit in _bounds(limits).items():
+    for name, limit in bounds(limits).items():
         allowed = RANGES[name]
         Range(allowed.low, min(allowed.high, limit), allowed.multiple).check(name, asked[name])
 
@@ -225,7 +152,7 @@ def checked(values: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> 
 
     Raises what :func:`resolve` would raise for them.
     """
-    kept = {name: values[name] for name in OPTIONS if values.get(name) is not None}
+    kept = {name: values[name] for name in LAYERED if values.get(name) is not None}
     asked = dict(kept)
     if "vae" in kept and "model" not in kept:
         # It need not fit the model that happens to be the default.
@@ -241,79 +168,6 @@ def checked(values: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> 
     # Its choices are drawn anew for each job.
     proper.pop("negative_prompt")
     return kept | {name: proper[name] for name in asked if name in proper}
-
-
-def values_of(request: GenerationRequest) -> dict[str, Any]:
-    """A request said in options, as a member would write them."""
-    values: dict[str, Any] = {
-        name: getattr(request, name)
-        for name in OPTIONS
-        if name not in ("sampler", "size", "private")
-    }
-    return values | {
-        "sampler": sampler_name(request.sampler, request.schedule_type),
-        "size": f"{request.width}x{request.height}",
-    }
-
-
-def model_values(model: Model) -> dict[str, Any]:
-    """What a model's card recommends, by option; its own size where the card is silent."""
-    card = model.card
-    width, height = card.size or model.size
-    return {
-        "negative_prompt": card.negative_prompt,
-        "vae": card.vae,
-        "clip_skip": card.clip_skip,
-        "steps": card.steps,
-        "cfg_scale": card.cfg_scale,
-        "sampler": card.sampler,
-        "size": f"{width}x{height}",
-    }
-
-
-def size_of(text: str, model: Model) -> tuple[int, int]:
-    """``512x768`` or a shape (``portrait``) → width and height in pixels.
-
-    A shape keeps the area of the model's own size. Raises
-    :class:`~core.errors.InvalidRequest` for anything else.
-    """
-    shape = SHAPES.get(text.strip().casefold())
-    if shape is None:
-        return parse_size(text)
-    width, height = model.card.size or model.size
-    unit = math.sqrt(width * height / (shape[0] * shape[1]))
-    return round(unit * shape[0] / 8) * 8, round(unit * shape[1] / 8) * 8
-
-
-def read_pasted(
-    prompt: str, layers: Layers, catalogue: Catalogue
-) -> tuple[str, Layers, dict[str, Any], tuple[Note, ...]]:
-    """A prompt that is a whole picture's parameters, taken apart.
-
-    Gives the prompt in it, the layers with its options, the request's fields that are no options
-    (variation, hires fix), and notes on what was left out. Any other prompt stays as it is.
-    """
-    if not looks_like_infotext(prompt):
-        return prompt, layers, {}, ()
-    values, notes = to_request_values(
-        parse(prompt),
-        models=[model.name for model in catalogue.models],
-        vaes=[vae.name for vae in catalogue.vaes],
-    )
-    prompt = values.pop("prompt")
-    size = values.pop("width", None), values.pop("height", None)
-    if None not in size:
-        values["size"] = f"{size[0]}x{size[1]}"
-    kind = values.pop("schedule_type", AUTOMATIC)
-    if "sampler" in values:
-        values["sampler"] = sampler_name(values["sampler"], kind)
-    exact = {name: values.pop(name) for name in list(values) if name not in OPTIONS}
-    return prompt, replace(layers, pasted=values), exact, notes
-
-
-def sampler_name(sampler: str, schedule_type: str) -> str:
-    """Both as one, the way members write them: ``DPM++ 2M Karras``."""
-    return sampler if schedule_type == AUTOMATIC else f"{sampler} {schedule_type}"
 
 
 def _model(layers: Layers, catalogue: Catalogue) -> tuple[Model, Source]:
@@ -355,7 +209,8 @@ def _vae_name(name: str, catalogue: Catalogue) -> str:
     return catalogue.vae(name).name
 
 
-def _bounds(limits: Limits) -> dict[str, int]:
+def bounds(limits: Limits) -> dict[str, int]:
+    """The highest value that the owner allows, by field of a request."""
     # A recommended size is cut to the limit, and what is left must be a size.
     side = limits.max_size // RANGES["width"].multiple * RANGES["width"].multiple
     return {

@@ -13,7 +13,8 @@ from bot.exceptions import TooLarge
 from bot.ordering.attachments import StartImage
 from bot.ordering.resolve import Resolved
 from core.notes import Note
-from core.request import MAX_SEED, RANGES, GenerationRequest, HiresFix, Inputs, draw_seed
+from core.options import RANGES
+from core.request import GenerationRequest, HiresFix, Inputs, draw_seed
 
 # Lanczos and a mild second pass: the picture stays the one that was chosen.
 UPSCALER: Final = "Lanczos"
@@ -24,14 +25,6 @@ STRONGLY: Final = 0.45
 
 # A size said by somebody is kept; one that is only a default gives way to the picture's shape.
 SAID: Final = ("option", "pasted", "preset")
-
-
-def one_of(request: GenerationRequest, position: int) -> GenerationRequest:
-    """The request of one of a job's ``count`` pictures, alone."""
-    if request.variation_strength > 0:
-        seed = (request.variation_seed + position) % (MAX_SEED + 1)
-        return replace(request, variation_seed=seed, count=1)
-    return replace(request, seed=(request.seed + position) % (MAX_SEED + 1), count=1)
 
 
 def upscaled(request: GenerationRequest, scale: float, max_size: int) -> GenerationRequest:

@@ -6,7 +6,7 @@ opened before a restart still works.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,13 +15,14 @@ from discord import ui
 
 from bot.answers import Interaction, payload
 from bot.exceptions import Gone
-from bot.ordering.resolve import RANDOM_SEED
+from bot.ordering.layers import values_of
 from bot.posts.controls import custom_id, standing_id
 from bot.store import Job
 from bot.store.names import MAX_NAME
 from bot.translate import t
 from core.errors import InvalidRequest
-from core.request import MAX_PROMPT, RANGES, GenerationRequest, draw_seed, parse_size
+from core.options import MAX_PROMPT, RANDOM_SEED, RANGES, Place, names
+from core.request import GenerationRequest, draw_seed, parse_size
 from core.typed import half_width
 
 MAX_SEARCH: Final = 100
@@ -33,7 +34,11 @@ def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     """Everything about a picture that one types, filled in."""
     request = job.request
     # They share a field: a modal has at most five.
-    settings = f"{request.steps}, {request.cfg_scale:g}, {request.width}x{request.height}"
+    values = values_of(request)
+    settings = ", ".join(
+        f"{value:g}" if isinstance(value := values[name], float) else str(value)
+        for name in names(Place.EDIT)
+    )
     form = _form("edit", job, t("edit.title", locale))
     _add_prompts(form, request, locale)
     # What a sheet varies, its cells have their own values of.
@@ -90,15 +95,10 @@ def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequ
 
     Raises :class:`~core.errors.InvalidRequest` for what is no number or out of range.
     """
-    steps, cfg_scale, size = _settings(fields["settings"])
-    width, height = parse_size(size)
-    return replace(
-        _typed(request, fields),
-        steps=_number("steps", steps),
-        cfg_scale=RANGES["cfg_scale"].read("cfg_scale", cfg_scale),
-        width=width,
-        height=height,
-    )
+    values = _settings(fields["settings"])
+    width, height = parse_size(values.pop("size"))
+    typed = _typed(request, fields)
+    return replace(typed, width=width, height=height, **_numbers(values))
 
 
 def started(request: GenerationRequest, fields: dict[str, str]) -> tuple[GenerationRequest, float]:
@@ -111,14 +111,18 @@ def started(request: GenerationRequest, fields: dict[str, str]) -> tuple[Generat
 
 
 def _typed(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
-    clip_skip = _number("clip_skip", fields.get("clip_skip", str(request.clip_skip)))
-    seed = _number("seed", fields.get("seed", str(request.seed)).strip() or str(RANDOM_SEED))
+    typed = {
+        "clip_skip": fields.get("clip_skip", str(request.clip_skip)),
+        "seed": fields.get("seed", str(request.seed)).strip() or str(RANDOM_SEED),
+    }
+    numbers = _numbers(typed)
+    if numbers["seed"] == RANDOM_SEED:
+        numbers["seed"] = draw_seed()
     return replace(
         request,
         prompt=fields["prompt"],
         negative_prompt=fields["negative_prompt"],
-        clip_skip=clip_skip,
-        seed=draw_seed() if seed == RANDOM_SEED else seed,
+        **numbers,
     )
 
 
@@ -193,13 +197,13 @@ def text_field(
     return ui.Label(text=label, description=hint, component=field)
 
 
-def _settings(text: str) -> tuple[str, str, str]:
+def _settings(text: str) -> dict[str, str]:
     parts = half_width(text).replace(",", " ").replace(";", " ").split()
-    if len(parts) != 3:
+    asked = names(Place.EDIT)
+    if len(parts) != len(asked):
         raise InvalidRequest("settings", text, "settings")
-    steps, cfg_scale, size = parts
-    return steps, cfg_scale, size
+    return dict(zip(asked, parts, strict=True))
 
 
-def _number(name: str, text: str) -> int:
-    return int(RANGES[name].read(name, text))
+def _numbers(typed: Mapping[str, str]) -> dict[str, Any]:
+    return {name: RANGES[name].read(name, text) for name, text in typed.items()}

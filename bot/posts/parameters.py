@@ -11,7 +11,7 @@ from typing import Any, Final
 import discord
 from discord import Locale, ui
 
-from bot.ordering.resolve import OPTIONS, Layers, read_pasted
+from bot.ordering.layers import LAYERED, Layers, read_pasted
 from bot.posts.controls import layout
 from bot.posts.result import note_text
 from bot.translate import listed, t
@@ -37,7 +37,7 @@ def shown(
 
 def imagine_line(prompt: str, values: Mapping[str, Any]) -> str:
     """``/imagine prompt:… clip_skip:2``, as it can be pasted into Discord's own line."""
-    said = {"prompt": prompt} | {name: values[name] for name in OPTIONS if name in values}
+    said = {"prompt": prompt} | {name: values[name] for name in LAYERED if name in values}
     return "/imagine " + " ".join(
         f"{name}:{_value(value)}" for name, value in said.items() if value != ""
     )

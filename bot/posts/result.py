@@ -14,13 +14,13 @@ import discord
 from discord import Locale, ui
 
 from bot.answers import excerpt
-from bot.ordering.resolve import BOT, model_values, values_of
+from bot.ordering.layers import BOT, model_values, values_of
 from bot.posts.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
 from bot.store import Job
 from bot.translate import listed, t
 from core.models.catalogue import Catalogue, Model
 from core.notes import NOTES, Note
-from core.request import RANGES
+from core.options import RANGES
 from core.sheets.axes import Axis
 from core.sheets.sheet import Sheet
 

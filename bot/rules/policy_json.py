@@ -19,7 +19,7 @@ from bot.rules.words import read_words
 from bot.translate import catalogues
 from core.errors import InvalidRequest
 from core.models.catalogue import MAX_NAME
-from core.request import MAX_PROMPT, Range
+from core.options import MAX_PROMPT, Range
 
 log = logging.getLogger(__name__)
 

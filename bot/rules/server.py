@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from core.request import RANGES, Range
+from core.options import RANGES, Place, Range, names
 from core.sheets.cells import MAX_CELLS
 
 # off: nothing is done. restricted: pictures only in age-restricted channels. spoiler: NSFW
@@ -19,17 +19,7 @@ Nsfw = Literal["off", "restricted", "spoiler", "block"]
 NSFW: Final[tuple[Nsfw, ...]] = get_args(Nsfw)
 
 # What a server or a channel may have a default for: a seed is one's own, and so is privacy.
-DEFAULTS: Final = (
-    "negative_prompt",
-    "model",
-    "vae",
-    "clip_skip",
-    "steps",
-    "cfg_scale",
-    "sampler",
-    "size",
-    "count",
-)
+DEFAULTS: Final = names(Place.SERVER)
 
 # A select of Discord's holds at most 25.
 MAX_ROLES: Final = 25

@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from core.errors import InvalidRequest
-from core.request import RANGES, shown
+from core.options import OPTIONS, shown
 
 
 def check_kind(name: str, value: Any) -> None:
     """Raise :class:`~core.errors.InvalidRequest` for a value of another kind than the option's."""
-    if name in RANGES:
-        if not RANGES[name].takes(value):
-            raise RANGES[name].invalid(name, sendable(shown(value)))
-    elif name == "private":
+    option = OPTIONS[name]
+    if option.range is not None:
+        if not option.range.takes(value):
+            raise option.range.invalid(name, sendable(shown(value)))
+    elif option.type is bool:
         if not isinstance(value, bool):
             raise InvalidRequest(name, sendable(shown(value)), "yes_no")
     elif not is_text(value):

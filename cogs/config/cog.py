@@ -68,24 +68,12 @@ class ConfigCog(
     general = _opens("general", "general")
 
     @app_commands.command(name="defaults", description=text("command.config.defaults"))
-    @options.shared("channel", *DEFAULTS)
+    @options.takes(*DEFAULTS, channel=Place | None)
     async def defaults(
-        self,
-        interaction: Interaction,
-        channel: Place | None = None,
-        negative_prompt: options.Prompt | None = None,
-        model: str | None = None,
-        vae: str | None = None,
-        clip_skip: options.ClipSkip | None = None,
-        steps: options.Steps | None = None,
-        cfg_scale: options.CfgScale | None = None,
-        sampler: str | None = None,
-        size: str | None = None,
-        count: options.Count | None = None,
+        self, interaction: Interaction, /, channel: Place | None, **given: Any
     ) -> None:
         """Set what is given, for the server or a channel, and show what is set."""
-        namespace = dict(iter(interaction.namespace))
-        given = {name: value for name, value in namespace.items() if name != "channel"}
+        given = options.said(given)
         place = channel.id if channel else None
         limits = self.bot.gate.limits(interaction.guild_id)
 

@@ -10,7 +10,7 @@ from discord import Locale
 from bot.answers import excerpt
 from bot.rules.server import DEFAULTS, SETTINGS, By, Each, Kind, Server
 from bot.translate import t
-from core.request import Range
+from core.options import Range
 
 # One post holds 4,000 characters; some twenty settings, some of them lists, must fit.
 LIST_LENGTH: Final = 170

@@ -6,7 +6,7 @@ They can be shared in a post, or leave and come back as JSON.
 from __future__ import annotations
 
 import io
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import discord
@@ -19,7 +19,8 @@ from bot.answers import Interaction, excerpt
 from bot.client import Penultimate
 from bot.exceptions import BadPreset, Gone, NotAllowed, NotYours
 from bot.gate.origin import of_interaction
-from bot.ordering.resolve import OPTIONS, checked
+from bot.ordering.layers import LAYERED
+from bot.ordering.resolve import checked
 from bot.posts.controls import layout
 from bot.rules.policy import check_member
 from bot.rules.words import find_blocked
@@ -60,25 +61,9 @@ class PresetCog(
         bot.actions.add(self)
 
     @app_commands.command(name="save", description=text("command.preset.save"))
-    @options.shared("name", *OPTIONS)
-    async def save(
-        self,
-        interaction: Interaction,
-        name: str,
-        negative_prompt: options.Prompt | None = None,
-        model: str | None = None,
-        vae: str | None = None,
-        clip_skip: options.ClipSkip | None = None,
-        seed: options.Seed | None = None,
-        steps: options.Steps | None = None,
-        cfg_scale: options.CfgScale | None = None,
-        sampler: str | None = None,
-        size: str | None = None,
-        count: options.Count | None = None,
-        private: bool | None = None,
-    ) -> None:
+    @options.takes("name", *LAYERED)
+    async def save(self, interaction: Interaction, /, name: str, **given: Any) -> None:
         """Keep the values that are given, in place of a preset of the same name."""
-        given = dict(iter(interaction.namespace))
         values = checked(given, self.catalogue, self.limits)
         if not values:
             await answers.say(interaction, t("preset.nothing_given", interaction.locale))

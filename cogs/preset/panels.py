@@ -10,7 +10,7 @@ from discord import Locale, ui
 
 from bot.answers import excerpt
 from bot.errors import sentence
-from bot.ordering.resolve import OPTIONS
+from bot.ordering.layers import LAYERED
 from bot.posts.controls import layout, row, standing_button
 from bot.store.names import MAX_NAME
 from bot.store.shares import Share
@@ -29,7 +29,7 @@ def said(values: Mapping[str, Any], locale: Locale | str) -> list[str]:
     """``clip skip 2`` for each value, in the order of the options."""
     return [
         f"{t(f'option.{name}', locale)} {value_text(values[name], locale)}"
-        for name in OPTIONS
+        for name in LAYERED
         if name in values
     ]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.exceptions import BadPreset
-from bot.ordering.resolve import OPTIONS, checked
+from bot.ordering.layers import LAYERED
+from bot.ordering.resolve import checked
 from bot.rules.values import check_kind, is_text, sendable
 from bot.settings import Limits
 from bot.store import Preset
@@ -71,7 +72,7 @@ def readable(
     usable: dict[str, Any] = {}
     left_out: list[tuple[str, PenultimateError | None]] = []
     for name, value in values.items():
-        if name not in OPTIONS:
+        if name not in LAYERED:
             left_out.append((sendable(name), None))
             continue
         try:
@@ -84,7 +85,7 @@ def readable(
     except VaeMismatch as error:
         del usable["vae"]
         left_out.append(("vae", error))
-    return {name: usable[name] for name in OPTIONS if name in usable}, tuple(left_out)
+    return {name: usable[name] for name in LAYERED if name in usable}, tuple(left_out)
 
 
 def _without_fence(text: str) -> str:

@@ -19,19 +19,26 @@ from bot.client import Penultimate
 from bot.exceptions import NotYours
 from bot.gate.origin import of_interaction
 from bot.ordering.choices import SAMPLER_NAMES, vae_names
-from bot.ordering.resolve import OPTIONS, checked, explain
+from bot.ordering.layers import LAYERED
+from bot.ordering.resolve import checked, explain
 from bot.posts.controls import MAX_OPTIONS, chosen
 from bot.posts.result import SEARCH
 from bot.translate import t, text
-from cogs.settings.panel import EVERYTHING, Panel, numbers_form, search_form, settings_view
+from cogs.settings.panel import (
+    EVERYTHING,
+    NUMBERS,
+    SELECTS,
+    Panel,
+    numbers_form,
+    search_form,
+    settings_view,
+)
 from core.errors import UnknownName, VaeMismatch
 from core.models.catalogue import search
-from core.request import RANGES
+from core.options import RANGES
 
-SELECTS: Final = ("model", "vae", "clip_skip", "sampler", "size", "count")
 # What is searched, and what such a thing is called in an error.
 SEARCHED: Final = {"model": "model", "vae": "VAE", "sampler": "sampler"}
-NUMBERS: Final = ("clip_skip", "count")
 
 
 class SettingsCog(commands.Cog):
@@ -58,7 +65,7 @@ class SettingsCog(commands.Cog):
         if value == SEARCH:
             await interaction.response.send_modal(_search_form(name, interaction)())
         else:
-            given = RANGES[name].read(name, value) if name in NUMBERS else value
+            given = RANGES[name].read(name, value) if name in RANGES else value
             await self._set(interaction, name, given)
 
     @standing(**{f"find_{name}": name for name in SEARCHED})
@@ -93,19 +100,19 @@ class SettingsCog(commands.Cog):
 
     @standing("numbers")
     async def _numbers(self, interaction: Interaction, owner: int | None) -> None:
-        """Opens the form for steps and CFG scale."""
+        """Opens the form for the numbers that are typed."""
         _check_owner(interaction, owner)
         form = numbers_form(await self._panel(interaction), interaction.locale)
         await interaction.response.send_modal(form)
 
     @standing("numbers_typed")
     async def _numbers_typed(self, interaction: Interaction, owner: int | None) -> None:
-        """Steps and CFG scale were typed; an empty field lets go."""
+        """Numbers were typed; an empty field lets go."""
         _check_owner(interaction, owner)
         form = partial(numbers_form, await self._panel(interaction), interaction.locale)
         async with self.retry.typed(interaction, form) as typed:
-            changes: dict[str, Any] = dict.fromkeys(("steps", "cfg_scale"))
-            for name in ("steps", "cfg_scale"):
+            changes: dict[str, Any] = dict.fromkeys(NUMBERS)
+            for name in NUMBERS:
                 if given := typed.get(name, "").strip():
                     changes[name] = RANGES[name].read(name, given)
             checked(changes, self.catalogue, self.limits)
@@ -116,7 +123,7 @@ class SettingsCog(commands.Cog):
         """Let one value go, or all of them."""
         _check_owner(interaction, owner)
         name = chosen(interaction)
-        names = OPTIONS if name == EVERYTHING else (name,)
+        names = LAYERED if name == EVERYTHING else (name,)
         await self._change(interaction, dict.fromkeys(names))
 
     async def _set(self, interaction: Interaction, name: str, value: Any) -> None:

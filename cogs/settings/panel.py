@@ -15,7 +15,8 @@ from discord import Locale, ui
 
 from bot.errors import sentence
 from bot.ordering.choices import SAMPLER_NAMES, vae_names
-from bot.ordering.resolve import OPTIONS, RANDOM_SEED, SHAPES, Explained
+from bot.ordering.layers import LAYERED, SHAPES
+from bot.ordering.resolve import Explained, bounds
 from bot.posts.controls import (
     MAX_LABEL,
     MAX_OPTIONS,
@@ -32,7 +33,17 @@ from bot.settings import Limits
 from bot.translate import t
 from cogs.preset.panels import value_text
 from core.models.catalogue import Catalogue
-from core.request import RANGES, SAMPLERS, parse_size
+from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, Place, names
+from core.request import parse_size
+
+# What is picked from a select, and the numbers that are too many for one: they are typed.
+SELECTS: Final = tuple(
+    name
+    for name in names(Place.SETTINGS)
+    if (allowed := OPTIONS[name].range) is None
+    or (allowed.whole and allowed.high - allowed.low < MAX_OPTIONS)
+)
+NUMBERS: Final = tuple(name for name in names(Place.SETTINGS) if name not in SELECTS)
 
 # The last option of a select of sizes; any size can be typed.
 SIZES: Final = ("512x512", "512x768", "768x512", "640x640", "768x768", "832x1216", "1216x832")
@@ -41,6 +52,7 @@ EVERYTHING: Final = "everything"
 
 VALUE_LENGTH: Final = 120
 MAX_TYPED: Final = 100
+MAX_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +75,9 @@ def settings_view(
 ) -> ui.LayoutView:
     """A fresh panel."""
     selects = [
-        _select(name, panel, names, locale)
-        for name, names in _choices(panel.explained, catalogue, limits).items()
-        if names
+        _select(name, panel, offered, locale)
+        for name, offered in _choices(panel.explained, catalogue, limits).items()
+        if offered
     ]
     text = ui.TextDisplay[ui.LayoutView](_text(panel, locale))
     items = [text, *(row(select) for select in selects), _buttons(panel, locale)]
@@ -82,33 +94,27 @@ def search_form(name: str, user_id: int, locale: Locale) -> ui.Modal:
 
 
 def numbers_form(panel: Panel, locale: Locale) -> ui.Modal:
-    """Asks for steps and CFG scale; an empty field is nobody's business but the model's."""
-    form = ui.Modal(
-        title=t("settings.numbers", locale),
-        custom_id=standing_id("numbers_typed", panel.user_id),
-    )
-    form.stop()
-    for name in ("steps", "cfg_scale"):
-        value = panel.yours.get(name)
-        field_: ui.TextInput[ui.Modal] = ui.TextInput(
-            custom_id=name,
+    """Asks for :data:`NUMBERS`; an empty field lets the model or the bot choose."""
+    fields = []
+    for name in NUMBERS:
+        label, value = t(f"option.{name}", locale), panel.yours.get(name)
+        field_ = text_field(
+            name,
+            label[:1].upper() + label[1:],
+            MAX_DIGITS,
+            None if value is None else f"{value:g}",
+            t("settings.number_hint", locale),
             required=False,
-            max_length=6,
-            default=None if value is None else f"{value:g}",
             placeholder=f"{panel.explained.values[name]:g}",
         )
-        label = ui.Label(
-            text=t(f"settings.number.{name}", locale),
-            description=t("settings.number_hint", locale),
-            component=field_,
-        )
-        form.add_item(label)
-    return form
+        fields.append(field_)
+    title = t("settings.numbers", locale)
+    return build_form(title, standing_id("numbers_typed", panel.user_id), *fields)
 
 
 def _text(panel: Panel, locale: Locale) -> str:
     lines = [t("settings.title", locale)]
-    for name in OPTIONS:
+    for name in LAYERED:
         value, source = panel.explained.values[name], panel.explained.sources[name]
         if value in ("", RANDOM_SEED) and name in ("negative_prompt", "seed"):
             continue
@@ -137,16 +143,19 @@ def _choices(
     explained: Explained, catalogue: Catalogue, limits: Limits
 ) -> dict[str, Sequence[str]]:
     """What each select offers, best first; past 24 it leads to a search."""
-    low, high = int(RANGES["clip_skip"].low), int(RANGES["clip_skip"].high)
-    samplers = sorted(SAMPLER_NAMES, key=lambda name: _rank(name))
-    return {
+    highest = {name: int(allowed.high) for name, allowed in RANGES.items()} | bounds(limits)
+    offered: dict[str, Sequence[str]] = {
+        name: [str(number) for number in range(int(RANGES[name].low), highest[name] + 1)]
+        for name in SELECTS
+        if name in RANGES
+    }
+    offered |= {
         "model": [model.name for model in catalogue.models],
         "vae": vae_names(catalogue, explained.model),
-        "clip_skip": [str(number) for number in range(low, high + 1)],
-        "sampler": samplers,
+        "sampler": sorted(SAMPLER_NAMES, key=_rank),
         "size": [*SHAPES, *(size for size in SIZES if max(parse_size(size)) <= limits.max_size)],
-        "count": [str(number) for number in range(1, limits.max_count + 1)],
     }
+    return {name: offered[name] for name in SELECTS}
 
 
 def _rank(name: str) -> int:
@@ -198,7 +207,7 @@ def _reset(panel: Panel, locale: Locale) -> Standing:
         discord.SelectOption(
             label=t("settings.reset", locale, name=t(f"option.{name}", locale)), value=name
         )
-        for name in OPTIONS
+        for name in LAYERED
         if name in panel.yours
     ]
     everything = t("settings.reset_everything", locale)

@@ -21,8 +21,8 @@ from core.engine.running_job import RunningJob
 from core.models.loading import LoadedModel
 from core.models.vae import LoadedVae
 from core.notes import Note
+from core.options import MAX_SEED
 from core.pictures.files import read_pixels
-from core.request import MAX_SEED
 from core.sampling.noise import initial_noise
 from core.sampling.passes import passes
 from core.sampling.samplers import Trajectory

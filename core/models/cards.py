@@ -7,19 +7,21 @@ a card is a warning about that line; the rest of the card, and the model, still 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from core.errors import PenultimateError
-from core.request import MAX_PROMPT, RANGES, split_sampler
+from core.options import MAX_PROMPT, OPTIONS, RANGES, Option, Place, names
+from core.request import split_sampler
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the card file recommends; None where it is silent.
+    """What the card file says; None where it is silent.
 
+    ``values`` are what it recommends, by option; the ``size`` is in pixels.
     ``latent_space``, ``prediction_type`` and ``zero_terminal_snr`` are facts rather than
     advice: they go before what was guessed from the file.
     """
@@ -30,13 +32,8 @@ class Card:
     latent_space: str | None = None
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
     zero_terminal_snr: bool | None = None
-    clip_skip: int | None = None
-    steps: int | None = None
-    cfg_scale: float | None = None
-    sampler: str | None = None
     size: tuple[int, int] | None = None
-    negative_prompt: str | None = None
-    vae: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _text(value: Any) -> str:
@@ -51,17 +48,17 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _number(field: str, kind: type[int] | type[float]) -> Callable[[Any], Any]:
+def _value(option: Option) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        RANGES[field].check(field, value)
-        return kind(value)
+        if option.name == "sampler":
+            split_sampler(_text(value))
+        elif option.range is None:
+            _text(value)
+        else:
+            option.check(value)
+        return option.type(value)
 
     return check
-
-
-def _sampler(value: Any) -> str:
-    split_sampler(_text(value))
-    return str(value)
 
 
 def _prediction_type(value: Any) -> str:
@@ -73,25 +70,22 @@ def _prediction_type(value: Any) -> str:
 def _size(value: Any) -> tuple[int, int]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError("[width, height]")
-    width, height = (_number("width", int)(number) for number in value)
+    width, height = value
+    RANGES["width"].check("width", width)
+    RANGES["height"].check("height", height)
     return width, height
 
 
-_FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
+_FACTS: Final[dict[str, Callable[[Any], Any]]] = {
     "name": _text,
     "description": _text,
     "licence": _text,
     "latent_space": _text,
     "prediction_type": _prediction_type,
     "zero_terminal_snr": _flag,
-    "clip_skip": _number("clip_skip", int),
-    "steps": _number("steps", int),
-    "cfg_scale": _number("cfg_scale", float),
-    "sampler": _sampler,
     "size": _size,
-    "negative_prompt": _text,
-    "vae": _text,
 }
+_VALUES: Final = {name: _value(OPTIONS[name]) for name in names(Place.CARD) if name not in _FACTS}
 
 
 def card_path(path: Path) -> Path:
@@ -110,10 +104,14 @@ def read_card(path: Path) -> tuple[Card, tuple[str, ...]]:
     except (OSError, ValueError, RecursionError) as error:
         return Card(), (f"the card {file.name} of {path.name} cannot be read: {error}",)
     known: dict[str, Any] = {}
+    advice: dict[str, Any] = {}
     warnings = []
     for key, value in values.items():
         try:
-            known[key] = _FIELDS[key](value)
+            if key in _VALUES:
+                advice[key] = _VALUES[key](value)
+            else:
+                known[key] = _FACTS[key](value)
         except KeyError:
             warnings.append(
                 f"the card {file.name} of {path.name} says {key!r}, which means nothing"
@@ -121,4 +119,4 @@ def read_card(path: Path) -> tuple[Card, tuple[str, ...]]:
         except (ValueError, PenultimateError) as error:
             about = f"{key} must be {error}" if isinstance(error, ValueError) else str(error)
             warnings.append(f"the card {file.name} of {path.name} is partly ignored: {about}")
-    return Card(**known), tuple(warnings)
+    return Card(values=advice, **known), tuple(warnings)

@@ -22,7 +22,7 @@ from core.models.weights import diffusers_folder, single_file
 from core.models.weights.hashes import Hashes
 from core.models.weights.safetensors_header import PICKLE_SUFFIXES, Header, read_header
 from core.models.weights.single_file import ANY_LATENTS, Facts
-from core.request import AUTOMATIC, NONE
+from core.options import AUTOMATIC, NONE
 
 __all__ = ["Card", "Catalogue", "Layout", "Model", "Vae", "search"]
 
@@ -278,8 +278,8 @@ class _Scan:
             header = read_header(path, "model")
             facts, hints = single_file.describe_checkpoint(header), _hints(header)
         card = self._card(path)
-        if card.clip_skip is None and facts.family == "sd1" and _BOORU.search(hints):
-            card = replace(card, clip_skip=BOORU_CLIP_SKIP)
+        if facts.family == "sd1" and _BOORU.search(hints):
+            card = replace(card, values={"clip_skip": BOORU_CLIP_SKIP, **card.values})
         return self._with_sibling(_assembled(path, facts, card))
 
     def _with_sibling(self, model: Model) -> Model:

@@ -6,32 +6,21 @@ What can be used is used; everything else that would change the picture is named
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from core.errors import InvalidRequest, UnknownName
 from core.notes import Note
+from core.options import AUTOMATIC, NONE, OPTIONS, RANGES
 from core.pictures.infotext import ASSUMED
-from core.request import (
-    AUTOMATIC,
-    NONE,
-    RANGES,
-    SCHEDULE_TYPES,
-    UPSCALERS,
-    HiresFix,
-    split_sampler,
-)
+from core.request import UPSCALERS, HiresFix, split_sampler
 
-_NUMBERS: Final[dict[str, tuple[str, Callable[[str], float]]]] = {
-    "Steps": ("steps", int),
-    "CFG scale": ("cfg_scale", float),
-    "Seed": ("seed", int),
-    "Clip skip": ("clip_skip", int),
-    "Variation seed": ("variation_seed", int),
-    "Variation seed strength": ("variation_strength", float),
-    "Size-1": ("width", int),
-    "Size-2": ("height", int),
-}
+# The one that is left out is the hires pass's where there is one.
+_NUMBERS: Final = [
+    option
+    for option in OPTIONS.values()
+    if option.infotext and option.range is not None and option.name != "denoising_strength"
+]
 # They tell about a picture and do not decide its pixels, or are told elsewhere.
 _SILENT: Final = frozenset(
     {"Version", "User", "Model hash", "VAE hash", "Hashes", "Lora hashes", "TI hashes"}
@@ -53,8 +42,8 @@ def to_request_values(
     a note where it is unknown; without them names are passed on as they are.
     """
     reading = _Reading(parsed)
-    for key, (field, convert) in _NUMBERS.items():
-        reading.number(key, field, convert)
+    for option in _NUMBERS:
+        reading.number(option.infotext, option.name)
     reading.size()
     reading.sampler()
     reading.name("Model", "model", models)
@@ -87,22 +76,20 @@ class _Reading:
     def unreadable(self, kind: str, key: str, value: str, **bounds: object) -> None:
         self.notes.append(Note.of(f"unreadable_{kind}", name=key, value=value[:40], **bounds))
 
-    def number(self, key: str, field: str, convert: Callable[[str], float]) -> None:
+    def number(self, key: str, field: str) -> None:
         if (text := self.text(key)) == "":
             return
-        value = self.checked(key, text, field, convert)
+        value = self.checked(key, text, field)
         if value is not None:
             self.values[field] = value
 
-    def checked(
-        self, key: str, text: str, field: str, convert: Callable[[str], float]
-    ) -> float | None:
+    def checked(self, key: str, text: str, field: str) -> float | None:
         """The number in ``text`` when it lies in the range of ``field``; otherwise a note."""
         allowed = RANGES[field]
         try:
-            value = convert(text)
+            value = allowed.read(field, text)
             allowed.check(field, value)
-        except (ValueError, OverflowError, InvalidRequest):
+        except InvalidRequest:
             error = allowed.invalid(field, text)
             self.unreadable(error.allowed, key, text, **error.bounds)
             return None
@@ -124,11 +111,12 @@ class _Reading:
                 self.unknown("sampler", name)
                 return
             self.values |= {"sampler": sampler, "schedule_type": kind}
-        known = {kind.casefold(): kind for kind in SCHEDULE_TYPES}
-        kind = known.get(schedule.casefold(), "")
-        if schedule and not kind:
+        try:
+            kind = OPTIONS["schedule_type"].spelt(schedule or AUTOMATIC)
+        except UnknownName:
             self.unknown("schedule type", schedule)
-        elif kind and kind != AUTOMATIC:
+            return
+        if kind != AUTOMATIC:
             self.values["schedule_type"] = kind
 
     def unknown(self, kind: str, name: str) -> None:
@@ -155,11 +143,11 @@ class _Reading:
         hires = self.hires()
         if hires is None:
             if text:
-                self.number("Denoising strength", "denoising_strength", float)
+                self.number("Denoising strength", "denoising_strength")
             return
-        self.number("Init denoising strength", "denoising_strength", float)
+        self.number("Init denoising strength", "denoising_strength")
         if text:
-            strength = self.checked("Denoising strength", text, "hires_denoising_strength", float)
+            strength = self.checked("Denoising strength", text, "hires_denoising_strength")
             hires |= {} if strength is None else {"denoising_strength": strength}
         self.values["hires"] = HiresFix(**hires)
 
@@ -169,7 +157,7 @@ class _Reading:
         if scale is None:
             return None
         hires: dict[str, Any] = {"scale": scale}
-        if steps and (read := self.checked("Hires steps", steps, "hires_steps", int)) is not None:
+        if steps and (read := self.checked("Hires steps", steps, "hires_steps")) is not None:
             hires["steps"] = read
         if upscaler:
             hires["upscaler"] = "Latent" if upscaler.startswith("Latent") else "Lanczos"
@@ -185,7 +173,7 @@ class _Reading:
         resize = [self.text("Hires resize-1"), self.text("Hires resize-2")]
         if not text and 0 not in own and any(size not in ("", "0") for size in resize):
             key, text = "Hires resize", _factor(resize, own)
-        scale = self.checked(key, text, "hires_scale", float) if text else None
+        scale = self.checked(key, text, "hires_scale") if text else None
         if scale is not None and max(own) * scale >= RANGES["width"].high + 8:
             self.unreadable("pixels", key, text, high=f"{RANGES['width'].high:g}")
             return None

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final, NamedTuple
 
+from core.options import OPTIONS, Option
 from core.prompt.parser import BREAK, parse_weights
-from core.request import MAX_SEED, GenerationRequest
+from core.request import GenerationRequest
 
 VERSION: Final = f"Penultimate {metadata.version('penultimate')}"
 
@@ -48,6 +49,18 @@ ASSUMED: Final[dict[str, Any]] = {
     "Refiner switch by sampling steps": False,
 }
 
+_ALWAYS: Final = sorted(
+    (option for option in OPTIONS.values() if option.rank), key=lambda option: option.rank
+)
+_VARIATION: Final = (OPTIONS["variation_seed"], OPTIONS["variation_strength"])
+# Written by rules of their own: beside a file's hash, as the size, for img2img or the hires pass.
+_APART: Final = {"model", "vae", "width", "height", "denoising_strength"}
+_DIFFERING: Final = [
+    option
+    for option in OPTIONS.values()
+    if option.infotext and option.name not in _APART and option not in (*_ALWAYS, *_VARIATION)
+]
+
 _SIZE: Final = re.compile(r"(\d+)x(\d+)")
 _QUOTED: Final = re.compile(r'"(?:\\.|[^\\"])+"')
 _STEPS: Final = re.compile(r"Steps:\s*\d+\s*,")
@@ -72,28 +85,28 @@ def format(
     first ten digits of the file's SHA-256. ``extra`` pairs stand just before the version; a
     (width, height) among them is written ``512x768``.
     """
-    varied = request.variation_strength > 0
-    pairs: dict[str, object] = {
-        "Steps": request.steps,
-        "Sampler": request.sampler,
-        "Schedule type": request.schedule_type,
-        "CFG scale": float(request.cfg_scale),
-        "Seed": request.seed if varied else (request.seed + index) % (MAX_SEED + 1),
-        "Size": (request.width, request.height),
-    }
+    request = request.alone(index)
+    pairs = {option.infotext: _value(request, option) for option in _ALWAYS}
     files = {"Model hash": model_hash, "Model": request.model, "VAE hash": vae_hash, "VAE": vae}
     pairs |= {key: value for key, value in files.items() if value}
-    if varied:
-        pairs["Variation seed"] = (request.variation_seed + index) % (MAX_SEED + 1)
-        pairs["Variation seed strength"] = request.variation_strength
+    if request.variation_strength > 0:
+        pairs |= {option.infotext: _value(request, option) for option in _VARIATION}
     if request.hires is not None:
         pairs["Denoising strength"] = request.hires.denoising_strength
     elif request.init_image is not None:
         pairs["Denoising strength"] = request.denoising_strength
-    if request.clip_skip > 1:
-        pairs["Clip skip"] = request.clip_skip
+    for option in _DIFFERING:
+        if (value := _value(request, option)) != option.default:
+            pairs[option.infotext] = value
     pairs |= _hires(request) | dict(extra or {}) | {"Version": version}
     return compose(request.prompt, request.negative_prompt, pairs)
+
+
+def _value(request: GenerationRequest, option: Option) -> object:
+    if option.name == "size":
+        return request.width, request.height
+    value: object = getattr(request, option.name)
+    return float(value) if option.type is float and isinstance(value, int) else value
 
 
 def _hires(request: GenerationRequest) -> dict[str, object]:

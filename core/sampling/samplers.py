@@ -26,7 +26,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from core.request import AUTOMATIC
+from core.options import AUTOMATIC
 from core.sampling.brownian import BrownianNoise
 from core.sampling.passes import img2img_start, second_pass_start
 from core.sampling.plans import (

@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from core.request import AUTOMATIC
+from core.options import AUTOMATIC
 
 # What A1111 puts in the last place of a zero-terminal-SNR schedule, where sigma would be infinite.
 TERMINAL_ALPHA_CUMPROD = 4.8973451890853435e-08

@@ -15,15 +15,8 @@ from io import StringIO
 from typing import Final
 
 from core.errors import InvalidRequest, SheetTooLarge, UnknownName
-from core.request import (
-    AUTOMATIC,
-    RANGES,
-    SCHEDULE_TYPES,
-    Range,
-    draw_seed,
-    parse_size,
-    split_sampler,
-)
+from core.options import AUTOMATIC, OPTIONS, RANGES, AxisKind, Range
+from core.request import draw_seed, parse_size, split_sampler
 from core.typed import half_width, separated
 
 MAX_VALUES: Final = 150
@@ -37,36 +30,8 @@ _RANGE: Final = re.compile(
 Value = int | float | str
 
 
-@dataclass(frozen=True, slots=True)
-class AxisKind:
-    """One thing a sheet can vary. ``name`` is A1111's; ``field`` the request's.
-
-    ``type`` is what its values are. ``bare`` legends show the value without the name. ``cost``
-    says how dear a change of the value is: the dearer axis changes least often.
-    """
-
-    name: str
-    field: str
-    type: type[int] | type[float] | type[str]
-    aliases: tuple[str, ...] = ()
-    bare: bool = False
-    cost: float = 0.0
-
-
-AXES: Final = (
-    AxisKind("Clip skip", "clip_skip", int),
-    AxisKind("CFG Scale", "cfg_scale", float, ("CFG",)),
-    AxisKind("Steps", "steps", int),
-    AxisKind("Seed", "seed", int),
-    AxisKind("Sampler", "sampler", str, bare=True),
-    AxisKind("Schedule type", "schedule_type", str),
-    AxisKind("VAE", "vae", str, cost=0.7),
-    AxisKind("Checkpoint name", "model", str, ("Model", "Checkpoint"), bare=True, cost=1.0),
-    AxisKind("Denoising", "denoising_strength", float, ("Denoising strength",)),
-    AxisKind("Prompt S/R", "prompt", str, bare=True),
-    AxisKind("Size", "size", str),
-    AxisKind("Var. seed", "variation_seed", int, ("Variation seed",)),
-    AxisKind("Var. strength", "variation_strength", float, ("Variation strength",)),
+AXES: Final = sorted(
+    (option.axis for option in OPTIONS.values() if option.axis), key=lambda kind: kind.place
 )
 
 
@@ -94,12 +59,12 @@ def parse_axis(name: str, text: str) -> list[Value]:
     :class:`InvalidRequest` for what is no such value or out of range, :class:`SheetTooLarge`
     beyond :data:`MAX_VALUES`.
     """
-    return _values(_kind(name), text)
+    return _values(kind_of(name), text)
 
 
 def read_axis(name: str, text: str, *, seed: Callable[[], int] = draw_seed) -> Axis:
     """:func:`parse_axis` for a sheet: each −1 is drawn once, and there is at least one value."""
-    kind = _kind(name)
+    kind = kind_of(name)
     values = _values(kind, text)
     if not values:
         raise _no_values(kind, text)
@@ -108,7 +73,8 @@ def read_axis(name: str, text: str, *, seed: Callable[[], int] = draw_seed) -> A
     return Axis(kind, text, tuple(values))
 
 
-def _kind(name: str) -> AxisKind:
+def kind_of(name: str) -> AxisKind:
+    """The axis of this name, A1111's or the option's. Raises :class:`UnknownName`."""
     names = {
         _plain(alias): kind for kind in AXES for alias in (kind.name, kind.field, *kind.aliases)
     }
@@ -232,10 +198,7 @@ def _name(kind: AxisKind, field: str) -> str:
             sampler, schedule = split_sampler(field)
             return sampler if schedule == AUTOMATIC else f"{sampler} {schedule}"
         case "schedule_type":
-            known = {each.casefold(): each for each in SCHEDULE_TYPES}
-            if field.casefold() not in known:
-                raise UnknownName("schedule type", field[:80])
-            return known[field.casefold()]
+            return OPTIONS["schedule_type"].spelt(field)
         case "size":
             width, height = parse_size(field)
             RANGES["width"].check("width", width)

@@ -12,7 +12,8 @@ from typing import Any, Final
 from PIL import Image
 
 from core.errors import InvalidRequest, SheetTooLarge
-from core.request import AUTOMATIC, GenerationRequest, parse_size, split_sampler
+from core.options import AUTOMATIC
+from core.request import GenerationRequest, parse_size, split_sampler
 from core.sheets.axes import AXES, Axis, Value, parse_axis, read_axis
 from core.sheets.drawing import draw_sheet, stack
 

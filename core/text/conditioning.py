@@ -16,8 +16,8 @@ from torch import Tensor
 from core.errors import Refused
 from core.families import Family
 from core.notes import Note
+from core.options import RANGES, Range
 from core.prompt.parser import CHUNK, Chunk, Prompt
-from core.request import RANGES, Range
 from core.text.encoder import POOLED, Cache, TextEncoder
 
 CACHE_BYTES: Final = 64 * 2**20

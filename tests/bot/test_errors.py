@@ -29,7 +29,7 @@ from core.errors import (
     UnknownName,
 )
 from core.notes import NOTES
-from core.request import RANGES
+from core.options import RANGES
 from core.sheets.axes import AXES
 from tests.every_error import EVERY
 

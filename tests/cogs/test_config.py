@@ -326,9 +326,9 @@ async def test_a_default_model_that_is_gone_is_passed_over(
 
 
 def test_what_has_a_default_is_an_option() -> None:
-    from bot.ordering.resolve import OPTIONS
+    from bot.ordering.layers import LAYERED
 
-    assert set(OPTIONS) - set(DEFAULTS) == {"seed", "private"}
+    assert set(LAYERED) - set(DEFAULTS) == {"seed", "private"}
 
 
 # Bans.

@@ -13,7 +13,7 @@ from bot.errors import sentence
 from bot.translate import t
 from cogs.history import PAGE, history_view
 from core.errors import OutOfMemory, PenultimateError
-from core.request import MAX_PROMPT, MAX_SEED
+from core.options import MAX_PROMPT, MAX_SEED
 from tests.simulation import (
     World,
     a_job,

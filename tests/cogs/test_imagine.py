@@ -13,7 +13,7 @@ from PIL import Image
 
 import bot.gate.gate
 import bot.jobs.accepting
-import bot.ordering.resolve
+import bot.ordering.layers
 from core.errors import OutOfMemory, Refused
 from core.notes import Note
 from tests.simulation import World, answer, buttons, components, job_id, model, selects, text
@@ -75,7 +75,7 @@ async def test_what_is_not_written_is_not_drawn(
 @pytest.fixture
 def slow_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is resolved takes 10 s of the virtual clock."""
-    layers_of = bot.ordering.resolve.layers_of
+    layers_of = bot.ordering.layers.layers_of
 
     async def slow(*arguments: Any) -> Any:
         await asyncio.sleep(10)

@@ -18,7 +18,7 @@ ALL = ["Models", "VAEs", "Samplers"]
 
 def many(count: int, length: int = 0, description: str = "") -> Catalogue:
     names = [f"{number:03}" + "*" * length for number in range(count)]
-    card = Card(description=description, clip_skip=2)
+    card = Card(description=description, values={"clip_skip": 2})
     return Catalogue(
         models=tuple(model(name, card=card) for name in names),
         vaes=tuple(replace(vae(name), card=card) for name in names),

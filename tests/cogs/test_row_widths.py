@@ -10,7 +10,8 @@ import discord
 import pytest
 from discord import ui
 
-from bot.ordering.resolve import Layers, explain
+from bot.ordering.layers import Layers
+from bot.ordering.resolve import explain
 from bot.rules.server import Server
 from bot.settings import Settings
 from cogs.config.panels import Panels

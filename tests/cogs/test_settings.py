@@ -9,7 +9,8 @@ import discord
 import pytest
 
 from bot.exceptions import NoModels
-from bot.ordering.resolve import Layers, explain
+from bot.ordering.layers import Layers
+from bot.ordering.resolve import explain
 from bot.translate import t
 from cogs.settings.panel import Panel, settings_view
 from core.models.catalogue import Catalogue

@@ -7,7 +7,8 @@ import pytest
 from discord import Locale
 from simcord.components import validate_modal
 
-from bot.ordering.resolve import OPTIONS, Explained
+from bot.ordering.layers import LAYERED
+from bot.ordering.resolve import Explained
 from bot.settings import Limits
 from cogs.settings.panel import Panel, numbers_form, search_form, settings_view
 from core.errors import Refused
@@ -22,7 +23,7 @@ MANY = Catalogue(
 
 
 def longest() -> Panel:
-    values = dict.fromkeys(OPTIONS, "*🎨" * 2000) | {
+    values = dict.fromkeys(LAYERED, "*🎨" * 2000) | {
         "model": MANY.models[50].name,
         "vae": MANY.vaes[50].name,
         "clip_skip": 12,
@@ -33,7 +34,7 @@ def longest() -> Panel:
         "private": True,
     }
     error = Refused("model", "*" * 4000, "unreadable", "*" * 4000)
-    explained = Explained(values, dict.fromkeys(OPTIONS, "channel"), MANY.models[50], error)
+    explained = Explained(values, dict.fromkeys(LAYERED, "channel"), MANY.models[50], error)
     return Panel(2**63 - 1, explained, values, remark="x" * 400)
 
 
@@ -59,8 +60,8 @@ def test_its_forms_fit(locale: Locale) -> None:
 
 
 def test_a_form_holds_what_is_yours_and_shows_what_is_not() -> None:
-    values = dict.fromkeys(OPTIONS, "") | {"steps": 20, "cfg_scale": 7.0}
-    explained = Explained(values, dict.fromkeys(OPTIONS, "bot"), MANY.models[0])
+    values = dict.fromkeys(LAYERED, "") | {"steps": 20, "cfg_scale": 7.0}
+    explained = Explained(values, dict.fromkeys(LAYERED, "bot"), MANY.models[0])
     sent = numbers_form(Panel(1, explained, {"steps": 12}), discord.Locale.american_english)
     steps, scale = (item["component"] for item in sent.to_dict()["components"])
     assert (steps.get("value"), steps["placeholder"]) == ("12", "20")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from core.errors import InvalidRequest
-from core.request import RANGES, parse_size
+from core.options import RANGES
+from core.request import parse_size
 from core.typed import half_width, separated
 
 

@@ -20,7 +20,7 @@ from bot.posts.result import note_text
 from bot.translate import catalogues
 from core.errors import PenultimateError
 from core.notes import NOTES, Note
-from core.request import SAMPLERS, SCHEDULE_TYPES
+from core.options import SAMPLERS, SCHEDULE_TYPES
 from tests.every_error import EVERY
 from tests.project.test_languages import places
 from tests.simulation import World, components

@@ -15,7 +15,7 @@ from core.errors import Refused
 from core.families import Family, Prediction
 from core.models.weights.safetensors_header import PICKLE_SUFFIXES, read_header
 from core.models.weights.single_file import SD_LATENTS, SDXL_LATENTS, Facts
-from core.request import RANGES
+from core.options import RANGES
 
 Config = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ import pytest
 
 import bot.gate.gate
 import bot.jobs.accepting
-from bot.ordering.resolve import Layers
+from bot.ordering.layers import Layers
 from bot.translate import t
 from core.models.catalogue import Catalogue
 from tests.bot.actions.test_every_control import submit

@@ -177,9 +177,9 @@ async def test_one_of_several_is_picked_in_the_panel(world: World) -> None:
 
 async def test_of_several_variations_one_is_one(world: World, panel: Any) -> None:
     request = GenerationRequest("x", "m", 5, variation_seed=9, variation_strength=0.2, count=3)
-    assert variations.one_of(request, 2) == replace(request, variation_seed=11, count=1)
+    assert request.alone(2) == replace(request, variation_seed=11, count=1)
     last = 2**32 - 1
-    assert variations.one_of(GenerationRequest("x", "m", last, count=2), 1).seed == 0
+    assert GenerationRequest("x", "m", last, count=2).alone(1).seed == 0
 
 
 # Use as start image.

@@ -7,37 +7,30 @@ from typing import Any
 import pytest
 
 from bot.exceptions import NoModels
-from bot.ordering.resolve import (
-    BOT,
-    OPTIONS,
-    Layers,
-    checked,
-    explain,
-    layers_of,
-    model_values,
-    resolve,
-    size_of,
-    values_of,
-)
+from bot.ordering.layers import BOT, LAYERED, Layers, layers_of, model_values, size_of, values_of
+from bot.ordering.resolve import checked, explain, resolve
 from bot.settings import Limits
 from bot.store import Store, Style
 from core.errors import InvalidRequest, UnknownName, VaeMismatch
 from core.models.cards import Card
 from core.models.catalogue import Catalogue, Model, Vae
-from core.request import MAX_SEED, GenerationRequest, HiresFix
+from core.options import MAX_SEED
+from core.request import GenerationRequest, HiresFix
 
 PLAIN = Model("plain", Path("plain"), "folder", "sd1", "epsilon", "sd1", (512, 512))
 ANIME = replace(
     PLAIN,
     name="Anime",
     card=Card(
-        clip_skip=2,
-        steps=28,
-        cfg_scale=5,
-        sampler="DPM++ 2M Karras",
         size=(512, 768),
-        negative_prompt="lowres",
-        vae="vivid",
+        values={
+            "clip_skip": 2,
+            "steps": 28,
+            "cfg_scale": 5,
+            "sampler": "DPM++ 2M Karras",
+            "negative_prompt": "lowres",
+            "vae": "vivid",
+        },
     ),
 )
 VIVID = Vae("vivid", Path("vivid"), "file", "sd1")
@@ -55,7 +48,7 @@ def test_nothing_said_gives_the_bots_values() -> None:
     expected = GenerationRequest("a cat", "plain", resolved.request.seed)
     assert resolved.request == expected
     assert (resolved.model, resolved.vae, resolved.private) == (PLAIN, None, False)
-    assert set(resolved.sources) == set(OPTIONS)
+    assert set(resolved.sources) == set(LAYERED)
     assert resolved.sources["steps"] == "bot"
     assert resolved.sources["size"] == "model"
 
@@ -182,9 +175,11 @@ def test_automatic_is_the_file_beside_the_model() -> None:
 
 
 def test_a_card_may_name_a_vae_that_is_not_here() -> None:
-    catalogue = Catalogue(models=(replace(ANIME, card=Card(vae="lost")),), vaes=(XL_VAE,))
+    catalogue = Catalogue(
+        models=(replace(ANIME, card=Card(values={"vae": "lost"})),), vaes=(XL_VAE,)
+    )
     assert resolve("", Layers(), catalogue, LIMITS).request.vae == "Automatic"
-    catalogue = Catalogue(models=(replace(ANIME, card=Card(vae="xl")),), vaes=(XL_VAE,))
+    catalogue = Catalogue(models=(replace(ANIME, card=Card(values={"vae": "xl"})),), vaes=(XL_VAE,))
     assert resolve("", Layers(), catalogue, LIMITS).request.vae == "Automatic"
 
 

@@ -22,7 +22,8 @@ from bot.translate import CatalogueTranslator
 from core.errors import Refused
 from core.events import Progress, Queued, Restarting, Started
 from core.notes import NOTES, Note
-from core.request import MAX_PROMPT, MAX_SEED, Inputs
+from core.options import MAX_PROMPT, MAX_SEED
+from core.request import Inputs
 from core.sheets.sheet import Sheet, axis_of
 from tests.simulation import World, a_job, within_limits
 

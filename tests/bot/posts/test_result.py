@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.ordering.choices import vae_names
-from bot.ordering.resolve import BOT
+from bot.ordering.layers import BOT
 from bot.posts.result import Post, alt_text, result_view, usual_values
 from core.models.catalogue import Catalogue
 from core.notes import Note

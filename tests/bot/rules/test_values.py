@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.exceptions import BadPreset, UnreadableSettings
-from bot.ordering.resolve import OPTIONS, Layers, checked, explain, resolve
+from bot.ordering.layers import LAYERED, Layers
+from bot.ordering.resolve import checked, explain, resolve
 from bot.rules.policy import Asker, values_below
 from bot.rules.policy_json import VERSION, from_json, read, to_json
 from bot.rules.server import DEFAULTS, SETTINGS, Server
@@ -50,7 +51,7 @@ values = st.one_of(
         max_leaves=4,
     ),
 )
-given_options = st.dictionaries(st.sampled_from(OPTIONS), values, max_size=4)
+given_options = st.dictionaries(st.sampled_from(LAYERED), values, max_size=4)
 
 
 def sound(request: GenerationRequest) -> None:

@@ -613,8 +613,14 @@ def test_a_card_is_read_beside_a_file_and_inside_a_folder(
     assert [model.name for model in catalogue.models] == ["Red Circles", "Red Circles (models)"]
     for model in catalogue.models:
         assert (model.size, model.latent_space) == ((128, 192), "circles")
-        assert (model.card.clip_skip, model.card.steps, model.card.cfg_scale) == (2, 12, 4.5)
-        assert (model.card.sampler, model.card.vae) == ("DPM++ 2M Karras", "vivid")
+        assert model.card.values == {
+            "clip_skip": 2,
+            "steps": 12,
+            "cfg_scale": 4.5,
+            "sampler": "DPM++ 2M Karras",
+            "negative_prompt": "square",
+            "vae": "vivid",
+        }
     assert not catalogue.warnings
 
 
@@ -653,7 +659,7 @@ def test_a_card_that_is_not_toml_leaves_the_model_usable(
     (tmp_path / "models" / "dream.toml").write_bytes(content)
     catalogue = scan(tmp_path)
     assert len(catalogue.warnings) == 1
-    assert catalogue.model("dream").card.clip_skip is None
+    assert catalogue.model("dream").card.values == {}
 
 
 def test_booru_models_get_clip_skip_2_proposed(
@@ -666,7 +672,7 @@ def test_booru_models_get_clip_skip_2_proposed(
     write(models / "counterfeit.safetensors", checkpoints["sd1"])
     (models / "counterfeit.toml").write_text("clip_skip = 1")
     write(models / "animeXL.safetensors", checkpoints["sdxl"])
-    proposed = {model.name: model.card.clip_skip for model in scan(tmp_path).models}
+    proposed = {model.name: model.card.values.get("clip_skip") for model in scan(tmp_path).models}
     assert proposed == {
         "anything-v5": 2,
         "AbyssOrangeMix3": 2,
@@ -715,7 +721,7 @@ def test_a_cache_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
 def test_tiny_models_are_found_as_what_they_are(tmp_path: Path) -> None:
     model = tiny_model(tmp_path, "one", card="clip_skip = 3")
     assert isinstance(model, Model)
-    assert (model.name, model.size, model.card.clip_skip) == ("one", (64, 64), 3)
+    assert (model.name, model.size, model.card.values) == ("one", (64, 64), {"clip_skip": 3})
     vae = tiny_vae(tmp_path / "vaes")
     assert isinstance(vae, Vae)
     assert vae.fits(model)

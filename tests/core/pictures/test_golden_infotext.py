@@ -50,7 +50,7 @@ def test_every_request_is_written_as_a1111_writes_it(texts: dict[str, Any]) -> N
             parsed["Prompt"],
             parsed["Model"],
             int(parsed["Seed"]),
-            parsed["Negative prompt"],
+            negative_prompt=parsed["Negative prompt"],
             clip_skip=int(parsed["Clip skip"]),
             steps=int(parsed["Steps"]),
             cfg_scale=float(parsed["CFG scale"]),

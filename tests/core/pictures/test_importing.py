@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
+from core.options import RANGES
 from core.pictures.importing import to_request_values
 from core.pictures.infotext import ASSUMED, format, parse
-from core.request import RANGES, GenerationRequest, HiresFix, Inputs
+from core.request import GenerationRequest, HiresFix, Inputs
 from tests.strategies import requests, texts
 
 PARAMETERS = "Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 11, Seed: 2, Size: 512x768, RNG: CPU"

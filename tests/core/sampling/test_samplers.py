@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
-from core.request import SAMPLERS, SCHEDULE_TYPES
+from core.options import SAMPLERS, SCHEDULE_TYPES
 from core.sampling.brownian import BrownianNoise
 from core.sampling.samplers import SAMPLER_BY_NAME, conditioning_steps
 from core.sampling.sigmas import NoiseSchedule, sigma_list

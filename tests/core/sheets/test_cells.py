@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageColor, ImageFont
 
 from core.errors import InvalidRequest, PenultimateError, SheetTooLarge, UnknownName
-from core.request import RANGES, GenerationRequest, HiresFix
+from core.options import RANGES
+from core.request import GenerationRequest, HiresFix
 from core.sheets import axes, drawing
 from core.sheets.cells import cells, describe, draw, parse_axis, read_axis
 from tests.strategies import texts
@@ -136,7 +137,7 @@ def test_a_text_too_long_is_not_read() -> None:
     st.sampled_from([kind.name for kind in axes.AXES]), st.from_regex(axes._RANGE, fullmatch=True)
 )
 def test_values_are_counted_as_they_are_made(name: str, text: str) -> None:
-    kind, text = axes._kind(name), " ".join(text.split())
+    kind, text = axes.kind_of(name), " ".join(text.split())
     try:
         values = parse_axis(name, text)
     except PenultimateError:
@@ -161,7 +162,7 @@ def test_any_text_is_values_or_a_sentence(name: str, text: str) -> None:
         values = parse_axis(name, text)
     except PenultimateError:
         return
-    kind = axes._kind(name)
+    kind = axes.kind_of(name)
     for value in values:
         if kind.field in RANGES and value != -1:
             RANGES[kind.field].check(name, value)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import PenultimateError
-from core.request import RANGES
+from core.options import RANGES
 from core.sheets.cells import parse_axis, read_axis
 from tests.golden_data import load
 

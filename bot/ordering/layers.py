@@ -1,0 +1,129 @@
+"""The layers that may have a say in an option's value, and what a model and the bot say.
+
+option > pasted text > named preset > yours > channel > server > model card > bot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from core.models.catalogue import Catalogue, Model
+from core.notes import Note
+from core.options import AUTOMATIC, OPTIONS, Place, names
+from core.pictures.importing import to_request_values
+from core.pictures.infotext import looks_like_infotext, parse
+from core.request import GenerationRequest, parse_size
+
+if TYPE_CHECKING:
+    from bot.store import Store
+
+Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
+
+# The options that a layer may have values of: what a preset may hold.
+LAYERED: Final = names(Place.PRESET)
+
+# The bot's own values: a model and its size are found elsewhere.
+BOT: Final[Mapping[str, Any]] = MappingProxyType(
+    {name: OPTIONS[name].default for name in LAYERED if OPTIONS[name].default is not None}
+)
+
+# Sizes as members say them: width to height, at the area the model was trained on.
+SHAPES: Final = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Values by option from everybody who may have a say; a value of None says nothing."""
+
+    option: Mapping[str, Any] = field(default_factory=dict)
+    pasted: Mapping[str, Any] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    yours: Mapping[str, Any] = field(default_factory=dict)
+    channel: Mapping[str, Any] = field(default_factory=dict)
+    server: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    bot: Mapping[str, Any] = field(default_factory=dict)
+
+    def first(self, name: str) -> tuple[Any, Source]:
+        """The value of option ``name`` and the layer it comes from."""
+        for source in SOURCES:
+            value = getattr(self, source).get(name)
+            if value is not None:
+                return value, source
+        raise KeyError(name)
+
+
+async def layers_of(
+    store: Store, user_id: int, option: Mapping[str, Any], preset: str | None = None
+) -> Layers:
+    """The layers that stand over a member's command with these options.
+
+    Raises :class:`~core.errors.UnknownName` when there is no such preset (any more).
+    """
+    named = (await store.presets.get(user_id, preset)).values if preset else {}
+    return Layers(option=option, preset=named, yours=await store.presets.yours(user_id))
+
+
+def model_values(model: Model) -> dict[str, Any]:
+    """What a model's card recommends, by option; its own size where the card is silent."""
+    width, height = model.card.size or model.size
+    return {**model.card.values, "size": f"{width}x{height}"}
+
+
+def size_of(text: str, model: Model) -> tuple[int, int]:
+    """``512x768`` or a shape (``portrait``) → width and height in pixels.
+
+    A shape keeps the area of the model's own size. Raises
+    :class:`~core.errors.InvalidRequest` for anything else.
+    """
+    shape = SHAPES.get(text.strip().casefold())
+    if shape is None:
+        return parse_size(text)
+    width, height = model.card.size or model.size
+    unit = math.sqrt(width * height / (shape[0] * shape[1]))
+    return round(unit * shape[0] / 8) * 8, round(unit * shape[1] / 8) * 8
+
+
+def values_of(request: GenerationRequest) -> dict[str, Any]:
+    """A request said in options, as a member would write them."""
+    values = {name: getattr(request, name) for name in LAYERED if name != "private"}
+    return values | {
+        "sampler": sampler_name(request.sampler, request.schedule_type),
+        "size": f"{request.width}x{request.height}",
+    }
+
+
+def read_pasted(
+    prompt: str, layers: Layers, catalogue: Catalogue
+) -> tuple[str, Layers, dict[str, Any], tuple[Note, ...]]:
+    """A prompt that is a whole picture's parameters, taken apart.
+
+    Gives the prompt in it, the layers with its options, the request's fields that are no options
+    (variation, hires fix), and notes on what was left out. Any other prompt stays as it is.
+    """
+    if not looks_like_infotext(prompt):
+        return prompt, layers, {}, ()
+    values, notes = to_request_values(
+        parse(prompt),
+        models=[model.name for model in catalogue.models],
+        vaes=[vae.name for vae in catalogue.vaes],
+    )
+    prompt = values.pop("prompt")
+    size = values.pop("width", None), values.pop("height", None)
+    if None not in size:
+        values["size"] = f"{size[0]}x{size[1]}"
+    kind = values.pop("schedule_type", AUTOMATIC)
+    if "sampler" in values:
+        values["sampler"] = sampler_name(values["sampler"], kind)
+    exact = {name: values.pop(name) for name in list(values) if name not in LAYERED}
+    return prompt, replace(layers, pasted=values), exact, notes
+
+
+def sampler_name(sampler: str, schedule_type: str) -> str:
+    """Both as one, the way members write them: ``DPM++ 2M Karras``."""
+    return sampler if schedule_type == AUTOMATIC else f"{sampler} {schedule_type}"
