@@ -85,7 +85,7 @@ def _model(model: Model, locale: Locale) -> str:
     values = model_values(model)
     facts = [f"**{excerpt(model.name, NAME_LENGTH)}**", t(f"family.{model.family}", locale)]
     facts.append(str(values["size"]))
-    if values["clip_skip"] is not None:
+    if "clip_skip" in values:
         facts.append(f"{t('option.clip_skip', locale)} {values['clip_skip']}")
     return _entry(facts, model.card.description)
 

@@ -36,19 +36,20 @@ def read_sheet(
     catalogue: Catalogue,
     model: Model | None,
     limit: int = MAX_CELLS,
+    most: int = MAX_CHOICES,
 ) -> Sheet:
     """The sheet of two (name, values) pairs, each of which may be left out in part or whole.
 
     ``model`` is the one whose VAEs are meant when an axis is all of them. Values that nobody
-    named are as many as ``limit`` cells allow. Raises
+    named are as many as ``limit`` cells allow; an axis has at most ``most``. Raises
     :class:`~bot.exceptions.CannotExplore`, :class:`~core.errors.UnknownName`,
     :class:`~core.errors.InvalidRequest` or :class:`~core.errors.SheetTooLarge`.
     """
     (x_name, x_values), (y_name, y_values) = asked
     if y_name is None and y_values:
         raise CannotExplore("no_axis")
-    x = _read(x_name or "clip_skip", x_values, catalogue, model)
-    y = _read(y_name, y_values, catalogue, model) if y_name else None
+    x = _read(x_name or "clip_skip", x_values, catalogue, model, most)
+    y = _read(y_name, y_values, catalogue, model, most) if y_name else None
     if y is not None and x.kind is y.kind:
         raise CannotExplore("same_axis")
     if y is not None and not y_values:
@@ -90,15 +91,17 @@ def other_vaes(request: GenerationRequest, catalogue: Catalogue, model: Model) -
     return tuple(name for name in names if name != own)
 
 
-def _read(name: str, text: str | None, catalogue: Catalogue, model: Model | None) -> Axis:
+def _read(
+    name: str, text: str | None, catalogue: Catalogue, model: Model | None, most: int
+) -> Axis:
     try:
         axis = read_axis(name, text or _all_values(name, catalogue, model))
     except SheetTooLarge as error:
         if error.what != "values":
             raise
-        raise SheetTooLarge("values", error.count, MAX_CHOICES) from None
-    if len(axis.values) > MAX_CHOICES:
-        raise SheetTooLarge("values", len(axis.values), MAX_CHOICES)
+        raise SheetTooLarge("values", error.count, most) from None
+    if len(axis.values) > most:
+        raise SheetTooLarge("values", len(axis.values), most)
     if axis.kind.field == "seed":
         # The text may say -1; what was drawn for it is worth knowing.
         return axis_of("seed", axis.values)

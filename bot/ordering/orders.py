@@ -13,6 +13,7 @@ import discord
 
 from bot.ordering.attachments import read_bytes, to_start_image
 from bot.ordering.axes import check_sense, read_sheet
+from bot.ordering.choices import MAX_CHOICES
 from bot.ordering.layers import Layers
 from bot.ordering.resolve import Resolved, check_limits, resolve
 from bot.ordering.variations import SAID, with_start, without_start
@@ -112,10 +113,13 @@ def base_of_sheet(
     catalogue: Catalogue,
     limits: Limits,
     style: Style | None = None,
+    *,
+    most: int = MAX_CHOICES,
 ) -> tuple[Resolved, Sheet]:
-    """What /explore asks for: the request that its cells have in common, and the axes."""
+    """What /explore asks for: the request that its cells have in common, and the axes of at most
+    ``most`` values."""
     resolved = resolve(prompt, layers, catalogue, limits, style=style)
-    sheet = read_sheet(axes, catalogue, resolved.model, limits.max_cells)
+    sheet = read_sheet(axes, catalogue, resolved.model, limits.max_cells, most)
     if sheet.varies("model"):
         resolved = _base_of_models(prompt, sheet, layers, catalogue, limits, style)
     request, notes = resolved.request, resolved.notes

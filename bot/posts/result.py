@@ -71,8 +71,7 @@ class Post:
 
 def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
     """What a request has by itself on this model: the bot's values under the card's."""
-    card = model_values(model) if model else {}
-    usual = dict(BOT) | {name: value for name, value in card.items() if value is not None}
+    usual = dict(BOT) | (model_values(model) if model else {})
     if catalogue.models:
         usual["model"] = catalogue.models[0].name
     return usual

@@ -172,9 +172,9 @@ def _defaults(value: dict[str, Any], *, kept: bool) -> dict[str, Any]:
     usable = {}
     for name, item in value.items():
         try:
-            check_kind(name, item)
             if name not in DEFAULTS or len(str(item)) > MAX_PROMPT:
                 raise ValueError(name)
+            check_kind(name, item)
         except (ValueError, InvalidRequest):
             if not kept:
                 raise

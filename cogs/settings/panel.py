@@ -145,16 +145,14 @@ def _choices(
     """What each select offers, best first; past 24 it leads to a search."""
     highest = {name: int(allowed.high) for name, allowed in RANGES.items()} | bounds(limits)
     offered: dict[str, Sequence[str]] = {
-        name: [str(number) for number in range(int(RANGES[name].low), highest[name] + 1)]
-        for name in SELECTS
-        if name in RANGES
-    }
-    offered |= {
         "model": [model.name for model in catalogue.models],
         "vae": vae_names(catalogue, explained.model),
         "sampler": sorted(SAMPLER_NAMES, key=_rank),
         "size": [*SHAPES, *(size for size in SIZES if max(parse_size(size)) <= limits.max_size)],
     }
+    for name in set(SELECTS) & set(RANGES):
+        low = int(RANGES[name].low)
+        offered[name] = [str(number) for number in range(low, highest[name] + 1)]
     return {name: offered[name] for name in SELECTS}
 
 

@@ -102,16 +102,19 @@ def _axis(field: str, text: str, values: Sequence[Value]) -> Axis:
     return Axis(kind, text, tuple(values))
 
 
-def pictures_of(sheet: Sheet, base: GenerationRequest, images: Sequence[Image]) -> list[Image]:
+def pictures_of(
+    sheet: Sheet, base: GenerationRequest, images: Sequence[Image], *, folded: bool = True
+) -> list[Image]:
     """What a job keeps: the sheet, then its cells row by row.
 
-    ``images`` are in the order of :meth:`Sheet.cells`. Takes seconds: call it in a thread.
+    ``images`` are in the order of :meth:`Sheet.cells`. A sheet of one axis is ``folded`` to a
+    screen's shape. Takes seconds: call it in a thread.
     """
     placed = sorted(
         zip(sheet.cells(base), images, strict=True), key=lambda pair: (pair[0].row, pair[0].column)
     )
     cells, images = [cell for cell, _ in placed], [image for _, image in placed]
-    columns = len(sheet.x.values) if sheet.y else columns_of_strip(len(cells))
+    columns = columns_of_strip(len(cells)) if folded and not sheet.y else len(sheet.x.values)
     scale = _scale(images, columns)
     small = [_opened(image.png, scale) for image in images]
     drawn = grid.draw(cells, small, sheet.x, sheet.y, fold=columns)
