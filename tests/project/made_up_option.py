@@ -1,0 +1,139 @@
+"""What test_made_up_option.py proves in a copy of the code whose table has a row ``sharpness``.
+
+Not collected by itself: there is no such option.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+from simcord.actors import MemberActor
+
+import run
+from bot.cli import generate
+from bot.settings import ROOT, Settings
+from core.models.cards import read_card
+from core.pictures import infotext
+from core.pictures.importing import to_request_values
+from core.request import GenerationRequest
+from tests.bot.cli.test_generate import ENGINES, Engine
+from tests.simulation import World, answer, catalogue, text
+
+NAME = "sharpness"
+OUT_OF_RANGE = "The sharpness can be 0 to 2, not “9”."
+
+
+@pytest.fixture
+def owner(world: World) -> MemberActor:
+    manages = discord.Permissions(manage_guild=True)
+    role = world.guild.create_role("Managers", permissions=manages)
+    return world.guild.add_member(world.env.create_user("owner"), roles=[role])
+
+
+def told(world: World, command: str, *below: str) -> dict[str, Any]:
+    """What Discord is told of the option of this command."""
+    known: Any = world.bot.tree.get_command(command)
+    options = known.to_dict(world.bot.tree)["options"]
+    for name in below:
+        options = next(option for option in options if option["name"] == name)["options"]
+    found: list[dict[str, Any]] = [option for option in options if option["name"] == NAME]
+    assert len(found) == 1
+    return found[0]
+
+
+def drawn(world: World) -> list[float]:
+    """The value of each picture of the last job that was asked for."""
+    return [getattr(item.request, NAME) for item in world.engine.seen[-1].items]
+
+
+def test_this_is_the_copy() -> None:
+    assert Path(generate.__file__).is_relative_to(Path.cwd())
+    assert Path.cwd() == ROOT
+
+
+async def test_commands_take_it_within_its_range(world: World) -> None:
+    places = [("imagine",), ("explore",), ("preset", "save"), ("config", "defaults")]
+    for place in places:
+        option = told(world, *place)
+        assert (option["type"], option["required"]) == (10, False)
+        assert (option["min_value"], option["max_value"]) == (0, 2)
+        assert option["description"] == "How sharp"
+    await world.ann.slash(world.channel, "imagine", prompt="x", sharpness=1.5)
+    assert drawn(world) == [1.5]
+    assert "sharpness 1.5" in text(world.last)
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert drawn(world) == [1.0]
+    assert "sharpness" not in text(world.last)
+
+
+async def test_it_is_an_axis_with_values(world: World) -> None:
+    asked = {"prompt": "x", "x_axis": "sharpness"}
+    await world.ann.slash(world.channel, "explore", **asked)
+    assert drawn(world) == [0.0, 0.5, 1.5]
+    result = await world.ann.slash(world.channel, "explore", **asked, x_values="9")
+    assert OUT_OF_RANGE in text(answer(result))
+    # Reading the errors accepts those with a sentence.
+    assert list(world.env.errors)
+
+
+def test_the_infotext_says_it_where_it_is_not_the_default() -> None:
+    made: dict[str, Any] = {NAME: 0.5}
+    written = infotext.format(GenerationRequest("x", "plain", 7, **made))
+    assert ", Sharpness: 0.5," in written
+    values, notes = to_request_values(infotext.parse(written))
+    assert (values["sharpness"], notes) == (0.5, ())
+    assert "Sharpness" not in infotext.format(GenerationRequest("x", "plain", 7))
+    values, notes = to_request_values(infotext.parse(written.replace("0.5", "9")))
+    assert "sharpness" not in values
+    assert "Sharpness “9” was left out; it can be 0 to 2" in map(str, notes)
+
+
+async def test_the_settings_panel_shows_and_changes_it(world: World) -> None:
+    panel = answer(await world.ann.slash(world.channel, "settings"))
+    assert "- sharpness **1** — the bot" in text(panel)
+    form = await world.ann.click(panel, label="Steps and CFG scale")
+    typed = {"steps": "", "cfg_scale": "", "sharpness": "9"}
+    refused = answer(await world.ann.submit_modal(form, typed))
+    assert OUT_OF_RANGE in text(refused)
+    form = await world.ann.click(panel, label="Steps and CFG scale")
+    panel = answer(await world.ann.submit_modal(form, typed | {"sharpness": "0.25"}))
+    assert "- sharpness **0.25** — you" in text(panel)
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert drawn(world) == [0.25]
+
+
+async def test_a_preset_and_a_server_keep_it(world: World, owner: MemberActor) -> None:
+    await owner.slash(world.channel, "config defaults", sharpness=0.75)
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert drawn(world) == [0.75]
+    await world.ann.slash(world.channel, "preset save", name="crisp", sharpness=1.75)
+    await world.ann.slash(world.channel, "imagine", prompt="x", preset="crisp")
+    assert drawn(world) == [1.75]
+
+
+def test_a_card_recommends_it(tmp_path: Path) -> None:
+    (tmp_path / "card.toml").write_text("sharpness = 1.5")
+    card, warnings = read_card(tmp_path)
+    assert (card.values, warnings) == ({"sharpness": 1.5}, ())
+
+
+def test_the_terminal_has_a_flag(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(generate, "EngineClient", Engine)
+    monkeypatch.setattr(Settings, "catalogue", lambda self: catalogue())
+
+    def draw(*arguments: str) -> int:
+        asked = ["generate", "x", *arguments, "--out", str(tmp_path)]
+        return generate.main(settings, run.parser().parse_args(asked))
+
+    assert draw("--sharpness", "0.5") == 0
+    assert getattr(ENGINES[-1].seen[-1].request, NAME) == 0.5
+    assert draw("--sharpness", "9") == 2
+    assert "sharpness must be 0 to 2, not 9" in capsys.readouterr().err
