@@ -6,7 +6,6 @@ in the locale files, and the code that acts on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Flag, auto
 from typing import Any, ClassVar, Final, get_type_hints
@@ -162,9 +161,9 @@ class Option:
         return known[name.casefold()]
 
 
-def row(**facts: Any) -> Mapping[str, Option]:
-    """An option's row, as the metadata of its field."""
-    return {"row": Option(**facts)}
+def _row(default: Any, **facts: Any) -> Any:
+    """A field with this default, and its row."""
+    return field(default=default, metadata={"row": Option(**facts)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,102 +176,92 @@ class Options:
 
     prompt: str = field(
         kw_only=False,
-        metadata=row(longest=MAX_PROMPT, axis=AxisKind("Prompt S/R", 10, bare=True)),
+        metadata={"row": Option(longest=MAX_PROMPT, axis=AxisKind("Prompt S/R", 10, bare=True))},
     )
-    negative_prompt: str = field(
-        default="",
-        metadata=row(
-            longest=MAX_PROMPT,
-            places=EVERYWHERE & ~Place.SETTINGS,
-            flag="--negative",
-            metavar="TEXT",
-        ),
+    negative_prompt: str = _row(
+        "",
+        longest=MAX_PROMPT,
+        places=EVERYWHERE & ~Place.SETTINGS,
+        flag="--negative",
+        metavar="TEXT",
     )
     model: str = field(
         kw_only=False,
-        metadata=row(
-            places=EVERYWHERE & ~Place.CARD,
-            infotext="Model",
-            axis=AxisKind("Checkpoint name", 8, ("Model", "Checkpoint"), bare=True, cost=1.0),
-            flag="--model",
-        ),
+        metadata={
+            "row": Option(
+                places=EVERYWHERE & ~Place.CARD,
+                infotext="Model",
+                axis=AxisKind("Checkpoint name", 8, ("Model", "Checkpoint"), bare=True, cost=1.0),
+                flag="--model",
+            )
+        },
     )
-    vae: str = field(
-        default=AUTOMATIC,
-        metadata=row(
-            places=EVERYWHERE,
-            infotext="VAE",
-            axis=AxisKind("VAE", 7, cost=0.7),
-            flag="--vae",
-            about="Automatic, None or a name",
-        ),
+    vae: str = _row(
+        AUTOMATIC,
+        places=EVERYWHERE,
+        infotext="VAE",
+        axis=AxisKind("VAE", 7, cost=0.7),
+        flag="--vae",
+        about="Automatic, None or a name",
     )
-    clip_skip: int = field(
-        default=1,
-        metadata=row(
-            range=Range(1, 12),
-            places=EVERYWHERE,
-            infotext="Clip skip",
-            axis=AxisKind("Clip skip", 1, example="1-12"),
-            flag="--clip-skip",
-            about="1 to 12, as A1111 counts",
-        ),
+    clip_skip: int = _row(
+        1,
+        range=Range(1, 12),
+        places=EVERYWHERE,
+        infotext="Clip skip",
+        axis=AxisKind("Clip skip", 1, example="1-12"),
+        flag="--clip-skip",
+        about="1 to 12, as A1111 counts",
     )
     seed: int = field(
         kw_only=False,
-        metadata=row(
-            default=RANDOM_SEED,
-            range=Range(0, MAX_SEED),
-            places=COMMANDS,
-            infotext="Seed",
-            rank=5,
-            axis=AxisKind("Seed", 4, example="-1, -1, -1, -1"),
-            flag="--seed",
-            about="-1 draws one",
-        ),
+        metadata={
+            "row": Option(
+                default=RANDOM_SEED,
+                range=Range(0, MAX_SEED),
+                places=COMMANDS,
+                infotext="Seed",
+                rank=5,
+                axis=AxisKind("Seed", 4, example="-1, -1, -1, -1"),
+                flag="--seed",
+                about="-1 draws one",
+            )
+        },
     )
-    steps: int = field(
-        default=20,
-        metadata=row(
-            range=Range(1, 150),
-            places=EVERYWHERE | Place.EDIT,
-            infotext="Steps",
-            rank=1,
-            axis=AxisKind("Steps", 3, example="10, 20, 30, 40, 50"),
-            flag="--steps",
-        ),
+    steps: int = _row(
+        20,
+        range=Range(1, 150),
+        places=EVERYWHERE | Place.EDIT,
+        infotext="Steps",
+        rank=1,
+        axis=AxisKind("Steps", 3, example="10, 20, 30, 40, 50"),
+        flag="--steps",
     )
-    cfg_scale: float = field(
-        default=7.0,
-        metadata=row(
-            range=Range(1, 30, whole=False),
-            places=EVERYWHERE | Place.EDIT,
-            infotext="CFG scale",
-            rank=4,
-            axis=AxisKind("CFG Scale", 2, ("CFG",), example="3, 5, 7, 9, 12, 15"),
-            flag="--cfg",
-        ),
+    cfg_scale: float = _row(
+        7.0,
+        range=Range(1, 30, whole=False),
+        places=EVERYWHERE | Place.EDIT,
+        infotext="CFG scale",
+        rank=4,
+        axis=AxisKind("CFG Scale", 2, ("CFG",), example="3, 5, 7, 9, 12, 15"),
+        flag="--cfg",
     )
-    sampler: str = field(
-        default="Euler",
-        metadata=row(
-            choices=SAMPLERS,
-            places=EVERYWHERE,
-            infotext="Sampler",
-            rank=2,
-            axis=AxisKind("Sampler", 5, bare=True, example=", ".join(SAMPLERS)),
-            flag="--sampler",
-            about='like "DPM++ 2M Karras"',
-        ),
+    sampler: str = _row(
+        "Euler",
+        choices=SAMPLERS,
+        places=EVERYWHERE,
+        infotext="Sampler",
+        rank=2,
+        axis=AxisKind("Sampler", 5, bare=True, example=", ".join(SAMPLERS)),
+        flag="--sampler",
+        about='like "DPM++ 2M Karras"',
     )
-    schedule_type: str = field(
-        default=AUTOMATIC,
-        metadata=row(
-            choices=SCHEDULE_TYPES,
-            infotext="Schedule type",
-            rank=3,
-            axis=AxisKind("Schedule type", 6, example=", ".join(SCHEDULE_TYPES)),
-        ),
+    schedule_type: str = _row(
+        AUTOMATIC,
+        choices=SCHEDULE_TYPES,
+        infotext="Schedule type",
+        rank=3,
+        axis=AxisKind("Schedule type", 6, example=", ".join(SCHEDULE_TYPES)),
     )
     size: ClassVar[Option] = Option(
         places=EVERYWHERE | Place.EDIT,
@@ -284,39 +273,31 @@ class Options:
         about="or square, portrait, landscape",
     )
     # The VAE halves three times, so sizes are multiples of 8.
-    width: int = field(default=512, metadata=row(range=Range(64, 2048, 8), infotext="Size-1"))
-    height: int = field(default=512, metadata=row(range=Range(64, 2048, 8), infotext="Size-2"))
-    count: int = field(
-        default=1,
-        metadata=row(
-            range=Range(1, 8),
-            places=Place.IMAGINE | Place.PRESET | Place.SERVER | Place.SETTINGS,
-            flag="--count",
-        ),
+    width: int = _row(512, range=Range(64, 2048, 8), infotext="Size-1")
+    height: int = _row(512, range=Range(64, 2048, 8), infotext="Size-2")
+    count: int = _row(
+        1,
+        range=Range(1, 8),
+        places=Place.IMAGINE | Place.PRESET | Place.SERVER | Place.SETTINGS,
+        flag="--count",
     )
-    variation_seed: int = field(
-        default=0,
-        metadata=row(
-            range=Range(0, MAX_SEED),
-            infotext="Variation seed",
-            axis=AxisKind("Var. seed", 12, ("Variation seed",)),
-        ),
+    variation_seed: int = _row(
+        0,
+        range=Range(0, MAX_SEED),
+        infotext="Variation seed",
+        axis=AxisKind("Var. seed", 12, ("Variation seed",)),
     )
-    variation_strength: float = field(
-        default=0.0,
-        metadata=row(
-            range=Range(0, 1, whole=False),
-            infotext="Variation seed strength",
-            axis=AxisKind("Var. strength", 13, ("Variation strength",)),
-        ),
+    variation_strength: float = _row(
+        0.0,
+        range=Range(0, 1, whole=False),
+        infotext="Variation seed strength",
+        axis=AxisKind("Var. strength", 13, ("Variation strength",)),
     )
-    denoising_strength: float = field(
-        default=0.75,
-        metadata=row(
-            range=Range(0, 1, whole=False),
-            infotext="Denoising strength",
-            axis=AxisKind("Denoising", 9, ("Denoising strength",), example="0.2, 0.4, 0.6, 0.8"),
-        ),
+    denoising_strength: float = _row(
+        0.75,
+        range=Range(0, 1, whole=False),
+        infotext="Denoising strength",
+        axis=AxisKind("Denoising", 9, ("Denoising strength",), example="0.2, 0.4, 0.6, 0.8"),
     )
     private: ClassVar[Option] = Option(default=False, type=bool, places=Place.PRESET)
 

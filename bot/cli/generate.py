@@ -11,8 +11,7 @@ from typing import Final
 from tqdm import tqdm
 
 from bot.ordering.layers import LAYERED, Layers
-from bot.ordering.orders import base_of_sheet, remade
-from bot.ordering.resolve import resolve
+from bot.ordering.orders import base_of, remade
 from bot.settings import Limits, Settings
 from core.errors import PenultimateError
 from core.events import Failed, Finished, Image, Progress, Started
@@ -48,13 +47,9 @@ async def _generate(settings: Settings, arguments: argparse.Namespace) -> None:
     catalogue = await asyncio.to_thread(settings.catalogue)
     given = {name: getattr(arguments, name, None) for name in LAYERED}
     prompt, layers = arguments.prompt, Layers(option=given)
-    axes = [axis for axis in (arguments.x, arguments.y) if axis]
-    sheet = None
-    if axes:
-        axes = [*axes, (None, None)][:2]
-        resolved, sheet = base_of_sheet(prompt, axes, layers, catalogue, LIMITS, most=MAX_VALUES)
-    else:
-        resolved = resolve(prompt, layers, catalogue, LIMITS)
+    named = [axis for axis in (arguments.x, arguments.y) if axis]
+    axes = [*named, (None, None)][:2] if named else None
+    resolved, sheet = base_of(prompt, axes, layers, catalogue, LIMITS, most=MAX_VALUES)
     order = remade(resolved.request, sheet, catalogue, LIMITS)
     finished = await draw(settings, Work(JOB, OWNER, order.items))
     for note in (*resolved.notes, *finished.notes):

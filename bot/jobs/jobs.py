@@ -19,17 +19,7 @@ from bot.gate.origin import Origin, of_interaction
 from bot.jobs.accepting import Accepting, work_of
 from bot.jobs.following import Following
 from bot.ordering.axes import check_change
-from bot.ordering.orders import (
-    NO_START,
-    Axes,
-    Order,
-    Start,
-    base_of_sheet,
-    order_of,
-    remade,
-    started,
-)
-from bot.ordering.resolve import resolve
+from bot.ordering.orders import NO_START, Axes, Order, Start, base_of, remade, started
 from bot.posts.delivery import Delivery
 from bot.settings import Limits
 from bot.store import Job, Picture, Store
@@ -77,10 +67,7 @@ class Jobs:
             limits, catalogue = self._gate.limits(origin.guild_id), self._catalogue
             layers = await self._gate.layers(origin, options, preset)
             around = await self._store.styles.get(origin.guild_id, style) if style else None
-            if axes is None:
-                resolved = resolve(prompt, layers, catalogue, limits, style=around)
-                return order_of(await started(resolved, start, limits))
-            resolved, sheet = base_of_sheet(prompt, axes, layers, catalogue, limits, around)
+            resolved, sheet = base_of(prompt, axes, layers, catalogue, limits, around)
             resolved = await started(resolved, start, limits)
             private, notes = resolved.private, resolved.notes
             return remade(resolved.request, sheet, catalogue, limits, private=private, notes=notes)

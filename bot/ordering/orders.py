@@ -57,12 +57,6 @@ class Order:
         return [item.request for item in self.items]
 
 
-def order_of(resolved: Resolved) -> Order:
-    """The job of one request that was just resolved."""
-    item = Item(resolved.request, resolved.model, resolved.vae)
-    return Order(resolved.request, resolved.private, (item,), notes=resolved.notes)
-
-
 def remade(
     request: GenerationRequest,
     sheet: Sheet | None,
@@ -106,41 +100,31 @@ async def started(resolved: Resolved, start: Start, limits: Limits) -> Resolved:
     return with_start(resolved, await to_start_image(picture), strength, limits.max_size)
 
 
-def base_of_sheet(
+def base_of(
     prompt: str,
-    axes: Axes,
+    axes: Axes | None,
     layers: Layers,
     catalogue: Catalogue,
     limits: Limits,
     style: Style | None = None,
     *,
     most: int = MAX_CHOICES,
-) -> tuple[Resolved, Sheet]:
-    """What /explore asks for: the request that its cells have in common, and the axes of at most
-    ``most`` values."""
+) -> tuple[Resolved, Sheet | None]:
+    """What is asked for: a request and, with ``axes`` of at most ``most`` values each, the sheet
+    over it, whose cells have the request in common."""
     resolved = resolve(prompt, layers, catalogue, limits, style=style)
+    if axes is None:
+        return resolved, None
     sheet = read_sheet(axes, catalogue, resolved.model, limits.max_cells, most)
     if sheet.varies("model"):
-        resolved = _base_of_models(prompt, sheet, layers, catalogue, limits, style)
+        # Values that nobody said are those of the first model; a VAE then is each model's own.
+        axis = next(axis for axis in sheet.axes if axis.kind.field == "model")
+        layers = replace(layers, option={**layers.option, "model": axis.values[0]})
+        resolved = resolve(prompt, layers, catalogue, limits, style=style)
     request, notes = resolved.request, resolved.notes
+    if sheet.varies("model") and resolved.sources["vae"] not in SAID:
+        request = replace(request, vae=AUTOMATIC)
     if request.count > 1:
         request = replace(request, count=1)
         notes = (*notes, Note.of("one_picture_a_cell"))
     return replace(resolved, request=request, notes=notes), sheet
-
-
-def _base_of_models(
-    prompt: str,
-    sheet: Sheet,
-    layers: Layers,
-    catalogue: Catalogue,
-    limits: Limits,
-    style: Style | None,
-) -> Resolved:
-    """Values that nobody said are those of the first model; a VAE then is each model's own."""
-    axis = next(axis for axis in sheet.axes if axis.kind.field == "model")
-    layers = replace(layers, option={**layers.option, "model": axis.values[0]})
-    resolved = resolve(prompt, layers, catalogue, limits, style=style)
-    if resolved.sources["vae"] in SAID:
-        return resolved
-    return replace(resolved, request=replace(resolved.request, vae=AUTOMATIC))

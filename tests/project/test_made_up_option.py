@@ -15,19 +15,17 @@ FOLDERS: Final = ("bot", "core", "cogs", "tests", "data/locales", "data/migratio
 FILES: Final = ("run.py", "pyproject.toml")
 
 ROW: Final = """\
-    sharpness: float = field(
-        default=1.0,
-        metadata=row(
-            range=Range(0, 2, whole=False),
-            places=EVERYWHERE,
-            infotext="Sharpness",
-            axis=AxisKind("Sharpness", example="0, 0.5, 1.5"),
-            flag="--sharpness",
-        ),
+    sharpness: float = _row(
+        1.0,
+        range=Range(0, 2, whole=False),
+        places=EVERYWHERE,
+        infotext="Sharpness",
+        axis=AxisKind("Sharpness", example="0, 0.5, 1.5"),
+        flag="--sharpness",
     )
 """
 PROOF: Final = "tests/project/made_up_option.py"
-BEFORE: Final = "    sampler: str = field("
+BEFORE: Final = "    sampler: str = _row("
 
 
 def test_one_row_and_its_sentences_are_an_option_everywhere(tmp_path: Path) -> None:
