@@ -17,7 +17,7 @@ from bot.posts.result import field_key
 from bot.translate import text
 from cogs import options
 from core.models.catalogue import Catalogue, search
-from core.options import AUTOMATIC, NONE, SCHEDULE_TYPES, Place, names
+from core.options import AUTOMATIC, NONE, OPTIONS, Place, names
 from core.typed import separated
 
 GIVEN: Final = ("x_axis", "x_values", "y_axis", "y_values")
@@ -60,9 +60,8 @@ def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]
         "model": [model.name for model in catalogue.models],
         "vae": [AUTOMATIC, NONE, *(vae.name for vae in catalogue.vaes)],
         "sampler": SAMPLER_NAMES,
-        "schedule_type": SCHEDULE_TYPES,
-    }.get(axis)
-    if offered is None:
+    }.get(axis) or (OPTIONS[axis].choices if axis in OPTIONS else ())
+    if not offered:
         example = next((kind.example for kind in KINDS if kind.field == axis), "")
         return options.choices(filter(None, [typed or example]))
     before, comma, last = separated(typed).rpartition(",")

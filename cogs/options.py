@@ -57,6 +57,12 @@ def takes(*names: str, **others: Any) -> Callable[[Function], Function]:
             for name, kind in types.items()
         ]
         function.__signature__ = inspect.Signature([cog, interaction, *made])  # type: ignore[attr-defined]
+        fixed = {
+            name: choices(OPTIONS[name].choices)
+            for name in names
+            if name in OPTIONS and OPTIONS[name].choices and name not in _SEARCHES
+        }
+        app_commands.choices(**fixed)(function)
         return shared(*types)(function)
 
     return decorate

@@ -144,7 +144,8 @@ def _choices(
 ) -> dict[str, Sequence[str]]:
     """What each select offers, best first; past 24 it leads to a search."""
     highest = {name: int(allowed.high) for name, allowed in RANGES.items()} | bounds(limits)
-    offered: dict[str, Sequence[str]] = {
+    offered: dict[str, Sequence[str]] = {name: OPTIONS[name].choices for name in SELECTS}
+    offered |= {
         "model": [model.name for model in catalogue.models],
         "vae": vae_names(catalogue, explained.model),
         "sampler": sorted(SAMPLER_NAMES, key=_rank),
@@ -153,7 +154,7 @@ def _choices(
     for name in set(SELECTS) & set(RANGES):
         low = int(RANGES[name].low)
         offered[name] = [str(number) for number in range(low, highest[name] + 1)]
-    return {name: offered[name] for name in SELECTS}
+    return offered
 
 
 def _rank(name: str) -> int:

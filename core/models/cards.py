@@ -50,10 +50,10 @@ def _flag(value: Any) -> bool:
 
 def _value(option: Option) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        if option.name == "sampler":
-            split_sampler(_text(value))
-        elif option.range is None:
+        if option.type is str:
             _text(value)
+        if option.name == "sampler":
+            split_sampler(value)
         else:
             option.check(value)
         return option.type(value)

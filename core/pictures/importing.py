@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from core.errors import InvalidRequest, UnknownName
 from core.notes import Note
-from core.options import AUTOMATIC, NONE, OPTIONS, RANGES
+from core.options import AUTOMATIC, NONE, OPTIONS, RANGES, Option
 from core.pictures.infotext import ASSUMED
 from core.request import UPSCALERS, HiresFix, split_sampler
 
@@ -20,6 +20,12 @@ _NUMBERS: Final = [
     option
     for option in OPTIONS.values()
     if option.infotext and option.range is not None and option.name != "denoising_strength"
+]
+# Samplers and their schedule types have a rule of their own.
+_CHOICES: Final = [
+    option
+    for option in OPTIONS.values()
+    if option.infotext and option.choices and option.name not in ("sampler", "schedule_type")
 ]
 # They tell about a picture and do not decide its pixels, or are told elsewhere.
 _SILENT: Final = frozenset(
@@ -44,6 +50,8 @@ def to_request_values(
     reading = _Reading(parsed)
     for option in _NUMBERS:
         reading.number(option.infotext, option.name)
+    for option in _CHOICES:
+        reading.choice(option)
     reading.size()
     reading.sampler()
     reading.name("Model", "model", models)
@@ -94,6 +102,13 @@ class _Reading:
             self.unreadable(error.allowed, key, text, **error.bounds)
             return None
         return value
+
+    def choice(self, option: Option) -> None:
+        if text := self.text(option.infotext):
+            try:
+                self.values[option.name] = option.spelt(text)
+            except UnknownName as error:
+                self.unknown(error.kind, text)
 
     def size(self) -> None:
         """Half a size is none."""

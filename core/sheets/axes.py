@@ -197,12 +197,10 @@ def _name(kind: AxisKind, field: str) -> str:
         case "sampler":
             sampler, schedule = split_sampler(field)
             return sampler if schedule == AUTOMATIC else f"{sampler} {schedule}"
-        case "schedule_type":
-            return OPTIONS["schedule_type"].spelt(field)
         case "size":
             width, height = parse_size(field)
             RANGES["width"].check("width", width)
             RANGES["height"].check("height", height)
             return f"{width}x{height}"
-        case _:
-            return field
+        case name:
+            return OPTIONS[name].spelt(field) if OPTIONS[name].choices else field

@@ -14,8 +14,12 @@ from simcord.actors import MemberActor
 
 import run
 from bot.cli import generate
+from bot.errors import sentence
 from bot.settings import ROOT, Settings
+from bot.translate import t
+from core.errors import UnknownName
 from core.models.cards import read_card
+from core.options import Range
 from core.pictures import infotext
 from core.pictures.importing import to_request_values
 from core.request import GenerationRequest
@@ -23,7 +27,8 @@ from tests.bot.cli.test_generate import ENGINES, Engine
 from tests.simulation import World, answer, catalogue, text
 
 NAME = "sharpness"
-OUT_OF_RANGE = "The sharpness can be 0 to 2, not “9”."
+OUT_OF_RANGE = sentence(Range(0, 2, whole=False).invalid(NAME, "9"))
+NUMBERS = t("settings.numbers")
 
 
 @pytest.fixture
@@ -33,20 +38,20 @@ def owner(world: World) -> MemberActor:
     return world.guild.add_member(world.env.create_user("owner"), roles=[role])
 
 
-def told(world: World, command: str, *below: str) -> dict[str, Any]:
+def told(world: World, command: str, *below: str, name: str = NAME) -> dict[str, Any]:
     """What Discord is told of the option of this command."""
     known: Any = world.bot.tree.get_command(command)
     options = known.to_dict(world.bot.tree)["options"]
-    for name in below:
-        options = next(option for option in options if option["name"] == name)["options"]
-    found: list[dict[str, Any]] = [option for option in options if option["name"] == NAME]
+    for each in below:
+        options = next(option for option in options if option["name"] == each)["options"]
+    found: list[dict[str, Any]] = [option for option in options if option["name"] == name]
     assert len(found) == 1
     return found[0]
 
 
-def drawn(world: World) -> list[float]:
+def drawn(world: World, name: str = NAME) -> list[Any]:
     """The value of each picture of the last job that was asked for."""
-    return [getattr(item.request, NAME) for item in world.engine.seen[-1].items]
+    return [getattr(item.request, name) for item in world.engine.seen[-1].items]
 
 
 def test_this_is_the_copy() -> None:
@@ -93,14 +98,14 @@ def test_the_infotext_says_it_where_it_is_not_the_default() -> None:
 
 async def test_the_settings_panel_shows_and_changes_it(world: World) -> None:
     panel = answer(await world.ann.slash(world.channel, "settings"))
-    assert "- sharpness **1** — the bot" in text(panel)
-    form = await world.ann.click(panel, label="Steps and CFG scale")
+    assert "- sharpness **1** —" in text(panel)
+    form = await world.ann.click(panel, label=NUMBERS)
     typed = {"steps": "", "cfg_scale": "", "sharpness": "9"}
     refused = answer(await world.ann.submit_modal(form, typed))
     assert OUT_OF_RANGE in text(refused)
-    form = await world.ann.click(panel, label="Steps and CFG scale")
+    form = await world.ann.click(panel, label=NUMBERS)
     panel = answer(await world.ann.submit_modal(form, typed | {"sharpness": "0.25"}))
-    assert "- sharpness **0.25** — you" in text(panel)
+    assert "- sharpness **0.25** —" in text(panel)
     await world.ann.slash(world.channel, "imagine", prompt="x")
     assert drawn(world) == [0.25]
 
@@ -112,6 +117,27 @@ async def test_a_preset_and_a_server_keep_it(world: World, owner: MemberActor) -
     await world.ann.slash(world.channel, "preset save", name="crisp", sharpness=1.75)
     await world.ann.slash(world.channel, "imagine", prompt="x", preset="crisp")
     assert drawn(world) == [1.75]
+
+
+async def test_a_choice_needs_no_more(world: World) -> None:
+    option = told(world, "imagine", name="finish")
+    assert [each["value"] for each in option["choices"]] == ["Plain", "Glossy"]
+    panel = answer(await world.ann.slash(world.channel, "settings"))
+    await world.ann.select(panel, ["Glossy"], custom_id=f"s:set_finish:{world.ann.id}")
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert drawn(world, "finish") == ["Glossy"]
+    await world.ann.slash(world.channel, "explore", prompt="x", x_axis="finish", x_values="plain")
+    assert drawn(world, "finish") == ["Plain"]
+    result = await world.ann.slash(
+        world.channel, "explore", prompt="x", x_axis="finish", x_values="matt"
+    )
+    assert sentence(UnknownName("finish", "matt")) in text(answer(result))
+    assert list(world.env.errors)
+    written = infotext.format(world.engine.seen[0].request)
+    values, notes = to_request_values(infotext.parse(written))
+    assert (values["finish"], notes) == ("Glossy", ())
+    _, notes = to_request_values(infotext.parse(written.replace("Glossy", "Matt")))
+    assert list(map(str, notes)) == ["there is no finish called “Matt” here"]
 
 
 def test_a_card_recommends_it(tmp_path: Path) -> None:

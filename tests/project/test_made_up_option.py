@@ -24,6 +24,17 @@ ROW: Final = """\
         flag="--sharpness",
     )
 """
+# And one that is a choice.
+CHOICE: Final = """\
+    finish: str = _row(
+        "Plain",
+        choices=("Plain", "Glossy"),
+        places=EVERYWHERE,
+        infotext="Finish",
+        axis=AxisKind("Finish", example="Plain, Glossy"),
+        flag="--finish",
+    )
+"""
 PROOF: Final = "tests/project/made_up_option.py"
 BEFORE: Final = "    sampler: str = _row("
 
@@ -40,11 +51,12 @@ def test_one_row_and_its_sentences_are_an_option_everywhere(tmp_path: Path) -> N
     table = tmp_path / "core" / "options.py"
     rows = table.read_text("utf-8")
     assert rows.count(BEFORE) == 1
-    table.write_text(rows.replace(BEFORE, ROW + BEFORE), "utf-8")
+    table.write_text(rows.replace(BEFORE, ROW + CHOICE + BEFORE), "utf-8")
     for path in (tmp_path / "data" / "locales").glob("*.json"):
         sentences = json.loads(path.read_text("utf-8"))
-        sentences["option"]["sharpness"] = "sharpness"
-        sentences["describe"]["sharpness"] = "How sharp"
+        sentences["option"] |= {"sharpness": "sharpness", "finish": "finish"}
+        sentences["describe"] |= {"sharpness": "How sharp", "finish": "How it shines"}
+        sentences["kind"]["finish"] = "finish"
         path.write_text(json.dumps(sentences, ensure_ascii=False), "utf-8")
 
     ended = subprocess.run(
@@ -57,4 +69,4 @@ def test_one_row_and_its_sentences_are_an_option_everywhere(tmp_path: Path) -> N
         stdin=subprocess.DEVNULL,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "8 passed" in ended.stdout
+    assert "9 passed" in ended.stdout
