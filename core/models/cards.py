@@ -33,7 +33,8 @@ class Card:
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
     zero_terminal_snr: bool | None = None
     size: tuple[int, int] | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
+    # A mapping has no hash; without it equal cards still have the same one.
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def _text(value: Any) -> str:
