@@ -16,7 +16,8 @@ from bot.ordering.orders import Start
 from bot.posts.result import field_key
 from bot.translate import text
 from cogs import options
-from core.models.catalogue import Catalogue, search
+from core.models.catalogue import Catalogue
+from core.models.names import search
 from core.options import AUTOMATIC, NONE, OPTIONS, Place, names
 from core.typed import separated
 

@@ -20,7 +20,7 @@ from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES
 from bot.ordering.layers import LAYERED, SHAPES
 from bot.rules.policy import may_use
 from bot.translate import text
-from core.models.catalogue import search
+from core.models.names import search
 from core.options import OPTIONS
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -22,7 +22,8 @@ from bot.posts.result import SEARCH, vae_select
 from bot.store import Job
 from bot.translate import t
 from core.errors import UnknownName
-from core.models.catalogue import Catalogue, search
+from core.models.catalogue import Catalogue
+from core.models.names import search
 from core.request import draw_seed
 
 

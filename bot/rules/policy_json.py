@@ -18,7 +18,7 @@ from bot.rules.values import check_kind, is_text, sendable
 from bot.rules.words import read_words
 from bot.translate import catalogues
 from core.errors import InvalidRequest
-from core.models.catalogue import MAX_NAME
+from core.models.names import MAX_NAME
 from core.options import MAX_PROMPT, Range
 
 log = logging.getLogger(__name__)

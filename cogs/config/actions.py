@@ -36,7 +36,8 @@ from cogs.config.panels import (
     model_key,
 )
 from cogs.config.wording import value_text
-from core.models.catalogue import Catalogue, search
+from core.models.catalogue import Catalogue
+from core.models.names import search
 
 K = TypeVar("K")
 V = TypeVar("V")

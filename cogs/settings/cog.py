@@ -34,7 +34,7 @@ from cogs.settings.panel import (
     settings_view,
 )
 from core.errors import UnknownName, VaeMismatch
-from core.models.catalogue import search
+from core.models.names import search
 from core.options import RANGES
 
 # What is searched, and what such a thing is called in an error.

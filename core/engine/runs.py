@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from core.engine.phases import Decode, Denoise, Encode, Phase, Upscale, phases
 from core.engine.rows import Row
 from core.engine.running_job import RunningJob
-from core.models.loading import LoadedModel
+from core.models.residents import LoadedModel
 from core.models.vae import LoadedVae
 from core.notes import Note
 from core.options import MAX_SEED

@@ -1,1 +1,1 @@
-"""What models and VAEs there are, and how they are loaded."""
+"""Models and VAEs: the catalogue, cards, and loading."""

@@ -1,15 +1,14 @@
-"""What models and VAEs there are, known without torch: names, families, cards, refusals.
+"""The catalogue of models and VAEs on disk: names, families, cards, refused files. No torch.
 
-Folders are scanned once; after that every look-up is in memory and only among what was found,
+Folders are scanned once; afterwards every look-up is in memory and only among what was found,
 so a name from a member never becomes a path.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,26 +17,25 @@ from typing import Final, Literal, TypeVar
 from core.errors import Refused, UnknownName, VaeMismatch
 from core.families import Family, Prediction
 from core.models.cards import Card, read_card
+from core.models.names import closest, printable, search, unique
 from core.models.weights import diffusers_folder, single_file
 from core.models.weights.hashes import Hashes
 from core.models.weights.safetensors_header import PICKLE_SUFFIXES, Header, read_header
 from core.models.weights.single_file import ANY_LATENTS, Facts
 from core.options import AUTOMATIC, NONE
 
-__all__ = ["Card", "Catalogue", "Layout", "Model", "Vae", "search"]
+__all__ = ["Card", "Catalogue", "Layout", "Model", "Vae"]
 
 Layout = Literal["folder", "file"]
-# Discord shows and sends back at most 100 characters of a choice.
-MAX_NAME: Final = 100
 _SIBLING: Final = ".vae"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint that can be loaded. ``size`` is its native picture size, (width, height).
+    """A checkpoint that can be loaded. ``size`` is its native (width, height) in pixels.
 
-    ``latent_space`` says which VAEs fit: equal strings fit. ``sibling_vae`` is the file
-    ``NAME.vae.safetensors`` beside it, which A1111 calls automatic.
+    A VAE fits if its ``latent_space`` is the same string. ``sibling_vae`` is the file
+    ``NAME.vae.safetensors`` beside the checkpoint, A1111's automatic choice.
     """
 
     name: str
@@ -54,7 +52,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Vae:
-    """An external VAE. An empty ``latent_space`` does not tell, and is tried with any model."""
+    """An external VAE. An empty ``latent_space`` is unknown, and allowed with any model."""
 
     name: str
     path: Path
@@ -63,17 +61,16 @@ class Vae:
     card: Card = field(default_factory=Card)
 
     def fits(self, model: Model) -> bool:
-        """Whether this VAE reads the model's latents, as far as one can tell."""
+        """Return whether this VAE can decode the model's latents, as far as is known."""
         return self.latent_space in (ANY_LATENTS, model.latent_space)
 
 
 @dataclass(slots=True)
 class Catalogue:
-    """All that was found: the owner's first, what ships with the bot last.
+    """The models and VAEs found: the owner's first, those shipped with the bot last.
 
-    Not frozen: whoever holds a catalogue sees what a later scan found (:meth:`update`).
-
-    ``refused`` are the files that will not be loaded, each with its reason; ``warnings`` are
+    Not frozen: a later scan updates it in place (:meth:`update`), for all who hold it.
+    ``refused`` are the files that are not loaded, each with its reason; ``warnings`` are
     mistakes in cards, in plain English for the owner.
     """
 
@@ -86,10 +83,10 @@ class Catalogue:
     def scan(
         cls, models_dir: Path, vaes_dir: Path, data_dir: Path, cache_dir: Path | None = None
     ) -> Catalogue:
-        """Look through the owner's two folders and below, then at ``data_dir``'s own folders.
+        """Scan the owner's two folders recursively, then the folders in ``data_dir``.
 
-        Folders that do not exist are empty. With a ``cache_dir`` (for hashes) VAE files that
-        nothing else tells apart are hashed once. Blocks on the disk: call it in a thread.
+        A missing folder counts as empty. With a ``cache_dir`` (for hashes), VAE files that
+        cannot be identified otherwise are hashed once. Blocks on the disk: call it in a thread.
         """
         scan = _Scan(Hashes(cache_dir) if cache_dir else None)
         for path in _entries(models_dir, "model_index.json", partial(scan.unreadable, "model")):
@@ -105,24 +102,23 @@ class Catalogue:
         return cls(models, vaes, tuple(scan.refused), tuple(scan.warnings))
 
     def update(self, found: Catalogue) -> None:
-        """Take over what another scan found, all at once for whoever runs on the same thread."""
+        """Replace the contents by those of ``found``; atomic for callers on the same thread."""
         self.models, self.vaes = found.models, found.vaes
         self.refused, self.warnings = found.refused, found.warnings
 
     def model(self, name: str) -> Model:
-        """The model of this name, in any case. Raises :class:`UnknownName`."""
+        """Return the model of this name, ignoring case. Raises :class:`UnknownName`."""
         return _find("model", name, self.models)
 
     def vae(self, name: str) -> Vae:
-        """The external VAE of this name, in any case. Raises :class:`UnknownName`."""
+        """Return the external VAE of this name, ignoring case. Raises :class:`UnknownName`."""
         return _find("VAE", name, self.vaes)
 
     def resolve_vae(self, name: str, model: Model) -> Vae | None:
-        """The VAE a request means by ``name``; None is the checkpoint's own.
+        """Return the VAE that a request's ``name`` selects; None is the checkpoint's own.
 
-        Automatic is, as in A1111, the sibling file, else the checkpoint's own. A card's VAE is
-        a default for ``name`` and asked for by its name. Raises :class:`UnknownName` and
-        :class:`VaeMismatch`.
+        Automatic is, as in A1111, the sibling file, else the checkpoint's own. Raises
+        :class:`UnknownName` and :class:`VaeMismatch`.
         """
         if name.casefold() == AUTOMATIC.casefold():
             return model.sibling_vae
@@ -134,49 +130,19 @@ class Catalogue:
         return vae
 
     def fitting_vaes(self, model: Model) -> tuple[Vae, ...]:
-        """The external VAEs to offer with ``model``."""
+        """Return the external VAEs that fit ``model``."""
         return tuple(vae for vae in self.vaes if vae.fits(model))
 
     def search_vaes(self, text: str, limit: int = 25) -> list[str]:
-        """VAE names for an autocomplete, best first; Automatic and None are among them."""
+        """Return VAE names for an autocomplete, best first, Automatic and None among them."""
         return search((AUTOMATIC, NONE, *(vae.name for vae in self.vaes)), text, limit)
-
-
-def search(names: Iterable[str], text: str, limit: int = 25) -> list[str]:
-    """The ``names`` that match ``text``: those that start so, then words that do, then any part.
-
-    Several words must all occur. Equal matches keep their order; misspelt text finds the
-    closest names.
-    """
-    names = list(names)
-    words = text.casefold().split()
-
-    def rank(name: str) -> int | None:
-        folded = name.casefold()
-        if not all(word in folded for word in words):
-            return None
-        if not words or folded.startswith(" ".join(words)):
-            return 0
-        return 1 if re.search(rf"(?<![a-z0-9]){re.escape(words[0])}", folded) else 2
-
-    ranked = [(place, name) for name in names if (place := rank(name)) is not None]
-    if not ranked:
-        return list(_close(text, names, limit))
-    return [name for _, name in sorted(ranked, key=lambda pair: pair[0])][:limit]
-
-
-def _close(name: str, names: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    folded = {other.casefold(): other for other in names}
-    # Long texts make difflib slow, and are no names.
-    near = difflib.get_close_matches(name.casefold()[:MAX_NAME], folded, limit, cutoff=0.5)
-    return tuple(folded[match] for match in near)
 
 
 _Entry = TypeVar("_Entry", Model, Vae)
 
 
 def _find(kind: str, name: str, entries: tuple[_Entry, ...]) -> _Entry:
-    # A1111 writes "NAME.safetensors [1a2b3c4d5e]" in places.
+    # A1111 shows a checkpoint as "NAME.safetensors [1a2b3c4d5e]".
     wanted = re.sub(r"\s*\[[0-9a-f]{8,64}\]$", "", name.strip()).removesuffix(".safetensors")
     for entry in entries:
         if entry.name == wanted:
@@ -184,20 +150,20 @@ def _find(kind: str, name: str, entries: tuple[_Entry, ...]) -> _Entry:
     for entry in entries:
         if entry.name.casefold() in (wanted.casefold(), name.strip().casefold()):
             return entry
-    raise UnknownName(kind, name, _close(wanted, (entry.name for entry in entries)))
+    raise UnknownName(kind, name, closest(wanted, (entry.name for entry in entries)))
 
 
-def _entries(root: Path, mark: str, on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    """Below ``root``: folders that hold the file ``mark``, and weight files outside of those."""
+def _entries(root: Path, marker: str, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield the folders below ``root`` that hold ``marker``, and weight files outside of those."""
+    # Symbolic links may form a cycle.
     seen = set()
     for folder, subfolders, files in os.walk(root, onerror=on_error, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
             continue
-        # Links may lead round in circles.
         seen.add(real)
-        if mark in files:
+        if marker in files:
             subfolders.clear()
             yield Path(folder)
             continue
@@ -209,7 +175,7 @@ def _entries(root: Path, mark: str, on_error: Callable[[OSError], None]) -> Iter
                 yield path
 
 
-# Words in the names of models trained on Booru tags, on SD 1: NovelAI's and its descendants.
+# Names of SD 1 models trained on Booru tags, NovelAI's and its derivatives: made for clip skip 2.
 _BOORU: Final = re.compile(
     r"novel.?ai|\bnai\b|animefull|anything|abyss.?orange|orangemix|counterfeit|meina|pastel.?mix"
     r"|waifu|booru|anime|cetus|dark.?sushi|hassaku|kotosmix|aom[23]",
@@ -219,7 +185,7 @@ BOORU_CLIP_SKIP: Final = 2
 
 
 class _Scan:
-    """What has been found so far, with the names that are taken."""
+    """The result of a scan so far; each path is added once and each name is unique."""
 
     def __init__(self, hashes: Hashes | None) -> None:
         self.models: list[Model] = []
@@ -230,7 +196,7 @@ class _Scan:
         self._paths: set[str] = set()
 
     def add_model(self, path: Path) -> None:
-        """Add the checkpoint at ``path``, or the reason why not. Sibling VAEs are no models."""
+        """Add the checkpoint at ``path`` or its refusal; a sibling VAE is skipped."""
         if path.stem.endswith(_SIBLING) or not self._is_new(path):
             return
         try:
@@ -239,10 +205,10 @@ class _Scan:
             self.refused.append(refused)
             return
         taken = {other.name.casefold() for other in self.models}
-        self.models.append(replace(model, name=_free_name(model.name, path, taken)))
+        self.models.append(replace(model, name=unique(model.name, path.parent.name, taken)))
 
     def add_vae(self, path: Path) -> None:
-        """Add the VAE at ``path``, or the reason why not."""
+        """Add the VAE at ``path`` or its refusal."""
         if not self._is_new(path):
             return
         try:
@@ -252,10 +218,10 @@ class _Scan:
             return
         taken = {AUTOMATIC.casefold(), NONE.casefold()}
         taken |= {other.name.casefold() for other in self.vaes}
-        self.vaes.append(replace(vae, name=_free_name(vae.name, path, taken)))
+        self.vaes.append(replace(vae, name=unique(vae.name, path.parent.name, taken)))
 
     def unreadable(self, kind: str, error: OSError) -> None:
-        """Report a folder that cannot be looked into; one that does not exist is just empty."""
+        """Add the refusal of a folder that cannot be listed; a missing one counts as empty."""
         if not isinstance(error, FileNotFoundError):
             name = Path(error.filename).name
             self.refused.append(Refused(kind, name, "unreadable", error.strerror or "no access"))
@@ -273,14 +239,14 @@ class _Scan:
 
     def _model(self, path: Path) -> Model:
         if path.is_dir():
-            facts, hints = diffusers_folder.describe_checkpoint(path), path.name
+            facts, description = diffusers_folder.describe_checkpoint(path), path.name
         else:
             header = read_header(path, "model")
-            facts, hints = single_file.describe_checkpoint(header), _hints(header)
+            facts, description = single_file.describe_checkpoint(header), _description(header)
         card = self._card(path)
-        if facts.family == "sd1" and _BOORU.search(hints):
+        if facts.family == "sd1" and _BOORU.search(description):
             card = replace(card, values={"clip_skip": BOORU_CLIP_SKIP, **card.values})
-        return self._with_sibling(_assembled(path, facts, card))
+        return self._with_sibling(_make_model(path, facts, card))
 
     def _with_sibling(self, model: Model) -> Model:
         stem = model.path.name if model.layout == "folder" else model.path.stem
@@ -306,40 +272,26 @@ class _Scan:
                 latent_space = single_file.known_vae(self._hashes.of(path))
         card = self._card(path)
         name = card.name or (path.name if layout == "folder" else path.stem)
-        return Vae(_clean(name), path, layout, card.latent_space or latent_space, card)
+        return Vae(printable(name), path, layout, card.latent_space or latent_space, card)
 
 
-def _assembled(path: Path, facts: Facts, card: Card) -> Model:
+def _make_model(path: Path, facts: Facts, card: Card) -> Model:
+    """Return the checkpoint at ``path``; what its card states overrides what was detected."""
     layout: Layout = "folder" if path.is_dir() else "file"
-    terminal = card.zero_terminal_snr
+    zero_snr = card.zero_terminal_snr
     return Model(
-        name=_clean(card.name or (path.name if layout == "folder" else path.stem)),
+        name=printable(card.name or (path.name if layout == "folder" else path.stem)),
         path=path,
         layout=layout,
         family=facts.family,
         prediction_type=card.prediction_type or facts.prediction_type,
         latent_space=card.latent_space or facts.latent_space,
         size=card.size or facts.size,
-        zero_terminal_snr=facts.zero_terminal_snr if terminal is None else terminal,
+        zero_terminal_snr=facts.zero_terminal_snr if zero_snr is None else zero_snr,
         card=card,
     )
 
 
-def _hints(header: Header) -> str:
-    said = (header.metadata.get(f"modelspec.{key}", "") for key in ("title", "tags"))
-    return " ".join((header.path.stem, *said))
-
-
-def _clean(name: str) -> str:
-    """A name that can be shown and sent: printable, of a bounded length."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)[
-        :MAX_NAME
-    ].strip()
-
-
-def _free_name(name: str, path: Path, taken: set[str]) -> str:
-    """``name``, or with its folder's name or a number added when it is taken."""
-    room = name[: MAX_NAME - 40]
-    candidates = [name, f"{room} ({_clean(path.parent.name)[:30]})"]
-    candidates += [f"{room} ({number})" for number in range(2, len(taken) + 3)]
-    return next(candidate for candidate in candidates if candidate.casefold() not in taken)
+def _description(header: Header) -> str:
+    stated = (header.metadata.get(f"modelspec.{key}", "") for key in ("title", "tags"))
+    return " ".join((header.path.stem, *stated))

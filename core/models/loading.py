@@ -1,7 +1,7 @@
-"""``Models``: checkpoints and VAEs on the device, the last few kept warm.
+"""``Models``: loads checkpoints and VAEs onto the device and keeps the last few in memory.
 
-Everything is loaded by component, offline, from files the catalogue has found; a file that
-turns out to be bad is refused and disturbs nothing that runs.
+Loading goes component by component, offline, and only from files in the catalogue. A damaged
+file is refused without any effect on what is loaded already.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
@@ -18,14 +17,13 @@ from weakref import WeakValueDictionary
 import huggingface_hub.constants
 import torch
 from diffusers.utils import logging as diffusers_logging
-from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from core import heartbeat
 from core.config import EngineConfig
-from core.errors import EngineStopped, OutOfMemory, Refused
-from core.families import Family
+from core.errors import EngineStopped, OutOfMemory
 from core.models.catalogue import Model, Vae
+from core.models.residents import LoadedModel, Resident, WeightsKey
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint, ldm_keys, single_file
 from core.models.weights.components import (
@@ -38,51 +36,24 @@ from core.models.weights.components import (
 from core.models.weights.diffusers_folder import check_vae_config, read_json, weight_files
 from core.models.weights.hashes import Hashes
 from core.models.weights.safetensors_header import read_header
-from core.sampling.sigmas import NoiseSchedule
 from core.text.conditioning import TextConditioner
 
-# The memory in use is told in such steps, in bytes: smaller changes are no news.
+# Memory in use is rounded down to this many bytes, for each change of it sends a message.
 MEMORY_STEP: Final = 2**27
 CONFIGS: Final = Path(__file__).parents[2] / "data" / "configs"
 WARM_VAES: Final = 4
-# Left free on a GPU beside the weights, for the running set: so much, or a third of a small card.
+# Bytes kept free on a GPU for the running set; on a small one, a third of its memory.
 WORKING_MEMORY: Final = 6 * 2**30
-
-
-@dataclass(eq=False)
-class LoadedModel:
-    """A checkpoint ready to use. While anyone holds one, its weights stay on the device."""
-
-    model: Model
-    unet: nn.Module
-    conditioner: TextConditioner
-    vae: LoadedVae
-    schedule: NoiseSchedule
-    device: torch.device
-    dtype: torch.dtype
-    _hash: Future[str]
-
-    @property
-    def family(self) -> Family:
-        """``sd1``, ``sd2`` or ``sdxl``."""
-        return self.model.family
-
-    @property
-    def hash(self) -> str:
-        """First ten digits of the file's sha256; of a folder, its UNet file's.
-
-        Waits when the file is still being read.
-        """
-        return self._hash.result()
+_T = TypeVar("_T")
 
 
 class Models:
-    """Loads models for one device, and keeps the ``warm_models`` used last.
+    """Loads models for one device and keeps the ``warm_models`` used most recently.
 
-    On a GPU that gets short, models nobody holds wait in pinned memory and come back from
-    there. ``configs`` holds the structures of single-file checkpoints, a folder a family. What
-    it loads calls ``alive`` while it works.
-    Raises :class:`EngineStopped` when the device is not there.
+    When GPU memory is short, idle models are offloaded to pinned CPU memory. ``configs`` holds
+    the component configs of single-file checkpoints, one folder per family. Loaded modules call
+    ``alive`` while they run (:func:`core.heartbeat.watch`). Raises :class:`EngineStopped` when
+    the device is not available.
     """
 
     def __init__(
@@ -101,27 +72,30 @@ class Models:
         self._limit = max(1, config.warm_models)
         self._hashes = Hashes(config.cache_dir)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
-        # What load() handed out refers to the modules of what is warm: while a handle lives,
-        # its model is in use, and is neither parked nor forgotten.
-        self._warm: OrderedDict[_Key, _Resident] = OrderedDict()
-        self._handles: WeakValueDictionary[_Key, LoadedModel] = WeakValueDictionary()
-        self._vaes: OrderedDict[tuple[_Key, str], LoadedVae] = OrderedDict()
+        # A handle shares the modules of its resident: while it is referenced, the resident is
+        # in use, and neither offloaded nor evicted.
+        self._warm: OrderedDict[WeightsKey, Resident] = OrderedDict()
+        self._handles: WeakValueDictionary[WeightsKey, LoadedModel] = WeakValueDictionary()
+        self._vaes: OrderedDict[tuple[WeightsKey, str], LoadedVae] = OrderedDict()
 
     @property
     def device_name(self) -> str:
-        """The device in words, e.g. a graphics card's name."""
+        """The device's name, e.g. "NVIDIA H100" or "CPU"."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return self.device.type.upper()
 
     @property
     def warm(self) -> tuple[str, ...]:
-        """Names of the models that are loaded, the one used last at the end."""
+        """Names of the loaded models, least recently used first."""
         return tuple(resident.name for resident in self._warm.values())
 
     @property
     def memory(self) -> tuple[int, int] | None:
-        """A graphics card's memory in bytes: what torch holds, in coarse steps, and its total."""
+        """GPU memory in bytes, (reserved by torch, total); None on other devices.
+
+        The first is rounded to :data:`MEMORY_STEP`.
+        """
         if self.device.type != "cuda":
             return None
         held = torch.cuda.memory_reserved(self.device)
@@ -129,46 +103,47 @@ class Models:
         return held // MEMORY_STEP * MEMORY_STEP, total
 
     def close(self) -> None:
-        """Stop what runs beside: hashes not yet taken."""
+        """Cancel pending hash computations."""
         self._hashing.shutdown(wait=False, cancel_futures=True)
 
-    # Weights made in inference mode could neither be moved nor compiled later.
+    # Tensors created in inference mode can be neither moved nor compiled later.
     @torch.inference_mode(False)
     def load(self, model: Model) -> LoadedModel:
-        """The model on its device; the same object while someone holds it.
+        """Return the model on the device; the same object while it is referenced.
 
-        Raises :class:`Refused` when its files are not what they seemed, and
-        :class:`OutOfMemory` when it does not fit even alone.
+        Raises :class:`Refused` when its files are not valid, and :class:`OutOfMemory` when it
+        does not fit even alone.
         """
-        key = _Key.of(model)
+        key = WeightsKey.of(model)
         handle = self._handles.get(key)
         if handle is None:
             resident = self._warm.get(key)
             try:
                 if resident is None:
-                    self._forget_beyond(self._limit - 1)
-                    resident = self._with_room(model, lambda: self._build(model))
+                    self._evict_to(self._limit - 1)
+                    resident = self._with_memory(model, lambda: self._build(model))
                     self._warm[key] = resident
                 elif not resident.on_device:
-                    self._with_room(model, resident.bring_back)
+                    self._with_memory(model, resident.reload)
             except torch.OutOfMemoryError:
                 raise OutOfMemory(*model.size) from None
             handle = self._handles[key] = resident.handle(model)
         self._warm.move_to_end(key)
-        self._forget_beyond(self._limit)
+        self._evict_to(self._limit)
         return handle
 
     @torch.inference_mode(False)
     def load_vae(self, vae: Vae | None, model: LoadedModel) -> LoadedVae:
-        """The VAE on the device; the checkpoint's own for None.
+        """Return the VAE on the device; for None the checkpoint's own.
 
-        A bare file is built as the checkpoint's own VAE is, scaling factor included: the files
-        of SD and SDXL have the same shapes. Raises :class:`Refused`.
+        A single file carries no config: it gets that of the checkpoint's VAE, scaling factor
+        included (SD's and SDXL's have the same shapes). Raises :class:`Refused` and
+        :class:`OutOfMemory`.
         """
         if vae is None:
             return model.vae
         own: Config = model.vae.module.config
-        key = (_Key.of(vae), repr(sorted(own.items(), key=str)))
+        key = (WeightsKey.of(vae), repr(sorted(own.items(), key=str)))
         if key not in self._vaes:
             try:
                 self._vaes[key] = self._load_vae(vae, own)
@@ -200,8 +175,8 @@ class Models:
         heartbeat.watch(module, self._alive)
         return LoadedVae(module, vae.name, self._hash_of(paths[0]), strict=self._strict)
 
-    def _build(self, model: Model) -> _Resident:
-        """Read the whole checkpoint onto the device."""
+    def _build(self, model: Model) -> Resident:
+        """Load all components of the checkpoint onto the device."""
         modules: dict[str, Any] = {}
         parts = (
             checkpoint.folder_parts(model)
@@ -218,7 +193,7 @@ class Models:
         texts = [name for name in modules if name.startswith("text_encoder")]
         tokenizers = [checkpoint.tokenizer(model, name, self._configs) for name in texts]
         checkpoint.check_parts(model, modules, tokenizers)
-        return _Resident(
+        return Resident(
             model.name,
             tuple(modules.values()),
             modules["unet"],
@@ -231,7 +206,7 @@ class Models:
         )
 
     def _dtype_of(self, component: str, config: Config) -> torch.dtype:
-        """The working precision; VAEs differ, for fp16 overflows in SDXL's."""
+        """Return a component's precision; a VAE has its own, for SDXL's overflows in fp16."""
         if component != "vae" or self.dtype == torch.float32:
             return self.dtype
         if self.device.type != "cuda":
@@ -241,20 +216,20 @@ class Models:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
 
     def _hash_of(self, path: Path) -> Future[str]:
-        return self._hashing.submit(_hash_or_nothing, self._hashes, path)
+        return self._hashing.submit(_hash_or_empty, self._hashes, path)
 
-    def _with_room(self, model: Model, action: Callable[[], _T]) -> _T:
-        """Do what takes the model's memory, after idle models have made room for it."""
+    def _with_memory(self, model: Model, action: Callable[[], _T]) -> _T:
+        """Run ``action``, which allocates the model's memory; offload idle models if needed."""
         if self.device.type != "cuda":
             return action()
-        need = checkpoint.parameters(model) * self.dtype.itemsize
+        need = checkpoint.parameter_count(model) * self.dtype.itemsize
         total = torch.cuda.get_device_properties(self.device).total_memory
         reserve = min(WORKING_MEMORY, total // 3)
-        # What was let go of is still torch's until this.
+        # torch keeps freed memory reserved, which mem_get_info counts as used.
         torch.cuda.empty_cache()
         idle = self._idle_on_device()
         while torch.cuda.mem_get_info(self.device)[0] < need + reserve and idle:
-            idle.pop(0).park()
+            idle.pop(0).offload()
             torch.cuda.empty_cache()
         try:
             return action()
@@ -262,110 +237,36 @@ class Models:
             if not idle:
                 raise
         for resident in idle:
-            resident.park()
+            resident.offload()
         torch.cuda.empty_cache()
         return action()
 
-    def _idle_on_device(self) -> list[_Resident]:
-        """What is loaded and nobody holds, the one used longest ago first."""
+    def _idle_on_device(self) -> list[Resident]:
+        """Return the residents on the device without a handle, least recently used first."""
         return [
             resident
             for key, resident in self._warm.items()
             if key not in self._handles and resident.on_device
         ]
 
-    def _forget_beyond(self, limit: int) -> None:
-        """Let go of idle models, the one used longest ago first, until ``limit`` are left."""
+    def _evict_to(self, limit: int) -> None:
+        """Drop idle models, least recently used first, until ``limit`` are left or all are used."""
         idle = [key for key in self._warm if key not in self._handles]
         for key in idle[: max(0, len(self._warm) - limit)]:
             del self._warm[key]
 
 
-_T = TypeVar("_T")
-_CPU: Final = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What decides the weights: the files with their times and sizes, and how they are read.
-
-    A file that was replaced is loaded anew; a card that was edited changes nothing here.
-    """
-
-    path: Path
-    facts: tuple[str | bool, ...]
-    stamp: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, entry: Model | Vae) -> _Key:
-        kind = "VAE"
-        facts: tuple[str | bool, ...] = ()
-        if isinstance(entry, Model):
-            kind = "model"
-            facts = (entry.family, entry.prediction_type, entry.zero_terminal_snr)
-        try:
-            status = [path.stat() for path in checkpoint.weights(entry)]
-        except OSError as error:
-            raise Refused(kind, entry.name, "missing", entry.path.name) from error
-        stamp = tuple((each.st_mtime_ns, each.st_size) for each in status)
-        return cls(entry.path, facts, stamp)
-
-
-@dataclass(eq=False)
-class _Resident:
-    """What stays loaded of a checkpoint, on the device or waiting in the CPU's memory."""
-
-    name: str
-    modules: tuple[nn.Module, ...]
-    unet: nn.Module
-    conditioner: TextConditioner
-    vae: LoadedVae
-    schedule: NoiseSchedule
-    device: torch.device
-    dtype: torch.dtype
-    file_hash: Future[str]
-
-    def handle(self, model: Model) -> LoadedModel:
-        return LoadedModel(
-            model,
-            self.unet,
-            self.conditioner,
-            self.vae,
-            self.schedule,
-            self.device,
-            self.dtype,
-            self.file_hash,
-        )
-
-    @property
-    def on_device(self) -> bool:
-        """Whether it can be used as it is."""
-        return next(self.unet.parameters()).device == self.device
-
-    def park(self) -> None:
-        """Leave the device for pinned memory, from where the way back is fast."""
-        for module in self.modules:
-            module.to(_CPU)
-            for tensor in (*module.parameters(), *module.buffers()):
-                tensor.data = tensor.data.pin_memory()
-
-    def bring_back(self) -> None:
-        """Return to the device."""
-        for module in self.modules:
-            module.to(self.device, non_blocking=True)
-
-
-def _hash_or_nothing(hashes: Hashes, path: Path) -> str:
+def _hash_or_empty(hashes: Hashes, path: Path) -> str:
     try:
         return hashes.of(path)
     except OSError:
-        # The file went away while it was in use; an unknown hash is left out of the infotext.
+        # The file was deleted while in use; the infotext omits an empty hash.
         return ""
 
 
 def _stay_offline_and_quiet() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # Read when huggingface_hub was imported, which may have been before this.
+    # The environment is read at import, which may have happened already.
     huggingface_hub.constants.HF_HUB_OFFLINE = True
     libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
     for logging in libraries:
@@ -378,7 +279,7 @@ def _device(name: str) -> torch.device:
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         name = "cuda" if torch.cuda.is_available() else mps
     try:
-        # The index too, so that devices can be compared; and it proves that the device is there.
+        # Allocating resolves the device's index, and proves that the device is available.
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         detail = str(error).splitlines()[0]

@@ -1,6 +1,6 @@
-"""``LoadedVae``: pictures to latents and back, one at a time, and quick previews without it.
+"""``LoadedVae``: encodes and decodes one picture per call, and previews latents without decoding.
 
-One picture a call keeps the shapes fixed, so that its bytes never depend on its neighbours.
+One picture per call keeps the shapes fixed, so that its bytes do not depend on other pictures.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Latents are an eighth of the picture on each side.
+# Pixels per latent, on each side.
 FACTOR: Final = 8
-# Pictures of more pixels go through the VAE in tiles: larger ones need > 10 GB in one piece.
+# Pictures of more pixels are always tiled: without tiles they take over 10 GB.
 TILING_ABOVE: Final = 1536 * 1536
 TILE: Final = 1024
-# Where a picture has no room, the largest of these that is smaller than it is tried.
+# Tried after running out of memory: the largest that is smaller than the picture.
 SMALL_TILES: Final = (512, 256)
-# Previews are enlarged to about this many pixels on the longer side.
+# Pixels of a preview's longer side, about.
 PREVIEW_SIDE: Final = 256
 
 
 class LoadedVae:
-    """A VAE on its device. ``hash`` is its file's, as A1111 writes it.
+    """A VAE on its device. ``name`` and ``hash`` are its file's, as A1111 writes them.
 
-    Half precision that overflows (every value NaN, as SDXL's first VAE does in fp16) is done
-    again in fp32, and stays there. A picture without room is done again in small tiles, and
-    pictures of its size stay with them: they look the same, but for a shade. In ``strict`` they
-    do not, for then the bytes would depend on who else needs memory; like a UNet call of the
-    strict setting, such a picture fails. Without room, all raise :class:`torch.OutOfMemoryError`.
+    When half precision overflows (all values NaN, as in SDXL's first VAE), the call is repeated
+    in fp32, and the VAE stays in it. When a picture does not fit in memory, the call is repeated
+    in small tiles, as are all later ones of its size; colours may differ slightly. Not so if
+    ``strict``: the bytes would depend on the memory in use. Raises
+    :class:`torch.OutOfMemoryError` when a picture still does not fit.
     """
 
     # Any is an AutoencoderKL, whose attributes diffusers' mixins hide from the type checker.
@@ -50,7 +50,7 @@ class LoadedVae:
         self.name = name
         self.module = vae
         self._strict = strict
-        # The tiles of sizes (height, width) that had no room.
+        # Tile side by picture size (height, width), for sizes that did not fit untiled.
         self._tiles: dict[tuple[int, int], int] = {}
         self._hash = file_hash
         config = self.module.config
@@ -61,23 +61,23 @@ class LoadedVae:
 
     @property
     def hash(self) -> str:
-        """First ten digits of its file's sha256; waits when that is still being read."""
+        """First ten hex digits of the file's sha256. Blocks while it is being computed."""
         return self._hash.result()
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision it runs in at present."""
+        """The current precision; fp32 after an overflow."""
         dtype: torch.dtype = self.module.dtype
         return dtype
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
-        """Latents (C, h, w) → pixels (8h, 8w, 3)."""
+        """Decode latents (C, h, w) to RGB pixels (8h, 8w, 3)."""
         scaled = latents.to(self.module.device, torch.float32)[None]
         scaled = scaled / self.scaling_factor + self.shift_factor
         height, width = (side * FACTOR for side in latents.shape[-2:])
-        picture = self._with_room(
-            lambda: self._precisely(lambda z: self.module.decode(z).sample, scaled), height, width
+        picture = self._with_tiling(
+            lambda: self._with_fp32(lambda z: self.module.decode(z).sample, scaled), height, width
         )[0]
         pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255).round()
         result: Pixels = pixels.permute(1, 2, 0).to("cpu", torch.uint8).numpy()
@@ -85,54 +85,57 @@ class LoadedVae:
 
     @torch.inference_mode()
     def encode(self, image: Pixels) -> Tensor:
-        """Pixels (8h, 8w, 3) → latents (C, h, w) fp32 on the device: the posterior's mode."""
+        """Encode RGB pixels (8h, 8w, 3) to latents (C, h, w), fp32 on the device.
+
+        Takes the posterior's mode, which needs no noise.
+        """
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.module.device)
         picture = pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
-        return self._with_room(lambda: self._encode(picture), *image.shape[:2])[0]
+        return self._with_tiling(lambda: self._encode(picture), *image.shape[:2])[0]
 
     def _encode(self, pictures: Tensor) -> Tensor:
-        latents = self._precisely(lambda x: self.module.encode(x).latent_dist.mode(), pictures)
+        latents = self._with_fp32(lambda x: self.module.encode(x).latent_dist.mode(), pictures)
         return (latents.float() - self.shift_factor) * self.scaling_factor
 
-    def _with_room(self, work: Callable[[], Tensor], height: int, width: int) -> Tensor:
-        """Do the work in one piece, or in tiles if the picture is large or had no room."""
+    def _with_tiling(self, work: Callable[[], Tensor], height: int, width: int) -> Tensor:
+        """Run ``work``, tiled if the picture is large or did not fit in memory."""
         size = (height, width)
-        self._cut(self._tiles.get(size, TILE if height * width > TILING_ABOVE else 0))
+        self._set_tile(self._tiles.get(size, TILE if height * width > TILING_ABOVE else 0))
         try:
             return work()
         except torch.OutOfMemoryError:
             smaller = next((tile for tile in SMALL_TILES if tile < max(size)), None)
             if self._strict or smaller is None or size in self._tiles:
                 raise
-        # Out here, what the failed attempt held is free.
+        # Outside of the except block the failed attempt's tensors are freed.
         log.warning(
-            "the VAE %r has no room for %d×%d: from now on in tiles of %d",
+            "the VAE %r: no memory for %d×%d, from now on in tiles of %d",
             *(self.name, width, height, smaller),
         )
         torch.cuda.empty_cache()
         self._tiles[size] = smaller
-        self._cut(smaller)
+        self._set_tile(smaller)
         return work()
 
-    def _cut(self, tile: int) -> None:
-        """Tiles of so many pixels a side from now on; 0 is the picture in one piece."""
+    def _set_tile(self, tile: int) -> None:
+        """Set the tiles' side in pixels; 0 turns tiling off."""
         self.module.use_tiling = tile > 0
         self.module.tile_sample_min_size = tile
         self.module.tile_latent_min_size = tile // FACTOR
 
-    def _precisely(self, work: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+    def _with_fp32(self, work: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
         result = work(given.to(self.module.dtype))
         overflown = self.module.dtype != torch.float32 and bool(result.isnan().all())
-        # NaN that came in is not the VAE's doing.
+        # NaN in the input is no overflow of the VAE's.
         if overflown and not bool(given.isnan().any()):
             self.module.to(torch.float32)
             result = work(given)
         return result
 
     def preview(self, latents: Tensor) -> Pixels:
-        """Latents (C, h, w) on any device → a small picture, by a linear map and no decode.
+        """Approximate latents (C, h, w) on any device as a small RGB picture, by a linear map.
 
-        Touches no module, so that it may run beside the engine's own thread.
+        Uses no module, so that it can run outside of the engine's thread.
         """
         flat = latents.float().cpu().flatten(1).T.numpy()
         colours = np.nan_to_num(flat @ self._to_rgb[:-1] + self._to_rgb[-1])
@@ -144,11 +147,11 @@ class LoadedVae:
 
     @torch.inference_mode()
     def _fit_preview(self) -> NDArray[np.float32]:
-        """The least-squares map from a latent to its cell's colour, (C + 1, 3); the last row is 1.
+        """Fit the linear map from a latent to its pixels' mean colour, (C + 1, 3).
 
-        Fitted on a small synthetic picture, so it suits whatever VAE this is.
+        The last row is the constant term. Least squares over a synthetic picture, for any VAE.
         """
-        pictures = _swatches().to(self.module.device)
+        pictures = _sample_image().to(self.module.device)
         latents = self._encode(pictures).permute(0, 2, 3, 1).reshape(-1, self.channels)
         colours = avg_pool2d(pictures, FACTOR).permute(0, 2, 3, 1).reshape(-1, 3)
         known = np.concatenate([latents.cpu().numpy(), np.ones((len(latents), 1))], axis=1)
@@ -157,8 +160,8 @@ class LoadedVae:
         return to_rgb
 
 
-def _swatches() -> Tensor:
-    """A picture (1, 3, 64, 64) in −1…1: soft blobs of colour above, flat patches below."""
+def _sample_image() -> Tensor:
+    """Make a picture (1, 3, 64, 64) in −1…1: smooth gradients above, flat patches below."""
     generator = torch.Generator().manual_seed(0)
     soft, flat = torch.rand((2, 1, 3, 4, 4), generator=generator) * 2 - 1
     above = interpolate(soft[:, :, :2], (32, 64), mode="bicubic").clamp(-1, 1)

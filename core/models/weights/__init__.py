@@ -1,1 +1,1 @@
-"""Checkpoint files: headers, keys, configs."""
+"""Checkpoint files: headers, tensor names, configs."""

@@ -1,7 +1,7 @@
-"""What a checkpoint consists of on disk, in both layouts: configs, weights, tokenizers, schedule.
+"""The parts of a checkpoint on disk, in both layouts: configs, weights, tokenizers, schedule.
 
-A diffusers folder brings its own; for a single file the structure is its family's, shipped in
-``data/configs``.
+A diffusers folder contains all of them; a single file contains weights only, and takes the rest
+from its family's folder in ``data/configs``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Parts = Iterator[tuple[str, Config, Tensors]]
 
 
 def folder_parts(model: Model) -> Parts:
-    """Each component of a diffusers folder: its name, config and weights."""
+    """Yield each component of a diffusers folder: its name, config and weights."""
     for component in COMPONENTS[model.family]:
         folder = model.path / component
         config = read_json(folder / "config.json", "model", model.name)
@@ -43,7 +43,7 @@ def folder_parts(model: Model) -> Parts:
 
 
 def file_parts(model: Model, configs: Path) -> Parts:
-    """Each component of a single file, in the structure its family has."""
+    """Yield each component of a single file: its name, its family's config, and weights."""
     header = read_header(model.path, "model")
     for component, (standard, key_of) in ldm_keys.LAYOUTS[model.family].items():
         path = configs / model.family / component / "config.json"
@@ -53,7 +53,7 @@ def file_parts(model: Model, configs: Path) -> Parts:
 
 
 def weights(entry: Model | Vae) -> tuple[Path, ...]:
-    """The files of weights, the one whose hash names it first: a folder's is its UNet's."""
+    """Return the weight files; first the one whose hash is the model's, in a folder the UNet's."""
     if entry.layout == "file":
         return (entry.path,)
     if isinstance(entry, Vae):
@@ -62,14 +62,17 @@ def weights(entry: Model | Vae) -> tuple[Path, ...]:
     return tuple(path for folder in folders for path in weight_files(folder, "model", entry.name))
 
 
-def parameters(model: Model) -> int:
-    """How many numbers the model's files hold."""
+def parameter_count(model: Model) -> int:
+    """Return the number of values in all tensors of the model's files."""
     headers = (read_header(path, "model") for path in weights(model))
     return sum(math.prod(info.shape) for header in headers for info in header.tensors.values())
 
 
 def tokenizer(model: Model, encoder: str, configs: Path) -> CLIPTokenizer:
-    """The tokenizer that goes with the text encoder; a single file's is CLIP's own."""
+    """Load the tokenizer of the text encoder ``encoder``; for a single file CLIP's own.
+
+    Raises :class:`Refused` when a folder's cannot be read.
+    """
     if model.layout == "file":
         merges = read_merges(configs / "tokenizer" / "merges.txt")
         openclip = model.family == "sd2" or encoder == "text_encoder_2"
@@ -84,7 +87,7 @@ def tokenizer(model: Model, encoder: str, configs: Path) -> CLIPTokenizer:
 
 
 def check_parts(model: Model, modules: Mapping[str, Any], tokenizers: Sequence[Any]) -> None:
-    """Raise :class:`Refused` when the parts are whole but were not made for each other."""
+    """Raise :class:`Refused` when the components are complete but do not fit each other."""
     texts = [module for name, module in modules.items() if name.startswith("text_encoder")]
     unet = modules["unet"].config
     width = sum(text.config.hidden_size for text in texts)
@@ -105,7 +108,7 @@ def check_parts(model: Model, modules: Mapping[str, Any], tokenizers: Sequence[A
 
 
 def noise_schedule(model: Model) -> NoiseSchedule:
-    """What the checkpoint was trained on; only a folder may differ from SD's own betas."""
+    """Return the checkpoint's training schedule; a single file's has Stable Diffusion's betas."""
     betas: Config = {}
     if model.layout == "folder":
         path = model.path / "scheduler" / "scheduler_config.json"

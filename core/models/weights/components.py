@@ -1,8 +1,8 @@
-"""From files to modules: a UNet, a VAE or a text encoder with its weights in place.
+"""Loading one component, a UNet, a VAE or a text encoder, from a config and weight files.
 
-The module is made without memory, each of its tensors is then read, converted and put in, so
-that a load costs one copy of the weights and every missing tensor is known by name. Both
-layouts go this one way, and nothing here ever asks a network.
+The module is created on the meta device, then each of its tensors is read, converted and
+assigned: loading takes one copy of the weights, and a missing tensor is known by name. Both
+layouts use the same code, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Config = Mapping[str, Any]
 
 
 class Tensors(Protocol):
-    """Weights by the names diffusers and transformers use; None for one that is not there."""
+    """Weights by the names that diffusers and transformers use."""
 
     def read(self, name: str) -> Tensor | None:
-        """The tensor of this name, on the CPU; it may still lie in the file."""
+        """Return the tensor on the CPU, perhaps memory-mapped; None if there is none."""
         ...
 
 
 def empty_module(component: str, config: Config) -> nn.Module:
-    """The module ``unet``, ``vae`` or ``text_encoder…`` of this config, on the meta device."""
+    """Create the module ``unet``, ``vae`` or ``text_encoder…`` on the meta device."""
     with torch.device("meta"):
         if component == "unet":
             return _from_config(UNet2DConditionModel, config)
@@ -60,15 +60,15 @@ def load_component(
     kind: str,
     name: str,
 ) -> Any:
-    """The module with its weights, in eval mode on ``device`` in ``dtype``.
+    """Load a module with its weights, in eval mode, on ``device`` in ``dtype``.
 
-    Raises :class:`Refused` about the ``kind`` of file called ``name`` when the config makes no
-    module, or when a tensor is missing or has another shape.
+    Raises :class:`Refused`, for the ``kind`` of file called ``name``, when the config is
+    invalid or a tensor is missing or has the wrong shape.
     """
     try:
         module = empty_module(component, config)
     except Exception as error:
-        # A stranger's config can go wrong in any way; nothing was allocated yet.
+        # The config is untrusted: any exception is its fault, for nothing is allocated yet.
         raise Refused(kind, name, "unreadable", f"its {component} config is damaged") from error
     state, missing = {}, []
     for key, wanted in module.state_dict().items():
@@ -79,7 +79,7 @@ def load_component(
             detail = f"{component} {key} is {tuple(tensor.shape)}, not {tuple(wanted.shape)}"
             raise Refused(kind, name, "unreadable", detail)
         else:
-            # A copy, for the file may be replaced while the engine runs.
+            # Not memory-mapped: the file may be replaced while the engine runs.
             state[key] = tensor.to(device, dtype, copy=True)
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -90,14 +90,14 @@ def load_component(
 
 
 def _fill_buffers(module: nn.Module, device: torch.device) -> None:
-    # CLIP's position ids are no weights; no other buffer exists in these modules.
+    # CLIP's position ids, the only buffers here, are not stored with the weights.
     for part in module.modules():
         ids = getattr(part, "position_ids", None)
         if isinstance(ids, Tensor) and ids.is_meta:
             part.position_ids = torch.arange(ids.shape[-1], device=device).expand(ids.shape)
 
 
-# Names that VAE folders carried before diffusers 0.18.
+# Attention names in VAE folders from before diffusers 0.18.
 _OLD_ATTENTION: Final = {
     ".to_q.": ".query.",
     ".to_k.": ".key.",
@@ -107,23 +107,23 @@ _OLD_ATTENTION: Final = {
 
 
 class _Files:
-    """Open ``.safetensors``, seen as one. Raises :class:`Refused` when one cannot be read."""
+    """Open ``.safetensors`` files, read as one. Raises :class:`Refused` on a read error."""
 
     def __init__(self, headers: Iterable[Header], kind: str, name: str) -> None:
         self._kind, self._name = kind, name
-        self._places: dict[str, Any] = {}
+        self._file_of: dict[str, Any] = {}
         for header in headers:
-            opened = self._try(partial(safe_open, header.path, framework="pt"))
-            self._places |= dict.fromkeys(header.tensors, opened)
+            opened = self._checked(partial(safe_open, header.path, framework="pt"))
+            self._file_of |= dict.fromkeys(header.tensors, opened)
 
     def read(self, key: str) -> Tensor | None:
-        place = self._places.get(key)
+        place = self._file_of.get(key)
         if place is None:
             return None
-        tensor: Tensor = self._try(lambda: place.get_tensor(key))
+        tensor: Tensor = self._checked(lambda: place.get_tensor(key))
         return tensor
 
-    def _try(self, action: Callable[[], Any]) -> Any:
+    def _checked(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
         except (SafetensorError, OSError) as error:
@@ -131,15 +131,15 @@ class _Files:
 
 
 class DiffusersTensors:
-    """Weights that carry diffusers' and transformers' own names, today's or older ones."""
+    """Weights stored under diffusers' and transformers' names, current or former."""
 
     def __init__(self, paths: Iterable[Path], kind: str, name: str) -> None:
         self._files = _Files((read_header(path, kind) for path in paths), kind, name)
 
     def read(self, name: str) -> Tensor | None:
-        """The tensor called so, or as it was called once."""
+        """Return the tensor of this name or of a former one; None if there is none."""
         tensor = self._files.read(name)
-        # transformers 5.6 took CLIPTextModel's ``text_model.`` away.
+        # transformers 5.6 removed the prefix ``text_model.`` from CLIPTextModel.
         if tensor is None:
             tensor = self._files.read(f"text_model.{name}")
         if tensor is None:
@@ -152,7 +152,7 @@ class DiffusersTensors:
 
 
 class LdmTensors:
-    """Weights that carry the original LDM names, behind ``prefix``."""
+    """Weights stored under the original LDM names, after ``prefix``."""
 
     def __init__(
         self, header: Header, prefix: str, key_of: KeyMap, config: Config, name: str, kind: str
@@ -161,7 +161,7 @@ class LdmTensors:
         self._prefix, self._key_of, self._config = prefix, key_of, config
 
     def read(self, name: str) -> Tensor | None:
-        """The tensor of this diffusers name, brought into diffusers' shape."""
+        """Return the tensor of this diffusers name in diffusers' shape; None if there is none."""
         piece = self._key_of(name, self._config)
         tensor = self._files.read(self._prefix + piece.key)
         if tensor is None:
@@ -169,6 +169,6 @@ class LdmTensors:
         if piece.third is not None:
             tensor = tensor.chunk(3)[piece.third]
         if piece.pointwise:
-            # Some files keep the 1×1 convolution, others already a linear layer.
+            # Some files store a 1×1 convolution, others a linear layer.
             tensor = tensor.flatten(1)
         return tensor.T if piece.transposed else tensor

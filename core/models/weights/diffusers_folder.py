@@ -1,7 +1,7 @@
-"""What a diffusers folder is, from its JSON files and its weights' headers.
+"""Detect what a diffusers folder contains, from its JSON files and its weights' headers.
 
-A folder is a checkpoint when it holds ``model_index.json``, and a VAE when its ``config.json``
-is an autoencoder's.
+A folder is a checkpoint if it has a ``model_index.json``, and a VAE if its ``config.json`` is
+an autoencoder's.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ COMPONENTS: Final[dict[Family, tuple[str, ...]]] = {
     "sd2": ("unet", "vae", "text_encoder"),
     "sdxl": ("unet", "vae", "text_encoder", "text_encoder_2"),
 }
-# More than any real config; a larger file is not one.
+# Bytes; real configs are smaller.
 MAX_JSON: Final = 2**20
-# Which of a component's files is taken when there are several precisions of the same weights.
+# Where a component has its weights in several precisions, the first of these is used.
 _WEIGHTS: Final = ("diffusion_pytorch_model", "model")
 _VARIANTS: Final = ("", ".fp16", ".bf16", ".fp32", ".non_ema")
 
@@ -41,11 +41,11 @@ _PIPELINES: Final = {
     "StableDiffusion3Pipeline": "Stable Diffusion 3",
     "LatentConsistencyModelPipeline": "a distilled LCM model",
 }
-_INPUTS: Final = {9: "an inpainting model", 8: "an InstructPix2Pix model"}
+_BY_INPUTS: Final = {9: "an inpainting model", 8: "an InstructPix2Pix model"}
 
 
 def read_json(path: Path, kind: str, name: str) -> Config:
-    """The JSON object in ``path``. Raises :class:`Refused` when there is none."""
+    """Read the JSON object in ``path``. Raises :class:`Refused` when there is none."""
     inside = f"{path.parent.name}/{path.name}"
     try:
         if path.stat().st_size > MAX_JSON:
@@ -63,7 +63,7 @@ def read_json(path: Path, kind: str, name: str) -> Config:
 
 
 def weight_files(folder: Path, kind: str, name: str) -> tuple[Path, ...]:
-    """The ``.safetensors`` that together hold a component's weights, one or its shards.
+    """Return the ``.safetensors`` files of a component: one, or its shards.
 
     Raises :class:`Refused` when there are none, or only pickles.
     """
@@ -80,7 +80,7 @@ def weight_files(folder: Path, kind: str, name: str) -> tuple[Path, ...]:
 
 
 def describe_checkpoint(path: Path) -> Facts:
-    """The facts of the checkpoint folder ``path``. Raises :class:`Refused`."""
+    """Return the facts of the checkpoint folder ``path``. Raises :class:`Refused`."""
     name = path.name
     index = read_json(path / "model_index.json", "model", name)
     _check_pipeline(index, name)
@@ -104,8 +104,8 @@ def _check_pipeline(index: Config, name: str) -> None:
         raise Refused("model", name, "family", kind)
 
 
-def _given(index: Config, component: str) -> bool:
-    """Whether ``model_index.json`` names the component: it writes ``[null, null]`` if not."""
+def _has_component(index: Config, component: str) -> bool:
+    """Return whether ``model_index.json`` names the component; ``[null, null]`` means no."""
     entry = index.get(component)
     return isinstance(entry, list) and any(entry)
 
@@ -115,20 +115,20 @@ def _family(index: Config, unet: Config, path: Path) -> Family:
     if inputs != 4:
         detail = f"a model of {inputs} inputs"
         if isinstance(inputs, int):
-            detail = _INPUTS.get(inputs, detail)
+            detail = _BY_INPUTS.get(inputs, detail)
         raise Refused("model", path.name, "family", detail)
     if unet.get("time_cond_proj_dim") is not None:
         raise Refused("model", path.name, "family", "a distilled LCM model")
-    if _given(index, "text_encoder_2"):
-        if not _given(index, "text_encoder"):
+    if _has_component(index, "text_encoder_2"):
+        if not _has_component(index, "text_encoder"):
             raise Refused("model", path.name, "family", "an SDXL refiner")
         return "sdxl"
-    if not _given(index, "text_encoder"):
+    if not _has_component(index, "text_encoder"):
         raise Refused("model", path.name, "missing", "its text encoder")
     text = read_json(path / "text_encoder" / "config.json", "model", path.name)
     if text.get("model_type") != "clip_text_model":
         raise Refused("model", path.name, "family", f"a model with {text.get('model_type')} text")
-    # OpenCLIP, SD 2's encoder, uses the exact gelu; CLIP-L the quick one.
+    # SD 2's encoder, OpenCLIP, uses the exact GELU, SD 1's CLIP-L an approximation.
     return "sd2" if text.get("hidden_act") == "gelu" else "sd1"
 
 
@@ -146,7 +146,7 @@ def _prediction_type(path: Path, name: str) -> tuple[Prediction, bool]:
 
 
 def check_betas(scheduler: Config, name: str) -> None:
-    """Raise :class:`Refused` unless the noise rises as Stable Diffusion's can."""
+    """Raise :class:`Refused` unless the betas are valid, and of a supported schedule."""
     steps = scheduler.get("num_train_timesteps", 1000)
     betas = [scheduler.get(f"beta_{end}", 0.01) for end in ("start", "end")]
     kind = scheduler.get("beta_schedule", "scaled_linear")
@@ -176,7 +176,7 @@ def _check_weights(file: Path, kind: str, name: str) -> None:
 
 
 def describe_vae(path: Path) -> str:
-    """The latent space of the VAE folder ``path``. Raises :class:`Refused`."""
+    """Return the latent space of the VAE folder ``path``. Raises :class:`Refused`."""
     config = read_json(path / "config.json", "VAE", path.name)
     check_vae_config(config, "VAE", path.name)
     for file in weight_files(path, "VAE", path.name):
@@ -185,7 +185,7 @@ def describe_vae(path: Path) -> str:
 
 
 def check_vae_config(config: Config, kind: str, name: str) -> None:
-    """Raise :class:`Refused` unless this is an AutoencoderKL of 4 channels and 1/8 size."""
+    """Raise :class:`Refused` unless this is an AutoencoderKL of 4 channels that scales by 8."""
     if config.get("_class_name", "AutoencoderKL") != "AutoencoderKL":
         raise Refused(kind, name, "family", f"a {config['_class_name']}")
     channels = config.get("latent_channels", 4)
@@ -200,7 +200,7 @@ def check_vae_config(config: Config, kind: str, name: str) -> None:
 
 
 def latent_space(config: Config) -> str:
-    """Which latents a VAE's config speaks of: its scaling factor tells them apart."""
+    """Return the latent space of a VAE's config, by its scaling factor."""
     match config.get("scaling_factor", 0.18215):
         case 0.18215:
             return SD_LATENTS

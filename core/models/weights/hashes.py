@@ -1,6 +1,6 @@
-"""File hashes as A1111 writes them: the first ten digits of sha256, remembered in a JSON file.
+"""File hashes as A1111 writes them, the first ten hex digits of sha256, cached in a JSON file.
 
-A hash is taken anew only when the file's size or modification time has changed.
+A file is hashed again only when its size or modification time has changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DIGITS = 10
 
 
 class Hashes:
-    """A cache of file hashes in ``cache_dir/hashes.json``. Safe to use from several threads."""
+    """A cache of file hashes in ``cache_dir/hashes.json``. Thread-safe."""
 
     def __init__(self, cache_dir: Path) -> None:
         self._file = cache_dir / "hashes.json"
@@ -27,12 +27,12 @@ class Hashes:
         try:
             known = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            # A cache: without it every file is hashed once more.
+            # Only a cache: without it all files are hashed again.
             return {}
         return known if isinstance(known, dict) else {}
 
     def of(self, path: Path) -> str:
-        """sha256 of the file's bytes, ten hexadecimal digits. Raises :class:`OSError`."""
+        """Return the first ten hex digits of the file's sha256. Raises :class:`OSError`."""
         resolved = Path(os.path.realpath(path))
         status = resolved.stat()
         stamp = [status.st_mtime_ns, status.st_size]
@@ -43,9 +43,9 @@ class Hashes:
         with resolved.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
         with self._lock:
-            # Another process may have added its own in the meantime.
+            # Another process may have written entries in the meantime.
             self._known = self._read() | {str(resolved): [*stamp, digest]}
-            # Without a place for the cache the file is hashed again the next time.
+            # If the cache cannot be written, the file is hashed again next time.
             with contextlib.suppress(OSError):
                 self._write()
         return digest

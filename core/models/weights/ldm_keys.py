@@ -1,7 +1,7 @@
-"""The original LDM names of a checkpoint's tensors, from diffusers' and transformers' names.
+"""Maps tensor names of diffusers and transformers to a checkpoint's original LDM names.
 
-Pure functions, so that the catalogue can look for tensors in a header without loading torch.
-A name comes back with a :class:`Piece`, because OpenCLIP keeps q, k and v in one tensor.
+No torch, so that the catalogue can look for tensors in a header. A name maps to a
+:class:`Piece`, because OpenCLIP stores q, k and v as one tensor.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ Config = Mapping[str, Any]
 
 
 class Piece(NamedTuple):
-    """Where a tensor lies in the original layout.
+    """Where a tensor is stored in the original layout.
 
-    ``third`` 0–2 takes that third of the rows (q, k, v); ``transposed`` turns a matrix around;
-    ``pointwise`` says that a linear layer is kept as a 1×1 convolution.
+    ``third`` 0–2 selects that third of the rows (q, k, v); ``transposed``: the matrix is stored
+    transposed; ``pointwise``: a linear layer is stored as a 1×1 convolution.
     """
 
     key: str
@@ -57,7 +57,10 @@ def _resnet(rest: str) -> str:
 
 
 def unet_key(name: str, config: Config) -> Piece:
-    """``down_blocks.0.resnets.1.conv1.weight`` → ``input_blocks.2.0.in_layers.2.weight``."""
+    """Map a UNet name.
+
+    ``down_blocks.0.resnets.1.conv1.weight`` → ``input_blocks.2.0.in_layers.2.weight``.
+    """
     if block := _UNET_BLOCK.fullmatch(name):
         return Piece(_unet_block(block, config))
     if middle := _UNET_MIDDLE.fullmatch(name):
@@ -72,7 +75,7 @@ def unet_key(name: str, config: Config) -> Piece:
 def _unet_block(block: re.Match[str], config: Config) -> str:
     side, level, kind, index, rest = block.groups()
     layers = config["layers_per_block"]
-    # A level is its layers and one more entry: going down the downsampler, going up a layer.
+    # A level has one entry more than layers: the downsampler going down, a layer going up.
     start = int(level) * (layers + 1)
     if kind == "downsamplers":
         return f"input_blocks.{start + layers + 1}.0.{rest.replace('conv.', 'op.')}"
@@ -100,10 +103,13 @@ _VAE_ATTENTION: Final = {
 
 
 def vae_key(name: str, config: Config) -> Piece:
-    """``decoder.up_blocks.0.resnets.1.conv1.bias`` → ``decoder.up.3.block.1.conv1.bias``."""
+    """Map a VAE name.
+
+    ``decoder.up_blocks.0.resnets.1.conv1.bias`` → ``decoder.up.3.block.1.conv1.bias``.
+    """
     if block := _VAE_BLOCK.fullmatch(name):
         coder, side, level, kind, index, rest = block.groups()
-        # The decoder counts its levels from the picture inwards, diffusers the other way.
+        # LDM numbers the decoder's levels from the output, diffusers from the input.
         place = len(config["up_block_types"]) - 1 - int(level) if side == "up" else int(level)
         if kind != "resnets":
             return Piece(f"{coder}.{side}.{place}.{side}sample.{rest}")
@@ -121,7 +127,7 @@ def vae_key(name: str, config: Config) -> Piece:
 
 
 def clip_key(name: str, config: Config) -> Piece:
-    """CLIP-L keeps transformers' own names."""
+    """Map a name of CLIP-L, which is stored under transformers' own names."""
     return Piece(name.removeprefix("text_model."))
 
 
@@ -141,7 +147,7 @@ _OPEN_CLIP_LAYER: Final = {
 
 
 def open_clip_key(name: str, config: Config) -> Piece:
-    """OpenCLIP (SD 2's H, SDXL's G): resblocks with one in_proj for q, k and v."""
+    """Map a name of OpenCLIP (SD 2's H, SDXL's G), whose q, k and v are one ``in_proj``."""
     name = name.removeprefix("text_model.")
     if name == "text_projection.weight":
         return Piece("text_projection", transposed=True)
@@ -158,7 +164,7 @@ def open_clip_key(name: str, config: Config) -> Piece:
 
 _UNET: Final = ("model.diffusion_model.", unet_key)
 _VAE: Final = ("first_stage_model.", vae_key)
-# Per family and component: the prefix of its tensors in a single file, and how they are named.
+# Per family and component: the prefix of its tensors in a single file, and their naming.
 LAYOUTS: Final[dict[str, dict[str, tuple[str, KeyMap]]]] = {
     "sd1": {
         "unet": _UNET,

@@ -1,7 +1,7 @@
 """The header of a ``.safetensors`` file: names, shapes and metadata, read without torch.
 
-Everything in it is checked before it is believed; a file that is cut off, a pickle by another
-name or a saved web page is :class:`Refused` with the reason.
+The header is untrusted and validated. A truncated file, a renamed pickle or a saved web page is
+:class:`Refused` with the reason.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from core.errors import Refused
 
-# Of real checkpoints the largest header is about 1 MB.
+# Bytes; real checkpoints have headers of up to about 1 MB.
 MAX_HEADER: Final = 16 * 2**20
 PICKLE_SUFFIXES: Final = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl"})
 
@@ -25,7 +25,7 @@ _NOT_SAFETENSORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor: safetensors' dtype name, its shape, its first and last byte in the file."""
+    """One tensor: safetensors' dtype name, shape, and byte range in the file, end exclusive."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -35,24 +35,24 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says about itself. ``metadata`` values are always strings."""
+    """A parsed header. ``metadata`` values are always strings."""
 
     path: Path
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str]
 
     def has(self, prefix: str) -> bool:
-        """Whether any tensor's name starts so."""
+        """Return whether any tensor's name starts with ``prefix``."""
         return any(name.startswith(prefix) for name in self.tensors)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape, empty when there is no such tensor."""
+        """Return the tensor's shape, empty when there is no such tensor."""
         info = self.tensors.get(name)
         return info.shape if info else ()
 
 
 def read_header(path: Path, kind: str) -> Header:
-    """Read and check ``path``'s header. Raises :class:`Refused` about this ``kind`` of file."""
+    """Read and validate the header of ``path``. Raises :class:`Refused` for this ``kind``."""
     if path.suffix.lower() in PICKLE_SUFFIXES:
         raise Refused(kind, path.stem, "pickle")
     try:
@@ -75,7 +75,7 @@ def read_header(path: Path, kind: str) -> Header:
 
 
 def _check_start(start: bytes, length: int, size: int, kind: str, path: Path) -> None:
-    # A zip archive and a pickle's protocol mark: torch.save under a wrong name.
+    # A zip archive or a pickle: torch.save under a wrong name.
     if start.startswith((b"PK\x03\x04", b"\x80\x02")) and start[8:9] != b"{":
         raise Refused(kind, path.stem, "pickle")
     for mark, detail in _NOT_SAFETENSORS:

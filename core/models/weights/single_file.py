@@ -1,6 +1,7 @@
-"""What a single ``.safetensors`` is, from its header alone: family, prediction type, VAE kind.
+"""Detect what a single ``.safetensors`` contains: family, prediction type, VAE's latent space.
 
-What is not a Stable Diffusion 1, 2 or XL text-to-image checkpoint is refused by its name.
+Only Stable Diffusion 1, 2 and XL text-to-image checkpoints are accepted; a refusal names what
+the file is instead.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from core.families import Family, Prediction
 from core.models.weights.ldm_keys import LAYOUTS
 from core.models.weights.safetensors_header import Header
 
-# Equal strings fit. SD 1 and SD 2 share one VAE; ANY_LATENTS is a VAE that does not say which
-# of the two it is for: their files have the same shapes.
+# Latent spaces; equal strings fit. SD 1 and SD 2 share one. ANY_LATENTS is a VAE file of unknown
+# latent space: SD's and SDXL's have the same shapes.
 SD_LATENTS: Final = "SD 1/2"
 SDXL_LATENTS: Final = "SDXL"
 ANY_LATENTS: Final = ""
@@ -26,7 +27,7 @@ ANY_LATENTS: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was found out about a checkpoint; ``size`` is its native (width, height)."""
+    """What was detected of a checkpoint; ``size`` is its native (width, height) in pixels."""
 
     family: Family
     prediction_type: Prediction
@@ -38,8 +39,8 @@ class Facts:
 _UNET: Final = "model.diffusion_model."
 _FIRST: Final = _UNET + "input_blocks.0.0.weight"
 
-# Tensors only one kind of file has; searched in this order, anywhere in a name.
-_OTHERS: Final = (
+# Parts of tensor names that only one kind of file has, searched in this order.
+_OTHER_KINDS: Final = (
     (("lora_unet_", "lora_te", ".lora_up.", ".lora_A.", ".lora.up.", "hada_w1"), "a LoRA"),
     (("control_model.", "controlnet_cond_embedding.", "input_hint_block."), "a ControlNet"),
     (("motion_modules.",), "an AnimateDiff motion module"),
@@ -80,7 +81,7 @@ def _refused(header: Header, reason: str, detail: str, kind: str = "model") -> R
 
 
 def describe_checkpoint(header: Header) -> Facts:
-    """The facts of a whole checkpoint in one file. Raises :class:`Refused`."""
+    """Return the facts of a checkpoint in one file. Raises :class:`Refused`."""
     family = _family(header)
     _check_complete(header, family)
     prediction_type = _prediction_type(header, family)
@@ -95,9 +96,8 @@ def describe_checkpoint(header: Header) -> Facts:
 
 
 def _family(header: Header) -> Family:
-    for marks, name in _OTHERS:
-        if any(mark in tensor for tensor in header.tensors for mark in marks):
-            raise _refused(header, "family", name)
+    if other := _other_kind(header):
+        raise _refused(header, "family", other)
     if _FIRST not in header.tensors:
         raise _refused(header, "family", _part_of_a_model(header))
     shape = header.shape(_FIRST)
@@ -115,6 +115,13 @@ def _family(header: Header) -> Family:
     raise _refused(header, "missing", "its text encoder")
 
 
+def _other_kind(header: Header) -> str | None:
+    for marks, name in _OTHER_KINDS:
+        if any(mark in tensor for tensor in header.tensors for mark in marks):
+            return name
+    return None
+
+
 def _part_of_a_model(header: Header) -> str:
     if header.has("decoder.conv_in.") or header.has("first_stage_model."):
         return "a VAE without a model (it belongs in the VAE folder)"
@@ -128,16 +135,17 @@ def _part_of_a_model(header: Header) -> str:
 
 
 def _check_complete(header: Header, family: Family) -> None:
-    """A spot check, so that a part lost in a merge is named here; loading checks every tensor."""
+    """Raise :class:`Refused` when a part is missing, as after a failed merge of models.
+
+    A spot check, to refuse the file at the scan; loading checks every tensor.
+    """
     names = header.tensors.keys()
     layouts = LAYOUTS[family]
     for name in ("time_embed.2.weight", "middle_block.2.out_layers.3.weight", "out.2.weight"):
         if _UNET + name not in names:
             raise _refused(header, "missing", f"the UNet's {name}")
-    going_down, going_up = (
-        _numbered(header, f"{_UNET}{side}put_blocks.") for side in ("in", "out")
-    )
-    if len(going_down) != len(going_up):
+    inputs, outputs = (_indices(header, f"{_UNET}{side}put_blocks.") for side in ("in", "out"))
+    if len(inputs) != len(outputs):
         raise _refused(header, "missing", "some of the UNet's blocks")
     vae = layouts["vae"][0]
     for name in ("encoder.conv_in.weight", "decoder.conv_in.weight", "decoder.conv_out.weight"):
@@ -148,41 +156,41 @@ def _check_complete(header: Header, family: Family) -> None:
         raise _refused(header, "channels", str(shape[1]) if len(shape) == 4 else "?")
     for component, count in _TEXT_LAYERS[family].items():
         prefix = text_prefix(header, layouts[component][0])
-        layers = _numbered(header, f"{prefix}encoder.layers.")
-        layers |= _numbered(header, f"{prefix}transformer.resblocks.")
+        layers = _indices(header, f"{prefix}encoder.layers.")
+        layers |= _indices(header, f"{prefix}transformer.resblocks.")
         if not set(range(count)) <= layers:
             raise _refused(header, "missing", f"layers of its {component.replace('_', ' ')}")
 
 
-def _numbered(header: Header, prefix: str) -> set[int]:
+def _indices(header: Header, prefix: str) -> set[int]:
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
     return {int(match[1]) for name in header.tensors if (match := pattern.match(name))}
 
 
 def text_prefix(header: Header, prefix: str) -> str:
-    """``prefix``, or its older form: some early SD 1 files leave ``text_model.`` out."""
+    """Return ``prefix``, without ``text_model.`` for the early SD 1 files that omit it."""
     older = prefix.removesuffix("text_model.")
     return older if not header.has(prefix) and header.has(older) else prefix
 
 
-# ComfyUI's observation: trained as v-prediction, SD 2 has this bias spread wide (> 0.09).
-_SD2_TELLTALE: Final = _UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
+# In SD 2 models of v-prediction this bias has a standard deviation above 0.09 (ComfyUI's test).
+_SD2_BIAS: Final = _UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 
 
 def _prediction_type(header: Header, family: Family) -> Prediction:
-    said = header.metadata.get("modelspec.prediction_type", "").lower()
-    if said in ("v", "v_prediction", "v-prediction"):
+    stated = header.metadata.get("modelspec.prediction_type", "").lower()
+    if stated in ("v", "v_prediction", "v-prediction"):
         return "v_prediction"
-    if said in ("epsilon", "eps"):
+    if stated in ("epsilon", "eps"):
         return "epsilon"
     if "v_pred" in header.tensors:
         return "v_prediction"
-    if family == "sd2" and _spread(header, _SD2_TELLTALE) > 0.09:
+    if family == "sd2" and _deviation(header, _SD2_BIAS) > 0.09:
         return "v_prediction"
     return "epsilon"
 
 
-def _spread(header: Header, name: str) -> float:
+def _deviation(header: Header, name: str) -> float:
     info = header.tensors.get(name)
     if info is None or info.dtype not in _FLOATS or info.end - info.start > 1 << 16:
         return 0.0
@@ -193,7 +201,7 @@ def _spread(header: Header, name: str) -> float:
     except OSError as error:
         raise _refused(header, "unreadable", error.strerror or "no access") from error
     if info.dtype == "BF16":
-        # bfloat16 is the upper half of a float32.
+        # bfloat16 is the upper half of a float32, which struct can read.
         data = b"".join(b"\0\0" + data[at : at + 2] for at in range(0, len(data), 2))
     values = [value for (value,) in struct.iter_unpack(_FLOATS[info.dtype], data)]
     values = [value for value in values if math.isfinite(value)]
@@ -201,31 +209,24 @@ def _spread(header: Header, name: str) -> float:
 
 
 def vae_prefix(header: Header) -> str:
-    """``first_stage_model.`` when the VAE's tensors carry it, else nothing."""
+    """Return the prefix of the VAE's tensors: ``first_stage_model.`` or nothing."""
     return "first_stage_model." if header.has("first_stage_model.") else ""
 
 
 def check_vae(header: Header) -> None:
-    """Raise :class:`Refused` unless this holds a whole VAE with 4 latent channels."""
+    """Raise :class:`Refused` unless the file holds a complete VAE with 4 latent channels."""
     prefix = vae_prefix(header)
     shape = header.shape(f"{prefix}decoder.conv_in.weight")
     if len(shape) == 5:
         raise _refused(header, "family", "a video VAE", "VAE")
     if len(shape) != 4:
-        kind = "a tiny autoencoder" if header.has("decoder.layers.") else _not_a_vae(header)
-        raise _refused(header, "family", kind, "VAE")
+        tiny = "a tiny autoencoder" if header.has("decoder.layers.") else None
+        raise _refused(header, "family", tiny or _other_kind(header) or "not a VAE", "VAE")
     if shape[1] != 4:
         raise _refused(header, "channels", str(shape[1]), "VAE")
     for name in ("encoder.conv_in", "encoder.conv_out", "decoder.conv_out"):
         if f"{prefix}{name}.weight" not in header.tensors:
             raise _refused(header, "missing", f"{name}.weight", "VAE")
-
-
-def _not_a_vae(header: Header) -> str:
-    for marks, name in _OTHERS:
-        if any(mark in tensor for tensor in header.tensors for mark in marks):
-            return name
-    return "not a VAE"
 
 
 _KNOWN_VAES: Final = {
@@ -239,17 +240,17 @@ _SD: Final = re.compile(r"stable-diffusion-v[12]|sd[-_ ]?v?[12][._ -]?\d?|ft-(ms
 
 
 def known_vae(digest: str) -> str:
-    """The latent space of a VAE file by the first ten digits of its sha256."""
+    """Return the latent space of a well-known VAE file by the first ten digits of its sha256."""
     return _KNOWN_VAES.get(digest, ANY_LATENTS)
 
 
 def vae_latent_space(header: Header) -> str:
-    """Which models a bare VAE file fits, by its metadata or its name.
+    """Return the latent space of a VAE file, by its metadata or its name.
 
-    :data:`ANY_LATENTS` when neither tells: then it is taken for what the checkpoint is.
+    :data:`ANY_LATENTS` when neither tells: the VAE is then allowed with any checkpoint.
     """
-    said = (header.metadata.get(f"modelspec.{key}", "") for key in ("architecture", "title"))
-    for text in (*said, header.path.stem):
+    stated = (header.metadata.get(f"modelspec.{key}", "") for key in ("architecture", "title"))
+    for text in (*stated, header.path.stem):
         if _XL.search(text.lower()):
             return SDXL_LATENTS
         if _SD.search(text.lower()):

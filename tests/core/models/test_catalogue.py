@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import Refused, UnknownName, VaeMismatch
-from core.models.catalogue import Catalogue, Model, Vae, search
+from core.models.catalogue import Catalogue, Model, Vae
+from core.models.names import search
 from core.models.weights.hashes import Hashes
 from core.models.weights.safetensors_header import MAX_HEADER, read_header
 from core.models.weights.single_file import SD_LATENTS, SDXL_LATENTS

@@ -21,7 +21,8 @@ from core.config import EngineConfig
 from core.errors import EngineStopped, Refused
 from core.families import Family
 from core.models.catalogue import Catalogue, Layout, Model
-from core.models.loading import CONFIGS, LoadedModel, Models
+from core.models.loading import CONFIGS, Models
+from core.models.residents import LoadedModel
 from core.models.weights.checkpoint import file_parts, tokenizer
 from core.models.weights.clip_tokenizer import clip_tokenizer, read_merges
 from core.models.weights.components import empty_module, load_component

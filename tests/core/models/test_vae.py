@@ -185,7 +185,7 @@ def test_what_has_no_room_is_decoded_in_tiles_from_then_on(
     assert not np.array_equal(tiled, whole)
     assert np.abs(tiled.astype(int) - whole).mean() < 20
     assert [record.message for record in caplog.records] == [
-        "the VAE 'tiny' has no room for 640×384: from now on in tiles of 512"
+        "the VAE 'tiny': no memory for 640×384, from now on in tiles of 512"
     ]
     assert np.array_equal(loaded.decode(given), tiled)
     assert card.refused == 1
