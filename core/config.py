@@ -1,4 +1,4 @@
-"""``EngineConfig``: how the engine process is set up. Plain values, so that it can be pickled."""
+"""``EngineConfig``: the settings of the engine process, as plain, picklable values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ class EngineConfig:
 
     ``device`` is ``auto`` or a torch device (``cuda``, ``cuda:1``, ``mps``, ``cpu``);
     ``dtype`` is ``auto`` (fp16 on a GPU, fp32 on a CPU), ``float16``, ``bfloat16`` or ``float32``.
-    ``strict`` gives the same bytes alone and in a crowd, at some cost in speed.
-    ``max_rows`` bounds the running set in UNet rows. ``warm_models`` is how many checkpoints
-    are kept loaded. ``cache_dir`` holds what may be deleted any time (file hashes). A process
-    that owes something and is silent for ``timeout`` seconds has hung; 0 waits for ever.
+    ``strict`` gives the same bytes whatever else runs, at some cost in speed. ``max_rows`` bounds
+    the running set in UNet rows. ``warm_models`` is the number of checkpoints kept in memory.
+    ``threads`` is torch's on a CPU, 0 for its default. ``cache_dir`` (file hashes) may be deleted
+    at any time. An engine that has work and sends nothing for ``timeout`` seconds counts as hung;
+    0 disables that.
     """
 
     device: str = "auto"

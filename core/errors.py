@@ -1,7 +1,7 @@
-"""Everything that can go wrong in the core, as one tree.
+"""The errors of the core, one class hierarchy.
 
-An error carries fields; its ``str()`` is plain English for a terminal. What a member
-reads is made from the class and the fields elsewhere (``bot/errors.py``).
+An error carries fields; its ``str()`` is plain English for a terminal. The sentence for a member
+is made from the class and the fields in ``bot/errors.py``.
 
     PenultimateError
     ├── InvalidRequest        a value outside its range
@@ -9,11 +9,11 @@ reads is made from the class and the fields elsewhere (``bot/errors.py``).
     ├── Refused               a file that will not be loaded, and why
     ├── VaeMismatch           a VAE made for another latent space
     ├── UnreadablePicture     an uploaded file that is no usable picture
-    ├── SheetTooLarge         an X/Y sheet of more values or cells than are drawn
-    ├── QueueFull             the line, or this owner's part of it, is full
+    ├── SheetTooLarge         an X/Y sheet of too many values or cells
+    ├── QueueFull             the queue, or this owner's part of it, is full
     ├── OutOfMemory           does not fit on the device, even alone
     ├── EngineCrashed         the engine died twice with only this job running
-    └── EngineStopped         the engine is closed and takes nothing more
+    └── EngineStopped         the engine is stopped and accepts no jobs
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _restore(cls: type[PenultimateError], values: dict[str, Any]) -> Penultimate
 
 @dataclass(eq=False)
 class PenultimateError(Exception):
-    """Base of the tree. Picklable: errors cross from the engine process to the bot."""
+    """The base class. Picklable, for errors are sent from the engine process to the bot."""
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -58,9 +58,8 @@ ALLOWED: Final = {
 class InvalidRequest(PenultimateError):
     """``value`` is not what ``field`` allows.
 
-    ``allowed`` is one of the few words of :data:`ALLOWED` that a catalogue of sentences can
-    translate, and ``low``, ``high`` and ``step`` fill its places. Where a text's length is
-    bounded, ``value`` is how long it is.
+    ``allowed`` is a key of :data:`ALLOWED`, so that it can be translated; ``low``, ``high`` and
+    ``step`` fill its placeholders. Where a text is too long, ``value`` is its length.
     """
 
     field: str
@@ -72,7 +71,7 @@ class InvalidRequest(PenultimateError):
 
     @property
     def bounds(self) -> dict[str, str]:
-        """``low``, ``high`` and ``step`` in digits: 2³²−1 is not 4.3e+09."""
+        """``low``, ``high`` and ``step`` in digits, without an exponent (2³²−1, not 4.3e+09)."""
         return {name: f"{getattr(self, name):.12g}" for name in ("low", "high", "step")}
 
     def __str__(self) -> str:
@@ -82,7 +81,7 @@ class InvalidRequest(PenultimateError):
 
 @dataclass(eq=False)
 class UnknownName(PenultimateError):
-    """Nothing of this ``kind`` (model, VAE, sampler …) is called ``name``."""
+    """No ``kind`` (model, VAE, sampler …) has this ``name``; ``close`` are similar names."""
 
     kind: str
     name: str
@@ -107,10 +106,9 @@ REFUSALS: Final = {
 class Refused(PenultimateError):
     """A file or folder that is not loaded.
 
-    ``reason`` is one of a few words a catalogue of sentences can translate: ``pickle``,
-    ``truncated``, ``unreadable``, ``family`` (``detail`` names what it is), ``channels``
-    (``detail`` is their number), ``missing`` (``detail`` names what is missing). The detail is
-    plain English for the owner, whose file it is; no member can act on it.
+    ``reason`` is a key of :data:`REFUSALS`, so that it can be translated. ``detail`` is, by
+    reason: ``family`` what it is instead, ``channels`` their number, ``missing`` what is missing.
+    It is plain English for the owner, whose file it is.
     """
 
     kind: str
@@ -149,11 +147,10 @@ PICTURES: Final = {
 
 @dataclass(eq=False)
 class UnreadablePicture(PenultimateError):
-    """A picture file that cannot be used.
+    """A picture file that cannot be used; ``reason`` is a key of :data:`PICTURES`.
 
-    ``reason`` is ``kind`` (another format), ``damaged`` (``detail`` is the decoder's remark),
-    ``too_large`` (``detail`` says how large, in figures and units alone), ``long_text`` (of its
-    parameters) or ``missing`` (``detail`` says why it did not come).
+    ``detail`` is, by reason: ``damaged`` the decoder's message, ``too_large`` the size, in digits
+    and units only, ``long_text`` the parameters' length, ``missing`` why the download failed.
     """
 
     reason: str
@@ -165,8 +162,10 @@ class UnreadablePicture(PenultimateError):
 
 @dataclass(eq=False)
 class SheetTooLarge(PenultimateError):
-    """``what`` (``values`` on one axis, ``cells``, ``characters`` of an axis's text) exceed
-    ``limit``: there are ``count`` of them."""
+    """A sheet has ``count`` of ``what``, more than ``limit``.
+
+    ``what`` is ``values`` of one axis, ``cells``, or ``characters`` of an axis's text.
+    """
 
     what: str
     count: int
@@ -178,7 +177,10 @@ class SheetTooLarge(PenultimateError):
 
 @dataclass(eq=False)
 class QueueFull(PenultimateError):
-    """``scope`` is ``owner`` or ``total``; ``limit`` is how many jobs may wait or run there."""
+    """The queue is full; ``limit`` is the number of jobs queued or running.
+
+    ``scope`` says of whom: ``owner`` or ``total``.
+    """
 
     scope: str
     limit: int
@@ -190,7 +192,7 @@ class QueueFull(PenultimateError):
 
 @dataclass(eq=False)
 class OutOfMemory(PenultimateError):
-    """A picture of this size does not fit on the device even as the only one running."""
+    """A picture of this size (pixels) does not fit on the device even alone."""
 
     width: int
     height: int
@@ -211,7 +213,7 @@ class EngineCrashed(PenultimateError):
 
 @dataclass(eq=False)
 class EngineStopped(PenultimateError):
-    """The engine cannot be started, or is being shut down; ``detail`` says what is known."""
+    """The engine cannot be started, or is being shut down; ``detail`` is the reason, if known."""
 
     detail: str = ""
 

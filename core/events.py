@@ -1,8 +1,7 @@
-"""What happens to a job, as frozen messages. They cross the pipe from the engine process.
+"""The events of a job, frozen and picklable; the engine process sends them over a pipe.
 
-A job's life in events: ``Queued`` (again whenever its place in line changes), ``Started``,
-``Progress`` …, then exactly one of ``Finished``, ``Failed`` or ``Cancelled``.
-``Restarting`` may come in between: the engine died and the job runs again from its seed.
+A job has ``Queued`` (again whenever its position changes), ``Started``, ``Progress`` …, then
+exactly one of ``Finished``, ``Failed`` and ``Cancelled``. ``Restarting`` may come in between.
 """
 
 from __future__ import annotations
@@ -15,7 +14,10 @@ from core.notes import Note
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """``position`` counts from 1; ``eta`` is in seconds from now, None while unmeasured."""
+    """The job is in the queue, at ``position`` (from 1) of ``total``.
+
+    ``eta`` is the seconds until its picture, None while the speed is unmeasured.
+    """
 
     job_id: int
     position: int
@@ -32,7 +34,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``step`` of ``steps`` sampler steps are done; ``preview`` is a small PNG, if one is due."""
+    """``step`` of ``steps`` sampler steps are done; ``preview`` is a small PNG, or None."""
 
     job_id: int
     step: int
@@ -42,14 +44,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Restarting:
-    """The engine died; the job will be run again from its seed."""
+    """The engine died; the job runs again from its seed."""
 
     job_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One finished picture: PNG bytes with ``infotext`` inside as ``parameters``."""
+    """One finished picture: PNG bytes that contain ``infotext`` as ``parameters``."""
 
     png: bytes = field(repr=False)
     seed: int
@@ -60,10 +62,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """``notes`` are things the member should know (a part of the prompt that was ignored …);
-
-    ``seconds`` is the time from ``Started`` to here.
-    """
+    """The job's pictures, notes for the member, and the seconds since ``Started``."""
 
     job_id: int
     images: tuple[Image, ...]
@@ -81,7 +80,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Somebody took the job back."""
+    """The job was cancelled."""
 
     job_id: int
 

@@ -1,4 +1,4 @@
-"""The families of checkpoints that are run, and what their UNets predict."""
+"""The supported families of checkpoints, and what their UNets predict."""
 
 from __future__ import annotations
 

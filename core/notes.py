@@ -1,7 +1,7 @@
-"""Remarks on a request that are no errors: what was ignored, what has no effect.
+"""Notes on a request for the member: what was ignored, what has no effect. Not errors.
 
-The member reads them under the picture; the sentences a member sees come from the locale
-catalogue under ``note.<key>``, the ones here are plain English for a terminal.
+The sentences here are plain English for a terminal; the members' are in ``data/locales``, as
+``note.<key>``.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ NOTES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """``key`` names the sentence, ``values`` fill its places; a tuple of words is a list."""
+    """A key of :data:`NOTES` and the ``values`` of its placeholders; a tuple is a list."""
 
     key: str
     values: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, key: str, **values: object) -> Note:
-        """``Note.of("long_prompt", which="prompt", tokens=90, chunks=2)``."""
+        """Make a note: ``Note.of("long_prompt", which="prompt", tokens=90, chunks=2)``."""
         return cls(key, tuple((name, _words(value)) for name, value in values.items()))
 
     def __str__(self) -> str:
@@ -57,5 +57,5 @@ class Note:
 
 
 def _words(value: object) -> str | tuple[str, ...]:
-    # Notes are kept as JSON, which has lists in place of tuples.
+    # Notes are stored as JSON, which has lists for tuples.
     return tuple(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

@@ -1,4 +1,4 @@
-"""``Work``: one job as the queue and the engine know it, with its files already found."""
+"""``Work``: a job as the queue and the engine know it, its model and VAE looked up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.sampling.passes import passes
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request on its way to the GPU; ``vae`` None is the checkpoint's own."""
+    """One request with its model and VAE; ``vae`` None is the checkpoint's own."""
 
     request: GenerationRequest
     model: Model
@@ -20,22 +20,22 @@ class Item:
 
     @property
     def steps(self) -> int:
-        """Sampler steps of one picture, all its passes together: what progress counts."""
+        """Sampler steps of one picture over all its passes, the unit of progress."""
         return sum(one.steps for one in passes(self.request))
 
     @property
     def cost(self) -> float:
-        """Work in megapixel-steps: the steps that are really run, each at its pass's size."""
+        """Work in megapixel-steps, of the steps that are run, at each pass's size."""
         pixels = sum(one.width * one.height * one.steps for one in passes(self.request))
         return pixels * self.request.count / 1e6
 
 
 @dataclass(frozen=True)
 class Work:
-    """One job: a single request, or a sheet's, in the order to run them.
+    """One job: a single request, or a sheet's requests in the order to run them.
 
-    ``owner`` is an opaque string: who it is fair to. ``priority`` above 0 goes before every
-    lower one.
+    ``owner`` is an opaque string, to whom the queue is fair. Jobs of a higher ``priority`` run
+    before all of a lower one.
     """
 
     job_id: int
@@ -73,11 +73,11 @@ class Work:
 
     @cached_property
     def cost(self) -> float:
-        """Work in megapixel-steps: for fair shares, the ETA and a member's quota."""
+        """Work in megapixel-steps, used for fairness, the ETA and a member's quota."""
         return sum(item.cost for item in self.items)
 
     @property
     def rows(self) -> int:
-        """UNet rows of its pictures, about: the engine counts exactly (AND takes more)."""
+        """UNet rows of its pictures, an estimate: AND parts, which take more, are not parsed."""
         requests = (item.request for item in self.items)
         return sum(request.count * request.rows for request in requests)

@@ -1,7 +1,7 @@
-"""Pictures as files: written with their infotext inside, read without trusting them.
+"""Image files: writing them with their infotext, and reading untrusted ones.
 
-Only PNG, JPEG and WebP are opened, by their first bytes; parameters are read from the header
-alone wherever they stand there, so that a picture of any size costs next to nothing.
+Only PNG, JPEG and WebP are opened, recognised by their first bytes. Parameters are read from the
+header where they are there, without decoding the pixels.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _EXIF_IFD: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
 _TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-# What Pillow's readers raise on files that are not what they say.
-_DAMAGE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+# What Pillow's readers raise on damaged files.
+_DECODE_ERRORS: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
 def write_png(picture: Image.Image | Pixels, text: str, *, level: int = 1) -> bytes:
-    """PNG bytes with ``text`` as ``parameters``: a tEXt chunk, iTXt beyond Latin-1.
+    """Return PNG bytes with ``text`` as ``parameters``: a tEXt chunk, iTXt beyond Latin-1.
 
-    ``level`` is zlib's; 1 costs two thirds of the default's time at a few percent of size.
+    ``level`` is zlib's; 1 takes two thirds of the default's time for a few percent more bytes.
     """
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", text)
@@ -45,7 +45,7 @@ def write_png(picture: Image.Image | Pixels, text: str, *, level: int = 1) -> by
 
 
 def write_webp(picture: Image.Image | Pixels, text: str, *, quality: int = 90) -> bytes:
-    """WebP bytes with ``text`` as EXIF UserComment."""
+    """Return WebP bytes with ``text`` as EXIF UserComment."""
     return _save(picture, "WEBP", quality=quality, exif=_exif(text))
 
 
@@ -63,22 +63,22 @@ def _exif(text: str) -> bytes:
 
 
 def read_infotext(data: bytes) -> str | None:
-    """The generation parameters in an image file as A1111's text, whoever wrote them.
+    """Return the generation parameters in an image file as A1111's text; None if it has none.
 
-    Other programs' (ComfyUI, InvokeAI, NovelAI, Fooocus) are translated. None when there are
-    none. Raises :class:`UnreadablePicture` when ``data`` is no readable PNG, JPEG or WebP.
+    Those of ComfyUI, InvokeAI, NovelAI and Fooocus are translated. Raises
+    :class:`UnreadablePicture` when ``data`` is no readable PNG, JPEG or WebP.
     """
     image = _open(data)
     found = _infotext_in(image)
     if found is None and data.startswith(_PNG) and any(kind in data for kind in _TEXT_CHUNKS):
-        # Text may also stand behind the pixels, which then have to be read through.
+        # Text chunks may follow the pixels, which then have to be decoded.
         _load(image)
         found = _infotext_in(image)
     return found
 
 
 def read_pixels(data: bytes) -> Image.Image:
-    """An image file as RGB: first frame, upright, transparency on white as A1111 does it.
+    """Decode an image file to RGB: first frame, EXIF orientation applied, on white as in A1111.
 
     Raises :class:`UnreadablePicture` when it is damaged, too large or of another kind.
     """
@@ -90,20 +90,17 @@ def read_pixels(data: bytes) -> Image.Image:
             white = Image.new("RGBA", image.size, "white")
             return Image.alpha_composite(white, image).convert("RGB")
         return image.convert("RGB")
-    except _DAMAGE as error:
+    except _DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
 
 
 def is_animated(data: bytes) -> bool:
-    """Whether an image file has more frames than the one that :func:`read_pixels` gives.
-
-    Raises :class:`UnreadablePicture`.
-    """
+    """Return whether an image file has several frames. Raises :class:`UnreadablePicture`."""
     return bool(getattr(_open(data), "is_animated", False))
 
 
 def _open(data: bytes) -> Image.Image:
-    """The file's header, read by the one reader its first bytes call for."""
+    """Read the file's header, with the reader for its first bytes."""
     if len(data) > MAX_BYTES:
         raise UnreadablePicture("too_large", f"{len(data) / 2**20:.0f} MB")
     try:
@@ -112,16 +109,16 @@ def _open(data: bytes) -> Image.Image:
         if data.startswith(b"\xff\xd8\xff"):
             return JpegImagePlugin.JpegImageFile(BytesIO(data))
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-            # Unlike the others' readers WebP's takes memory for all pixels when it opens a file.
+            # Unlike the other readers, WebP's allocates all pixels when it opens a file.
             _check_size(*_webp_size(data))
             return WebPImagePlugin.WebPImageFile(BytesIO(data))
-    except _DAMAGE as error:
+    except _DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
     raise UnreadablePicture("kind")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the first chunk of a WebP file: extended, lossless or lossy."""
+    """Read width and height from a WebP file's first chunk: extended, lossless or lossy."""
     kind, body = data[12:16], data[20:30].ljust(10, b"\0")
     if kind == b"VP8X":
         return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
@@ -141,7 +138,7 @@ def _load(image: Image.Image) -> Image.Image:
     _check_size(*image.size)
     try:
         image.load()
-    except _DAMAGE as error:
+    except _DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
     return image
 
@@ -158,18 +155,18 @@ def _infotext_in(image: Image.Image) -> str | None:
 
 
 def _user_comment(image: Image.Image) -> str | None:
-    # Asking a PNG without EXIF for it would decode the whole picture.
+    # getexif() on a PNG without EXIF would decode the pixels.
     if "exif" not in image.info:
         return None
     try:
         value = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-    except _DAMAGE as error:
+    except _DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
     if not isinstance(value, bytes):
         return None
     charset, body = value[:8], value[8:]
     if charset != b"UNICODE\0":
         return body.decode("utf-8", "replace")
-    # EXIF leaves the byte order open. Western text has its zero bytes in the upper halves.
+    # EXIF does not fix the byte order. In Western text the upper bytes are zero.
     little = body[1::2].count(0) > body[::2].count(0)
     return body.decode("utf-16-le" if little else "utf-16-be", "replace")

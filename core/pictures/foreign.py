@@ -1,6 +1,7 @@
-"""Other programs' picture metadata, translated into infotext.
+"""Translates other programs' image metadata into infotext.
 
-sd-parsers knows how ComfyUI, InvokeAI, NovelAI and Fooocus write; here are A1111's words for it.
+sd-parsers reads what ComfyUI, InvokeAI, NovelAI and Fooocus write; here it is mapped to A1111's
+keys and values.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from core.pictures.infotext import compose
 
 _PARSERS: Final = (ComfyUIParser(), InvokeAIParser(), NovelAIParser(), FooocusParser())
 
-# sd-parsers walks foreign JSON on trust: a list where it expects an object raises anything.
-_NOT_THEIRS: Final = (
+# sd-parsers does not validate the JSON: of an unexpected type it can raise any of these.
+_PARSE_ERRORS: Final = (
     ParserError,
     LookupError,
     TypeError,
@@ -28,7 +29,7 @@ _NOT_THEIRS: Final = (
     RecursionError,
 )
 
-# ComfyUI's names; the others' are the same once prefixes and suffixes are off.
+# ComfyUI's names; the others' are the same without their prefixes and suffixes.
 _SAMPLERS: Final = {
     "euler": "Euler",
     "euler_ancestral": "Euler a",
@@ -47,19 +48,19 @@ _SCHEDULES: Final = {"karras": "Karras", "exponential": "Exponential", "normal":
 
 
 def to_infotext(texts: Mapping[str, str]) -> str | None:
-    """A picture's text entries (PNG keyword → text) → infotext, or None where nobody's is found."""
+    """Translate an image's text entries (PNG keyword → text); None if no format matches."""
     for parser in _PARSERS:
         try:
             info = parser.parse(dict(texts))
             if info.samplers:
                 return _compose(info)
-        except _NOT_THEIRS:
+        except _PARSE_ERRORS:
             continue
     return None
 
 
 def is_json(text: str | None) -> bool:
-    """Whether a text is some program's JSON object, and so nothing to show as a prompt."""
+    """Return whether a text is a JSON object, and so not a prompt."""
     try:
         return text is not None and isinstance(json.loads(text), dict)
     except (ValueError, RecursionError):
@@ -67,7 +68,7 @@ def is_json(text: str | None) -> bool:
 
 
 def _compose(info: PromptInfo) -> str:
-    # Several samplers are passes over one picture; the first one draws it.
+    # Several samplers are passes over one picture; the first generates it.
     sampler = info.samplers[0]
     parameters, metadata = sampler.parameters, info.metadata
     name, schedule = _sampler(sampler.name, str(parameters.get("scheduler", "")))
@@ -83,15 +84,15 @@ def _compose(info: PromptInfo) -> str:
         "VAE": _vae(metadata),
         "Denoising strength": _strength(info.generator, parameters),
         "Clip skip": _clip_skip(info.generator, metadata),
-        # A1111 reads NovelAI's pictures with its offset for the noise of ancestral samplers.
+        # As A1111 imports NovelAI's: their seed offset for the noise of ancestral samplers.
         "ENSD": 31337 if info.generator is Generators.NOVELAI else None,
         "Version": info.generator.value,
     }
-    said = {key: value for key, value in pairs.items() if _is_said(value)}
-    return compose(_text(sampler, "prompts"), _text(sampler, "negative_prompts"), said)
+    known = {key: value for key, value in pairs.items() if _is_valid(value)}
+    return compose(_text(sampler, "prompts"), _text(sampler, "negative_prompts"), known)
 
 
-def _is_said(value: object) -> bool:
+def _is_valid(value: object) -> bool:
     return isinstance(value, tuple | int | float) or (
         isinstance(value, str) and 0 < len(value) < 300
     )
@@ -109,7 +110,7 @@ def _sampler(name: object, schedule: str) -> tuple[str, str | None]:
 
 
 def _node(metadata: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """The inputs of the first ComfyUI node of this kind."""
+    """Return the inputs of the first ComfyUI node of this kind."""
     nodes = metadata.get(kind)
     return nodes[0] if isinstance(nodes, list) and nodes else {}
 
@@ -130,7 +131,7 @@ def _vae(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _stem(name: object) -> str | None:
-    """``folder/model.safetensors`` → ``model``, as A1111 writes a checkpoint's name."""
+    """Return a checkpoint's name as A1111 writes it: ``folder/model.safetensors`` → ``model``."""
     if not isinstance(name, str):
         return None
     return re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", re.split(r"[/\\]", name)[-1])
@@ -144,7 +145,7 @@ def _strength(generator: Generators, parameters: Mapping[str, Any]) -> Any:
 
 
 def _clip_skip(generator: Generators, metadata: Mapping[str, Any]) -> int | None:
-    """The number as A1111 counts: 1 is the last layer."""
+    """Return clip skip as A1111 counts it: 1 is the last layer."""
     match generator:
         case Generators.NOVELAI:
             return 2

@@ -1,6 +1,6 @@
 """The NSFW check: a transformers image classifier in a process of its own, and its labels.
 
-Importing this imports neither torch nor transformers; only the process that classifies does.
+Only the classifying process imports torch and transformers, in :func:`begin`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-# What the classifiers in use call pictures that not everybody should see. Every other label
-# ("normal", "sfw", "neutral", "drawings", "low") is harmless. "medium" and "high" are of those
-# that tell how much: neutral, low, medium, high.
+# Labels of common classifiers that count as NSFW; their others are "normal", "sfw", "neutral",
+# "drawings". "medium" and "high" are from a scale: neutral, low, medium, high.
 NSFW_LABELS: Final = frozenset(
     {
         *("nsfw", "unsafe", "explicit", "questionable", "nude", "nudity"),
@@ -28,39 +27,39 @@ NSFW_LABELS: Final = frozenset(
 NEEDED: Final = ("config.json", "preprocessor_config.json")
 
 _pipeline: Any = None
-_counting: frozenset[str] = NSFW_LABELS
+_nsfw_labels: frozenset[str] = NSFW_LABELS
 
 
 def labels_in(folder: Path) -> tuple[str, ...]:
-    """What the classifier in ``folder`` calls pictures, as its ``config.json`` spells it.
+    """Return the labels of the classifier in ``folder``, as its ``config.json`` spells them.
 
-    Raises :class:`ValueError`, in words for the bot's owner, unless a classifier lies there that
-    can be loaded here. One of timm's says its preprocessing in its ``config.json``.
+    Raises :class:`ValueError`, worded for the bot's owner, unless the folder holds a classifier
+    that can be loaded. timm's have no ``preprocessor_config.json``.
     """
     wanted = f"must be a folder with {', '.join((*NEEDED, 'a .safetensors file'))}; {folder} is not"
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise ValueError(wanted)
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
-        of_timm = "pretrained_cfg" in config
-        named = config.get("label_names") if of_timm else config["id2label"].values()
+        is_timm = "pretrained_cfg" in config
+        named = config.get("label_names") if is_timm else config["id2label"].values()
         labels = tuple(str(label) for label in named or ())
     except (ValueError, KeyError, AttributeError, TypeError):
-        labels, of_timm = (), True
-    if not of_timm and not (folder / "preprocessor_config.json").is_file():
+        labels, is_timm = (), True
+    if not is_timm and not (folder / "preprocessor_config.json").is_file():
         raise ValueError(wanted)
     if not labels:
         raise ValueError("must hold an image classifier; its config.json names no labels")
-    if of_timm and importlib.util.find_spec("timm") is None:
+    if is_timm and importlib.util.find_spec("timm") is None:
         raise ValueError("holds a classifier of timm's: python -m pip install timm")
     return labels
 
 
 def counting(labels: Collection[str], asked: Collection[str]) -> frozenset[str]:
-    """Which of a classifier's ``labels`` count as NSFW, casefolded: those the bot's owner
-    ``asked`` for, else those that are known.
+    """Return which of a classifier's ``labels`` count as NSFW, casefolded.
 
-    Raises :class:`ValueError`, in words for the bot's owner, when that is none, or not all asked.
+    Those are the ones ``asked`` for by the bot's owner, else :data:`NSFW_LABELS`. Raises
+    :class:`ValueError`, worded for the owner, when there are none or one asked for is missing.
     """
     there = {label.casefold() for label in labels}
     found = there & ({label.casefold() for label in asked} or NSFW_LABELS)
@@ -73,13 +72,13 @@ def counting(labels: Collection[str], asked: Collection[str]) -> frozenset[str]:
 
 
 def begin(folder: str, labels: Collection[str] = ()) -> None:
-    """The process's first act: load the classifier, from local safetensors only.
+    """Initialise the process: load the classifier, from local safetensors only.
 
-    ``labels`` are those that count as NSFW, if the bot's owner said so.
+    ``labels`` are those that count as NSFW, empty for :data:`NSFW_LABELS`.
     """
-    global _pipeline, _counting
-    _counting = frozenset(label.casefold() for label in labels) or NSFW_LABELS
-    # Ctrl-C reaches the whole terminal; the bot decides when this process ends.
+    global _pipeline, _nsfw_labels
+    _nsfw_labels = frozenset(label.casefold() for label in labels) or NSFW_LABELS
+    # Ctrl-C signals all processes of the terminal; this one is ended by the bot.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
     if sys.platform != "win32":
@@ -95,17 +94,17 @@ def begin(folder: str, labels: Collection[str] = ()) -> None:
 
 
 def scores(pictures: Sequence[bytes]) -> list[float]:
-    """How much of each encoded picture is NSFW, 0 to 1."""
+    """Return the NSFW score of each encoded picture, 0 to 1."""
     from PIL import Image
 
     found = []
     for data in pictures:
         picture = Image.open(io.BytesIO(data)).convert("RGB")
-        # top_k None: every label, not the best five.
-        found.append(nsfw_score(_pipeline(picture, top_k=None), _counting))
+        # top_k None returns all labels, not just the best five.
+        found.append(nsfw_score(_pipeline(picture, top_k=None), _nsfw_labels))
     return found
 
 
 def nsfw_score(answer: Sequence[dict[str, Any]], counting: Collection[str] = NSFW_LABELS) -> float:
-    """The part of the ``counting`` labels in ``[{"label": …, "score": …}, …]``."""
+    """Return the sum of the ``counting`` labels' scores in ``[{"label": …, "score": …}, …]``."""
     return float(sum(each["score"] for each in answer if each["label"].casefold() in counting))

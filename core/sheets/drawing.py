@@ -1,7 +1,6 @@
 """Draws an X/Y sheet: pictures in a grid, legends above the columns and left of the rows.
 
-Laid out like A1111's, in the font that comes with Pillow as far as that goes;
-core/sheets/cells.py says what goes where.
+The layout is A1111's. Which picture goes into which cell is decided in core/sheets/cells.py.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from typing import Final, cast
 
 from PIL import Image, ImageDraw, ImageFont
 
-PAPER: Final = "white"
-INK: Final = "#1f1f1f"
-EMPTY: Final = "#ececec"
+BACKGROUND: Final = "white"
+TEXT_COLOUR: Final = "#1f1f1f"
+EMPTY_CELL: Final = "#ececec"
 MAX_SHEET_PIXELS: Final = 40_000_000
-MAX_SIDE: Final = 16_000  # less the gaps; WebP ends at 16,383
+MAX_SIDE: Final = 16_000  # pixels without the gaps; WebP allows 16,383
 MAX_LEGEND: Final = 300  # characters
 MAX_LINES: Final = 6
-# Pillow's own font ends with ASCII. Beyond that, what Linux, Windows and macOS usually have.
+# Pillow's own font has ASCII only. These are common on Linux, Windows and macOS.
 FONTS: Final = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
@@ -30,51 +29,50 @@ FONTS: Final = (
     "msyh.ttc",
     "Arial Unicode.ttf",
 )
-NO_CHARACTER: Final = "\uffff"
+UNDEFINED_CHARACTER: Final = "\uffff"
 
 
 def draw_sheet(
     images: Sequence[Image.Image | None], x_labels: Sequence[str], y_labels: Sequence[str] = ()
 ) -> Image.Image:
-    """Pictures, row by row, on one RGB sheet with a legend to each column and row.
+    """Draw pictures, given row by row, on one RGB sheet with a legend for each column and row.
 
-    None is a picture that did not come about and leaves a grey field. Pictures of unequal size
-    are fitted into the largest one's; a sheet over :data:`MAX_SHEET_PIXELS` is drawn smaller.
-    Without ``y_labels`` there is one row. Raises ``ValueError`` when there are not columns ×
-    rows pictures.
+    None is a picture that failed and leaves a grey cell. Cells are as large as the largest
+    picture; a sheet over :data:`MAX_SHEET_PIXELS` is scaled down. Without ``y_labels`` there is
+    one row. Raises ``ValueError`` when there are not columns × rows pictures.
     """
     columns, rows = len(x_labels), max(1, len(y_labels))
     if len(images) != columns * rows:
         raise ValueError(f"{len(images)} pictures for {columns} × {rows} cells")
     width, height = _cell_size(images, columns, rows)
     gap, pad = max(2, width // 64), max(8, width // 32)
-    # Near A1111's proportion (a 25th), within what is readable and calm.
+    # Font size in pixels; A1111 uses 1/25 of width and height.
     size = min(56, max(14, (width + height) // 30))
-    heads = [_legend(text, size, width - pad) for text in x_labels]
-    titles = [_legend(text, size, max(width * 3 // 4, 8 * size)) for text in y_labels]
-    left = math.ceil(max(title.width for title in titles)) + 2 * pad if titles else gap
-    top = max((head.height for head in heads), default=_pitch(size)) + pad
-    # A row is at least as high as its title.
-    down = max(height, *(title.height for title in titles), 0) + gap
-    sheet = Image.new("RGB", (left + columns * (width + gap), top + rows * down), PAPER)
+    column_legends = [_legend(text, size, width - pad) for text in x_labels]
+    row_legends = [_legend(text, size, max(width * 3 // 4, 8 * size)) for text in y_labels]
+    left = math.ceil(max(legend.width for legend in row_legends)) + 2 * pad if row_legends else gap
+    top = max((legend.height for legend in column_legends), default=_line_height(size)) + pad
+    # A row is at least as high as its legend.
+    pitch = max(height, *(legend.height for legend in row_legends), 0) + gap
+    sheet = Image.new("RGB", (left + columns * (width + gap), top + rows * pitch), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    for column, head in enumerate(heads):
-        across = left + column * (width + gap) + width // 2
-        head.write(draw, across, (top - head.height) // 2)
-    for row, title in enumerate(titles):
-        middle = top + row * down + (down - gap) // 2
-        title.write(draw, left // 2, middle - title.height // 2)
+    for column, legend in enumerate(column_legends):
+        centre = left + column * (width + gap) + width // 2
+        legend.write(draw, centre, (top - legend.height) // 2)
+    for row, legend in enumerate(row_legends):
+        middle = top + row * pitch + (pitch - gap) // 2
+        legend.write(draw, left // 2, middle - legend.height // 2)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        corner = left + column * (width + gap), top + row * down + (down - gap - height) // 2
-        sheet.paste(_fitted(image, width, height), corner)
+        corner = left + column * (width + gap), top + row * pitch + (pitch - gap - height) // 2
+        sheet.paste(_fit(image, width, height), corner)
     return sheet
 
 
 def stack(sheets: Sequence[Image.Image]) -> Image.Image:
-    """Sheets one below the other, as a strip too long for a screen is folded."""
+    """Stack sheets vertically, for a single row wrapped into several."""
     width = max(sheet.width for sheet in sheets)
-    whole = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)), PAPER)
+    whole = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)), BACKGROUND)
     top = 0
     for sheet in sheets:
         whole.paste(sheet, (0, top))
@@ -85,34 +83,34 @@ def stack(sheets: Sequence[Image.Image]) -> Image.Image:
 def _cell_size(images: Sequence[Image.Image | None], columns: int, rows: int) -> tuple[int, int]:
     sizes = [image.size for image in images if image is not None] or [(256, 256)]
     width, height = max(size[0] for size in sizes), max(size[1] for size in sizes)
-    # The legends take up to a column and a row beside the cells.
-    across, down = (columns + 1) * width, (rows + 1) * height
+    # One more of each for the legends.
+    total_width, total_height = (columns + 1) * width, (rows + 1) * height
     scale = min(
         1.0,
-        math.sqrt(MAX_SHEET_PIXELS / (across * down)),
-        MAX_SIDE / across,
-        MAX_SIDE / down,
+        math.sqrt(MAX_SHEET_PIXELS / (total_width * total_height)),
+        MAX_SIDE / total_width,
+        MAX_SIDE / total_height,
     )
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def _fitted(image: Image.Image | None, width: int, height: int) -> Image.Image:
+def _fit(image: Image.Image | None, width: int, height: int) -> Image.Image:
     if image is None:
-        return Image.new("RGB", (width, height), EMPTY)
+        return Image.new("RGB", (width, height), EMPTY_CELL)
     if image.size == (width, height):
         return image
     scale = min(width / image.width, height / image.height)
     if scale < 1:
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    cell = Image.new("RGB", (width, height), PAPER)
+    cell = Image.new("RGB", (width, height), BACKGROUND)
     cell.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
     return cell
 
 
 @dataclass(frozen=True, slots=True)
 class _Legend:
-    """Lines in a font that has their characters, as far as one is here."""
+    """Wrapped lines of text and their font."""
 
     lines: list[str]
     font: ImageFont.FreeTypeFont
@@ -123,14 +121,14 @@ class _Legend:
 
     @property
     def height(self) -> int:
-        return len(self.lines) * _pitch(self.font.size)
+        return len(self.lines) * _line_height(self.font.size)
 
-    def write(self, draw: ImageDraw.ImageDraw, across: int, top: int) -> None:
-        """Centred on ``across``, from ``top`` down."""
-        pitch = _pitch(self.font.size)
+    def write(self, draw: ImageDraw.ImageDraw, centre: int, top: int) -> None:
+        """Draw the lines centred on x = ``centre``, from y = ``top`` down."""
+        line_height = _line_height(self.font.size)
         for index, line in enumerate(self.lines):
-            middle = across, top + (index + 0.5) * pitch
-            draw.text(middle, line, INK, self.font, anchor="mm")
+            middle = centre, top + (index + 0.5) * line_height
+            draw.text(middle, line, TEXT_COLOUR, self.font, anchor="mm")
 
 
 def _legend(text: str, size: float, width: int) -> _Legend:
@@ -140,22 +138,22 @@ def _legend(text: str, size: float, width: int) -> _Legend:
 
 
 def _font(text: str, size: float) -> ImageFont.FreeTypeFont:
-    """Of the fonts that are here, the first that lacks the fewest of the text's characters."""
+    """Return the first installed font with the fewest of the text's characters missing."""
     best = cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
-    lacking = _lacking(text, best)
-    for name in FONTS if lacking else ():
+    missing = _missing(text, best)
+    for name in FONTS if missing else ():
         try:
             font = ImageFont.truetype(name, size)
         except OSError:  # Not on this system.
             continue
-        if len(left := _lacking(text, font)) < len(lacking):
-            best, lacking = font, left
+        if len(left := _missing(text, font)) < len(missing):
+            best, missing = font, left
     return best
 
 
-def _lacking(text: str, font: ImageFont.FreeTypeFont) -> set[str]:
-    """The characters which the font draws as it draws one that does not exist."""
-    nothing = font.getmask(NO_CHARACTER)
+def _missing(text: str, font: ImageFont.FreeTypeFont) -> set[str]:
+    """Return the characters without a glyph: drawn like an undefined one."""
+    nothing = font.getmask(UNDEFINED_CHARACTER)
     return {
         letter
         for letter in set(text)
@@ -164,7 +162,7 @@ def _lacking(text: str, font: ImageFont.FreeTypeFont) -> set[str]:
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Lines no wider than ``width`` pixels, at spaces where there are any; at most six."""
+    """Break text into :data:`MAX_LINES` lines of ``width`` pixels at most, at spaces if it can."""
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".strip()
@@ -182,6 +180,6 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     return lines
 
 
-def _pitch(size: float) -> int:
-    """From line to line, in pixels."""
+def _line_height(size: float) -> int:
+    """Return the distance from line to line in pixels."""
     return math.ceil(size * 1.25)
