@@ -20,7 +20,7 @@ from bot.posts.controls import layout, standing_button
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import UnknownName
-from core.serving.queue import Place
+from core.serving.queue import QueuePlace
 
 # A section with its button counts three components, of the forty a post may have.
 MAX_SHOWN: Final = 10
@@ -108,12 +108,12 @@ class QueueCog(commands.Cog):
         return layout(*items)
 
 
-def _of(user_id: int, places: Iterable[Place]) -> list[Place]:
+def _of(user_id: int, places: Iterable[QueuePlace]) -> list[QueuePlace]:
     """The member's own."""
     return [place for place in places if place.owner == str(user_id)]
 
 
-def _job(place: Place, waiting: int, locale: Locale) -> ui.Section[Any]:
+def _job(place: QueuePlace, waiting: int, locale: Locale) -> ui.Section[Any]:
     if place.position is None:
         state = t("queue.running", locale)
     else:

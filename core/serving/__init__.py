@@ -1,1 +1,1 @@
-"""From the queue in the bot's process to the engine in its own."""
+"""The queue and the engine's client in the bot's process, and the engine's process."""

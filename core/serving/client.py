@@ -1,8 +1,7 @@
-"""``EngineClient``: owns the engine. Starts it, feeds it from the queue, restarts it.
+"""``EngineClient``: starts the engine, sends it jobs from the queue, and restarts it.
 
-Runs on the bot's event loop and never keeps it waiting: what can block is in the transport
-(:mod:`core.serving.process`), which carries messages and knows nothing of jobs. Nothing here
-imports torch; only the engine's process does.
+Runs on the bot's event loop and never blocks it: blocking calls are in the transport
+(:mod:`core.serving.process`), which carries messages and knows nothing of jobs. No torch.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from core.config import EngineConfig
 from core.errors import EngineCrashed, EngineStopped
 from core.events import Ending, Failed, Restarting, Started
 from core.serving import worker
-from core.serving.life import Life
+from core.serving.instance import EngineInstance
 from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Upward
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
@@ -30,20 +29,20 @@ from core.work import Work
 
 log = logging.getLogger(__name__)
 
-# The engine in a process of its own, on this computer.
+# Runs the engine in a child process.
 OWN_PROCESS: Final[MakeTransport] = partial(EngineProcess, worker.main)
 
-# An engine that dies this many times in a row before it is ready will not get better by itself.
+# Failed starts in a row after which no further one is tried.
 ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """What `/admin status` and `doctor` show.
+    """The engine's state, as shown by ``/admin status``.
 
-    ``speed`` is in megapixel-steps per second, None while unmeasured; ``reason`` says why the
+    ``speed`` is in megapixel-steps per second, None while unmeasured; ``reason`` is why the
     engine last died or could not start, empty if it never did; ``memory`` is the device's in
-    bytes, (used, total), None where it shares the computer's.
+    bytes, (used, total), None where it has none of its own.
     """
 
     state: Literal["starting", "ready", "restarting", "stopped"]
@@ -58,20 +57,22 @@ class EngineStatus:
 
 
 def exponential(deaths: int) -> float:
-    """Return the seconds to wait after so many deaths in a row: 0.5, 1, 2 … 30."""
+    """Return the seconds to wait after ``deaths`` in a row: 0.5, 1, 2 … 30."""
     return min(0.5 * 2.0 ** (deaths - 1), 30.0)
 
 
 class EngineClient:
-    """Feeds jobs of ``queue`` to an engine set up by ``config``.
+    """Runs the jobs of ``queue`` on an engine with the settings ``config``.
 
-    If the engine dies, the jobs it had run again, each alone; one that is alone at a second
-    death fails with :class:`EngineCrashed`. One that starts or has jobs, and for
-    ``config.timeout`` seconds gives no sign of life, has hung: it is killed, and so has died. An
-    engine that cannot be started ends this client's service, until :meth:`start` is called
-    again: without another client every job, waiting or new, fails with :class:`EngineStopped`.
-    ``transport`` makes what carries messages to a new engine; ``grace`` is how many seconds a
-    stopping engine has before it is killed; ``clock`` gives seconds from anywhere.
+    When the engine dies, its jobs are run again, one at a time; a job that was alone at its
+    second death fails with :class:`EngineCrashed`. An engine that is starting or has jobs, and
+    sends nothing for ``config.timeout`` seconds, has hung and is killed. When it cannot be
+    started, the client closes its feed until :meth:`start` is called again; if no other client
+    serves the queue, all jobs fail with :class:`EngineStopped`.
+
+    ``transport`` connects to a new engine; ``backoff`` gives the seconds before a restart, by
+    deaths in a row; ``grace`` is the seconds a stopping engine has before it is killed;
+    ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -91,15 +92,15 @@ class EngineClient:
         self._grace = grace
         self._clock = clock
         self._state: Literal["starting", "ready", "restarting", "stopped"] = "stopped"
-        self._settled = asyncio.Event()
+        self._resolved = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
-        self._life: Life | None = None
+        self._engine: EngineInstance | None = None
         self._device_name = ""
         self._reason = ""
         self._restarts = 0
         self._credit = Credit(0, ())
-        # Jobs the engine has (and whether it has started them), jobs to run alone, and both
-        # kinds' ids that have already seen one death.
+        # Jobs the engine has, those of them that it has started, jobs to run alone after a death,
+        # and the ids of all that have seen one death.
         self._sent: dict[int, Work] = {}
         self._started: set[int] = set()
         self._replay: deque[Work] = deque()
@@ -107,10 +108,10 @@ class EngineClient:
 
     @property
     def status(self) -> EngineStatus:
-        """Where the engine stands now."""
+        """The engine's current state."""
         return EngineStatus(
             state=self._state,
-            pid=self._life.transport.pid if self._life and not self._life.ended else None,
+            pid=self._engine.transport.pid if self._engine and not self._engine.ended else None,
             device_name=self._device_name,
             warm=self._credit.warm,
             restarts=self._restarts,
@@ -121,31 +122,31 @@ class EngineClient:
         )
 
     async def start(self) -> None:
-        """Start the engine and the service of the queue. Returns before it is ready."""
+        """Start the engine and serve the queue. Returns before the engine is ready."""
         if self._supervisor is None or self._supervisor.done():
             self._feed.open()
             self._state = "starting"
-            self._settled.clear()
+            self._resolved.clear()
             self._supervisor = asyncio.create_task(self._supervise())
 
     async def ready(self) -> EngineStatus:
-        """Wait until the engine can work. Raises :class:`EngineStopped` if it cannot."""
-        await self._settled.wait()
+        """Wait until the engine is ready. Raises :class:`EngineStopped` if it cannot start."""
+        await self._resolved.wait()
         if self._state == "stopped":
             raise EngineStopped(self._reason)
         return self.status
 
     async def close(self) -> None:
-        """Stop the engine, gently first; jobs that are left fail with :class:`EngineStopped`.
+        """Stop the engine, by force after ``grace``; its jobs fail with :class:`EngineStopped`.
 
-        Whoever wants such jobs to be resumed by the next start stops listening before.
+        To resume them at the next start, a caller must stop reading their events first.
         """
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
             self._supervisor = None
-        if self._life is not None:
-            await asyncio.to_thread(self._life.transport.stop, self._grace)
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.transport.stop, self._grace)
         self._give_up("")
 
     async def _supervise(self) -> None:
@@ -153,27 +154,27 @@ class EngineClient:
             await self._keep_alive()
         except Exception as error:
             log.exception("the engine cannot be kept alive")
-            if self._life is not None:
-                await asyncio.to_thread(self._life.transport.stop, 0.0)
+            if self._engine is not None:
+                await asyncio.to_thread(self._engine.transport.stop, 0.0)
             self._give_up(f"{type(error).__name__}: {error}")
 
     async def _keep_alive(self) -> None:
-        """One life of the engine after another."""
+        """Run one engine after another, until the last of :data:`ATTEMPTS` cannot start."""
         failed_starts = 0
         deaths = 0
         while True:
-            life = self._life = self._begin()
-            await asyncio.to_thread(life.transport.start)
-            while not life.ended and not self._hung(life):
-                self._send_jobs(life)
-                await self._news(life)
-            if not life.ended:
-                life.last_words = f"gave no sign of life for {self._config.timeout:g} s"
-            ended = await asyncio.to_thread(life.transport.stop, 0.0)
-            self._reason = life.last_words or ended
-            deaths = 1 if life.useful else deaths + 1
-            failed_starts = 0 if life.ready else failed_starts + 1
-            self._bury()
+            engine = self._engine = self._new_engine()
+            await asyncio.to_thread(engine.transport.start)
+            while not engine.ended and not self._hung(engine):
+                self._send_jobs(engine)
+                await self._wait(engine)
+            if not engine.ended:
+                engine.crash = f"did not respond for {self._config.timeout:g} s"
+            ended = await asyncio.to_thread(engine.transport.stop, 0.0)
+            self._reason = engine.crash or ended
+            deaths = 1 if engine.productive else deaths + 1
+            failed_starts = 0 if engine.ready else failed_starts + 1
+            self._requeue()
             if failed_starts == ATTEMPTS:
                 log.error("the engine cannot start: %s", self._reason)
                 self._give_up(self._reason)
@@ -182,96 +183,96 @@ class EngineClient:
             await asyncio.sleep(self._backoff(deaths))
             self._restarts += 1
 
-    def _begin(self) -> Life:
-        """Make the next engine's transport, not started yet, and the account of its life."""
-        transport = self._make_transport(self._config, lambda message: self._heard(life, message))
-        life = Life(transport, heard_at=self._clock())
-        return life
+    def _new_engine(self) -> EngineInstance:
+        """Make the next engine and its transport, not started yet."""
+        transport = self._make_transport(self._config, lambda said: self._receive(engine, said))
+        engine = EngineInstance(transport, last_message=self._clock())
+        return engine
 
-    def _hung(self, life: Life) -> bool:
-        """Whether it owes something and was silent for too long."""
-        left = self._patience(life)
-        return left is not None and left <= 0
+    def _hung(self, engine: EngineInstance) -> bool:
+        """Return whether the engine should have sent something by now."""
+        seconds = self._time_left(engine)
+        return seconds is not None and seconds <= 0
 
-    def _patience(self, life: Life) -> float | None:
-        """Seconds that the engine may still be silent; None is for ever."""
-        if not self._config.timeout or (life.ready and not life.owes):
+    def _time_left(self, engine: EngineInstance) -> float | None:
+        """Return the seconds until the engine counts as hung; None while it is idle."""
+        if not self._config.timeout or (engine.ready and not engine.pending):
             return None
-        return life.heard_at + self._config.timeout - self._clock()
+        return engine.last_message + self._config.timeout - self._clock()
 
-    async def _news(self, life: Life) -> None:
-        """Wait for something to do or to hear of, as long as the patience lasts."""
+    async def _wait(self, engine: EngineInstance) -> None:
+        """Wait for a job, a message or the engine's timeout."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience(life)):
+            async with asyncio.timeout(self._time_left(engine)):
                 await self._feed.changed.wait()
         self._feed.changed.clear()
 
-    def _send_jobs(self, life: Life) -> None:
-        """Tell the engine what was cancelled, then send jobs as far as its credit goes."""
+    def _send_jobs(self, engine: EngineInstance) -> None:
+        """Send the aborts of cancelled jobs, then jobs as far as the credit goes."""
         for job_id in self._feed.take_aborted():
             if self._sent.pop(job_id, None):
-                life.transport.send(Abort(job_id))
-            self._forget(job_id)
+                engine.transport.send(Abort(job_id))
+            self._clear(job_id)
             self._replay = deque(work for work in self._replay if work.job_id != job_id)
-        while life.ready and (work := self._next()):
+        while engine.ready and (work := self._next()):
             self._sent[work.job_id] = work
-            if not life.owes:
-                # It was idle: its silence was none.
-                life.heard_at = self._clock()
-            life.owes.add(work.job_id)
-            life.transport.send(Add(work))
+            if not engine.pending:
+                # The timeout starts with the first job of an idle engine.
+                engine.last_message = self._clock()
+            engine.pending.add(work.job_id)
+            engine.transport.send(Add(work))
 
     def _next(self) -> Work | None:
-        """The next job to send, if the credit allows one."""
+        """Return the next job to send, None if there is none or no credit."""
         if self._replay or self._suspects:
             return self._replay.popleft() if self._replay and not self._sent else None
         unstarted = [work for job_id, work in self._sent.items() if job_id not in self._started]
-        # One job may always wait inside the engine, to be prepared ahead.
+        # One job more than fits, so that the engine can prepare it ahead.
         if unstarted and sum(work.rows for work in unstarted) >= self._credit.rows_free:
             return None
         return self._feed.take()
 
-    def _heard(self, life: Life, message: Upward | None) -> None:
-        """Take in a message from an engine, on the event loop; None is its end."""
-        if life is not self._life:
-            return  # It could not be killed, and its jobs run elsewhere by now.
-        life.heard_at = self._clock()
+    def _receive(self, engine: EngineInstance, message: Upward | None) -> None:
+        """Handle a message from an engine, on the event loop; None is its end."""
+        if engine is not self._engine:
+            return  # An engine that could not be killed; its jobs run in the next one.
+        engine.last_message = self._clock()
         match message:
             case None:
-                life.ended = True
+                engine.ended = True
             case Ready(device_name):
-                life.ready = True
+                engine.ready = True
                 self._device_name = device_name
                 self._state = "ready"
-                self._settled.set()
+                self._resolved.set()
             case Credit():
                 self._credit = message
             case Alive():
                 pass
             case Crashed(reason):
-                life.last_words = reason
+                engine.crash = reason
             case event:
                 if isinstance(event, Started):
                     self._started.add(event.job_id)
                 elif isinstance(event, Ending):
-                    life.useful = True
-                    # Also of a job that was aborted: whoever hangs does not tell that either.
-                    life.owes.discard(event.job_id)
+                    engine.productive = True
+                    # Aborted jobs are pending as well: a hung engine does not confirm them.
+                    engine.pending.discard(event.job_id)
                     self._sent.pop(event.job_id, None)
-                    self._forget(event.job_id)
+                    self._clear(event.job_id)
                 self._feed.publish(event)
         self._feed.changed.set()
 
-    def _bury(self) -> None:
-        """After a death: its jobs wait to run alone; one that was alone again is given up."""
-        self._life = None
+    def _requeue(self) -> None:
+        """After a death, queue the engine's jobs to run alone; fail one that was alone already."""
+        self._engine = None
         self._state = "restarting"
-        self._settled.clear()
+        self._resolved.clear()
         self._credit = Credit(0, ())
         for job_id, work in self._sent.items():
             self._started.discard(job_id)
             if job_id in self._suspects:
-                self._forget(job_id)
+                self._clear(job_id)
                 self._feed.publish(Failed(job_id, EngineCrashed(job_id)))
             else:
                 self._suspects.add(job_id)
@@ -279,16 +280,16 @@ class EngineClient:
                 self._feed.publish(Restarting(job_id))
         self._sent.clear()
 
-    def _forget(self, job_id: int) -> None:
+    def _clear(self, job_id: int) -> None:
         self._started.discard(job_id)
         self._suspects.discard(job_id)
 
     def _give_up(self, reason: str) -> None:
         self._state = "stopped"
         self._reason = reason
-        self._life = None
+        self._engine = None
         self._credit = Credit(0, ())
         for jobs in (self._sent, self._started, self._replay, self._suspects):
             jobs.clear()
         self._feed.close(reason)
-        self._settled.set()
+        self._resolved.set()

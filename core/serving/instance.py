@@ -1,4 +1,4 @@
-"""``Life``: what the client knows of one engine, from its start to its end."""
+"""``EngineInstance``: the client's state of one engine, from its start to its end."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from core.serving.transport import Transport
 
 
 @dataclass(slots=True, eq=False)
-class Life:
-    """The client's account of one engine.
+class EngineInstance:
+    """The client's state of one engine.
 
-    ``heard_at`` is when it last gave a sign of life, by the client's clock. ``ready``: it can
-    work. ``useful``: it ended a job. ``ended``: nothing more is heard of it. ``last_words``:
-    why it died, as far as it could tell. ``owes``: the jobs whose end it has to tell.
+    ``last_message`` is the time of it, by the client's clock. ``ready``: it has its device.
+    ``productive``: it has ended a job. ``ended``: no more messages come. ``crash``: the reason of
+    its death, if known. ``pending``: ids of jobs sent to it that have not ended.
     """
 
     transport: Transport
-    heard_at: float
+    last_message: float
     ready: bool = False
-    useful: bool = False
+    productive: bool = False
     ended: bool = False
-    last_words: str = ""
-    owes: set[int] = field(default_factory=set)
+    crash: str = ""
+    pending: set[int] = field(default_factory=set)

@@ -1,7 +1,7 @@
 """The messages between the bot's process and the engine's: frozen and picklable.
 
-Down go ``Add``, ``Abort`` and ``Stop``; up come ``Ready``, ``Credit``, ``Alive``, ``Crashed`` and
-the events of :mod:`core.events`.
+``Add``, ``Abort`` and ``Stop`` go to the engine; ``Ready``, ``Credit``, ``Alive``, ``Crashed`` and
+the events of :mod:`core.events` come from it.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from core.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Take this job into the running set when there is room."""
+    """Run this job as soon as its rows are free."""
 
     work: Work
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Drop this job, wherever it is."""
+    """Cancel this job, waiting or running."""
 
     job_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End; whatever runs is dropped."""
+    """End the engine; running jobs are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The engine is imported and has its device."""
+    """The engine is initialised and has its device."""
 
     device_name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """``rows_free`` rows of the running set wait for work; ``warm`` names the loaded models.
+    """The engine's free capacity: ``rows_free`` rows; ``warm`` names the loaded models.
 
-    ``memory`` is the device's memory in bytes, (used, total), where it has its own; coarse, so
-    that small changes are no news. Goes ahead of the events of the same step, so that a job is
-    never missing from both counts.
+    ``memory`` is the device's in bytes, (used, total), None where it has none of its own; rounded,
+    so that small changes send no message. Sent before the events of the same step: otherwise a
+    job that starts would be counted as free capacity for a moment.
     """
 
     rows_free: int
@@ -54,12 +54,12 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """Work goes on, though there may be no news of it for long."""
+    """The heartbeat during a long step (:mod:`core.heartbeat`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The engine dies of an exception that it does not know: its last message."""
+    """The engine ends because of an unexpected exception; its last message."""
 
     reason: str
 

@@ -1,6 +1,6 @@
-"""``EngineProcess``: the engine in a process of its own, at the other end of a pipe.
+"""``EngineProcess``: the engine in a child process, connected by a pipe.
 
-Two threads do what can block, one for each direction, so that the event loop never does.
+One thread per direction does the blocking calls, so that the event loop never blocks.
 """
 
 from __future__ import annotations
@@ -18,33 +18,30 @@ from typing import Final
 
 from core.config import EngineConfig
 from core.serving.messages import Downward, Stop, Upward
-from core.serving.transport import Heard
+from core.serving.transport import OnMessage
 
-# Seconds for a killed process to be gone. One that is stuck in a driver does not even hear that.
-UNKILLABLE: Final = 30.0
+# Seconds to wait for a killed process. One that is stuck in a driver cannot be killed.
+KILL_TIMEOUT: Final = 30.0
 
-# What the process runs: ``core.serving.worker.main``, or a test's stub of it.
+# The process's entry point: ``core.serving.worker.main``, or a test's stub of it.
 Target = Callable[[Connection, EngineConfig], None]
 
 
 class EngineProcess:
-    """One engine process, which runs ``target``, and the two threads on this side of its pipe.
+    """A :class:`~core.serving.transport.Transport` to a child process that runs ``target``."""
 
-    It is a :class:`~core.serving.transport.Transport`.
-    """
-
-    def __init__(self, target: Target, config: EngineConfig, heard: Heard) -> None:
+    def __init__(self, target: Target, config: EngineConfig, on_message: OnMessage) -> None:
         self.pid: int | None = None
-        self._heard = heard
+        self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._stopped = False
         self._outbox: queue.SimpleQueue[Downward | None] = queue.SimpleQueue()
         context = multiprocessing.get_context("spawn")
-        self._connection, self._theirs = context.Pipe()
-        # A daemon is ended with this process even when nobody calls stop().
+        self._connection, self._child_end = context.Pipe()
+        # A daemon is killed with this process even without a call of stop().
         self._process = context.Process(
-            target=target, args=(self._theirs, config), name="penultimate-engine", daemon=True
+            target=target, args=(self._child_end, config), name="penultimate-engine", daemon=True
         )
         self._threads = [
             threading.Thread(target=self._read, name="engine-reader", daemon=True),
@@ -52,26 +49,27 @@ class EngineProcess:
         ]
 
     def start(self) -> None:
-        """Make the process, which blocks. Does nothing after :meth:`stop`."""
+        """Start the process. Blocks; does nothing after :meth:`stop`."""
         with self._lock:
             if self._stopped:
                 return
-            with _deaf_to_ctrl_c():
+            with _sigint_blocked():
                 self._process.start()
             self.pid = self._process.pid
-            # Only then does the pipe end for us when the child's end is closed.
-            self._theirs.close()
+            # While it is open here, the reader sees no end of file when the child dies.
+            self._child_end.close()
             for thread in self._threads:
                 thread.start()
 
     def send(self, message: Downward) -> None:
-        """Leave ``message`` to the writing thread; never blocks."""
+        """Pass ``message`` to the writer thread. Never blocks."""
         self._outbox.put(message)
 
     def stop(self, grace: float) -> str:
-        """Block until the process is gone: asked for ``grace`` seconds, then killed.
+        """Ask the process to end and kill it after ``grace`` seconds. Blocks until it is gone.
 
-        One that cannot be killed is left as it is. Returns how it ended.
+        A process that cannot be killed is abandoned. Returns how it ended, in words; an empty
+        string when it was stopped before.
         """
         with self._lock:
             if self._stopped:
@@ -82,50 +80,50 @@ class EngineProcess:
                 self.send(Stop())
                 self._process.join(grace)
                 self._process.kill()
-                self._process.join(UNKILLABLE)
+                self._process.join(KILL_TIMEOUT)
                 reason = _exit_reason(self._process.exitcode)
                 if self._process.exitcode is None:
                     return reason
                 self._outbox.put(None)
                 for thread in self._threads:
                     thread.join(1.0)
-            self._theirs.close()
+            self._child_end.close()
             self._connection.close()
             self._process.close()
             return reason
 
     def _read(self) -> None:
         try:
-            # Both are watched: something the child started may hold its end of the pipe open.
+            # The sentinel too: a child of the child may keep the pipe open.
             while self._connection in wait([self._connection, self._process.sentinel]):
-                self._tell(self._connection.recv())
+                self._deliver(self._connection.recv())
         except (EOFError, OSError):
-            pass  # The pipe's end is the child's; the last line says so.
+            pass  # The child has ended, which the last line reports.
         finally:
-            self._tell(None)
+            self._deliver(None)
 
     def _write(self) -> None:
-        # A broken pipe: the child died, which the reader tells.
+        # A broken pipe: the child has ended, which the reader reports.
         with contextlib.suppress(OSError):
             while (message := self._outbox.get()) is not None:
                 self._connection.send(message)
 
-    def _tell(self, message: Upward | None) -> None:
-        # RuntimeError: the loop is closed already, nobody is left to tell.
+    def _deliver(self, message: Upward | None) -> None:
+        # RuntimeError: the event loop is closed.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._heard, message)
+            self._loop.call_soon_threadsafe(self._on_message, message)
 
 
 @contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Let a process made in here ignore Ctrl-C, even before its first line of ours.
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT, so that a process started meanwhile ignores Ctrl-C from its first moment.
 
-    It inherits the mask of the thread that makes it; Windows has no such thing.
+    A child inherits the signal mask of the thread that starts it. No effect on Windows.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Its start would unblock the signal again; it is running already then.
+    # The resource tracker's start would unblock the signal, so it is started before.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,4 +1,4 @@
-"""``Speed``: how much work is done in a second, as measured lately."""
+"""``Speed``: the work done per second, a moving average."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 
 
 class Speed:
-    """Work per second of a busy engine, old seconds counting half every ``HALF_LIFE``.
+    """Work per busy second, an exponential moving average with half-life ``HALF_LIFE`` seconds.
 
-    A ratio of two decaying sums, so that pictures which finish together are one measurement.
-    ``clock`` gives seconds from anywhere. ``measured`` is set once the value can be trusted.
+    The ratio of two decaying sums, so that the number of measurements does not matter.
+    ``clock`` is monotonic, in seconds. ``measured`` is set once the value is reliable.
     """
 
     HALF_LIFE: Final = 120.0
@@ -22,7 +22,7 @@ class Speed:
         self.measured = False
 
     def add(self, work: float, *, busy: bool) -> None:
-        """Count ``work`` done since the last call; the time counts if the engine was ``busy``."""
+        """Add the ``work`` done since the last call; its time counts if the engine is ``busy``."""
         now = self._clock()
         elapsed, self._last = now - self._last, now
         if busy:

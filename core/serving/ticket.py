@@ -1,4 +1,4 @@
-"""``Ticket``: the events of one job, for the one who waits for them."""
+"""``Ticket``: the events of one job, for its reader."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from core.events import (
     Started,
 )
 
-# Unread events which a newer one makes pointless, so that a slow reader never has a backlog.
-_OUTDATES: Final[dict[type[Event], tuple[type[Event], ...]]] = {
+# Unread events that a newer one supersedes, so that a slow reader has no backlog.
+_SUPERSEDES: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     Queued: (Queued,),
     Started: (Queued, Started),
     Progress: (Progress,),
@@ -30,17 +30,17 @@ _OUTDATES: Final[dict[type[Event], tuple[type[Event], ...]]] = {
 
 
 class Ticket:
-    """What a job's owner holds: an async iterator over its events, to the one that ends it.
+    """An async iterator over a job's events, up to the one that ends it. For one reader.
 
-    For one reader. A slow one gets only the newest ``Queued`` and ``Progress`` (with the newest
-    preview); one that goes away costs nothing and may come back.
+    A slow reader gets only the newest ``Queued`` and ``Progress`` (with the newest preview). It
+    may stop reading and continue later.
     """
 
     def __init__(self, job_id: int) -> None:
         self.job_id = job_id
         self._unread: list[Event] = []
         self._ended = False
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def __aiter__(self) -> Ticket:
         return self
@@ -49,18 +49,18 @@ class Ticket:
         while not self._unread:
             if self._ended:
                 raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self._unread.pop(0)
 
     def put(self, event: Event) -> None:
-        """Add an event, and drop the unread ones that it makes pointless. For the queue alone."""
+        """Add an event, and drop the unread ones that it supersedes. Called by the queue."""
         if isinstance(event, Progress) and event.preview is None:
             for old in self._unread:
                 if isinstance(old, Progress):
                     event = Progress(event.job_id, event.step, event.steps, old.preview)
-        outdated = _OUTDATES[type(event)]
-        self._unread = [old for old in self._unread if not isinstance(old, outdated)]
+        superseded = _SUPERSEDES[type(event)]
+        self._unread = [old for old in self._unread if not isinstance(old, superseded)]
         self._unread.append(event)
         self._ended = isinstance(event, Ending)
-        self._news.set()
+        self._changed.set()

@@ -1,4 +1,4 @@
-"""``Transport``: what carries messages between the client and one engine, wherever that runs."""
+"""``Transport``: the connection between the client and one engine, wherever that runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 from core.config import EngineConfig
 from core.serving.messages import Downward, Upward
 
-# Told of each message from the engine, on the event loop; None is the engine's end.
-Heard = Callable[[Upward | None], None]
+# Called with each message from the engine, on the event loop; None is the engine's end.
+OnMessage = Callable[[Upward | None], None]
 
 
 class Transport(Protocol):
-    """One engine, from its start to its end. Keeps no account of what it carries."""
+    """One engine, from its start to its end, and the messages to and from it."""
 
     @property
     def pid(self) -> int | None:
-        """The engine's process; None while, or where, it has none on this computer."""
+        """The engine's process id; None before it starts, or if it runs on another computer."""
         ...
 
     def start(self) -> None:
@@ -25,15 +25,15 @@ class Transport(Protocol):
         ...
 
     def send(self, message: Downward) -> None:
-        """Pass ``message`` on. Never blocks."""
+        """Send ``message`` to the engine. Never blocks."""
         ...
 
     def stop(self, grace: float) -> str:
-        """End the engine: asked for ``grace`` seconds, then by force. Blocks until it is gone.
+        """Ask the engine to end and kill it after ``grace`` seconds. Blocks until it is gone.
 
-        Returns how it ended, in words; nothing when it was stopped before.
+        Returns how it ended, in words; an empty string when it was stopped before.
         """
         ...
 
 
-MakeTransport = Callable[[EngineConfig, Heard], Transport]
+MakeTransport = Callable[[EngineConfig, OnMessage], Transport]

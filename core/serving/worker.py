@@ -1,6 +1,6 @@
-"""The engine process: pipe ↔ ``Engine`` and nothing else.
+"""The engine process: passes messages between the pipe and ``Engine``.
 
-Its own ``main`` sets up the process before anything heavy is imported.
+torch is imported only after the environment is set.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Sto
 if TYPE_CHECKING:
     from core.engine.engine import Engine
 
-# Read by the libraries when they are imported. Nothing is ever fetched: models are local files.
+# Read by the libraries at import. Nothing is downloaded: models are local files.
 ENVIRONMENT: Final = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # What deterministic cuBLAS needs (strict); costs nothing otherwise.
+    # Required for deterministic cuBLAS (strict); no cost otherwise.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 
 
 def main(connection: Connection, config: EngineConfig) -> None:
-    """Run the engine: what the spawned process is given to do."""
+    """Run the engine; the entry point of the spawned process."""
     alive = heartbeat.throttled(lambda: connection.send(Alive()))
     run(connection, lambda: _engine(config, alive))
 
@@ -46,31 +46,31 @@ def _engine(config: EngineConfig, alive: Callable[[], None]) -> Engine:
 
 
 def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:
-    """Serve until the pipe ends, then end the process. An unknown error is told to both sides."""
-    # Ctrl-C reaches the whole terminal; the parent decides when this process ends.
+    """Serve until the pipe ends, then end the process. An unexpected error is sent and printed."""
+    # Ctrl-C signals all processes of the terminal; this one is ended by the parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(ENVIRONMENT)
     if sys.platform != "win32":
-        # On a computer without a GPU the bot's answers go before the pictures.
+        # Without a GPU the bot's own process must stay responsive.
         os.nice(5)
     try:
         engine = make_engine()
         connection.send(Ready(engine.device_name))
         serve(connection, engine)
         engine.close()
-        _leave(0)
+        _exit_now(0)
     except Exception as error:
         parent = multiprocessing.parent_process()
         if parent is not None and parent.is_alive():
             traceback.print_exc()
             connection.send(Crashed(f"{type(error).__name__}: {error}"))
-        _leave(1)
+        _exit_now(1)
 
 
-def _leave(code: int) -> NoReturn:
-    """End at once: the interpreter would take torch apart for seconds, and nothing is left to do.
+def _exit_now(code: int) -> NoReturn:
+    """End the process without the interpreter's cleanup, which takes seconds with torch.
 
-    Whoever stops or restarts the bot waits for this.
+    The bot's shutdown waits for this process.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -78,18 +78,18 @@ def _leave(code: int) -> NoReturn:
 
 
 def serve(connection: Connection, engine: Engine) -> None:
-    """Step the engine until ``Stop`` or the pipe's end; the pipe is looked at between steps."""
-    told: Credit | None = None
+    """Step the engine until ``Stop`` or the pipe's end, polling the pipe between steps."""
+    sent: Credit | None = None
     events: list[Event] = []
     while True:
         credit = Credit(engine.rows_free, engine.warm, engine.memory)
-        if credit != told:
+        if credit != sent:
             connection.send(credit)
-            told = credit
+            sent = credit
         for event in events:
             connection.send(event)
         events = []
-        # Blocks only when there is nothing to do.
+        # Block only when the engine is idle.
         if not connection.poll(0 if engine.busy else None):
             events = engine.step()
             continue

@@ -226,8 +226,8 @@ def pass_by(clock: Clock, client: EngineClient, seconds: float) -> None:
 
 
 async def heard(client: EngineClient, clock: Clock) -> None:
-    """Let the loop turn until there was a sign of life at the time that it is."""
-    while client._life is None or client._life.heard_at != clock.now:  # noqa: ASYNC110
+    """Let the loop turn until a message was received at the current time."""
+    while client._engine is None or client._engine.last_message != clock.now:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
@@ -254,7 +254,7 @@ async def test_what_hangs_is_killed_and_drawn_again_alone(tmp_path: Path) -> Non
             events = [event async for event in ticket]
             assert events == [Restarting(job_id), Started(job_id), Finished(job_id, ())]
         status = await client.ready()
-        assert (status.restarts, status.reason) == (1, "gave no sign of life for 600 s")
+        assert (status.restarts, status.reason) == (1, "did not respond for 600 s")
         assert status.pid != before
         assert starts(tmp_path)[-2:] == [[1], [2]]
 
@@ -328,19 +328,19 @@ async def test_one_that_hangs_before_it_is_ready_cannot_start(tmp_path: Path) ->
         failed = await ending(ticket)
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, EngineStopped)
-        assert failed.error.detail == "gave no sign of life for 600 s"
+        assert failed.error.detail == "did not respond for 600 s"
 
 
 async def test_one_that_cannot_be_killed_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "UNKILLABLE", 0.0)
+    monkeypatch.setattr(process, "KILL_TIMEOUT", 0.0)
     clock = Clock()
     async with running(tmp_path, clock=clock) as (queue, client):
         ticket = queue.submit(work(1, "hang once"))
         await until(ticket, Started)
-        assert client._life is not None
-        stuck = client._life.transport
+        assert client._engine is not None
+        stuck = client._engine.transport
         assert isinstance(stuck, EngineProcess)
         with monkeypatch.context() as driver:
             driver.setattr(stuck._process, "kill", lambda: None)

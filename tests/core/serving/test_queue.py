@@ -134,7 +134,7 @@ def test_who_paid_long_ago_is_forgotten() -> None:
     assert taken[-1] == work(19, "owner 19")
     # Everybody's next job is due when Bob's is, which is taken now.
     assert queue.take() == work(1, "bob")
-    assert [owner for _, owner in queue._due] == ["bob"]
+    assert [owner for _, owner in queue._start_tags] == ["bob"]
 
 
 def test_an_empty_queue_owes_nobody() -> None:

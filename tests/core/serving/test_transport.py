@@ -16,7 +16,7 @@ from core.serving.client import EngineClient
 from core.serving.messages import Abort, Add, Crashed, Credit, Downward, Ready
 from core.serving.queue import GpuQueue
 from core.serving.ticket import Ticket
-from core.serving.transport import Heard
+from core.serving.transport import OnMessage
 from tests.core.serving.test_client import ending, until, work
 
 
@@ -28,7 +28,7 @@ class InMemory:
 
     pid = None
 
-    def __init__(self, starts: asyncio.Queue[InMemory], _: EngineConfig, heard: Heard) -> None:
+    def __init__(self, starts: asyncio.Queue[InMemory], _: EngineConfig, heard: OnMessage) -> None:
         self._starts = starts
         self._loop = asyncio.get_running_loop()
         self.heard = heard
