@@ -1,8 +1,7 @@
 """``Engine``: the running set. Requests join and leave between steps and share UNet calls.
 
-``add`` and ``abort`` say what should run; every ``step`` does one bounded piece of work for
-whoever's turn it is and returns what happened. It lives in the engine process, in one thread;
-only the encoding of finished pictures and previews runs beside it.
+``add`` and ``abort`` change what runs; each ``step`` does a bounded piece of work and returns its
+events. Runs in one thread of the engine process; a pool encodes finished pictures and previews.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from core.config import EngineConfig
 from core.engine.phases import Decode, Denoise
 from core.engine.rows import RowBatcher
 from core.engine.running_job import RunningJob
-from core.engine.runs import BatchKey, Picture, Run
+from core.engine.runs import BatchKey, Run, RunningPicture
 from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models.loading import Models
@@ -31,19 +30,19 @@ from core.work import Work
 if TYPE_CHECKING:
     from core.pictures.files import Pixels
 
-# Rows of every UNet call in the strict setting, by device type.
+# Rows of every UNet call in strict mode, by device type.
 STRICT_ROWS: Final = {"cpu": 2, "cuda": 8}
 
-# A member's post is edited every few seconds at most; more often would be work for nothing.
+# Seconds between two previews or two progress events; posts are edited less often than that.
 PREVIEW_SECONDS: Final = 2.0
 PROGRESS_SECONDS: Final = 0.1
 
 
 class Engine:
-    """Runs :class:`Work` to pictures, many at a time.
+    """Runs :class:`Work` to finished pictures, many at a time.
 
-    Errors of one request end that request with ``Failed``; anything unknown is raised, and the
-    process should die of it. ``alive`` is called often while a model works, also within a step.
+    A request's own error ends its job with ``Failed``; an unexpected one is raised and should end
+    the process. ``alive`` is called often while a model runs, within a step too.
     """
 
     def __init__(self, config: EngineConfig, alive: Callable[[], None] = lambda: None) -> None:
@@ -58,29 +57,29 @@ class Engine:
         self._batcher = RowBatcher(config.max_rows, fixed)
         self._max_rows = config.max_rows
         self._jobs: dict[int, RunningJob] = {}
-        # Runs to come, each as its job and the items it serves; the next one, already encoded.
+        # Waiting runs, as their job and the positions of its items; the next run, encoded.
         self._waiting: deque[tuple[RunningJob, tuple[int, ...]]] = deque()
         self._prepared: Run | None = None
         self._running: list[Run] = []
         self._events: list[Event] = []
-        self._turn = 0
+        self._step_count = 0
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="encode")
-        # Work in the threads, and what to do here with each result.
+        # Pending work of the pool, and what to do with each result in the engine's thread.
         self._background: dict[Future[Any], Callable[[Any], None]] = {}
 
     @property
     def device_name(self) -> str:
-        """What it runs on, in words."""
+        """The device's name."""
         return self._models.device_name
 
     @property
     def warm(self) -> tuple[str, ...]:
-        """Names of the models that are loaded."""
+        """Names of the loaded models."""
         return self._models.warm
 
     @property
     def memory(self) -> tuple[int, int] | None:
-        """The device's memory in bytes, (used by torch, total); see :class:`Models`."""
+        """GPU memory in bytes, (reserved by torch, total); see :attr:`Models.memory`."""
         return self._models.memory
 
     @property
@@ -90,7 +89,7 @@ class Engine:
 
     @property
     def rows_free(self) -> int:
-        """Rows of the running set that nobody has; 0 while somebody waits for them."""
+        """Free rows of the running set; 0 while a request waits for rows."""
         if self._waiting or self._prepared:
             return 0
         return max(0, self._max_rows - self._rows_taken)
@@ -100,12 +99,12 @@ class Engine:
         return sum(run.rows_needed for run in self._running)
 
     def add(self, work: Work) -> None:
-        """Take a job; each of its requests starts as soon as its rows are free."""
+        """Add a job; each of its requests starts as soon as its rows are free."""
         job = self._jobs[work.job_id] = RunningJob(work)
         self._waiting.extend((job, group) for group in job.groups)
 
     def abort(self, job_id: int) -> None:
-        """Drop a job wherever it is; an unknown one has just ended, and is no error."""
+        """Cancel a job, waiting or running; one that has just ended is no error."""
         self._drop(job_id)
         self._events.append(Cancelled(job_id))
 
@@ -117,22 +116,22 @@ class Engine:
             self._prepared = None
 
     def close(self) -> None:
-        """End the threads and let go of the models; what was not written is lost."""
+        """Stop the pool and release the models; unfinished encoding is discarded."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._models.close()
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Admit one job, decode one picture, step one group; return what happened meanwhile."""
+        """Admit one request, run one other phase and one UNet step; return the events."""
         self._admit()
-        self._perform()
+        self._run_other_phase()
         self._denoise()
         self._collect()
         events, self._events = self._events, []
         return events
 
     def _admit(self) -> None:
-        """Prepare the first request in line, and start it when its rows are free."""
+        """Prepare the first waiting request, and start it when its rows are free."""
         if self._prepared is None and self._waiting:
             job, positions = self._waiting.popleft()
             items = [job.work.items[position] for position in positions]
@@ -143,7 +142,7 @@ class Engine:
             except PenultimateError as error:
                 self._fail([job], error)
         run, taken = self._prepared, self._rows_taken
-        # One that is larger than the whole set runs alone, its rows split over calls.
+        # A run larger than the whole set runs alone, its rows split over several calls.
         if run is not None and (not taken or taken + run.rows_needed <= self._max_rows):
             if not run.job.begun:
                 run.job.started = time.monotonic()
@@ -153,15 +152,15 @@ class Engine:
             self._running.append(run)
             self._prepared = None
 
-    def _pictures(self) -> Iterator[tuple[Run, Picture]]:
-        """Those with phases left to go through, in the order their jobs came."""
+    def _pictures(self) -> Iterator[tuple[Run, RunningPicture]]:
+        """Yield the unfinished pictures, in the order their runs started."""
         for run in list(self._running):
             for picture in run.pictures:
                 if picture.phases:
                     yield run, picture
 
-    def _perform(self) -> None:
-        """One encode, enlargement or decode, between the steps of the others."""
+    def _run_other_phase(self) -> None:
+        """Run one encode, upscale or decode."""
         for run, picture in self._pictures():
             if not isinstance(picture.phase, Denoise):
                 phase = picture.phase
@@ -177,8 +176,8 @@ class Engine:
                 return
 
     def _denoise(self) -> None:
-        """Make one step of the pictures with one :class:`BatchKey` that have waited longest."""
-        groups: dict[BatchKey, list[tuple[Run, Picture]]] = defaultdict(list)
+        """Run one UNet step for the group (by :class:`BatchKey`) that has waited longest."""
+        groups: dict[BatchKey, list[tuple[Run, RunningPicture]]] = defaultdict(list)
         for run, picture in self._pictures():
             if isinstance(phase := picture.phase, Denoise):
                 groups[run.batch_key(phase)].append((run, picture))
@@ -194,10 +193,10 @@ class Engine:
         except OutOfMemory as error:
             self._fail(jobs, error)
             return
-        self._turn += 1
+        self._step_count += 1
         for (run, picture), own in zip(members, rows, strict=True):
             run.advance(picture, [next(outputs) for _ in own])
-            picture.served = self._turn
+            picture.served = self._step_count
         for job in jobs:
             self._report(job)
 
@@ -207,19 +206,20 @@ class Engine:
             self._events.append(Failed(job.id, error))
 
     def _report(self, job: RunningJob) -> None:
-        """Progress now and then, and a preview now and then, made in a thread."""
+        """Send progress at limited rates: a preview, made in the pool, or just the step."""
         now = time.monotonic()
-        if now - job.previewed >= PREVIEW_SECONDS and (seen := self._seen(job)) is not None:
+        due = now - job.previewed >= PREVIEW_SECONDS
+        if due and (source := self._preview_source(job)) is not None:
             job.previewed = job.reported = now
-            vae, latents = seen[0], seen[1].cpu()
+            vae, latents = source[0], source[1].cpu()
             future = self._threads.submit(lambda: write_png(vae.preview(latents), ""))
             self._background[future] = lambda png: self._progress(job, png)
         elif now - job.reported >= PROGRESS_SECONDS or job.step == job.steps:
             job.reported = now
             self._progress(job)
 
-    def _seen(self, job: RunningJob) -> tuple[LoadedVae, torch.Tensor] | None:
-        """The job's first unfinished picture as the model sees it: its VAE, latents (C, h, w)."""
+    def _preview_source(self, job: RunningJob) -> tuple[LoadedVae, torch.Tensor] | None:
+        """Return the VAE and predicted latents (C, h, w) of the job's first denoising picture."""
         for run, picture in self._pictures():
             if run.job is job and picture.trajectory is not None:
                 return run.vaes[0], picture.trajectory.x0
@@ -229,21 +229,21 @@ class Engine:
         if self._jobs.get(job.id) is job:
             self._events.append(Progress(job.id, job.step, job.steps, preview))
 
-    def _write(self, run: Run, picture: Picture, vae: int, pixels: Pixels) -> None:
-        """Turn pixels into a finished file in a thread; a large model's hash may take a while."""
+    def _write(self, run: Run, picture: RunningPicture, vae: int, pixels: Pixels) -> None:
+        """Write the picture's file in the pool: it may have to wait for the model's hash."""
         future = self._threads.submit(_image, run, picture, vae, pixels)
-        place = (run.positions[vae], picture.index)
-        self._background[future] = lambda image: self._finish(run.job, place, image)
+        key = (run.positions[vae], picture.index)
+        self._background[future] = lambda image: self._finish(run.job, key, image)
 
-    def _finish(self, job: RunningJob, place: tuple[int, int], image: Image) -> None:
-        job.images[place] = image
+    def _finish(self, job: RunningJob, key: tuple[int, int], image: Image) -> None:
+        job.images[key] = image
         if job.done and self._jobs.get(job.id) is job:
             seconds = time.monotonic() - job.started
             self._drop(job.id)
             self._events.append(Finished(job.id, job.finished_images(), job.notes, seconds))
 
     def _collect(self) -> None:
-        """Take in what the threads have done; wait for it when there is nothing else to do."""
+        """Handle the pool's results; wait for one when there is nothing else to do."""
         for run in [run for run in self._running if run.done]:
             self._running.remove(run)
         if self._background and not (self._waiting or self._prepared or self._running):
@@ -252,8 +252,8 @@ class Engine:
             self._background.pop(future)(future.result())
 
 
-def _image(run: Run, picture: Picture, vae: int, pixels: Pixels) -> Image:
-    """The PNG with its parameters inside."""
+def _image(run: Run, picture: RunningPicture, vae: int, pixels: Pixels) -> Image:
+    """Make the PNG with its infotext."""
     item, loaded = run.items[vae], run.vaes[vae]
     external = item.vae is not None
     text = infotext.format(

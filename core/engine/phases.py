@@ -1,7 +1,7 @@
-"""A request as a list of phases, which are data: what the engine does with it, one by one.
+"""The phases of a request, as data.
 
-Text-to-image is denoise → decode; img2img starts with an encode; hires fix puts an enlargement
-and a second denoise in between. A picture is in the running set only while it denoises.
+Text-to-image is denoise → decode; img2img starts with an encode; hires fix adds an upscale and
+a second denoise before the decode. Only denoising shares UNet calls.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from core.text.guidance import Guidance
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """The start image, brought to size, becomes latents."""
+    """Resize the start image and encode it to latents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denoise:
-    """The sampler runs at this size: from noise alone, or from latents at a ``strength``.
+    """Run the sampler at this size in pixels: from noise, or from latents at a ``strength``.
 
-    img2img runs a share of ``steps``, a second pass (of hires fix) all of them. ``guidance``
-    is this pass's own: its prompts, encoded for its schedule, and their scale.
+    img2img runs that fraction of ``steps``, the second pass of hires fix runs all of them.
+    ``guidance`` is this pass's: its prompts, encoded for its steps, and their CFG scale.
     """
 
     width: int
@@ -36,7 +36,7 @@ class Denoise:
 
 @dataclass(frozen=True, slots=True)
 class Upscale:
-    """The latents are enlarged for the second pass."""
+    """Upscale the latents to this size in pixels, for the second pass."""
 
     width: int
     height: int
@@ -45,7 +45,7 @@ class Upscale:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """The latents become a picture, through the ``vae``-th of the run's VAEs."""
+    """Decode the latents by the run's VAE of this index."""
 
     vae: int = 0
 
@@ -56,10 +56,10 @@ Phase = Encode | Denoise | Upscale | Decode
 def phases(
     request: GenerationRequest, guidances: Sequence[Guidance], vaes: int = 1
 ) -> tuple[Phase, ...]:
-    """Return what each of the request's pictures goes through, in order.
+    """Return the phases of each of the request's pictures, in order.
 
-    ``guidances`` has one for each pass of the sampler (:func:`core.sampling.passes.passes`);
-    ``vaes`` decode the same latents in turn.
+    ``guidances`` has one for each pass (:func:`core.sampling.passes.passes`); ``vaes`` is the
+    number of VAEs that decode the same latents.
     """
     width, height, steps = request.width, request.height, request.steps
     plan: list[Phase] = []
@@ -77,6 +77,6 @@ def phases(
 
 
 def needs_vae_before_decode(request: GenerationRequest) -> bool:
-    """Tell whether the VAE has a part in the latents: then another VAE means other latents."""
+    """Return whether the latents depend on the VAE, so that requests cannot share them."""
     hires = request.hires
     return request.init_image is not None or (hires is not None and hires.upscaler != "Latent")

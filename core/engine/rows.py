@@ -1,7 +1,7 @@
-"""Rows: single lines of a UNet batch, from any number of requests, and the calls they share.
+"""Rows of a UNet batch, from any number of requests, and the calls they share.
 
-A row's bits depend on the batch's shape but not on its neighbours or its place, so batches are
-filled up to a few fixed sizes; the strict setting allows one size only.
+A row's bits depend on the batch size, but not on the other rows or its position. Batches are
+padded to a few fixed sizes; strict mode uses one size only.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ UNet = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a UNet batch.
+    """One row of a UNet batch.
 
-    ``sample`` is (C, h, w) as the UNet wants it, ``context`` the text embedding (77·chunks,
-    width); ``pooled`` (projection,) and ``time_ids`` (6,) are SDXL's.
+    ``sample`` is the scaled UNet input (C, h, w), ``context`` the text embedding (77·chunks,
+    width); ``pooled`` (projection,) and ``time_ids`` (6,) are for SDXL.
     """
 
     sample: Tensor
@@ -38,15 +38,15 @@ class Row:
 
 
 def _bucket_below(rows: int) -> int:
-    """The largest bucket smaller than ``rows``, at least 1."""
+    """Return the largest bucket smaller than ``rows``, at least 1."""
     return max((bucket for bucket in BUCKETS if bucket < rows), default=1)
 
 
 class RowBatcher:
-    """Runs rows through a UNet in as few calls as the limit and their context lengths allow.
+    """Runs rows through a UNet, in one call per context length and ``limit`` rows.
 
-    ``fixed`` is the strict setting's one row count, None for buckets. Running out of memory
-    halves ``limit`` for good and tries again; in strict mode the size cannot change.
+    ``fixed`` is strict mode's one batch size, None for buckets. When a call runs out of memory,
+    ``limit`` is reduced for good and the call repeated; not so in strict mode.
     """
 
     def __init__(self, limit: int, fixed: int | None = None) -> None:
@@ -56,7 +56,7 @@ class RowBatcher:
     def predict(self, unet: UNet, rows: Sequence[Row], dtype: torch.dtype) -> list[Tensor]:
         """Return the UNet's raw fp32 output (C, h, w) for each row, in order.
 
-        Rows must agree in sample shape and in having SDXL's extras. Raises
+        All rows must have the same sample shape, and all or none SDXL's fields. Raises
         :class:`OutOfMemory` when not even one row fits.
         """
         outputs: list[Tensor | None] = [None] * len(rows)
@@ -85,7 +85,7 @@ class RowBatcher:
         self.limit = _bucket_below(tried)
 
     def _call(self, unet: UNet, rows: list[Row], dtype: torch.dtype) -> Tensor:
-        """One UNet call: (B, C, h, w) in fp32, the filling rows at its end."""
+        """Call the UNet: (B, C, h, w) in fp32, the padding rows at the end."""
         size = self.fixed or next(bucket for bucket in BUCKETS if bucket >= len(rows))
         rows = rows + rows[-1:] * (size - len(rows))
         device = rows[0].sample.device

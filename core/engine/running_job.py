@@ -1,4 +1,4 @@
-"""``RunningJob``: what the engine knows of one job, from its start to its last picture."""
+"""``RunningJob``: the engine's state of one job."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from core.work import Work
 
 
 class RunningJob:
-    """One job in the engine: how far it is, and the pictures that are finished.
+    """A job's progress and finished pictures.
 
-    ``groups`` are the positions of items that differ in their VAE only, in the order to run.
-    ``steps_run`` counts the sampler steps of all its pictures, ``all_exits`` says that its
-    requests differ in clip skip.
+    ``images`` are by (position of the item, index in its batch). ``steps_run`` counts the sampler
+    steps of all pictures. ``all_exits``: the requests differ in clip skip, so that the text
+    encoder should keep all of its layers' outputs.
     """
 
     def __init__(self, work: Work) -> None:
@@ -24,18 +24,18 @@ class RunningJob:
         self.id = work.job_id
         self.begun = False
         self.images: dict[tuple[int, int], Image] = {}
-        # time.monotonic() of its start, its last progress and its last preview.
+        # Times by time.monotonic(); the last two of the last progress and preview.
         self.started = self.reported = self.previewed = time.monotonic()
         self.steps = max(item.steps for item in work.items)
         self.steps_run = 0
-        self._steps_in_all = sum(item.steps * item.request.count for item in work.items)
+        self._total_steps = sum(item.steps * item.request.count for item in work.items)
         self._pictures = sum(item.request.count for item in work.items)
         self._notes: dict[Note, None] = {}
         self.all_exits = len({item.request.clip_skip for item in work.items}) > 1
 
     @property
     def groups(self) -> Iterator[tuple[int, ...]]:
-        """Positions in ``work.items``, together where one set of latents serves them all."""
+        """Positions in ``work.items``, in groups that share latents and differ in the VAE only."""
         groups: dict[object, list[int]] = {}
         for position, item in enumerate(self.work.items):
             shared = not needs_vae_before_decode(item.request)
@@ -46,23 +46,23 @@ class RunningJob:
 
     @property
     def step(self) -> int:
-        """How far it is, out of ``steps``: all its pictures together."""
-        return self.steps * self.steps_run // self._steps_in_all
+        """Progress of all pictures together, from 0 to ``steps``."""
+        return self.steps * self.steps_run // self._total_steps
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What the member should know about the prompts, each once."""
+        """Notes on the prompts, without duplicates."""
         return tuple(self._notes)
 
     def note(self, notes: tuple[Note, ...]) -> None:
-        """Keep what is new of ``notes``."""
+        """Add ``notes``, without duplicates."""
         self._notes |= dict.fromkeys(notes)
 
     @property
     def done(self) -> bool:
-        """Whether every picture is there."""
+        """Whether all pictures are finished."""
         return len(self.images) == self._pictures
 
     def finished_images(self) -> tuple[Image, ...]:
-        """Return the pictures in the order of the items, a batch's one after the other."""
-        return tuple(self.images[place] for place in sorted(self.images))
+        """Return the pictures by item, then by index in its batch."""
+        return tuple(self.images[key] for key in sorted(self.images))

@@ -1,6 +1,6 @@
-"""What shares latents: one request with its pictures, each at one of its phases.
+"""``Run``: one request in the running set, with its pictures, each in one of its phases.
 
-A run is decoded by as many VAEs as its job asks for.
+Requests of a job that differ in the VAE only are one run, decoded by several VAEs.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BatchKey:
-    """What pictures must have in common to take their next step in one UNet call."""
+    """What pictures must have in common to share their next UNet call."""
 
-    # A call goes through the weights of one UNet.
+    # A call uses the weights of one UNet.
     checkpoint: LoadedModel
-    # A batch is one tensor, so its latents have one width and one height; here in pixels.
+    # A batch is one tensor, so all latents have the same size; here in pixels.
     width: int
     height: int
 
 
 @dataclass(eq=False)
-class Picture:
-    """One of a request's pictures on its way. ``latents`` are (C, h, w) fp32 on the device."""
+class RunningPicture:
+    """A picture and its remaining phases. ``latents`` are (C, h, w), fp32 on the device.
+
+    ``served`` is the number of the engine's step that it last took part in.
+    """
 
     index: int
     phases: deque[Phase]
@@ -56,16 +59,16 @@ class Picture:
 
     @property
     def phase(self) -> Phase:
-        """The phase it is in."""
+        """The current phase."""
         return self.phases[0]
 
 
 class Run:
     """One request with its model, its encoded prompts and its pictures.
 
-    ``positions`` are those in the job's items of the request, and of those which differ from it
-    in their VAE only; ``vaes`` has each one's. Building a run encodes the prompts, and raises
-    what makes the request impossible (:class:`~core.errors.InvalidRequest` …).
+    ``positions`` are the indices in the job's items of the request and of those that differ from
+    it in the VAE only; ``vaes`` are their VAEs. The constructor encodes the prompts, and raises
+    a :class:`~core.errors.PenultimateError` for an impossible request.
     """
 
     def __init__(
@@ -88,10 +91,9 @@ class Run:
             for number in range(len(passes(request)))
         ]
         plan = phases(request, guidances, len(vaes))
-        self.pictures = [Picture(index, deque(plan)) for index in range(request.count)]
-        # Rows of the running set that its pictures take, in the pass that takes most.
+        self.pictures = [RunningPicture(index, deque(plan)) for index in range(request.count)]
+        # Rows of all pictures, in the pass that needs most.
         self.rows_needed = request.count * max(each.rows_needed for each in guidances)
-        # Remarks on both prompts.
         self.notes: tuple[Note, ...] = guidances[0].positive.notes + guidances[0].negative.notes
 
     @property
@@ -99,22 +101,22 @@ class Run:
         """Whether no picture has a phase left."""
         return not any(picture.phases for picture in self.pictures)
 
-    def seed(self, picture: Picture) -> int:
-        """Return the picture's own seed; a variation strength moves the variation seed only."""
+    def seed(self, picture: RunningPicture) -> int:
+        """Return the picture's seed; with a variation only its variation seed counts up."""
         varied = self.request.variation_strength > 0
         return (self.request.seed + (0 if varied else picture.index)) % (MAX_SEED + 1)
 
-    # Outside the running set
+    # Phases other than denoising
 
-    def perform(self, picture: Picture) -> Pixels | None:
-        """Do the picture's encode, enlargement or decode; return pixels (H, W, 3) of a decode."""
+    def perform(self, picture: RunningPicture) -> Pixels | None:
+        """Run the picture's encode, upscale or decode; return pixels (H, W, 3) of a decode."""
         phase = picture.phases.popleft()
         match phase:
             case Encode():
                 picture.latents = self._start_latents
             case Upscale():
                 assert picture.latents is not None
-                picture.latents = self._enlarge(picture.latents, phase)
+                picture.latents = self._upscale(picture.latents, phase)
             case Decode():
                 assert picture.latents is not None
                 return self.vaes[phase.vae].decode(picture.latents)
@@ -122,13 +124,13 @@ class Run:
 
     @cached_property
     def _start_latents(self) -> Tensor:
-        """The start image in latents (C, h, w), the same for every picture of the batch."""
+        """The start image's latents (C, h, w), the same for all pictures."""
         assert self.request.init_image is not None
         return self._encode(
             read_pixels(self.request.init_image), self.request.width, self.request.height
         )
 
-    def _enlarge(self, latents: Tensor, phase: Upscale) -> Tensor:
+    def _upscale(self, latents: Tensor, phase: Upscale) -> Tensor:
         if phase.upscaler == "Latent":
             size = (phase.height // 8, phase.width // 8)
             return interpolate(latents[None], size, mode="bilinear", antialias=False)[0]
@@ -139,41 +141,41 @@ class Run:
         resized = image.resize((width, height), Pillow.Resampling.LANCZOS)
         return self.vaes[0].encode(np.array(resized))
 
-    # Inside it
+    # Denoising
 
     def batch_key(self, phase: Denoise) -> BatchKey:
-        """Return what decides with whom a picture in ``phase`` shares its next UNet call."""
+        """Return the key of a picture in ``phase``; equal ones share their next UNet call."""
         return BatchKey(self.loaded, phase.width, phase.height)
 
-    def rows(self, picture: Picture) -> list[Row]:
-        """Return what the UNet must predict for the picture's next call."""
+    def rows(self, picture: RunningPicture) -> list[Row]:
+        """Return the picture's UNet rows for its next call."""
         phase = picture.phase
         assert isinstance(phase, Denoise)
-        trajectory = picture.trajectory = picture.trajectory or self._begin(picture, phase)
+        trajectory = picture.trajectory = picture.trajectory or self._new_trajectory(picture, phase)
         sample = trajectory.model_input()
-        # SDXL is told its picture's size, crop and target size.
+        # SDXL's conditioning: original size, crop's top left, target size.
         time_ids = (phase.height, phase.width, 0, 0, phase.height, phase.width)
         return [
             Row(sample, trajectory.timestep, context, pooled, time_ids)
             for context, pooled in phase.guidance.at(trajectory.call)
         ]
 
-    def advance(self, picture: Picture, outputs: list[Tensor]) -> None:
-        """Take the sampler one call further with what the UNet predicted for its rows."""
+    def advance(self, picture: RunningPicture, outputs: list[Tensor]) -> None:
+        """Advance the sampler by the UNet's outputs (C, h, w) for the picture's rows."""
         phase, trajectory = picture.phase, picture.trajectory
         assert isinstance(phase, Denoise)
         assert trajectory is not None
         before = trajectory.step
         trajectory.advance(phase.guidance.mix(outputs))
-        # Each item that the picture serves counts it.
+        # Progress counts the steps of every item, also where they share latents.
         self.job.steps_run += len(self.positions) * (trajectory.step - before)
         if trajectory.done:
             picture.latents = trajectory.latents
             picture.trajectory = None
             picture.phases.popleft()
 
-    def _begin(self, picture: Picture, phase: Denoise) -> Trajectory:
-        """Set the sampler up. A second pass starts from fresh noise of the same seed."""
+    def _new_trajectory(self, picture: RunningPicture, phase: Denoise) -> Trajectory:
+        """Make the sampler's state; a second pass draws new noise from the same seed."""
         request, seed = self.request, self.seed(picture)
         noise, generator = initial_noise(
             seed,

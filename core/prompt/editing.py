@@ -38,7 +38,7 @@ class Alternation:
 
 
 @dataclass(slots=True)
-class Tree:
+class EditTree:
     """A prompt read for editing. ``stray`` is the sign, if any, that makes it all plain text."""
 
     text: str
@@ -76,14 +76,14 @@ class _Open:
         return Switch(words[0] if rest[1:] else [], words[-1], number[1]) if number else None
 
 
-def parse(text: str) -> Tree:
+def parse(text: str) -> EditTree:
     """Read ``text`` in one pass; time and memory are linear, whatever it holds.
 
     A bracket that is never closed, or closed wrongly, is an ordinary sign, and so is every
     bracket around it. A lone ``|`` or backslash makes the whole prompt plain text: A1111's
     grammar has no place for one, and it then takes the prompt as it stands.
     """
-    tree = Tree(text)
+    tree = EditTree(text)
     stack: list[_Open] = []
     end = 0
     for match in _TOKEN.finditer(text):
@@ -117,7 +117,7 @@ def parse(text: str) -> Tree:
     return tree
 
 
-def _spill(stack: list[_Open], tree: Tree) -> None:
+def _spill(stack: list[_Open], tree: EditTree) -> None:
     """Take every open bracket as the plain sign it is."""
     for opened in stack:
         tree.nodes.append(opened.bracket)
@@ -129,7 +129,7 @@ def _spill(stack: list[_Open], tree: Tree) -> None:
     stack.clear()
 
 
-def _remember(node: Node, opened: _Open, inside: str, tree: Tree) -> None:
+def _remember(node: Node, opened: _Open, inside: str, tree: EditTree) -> None:
     if isinstance(node, Alternation):
         tree.alternates = True
     elif isinstance(node, Switch):
@@ -139,7 +139,7 @@ def _remember(node: Node, opened: _Open, inside: str, tree: Tree) -> None:
             tree.notes.append(Note.of("schedule_not_weight", text=inside))
 
 
-def texts(tree: Tree, steps: int, hires_steps: int | None = None) -> list[tuple[int, str]]:
+def texts(tree: EditTree, steps: int, hires_steps: int | None = None) -> list[tuple[int, str]]:
     """Return what the prompt says up to which model call: ``[(until, text), …]``, until rising.
 
     ``steps`` is the number of model calls (twice the sampler's steps for second-order
