@@ -1,8 +1,8 @@
-"""What clip skip costs: every exit from one pass, and passes that stop early.
+"""Measures the cost of clip skip: all layers' outputs from one pass, and early exits.
 
 ``python -m benchmarks.conditioning [--device cpu|cuda] [--threads N] [--rounds 9]``: a full-size
-CLIP-L (12 layers of 768) of random weights. Embeddings are compared bit for bit first; then the
-arms run warm, in shuffled order, without cache; medians, ranges and the ratios are printed.
+CLIP-L (12 layers of 768) of random weights. Embeddings are compared first; then the variants run
+warm, in shuffled order, without cache; medians, ranges and the ratios are printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.models.weights.clip_tokenizer import clip_tokenizer
 from core.prompt.parser import read
 from core.text.conditioning import Conditioning, TextConditioner
 
-# One chunk each; the random encoder's vocabulary is CLIP's bytes.
+# One chunk each: the tokenizer has no merges, so a token is a byte.
 PROMPT: Final = "masterpiece, best quality, 1girl, red scarf, night sky, stars"
 NEGATIVE: Final = "worst quality, low quality, blurry, jpeg artifacts"
 EXITS: Final = range(1, 13)
@@ -30,7 +30,7 @@ STEPS: Final = 20
 
 
 def clip_l(device: str) -> Any:
-    """CLIP-L's sizes, random weights."""
+    """Return a CLIP-L of random weights."""
     torch.manual_seed(0)
     config = CLIPTextConfig(
         hidden_size=768,
@@ -46,20 +46,20 @@ def clip_l(device: str) -> Any:
 
 
 def tensors(encoded: Conditioning) -> Tensor:
-    """The one context of a prompt without schedule."""
+    """Return the context of a prompt without a schedule."""
     return encoded.at(0)[0][1]
 
 
-class Arms:
-    """The ways to encode a prompt and its negative for a sheet over clip skip 1 to 12."""
+class Variants:
+    """The ways to encode a prompt and a negative prompt for a sheet over clip skip 1 to 12."""
 
     def __init__(self, device: str) -> None:
         self.model = clip_l(device)
-        # No cache: a warm one would make every pass free.
+        # Without a cache: every pass after the first would be free.
         self.conditioner = TextConditioner(clip_tokenizer(()), self.model, cache_bytes=0)
 
     def sheet(self) -> list[Tensor]:
-        """One pass a prompt, all exits."""
+        """Encode by one pass per prompt, for all clip skips."""
         prompts = (read(PROMPT, STEPS), read(NEGATIVE, STEPS, negative=True))
         return [
             tensors(encoded)
@@ -68,16 +68,16 @@ class Arms:
         ]
 
     def one_by_one(self) -> list[Tensor]:
-        """A full pass of transformers for each exit and prompt, as 12 separate jobs do it."""
+        """Encode by a full pass of transformers per clip skip and prompt, as 12 jobs would."""
         return [self.whole_pass(text, exit_) for text in (PROMPT, NEGATIVE) for exit_ in EXITS]
 
     def early_stops(self) -> list[Tensor]:
-        """Our pass for each exit and prompt, stopping early."""
+        """Encode by our pass per clip skip and prompt, with early exit."""
         return [self.stop(text, exit_) for text in (PROMPT, NEGATIVE) for exit_ in EXITS]
 
     @torch.no_grad()
     def whole_pass(self, text: str, clip_skip: int) -> Tensor:
-        """transformers' own pass through all layers."""
+        """Encode by transformers' pass through all layers."""
         (chunk,), _ = self.conditioner.encoders[0].chunks(text)
         tokens = torch.tensor([chunk.tokens], device=self.model.device)
         states = self.model(tokens, output_hidden_states=True).hidden_states
@@ -85,13 +85,13 @@ class Arms:
         return normed
 
     def stop(self, text: str, clip_skip: int) -> Tensor:
-        """Our pass at one clip skip."""
+        """Encode by our pass, with early exit at one clip skip."""
         return tensors(self.conditioner.encode(read(text, STEPS), clip_skip))
 
 
-def check(arms: Arms) -> None:
-    """All arms give the same bits."""
-    stock, sheet, stopped = arms.one_by_one(), arms.sheet(), arms.early_stops()
+def check(variants: Variants) -> None:
+    """Exit unless early exits have a whole pass's bits, and transformers' pass is within 1e-5."""
+    stock, sheet, stopped = variants.one_by_one(), variants.sheet(), variants.early_stops()
     if not all(torch.equal(a, b) for a, b in zip(sheet, stopped, strict=True)):
         raise SystemExit("stopping early does not give the bits of a whole pass")
     worst = max(
@@ -103,15 +103,15 @@ def check(arms: Arms) -> None:
 
 
 def measure(
-    arms: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float]
+    variants: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
-    """Seconds a run of each arm, the arms shuffled within every round."""
-    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    """Return the seconds of each run, by variant; the order is shuffled in every round."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     order = random.Random(0)
     for _ in range(rounds):
-        for name in order.sample(list(arms), len(arms)):
+        for name in order.sample(list(variants), len(variants)):
             start = clock()
-            arms[name]()
+            variants[name]()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds[name].append(clock() - start)
@@ -119,32 +119,32 @@ def measure(
 
 
 def spread(values: Sequence[float], unit: str) -> str:
-    """Median and range."""
+    """Format the median and the range."""
     return (
         f"median {statistics.median(values):8.1f}{unit}  range {min(values):.1f}–{max(values):.1f}"
     )
 
 
 def main() -> None:
-    """Compare, then time, then print."""
+    """Compare the embeddings, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    # On a CPU its own seconds count, so that other programs' do not.
+    # On a CPU, process time excludes other programs.
     clock = time.process_time if options.device == "cpu" else time.perf_counter
-    arms = Arms(options.device)
-    print(f"{options.device}, {options.threads} threads, {arms.model.dtype}, {clock.__name__}")
-    check(arms)
+    variants = Variants(options.device)
+    print(f"{options.device}, {options.threads} threads, {variants.model.dtype}, {clock.__name__}")
+    check(variants)
     seconds = measure(
         {
-            "12 exits, one pass": arms.sheet,
-            "12 × (+ and −), transformers": arms.one_by_one,
-            "12 × (+ and −), early stop": arms.early_stops,
-            "clip skip 1": lambda: arms.stop(PROMPT, 1),
-            "clip skip 12": lambda: arms.stop(PROMPT, 12),
+            "12 exits, one pass": variants.sheet,
+            "12 × (+ and −), transformers": variants.one_by_one,
+            "12 × (+ and −), early stop": variants.early_stops,
+            "clip skip 1": lambda: variants.stop(PROMPT, 1),
+            "clip skip 12": lambda: variants.stop(PROMPT, 12),
         },
         options.rounds,
         clock,

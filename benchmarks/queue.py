@@ -1,9 +1,9 @@
-"""Our engine against stock diffusers, which draws one picture at a time.
+"""Measures our engine against stock diffusers, which generates one picture at a time.
 
 ``python -m benchmarks.queue [--trace mixed|sheet|alone] [--device cpu|cuda] [--size tiny|sd15]``:
-the same random weights, seeds, steps, samplers, guidance and clip skips in both arms, each ending
-in PNG bytes. Pictures are compared first; then the arms run in turn, in shuffled order, and the
-ratio of their medians is printed.
+the same random weights, seeds, steps, samplers, guidance and clip skips for both, up to the PNG
+bytes. Pictures are compared first; then the two alternate in shuffled order, and the ratio of
+their medians is printed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ PROMPTS: Final = (
     "masterpiece, best quality, 1star, yellow, night sky",
     "a small house on a grass field, a tree on the left, morning light",
 )
-# Largest mean difference of two pictures, in 1/255. Stock's DPM++ 2M Karras starts from other noise
-# and rounds its timesteps, so it is not A1111's; the others are the same to the last bits.
+# Largest mean difference of two pictures, in 1/255. diffusers' DPM++ 2M Karras starts from a
+# different noise scale and rounds timesteps, unlike A1111; the others differ by float noise.
 PARITY: Final = {"DPM++ 2M Karras": 12.0}
 PARITY_ELSE: Final = 0.05
 
@@ -52,7 +52,7 @@ Pictures = list[bytes]
 
 
 def mixed(model: Model, size: int) -> list[Work]:
-    """Seeded requests as a server sends them: hardly two alike, each a job."""
+    """Make 32 jobs of random requests, as from a server: hardly two alike. Seeded."""
     draw = random.Random(0)
     works = []
     for seed in range(32):
@@ -75,13 +75,13 @@ def mixed(model: Model, size: int) -> list[Work]:
 
 
 def alone(model: Model, size: int) -> list[Work]:
-    """One picture, nobody else waiting."""
+    """Make one job of one picture."""
     request = GenerationRequest(PROMPTS[0], model.name, 0, width=size, height=size)
     return [Work.of(0, "bench", request, model)]
 
 
 def sheet(model: Model, size: int) -> list[Work]:
-    """One job: the same picture at clip skip 1 to 12."""
+    """Make one job: the same picture at clip skip 1 to 12."""
     request = GenerationRequest(PROMPTS[0], model.name, 0, width=size, height=size)
     cells = (replace(request, clip_skip=number) for number in range(1, 13))
     return [Work(0, "bench", tuple(Item(cell, model) for cell in cells))]
@@ -91,7 +91,7 @@ TRACES: Final = {"mixed": mixed, "alone": alone, "sheet": sheet}
 
 
 def ours(engine: Engine, works: Sequence[Work]) -> Pictures:
-    """All of them at once, as a queue after a burst."""
+    """Run all jobs at once; return the PNGs in the order of ``works``."""
     for work in works:
         engine.add(work)
     pictures: dict[int, Pictures] = {}
@@ -107,8 +107,8 @@ def ours(engine: Engine, works: Sequence[Work]) -> Pictures:
 class Stock:
     """diffusers' own pipeline, one request after the other.
 
-    Its ``clip_skip`` argument reaches only the positive prompt and fails with current
-    transformers, so both prompts are encoded here, plainly.
+    Its ``clip_skip`` argument applies to the positive prompt only and fails with current
+    transformers, so both prompts are encoded here.
     """
 
     def __init__(self, model: Model, device: str, dtype: torch.dtype) -> None:
@@ -124,7 +124,7 @@ class Stock:
         self.noise_schedule = self.pipe.scheduler.config
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> Pictures:
-        """A picture a request, in order."""
+        """Return one PNG per request, in order."""
         return [self._picture(request) for request in requests]
 
     @torch.inference_mode()
@@ -157,18 +157,18 @@ class Stock:
 
 
 def difference(left: bytes, right: bytes) -> float:
-    """Mean absolute difference of two PNGs, in 1/255."""
+    """Return the mean absolute difference of two PNGs, in 1/255."""
     a, b = (np.asarray(Image.open(io.BytesIO(png)), np.float32) for png in (left, right))
     return float(np.abs(a - b).mean())
 
 
 def full_name(request: GenerationRequest) -> str:
-    """The sampler with its schedule type, as :data:`SCHEDULERS` has it."""
+    """Return the sampler with its schedule type, a key of :data:`SCHEDULERS`."""
     return request.sampler + (" Karras" if request.schedule_type == "Karras" else "")
 
 
 def check_parity(requests: Sequence[GenerationRequest], left: Pictures, right: Pictures) -> None:
-    """Print how far the arms' pictures are apart, by sampler; end when it is too far."""
+    """Print the largest difference of pictures by sampler; exit if it is too large."""
     worst: dict[str, float] = {}
     for request, a, b in zip(requests, left, right, strict=True):
         name = full_name(request)
@@ -176,20 +176,20 @@ def check_parity(requests: Sequence[GenerationRequest], left: Pictures, right: P
     for name, apart in worst.items():
         print(f"parity  {name:16} at most {apart:.3f} of 255 apart")
         if apart > PARITY.get(name, PARITY_ELSE):
-            raise SystemExit("the arms do not draw the same pictures")
+            raise SystemExit("the variants do not draw the same pictures")
 
 
-def timed(arm: Callable[[], Pictures]) -> float:
-    """Seconds one whole run of the arm takes, the device waited for."""
+def timed(variant: Callable[[], Pictures]) -> float:
+    """Return the seconds of one run of the variant, the device synchronised."""
     start = time.perf_counter()
-    arm()
+    variant()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
 def report(seconds: dict[str, list[float]], count: int) -> None:
-    """Medians and ranges, and the ratio."""
+    """Print medians and ranges, and the ratio."""
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, times in seconds.items():
         print(
@@ -200,7 +200,7 @@ def report(seconds: dict[str, list[float]], count: int) -> None:
 
 
 def main() -> None:
-    """Compare, then time, then print."""
+    """Compare the pictures, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trace", choices=TRACES, default="mixed")
     parser.add_argument("--device", default="cpu")
@@ -225,12 +225,12 @@ def main() -> None:
         print(f"{engine.device_name}, {threads} threads, {options.size}, {dtype}, {options.trace}")
         check_parity(requests, ours(engine, works), stock(requests))
 
-        arms = {"engine": lambda: ours(engine, works), "stock": lambda: stock(requests)}
-        seconds: dict[str, list[float]] = {name: [] for name in arms}
+        variants = {"engine": lambda: ours(engine, works), "stock": lambda: stock(requests)}
+        seconds: dict[str, list[float]] = {name: [] for name in variants}
         order = random.Random(1)
         for _ in range(options.rounds):
-            for name in order.sample(list(arms), len(arms)):
-                seconds[name].append(timed(arms[name]))
+            for name in order.sample(list(variants), len(variants)):
+                seconds[name].append(timed(variants[name]))
         engine.close()
     report(seconds, len(requests))
 

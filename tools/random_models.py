@@ -1,7 +1,7 @@
-"""Models of random weights: the real structures, to prove loading and to measure speed.
+"""Writes models of random weights and real structure, to test loading and to measure speed.
 
 ``python -m tools.random_models OUT --family sd1 sd2 sd2-v sdxl [--tiny]`` writes each family
-once as a diffusers folder and once as a single file with the original LDM names.
+as a diffusers folder and as a single file with the original LDM names.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PIPELINES: Final = {
     "sd2": "StableDiffusionPipeline",
     "sdxl": "StableDiffusionXLPipeline",
 }
-# Words enough that a short English prompt is about one token a word.
+# Enough for about one token per word of a short English prompt.
 TINY_MERGES: Final = 3000
 
 State = dict[str, Tensor]
@@ -36,7 +36,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """One family's structure: a config a component, the tokenizer's merges."""
+    """One family's structure: a config per component, and the tokenizer's merges."""
 
     family: str
     configs: dict[str, dict[str, Any]]
@@ -46,7 +46,7 @@ class Recipe:
 
 
 def full(family: str, prediction_type: str = "epsilon") -> Recipe:
-    """The real sizes of ``sd1``, ``sd2`` or ``sdxl``."""
+    """Return the recipe of ``sd1``, ``sd2`` or ``sdxl`` in its real size."""
     configs = {
         file.parent.name: json.loads(file.read_text())
         for file in sorted((CONFIGS / family).glob("*/config.json"))
@@ -56,7 +56,7 @@ def full(family: str, prediction_type: str = "epsilon") -> Recipe:
 
 
 def tiny(family: str, prediction_type: str = "epsilon") -> Recipe:
-    """The same levels, blocks and text layers at widths of 8 to 48, for tests."""
+    """Return the recipe with the same levels and layers at widths of 8 to 48, for tests."""
     recipe = full(family, prediction_type)
     recipe = replace(recipe, merges=recipe.merges[:TINY_MERGES])
     shrunk = {name: _shrink(name, config, recipe) for name, config in recipe.configs.items()}
@@ -84,7 +84,7 @@ def _shrink(component: str, config: dict[str, Any], recipe: Recipe) -> dict[str,
         "block_out_channels": [16, 32, 32, 32][:levels],
         "norm_num_groups": 8,
         "layers_per_block": 1,
-        # Pictures of 64 × 64.
+        # In latents: pictures of 64 × 64 pixels.
         "sample_size": 8,
         "attention_head_dim": 2 if recipe.family == "sd1" else [2, 4, 4, 4][:levels],
         "cross_attention_dim": 32,
@@ -93,15 +93,15 @@ def _shrink(component: str, config: dict[str, Any], recipe: Recipe) -> dict[str,
         small["cross_attention_dim"] = 32 + 48
         small["transformer_layers_per_block"] = [1, 1, 2]
         small["addition_time_embed_dim"] = 8
-        # The pooled text and six time ids of 8 each.
+        # The pooled text and six time ids of 8 channels each.
         small["projection_class_embeddings_input_dim"] = 48 + 6 * 8
     return small
 
 
 def random_state(module: nn.Module, generator: torch.Generator, dtype: torch.dtype) -> State:
-    """Weights for a module on the meta device: 1 for norms, 0 for biases, else N(0, 1/fan in).
+    """Return weights for a module on the meta device: norms 1, biases 0, else N(0, 1/fan-in).
 
-    Every layer then passes on a signal of about the same size, in fp16 as well.
+    The signal then keeps its magnitude from layer to layer, so that fp16 does not overflow.
     """
     state = {}
     for name, tensor in module.state_dict().items():
@@ -116,7 +116,7 @@ def random_state(module: nn.Module, generator: torch.Generator, dtype: torch.dty
 
 
 def states(recipe: Recipe, seed: int, dtype: torch.dtype) -> Iterator[tuple[str, State]]:
-    """Each component's name and weights, in the config folders' order."""
+    """Yield each component's name and weights, in the config folders' order."""
     generator = torch.Generator().manual_seed(seed)
     for name, config in recipe.configs.items():
         yield name, random_state(empty_module(name, config), generator, dtype)
@@ -125,13 +125,13 @@ def states(recipe: Recipe, seed: int, dtype: torch.dtype) -> Iterator[tuple[str,
 def write_folder(
     recipe: Recipe, path: Path, seed: int = 0, dtype: torch.dtype = torch.float16
 ) -> Path:
-    """A diffusers folder at ``path``, with tokenizers and a scheduler."""
+    """Write a diffusers folder to ``path``, with tokenizers and a scheduler; return ``path``."""
     for name, state in states(recipe, seed, dtype):
         write_config(recipe.configs[name], path / name / "config.json")
         text = name.startswith("text_encoder")
         file = "model.safetensors" if text else "diffusion_pytorch_model.safetensors"
         save_file(state, path / name / file, metadata={"format": "pt"})
-    for name in _tokenizers(recipe):
+    for name in _text_encoders(recipe):
         folder = path / name.replace("text_encoder", "tokenizer")
         _tokenizer(recipe, name).save_pretrained(folder)
     write_config(_scheduler(recipe), path / "scheduler" / "scheduler_config.json")
@@ -139,7 +139,7 @@ def write_folder(
     return path
 
 
-def _tokenizers(recipe: Recipe) -> list[str]:
+def _text_encoders(recipe: Recipe) -> list[str]:
     return [name for name in recipe.configs if name.startswith("text_encoder")]
 
 
@@ -168,7 +168,7 @@ def _index(recipe: Recipe) -> dict[str, Any]:
         "vae": ["diffusers", "AutoencoderKL"],
         "scheduler": ["diffusers", "EulerDiscreteScheduler"],
     }
-    for name in _tokenizers(recipe):
+    for name in _text_encoders(recipe):
         kind = "CLIPTextModelWithProjection" if name == "text_encoder_2" else "CLIPTextModel"
         index[name] = ["transformers", kind]
         index[name.replace("text_encoder", "tokenizer")] = ["transformers", "CLIPTokenizer"]
@@ -176,13 +176,13 @@ def _index(recipe: Recipe) -> dict[str, Any]:
 
 
 def write_config(config: dict[str, Any], path: Path) -> None:
-    """``config`` as JSON, its folder made when needed."""
+    """Write ``config`` to ``path`` as JSON, creating the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def write_configs(recipe: Recipe, path: Path) -> Path:
-    """What ``data/configs`` holds, for this recipe's sizes: single files need it to load."""
+    """Write what ``data/configs`` holds, for this recipe's sizes, as single files need it."""
     for name, config in recipe.configs.items():
         write_config(config, path / recipe.family / name / "config.json")
     merges = path / "tokenizer" / "merges.txt"
@@ -194,7 +194,7 @@ def write_configs(recipe: Recipe, path: Path) -> Path:
 def write_file(
     recipe: Recipe, path: Path, seed: int = 0, dtype: torch.dtype = torch.float16
 ) -> Path:
-    """One ``.safetensors`` at ``path`` with the original LDM names; same seed, same weights."""
+    """Write one ``.safetensors`` with the original LDM names; the weights are the folder's."""
     original: State = {}
     for name, state in states(recipe, seed, dtype):
         prefix, key_of = ldm_keys.LAYOUTS[recipe.family][name]
@@ -209,13 +209,13 @@ def write_file(
 
 
 def to_ldm(state: State, config: dict[str, Any], prefix: str, key_of: ldm_keys.KeyMap) -> State:
-    """``state`` under its original names."""
+    """Return ``state`` under its original LDM names, after ``prefix``."""
     original: State = {}
     thirds: dict[str, list[Tensor]] = {}
     for name, tensor in state.items():
         piece = key_of(name, config)
         if piece.third is not None:
-            # q, k and v are met in another order than they are kept in.
+            # q, k and v may come in any order.
             thirds.setdefault(prefix + piece.key, [tensor] * 3)[piece.third] = tensor
         elif piece.pointwise:
             original[prefix + piece.key] = tensor[:, :, None, None]
@@ -225,7 +225,7 @@ def to_ldm(state: State, config: dict[str, Any], prefix: str, key_of: ldm_keys.K
 
 
 def _add_last_layer(original: State, index: int) -> None:
-    # Single files keep OpenCLIP-H's last layer, which SD 2 does not use, and its projection.
+    # Single files contain OpenCLIP-H's last layer and projection, which SD 2 does not use.
     block = "cond_stage_model.model.transformer.resblocks."
     before = {key: tensor for key, tensor in original.items() if key.startswith(f"{block}0.")}
     for key, tensor in before.items():
@@ -237,7 +237,7 @@ def _add_last_layer(original: State, index: int) -> None:
 def write_vae_file(
     recipe: Recipe, path: Path, seed: int = 0, dtype: torch.dtype = torch.float16, ldm: bool = True
 ) -> Path:
-    """The recipe's VAE alone as one file, with the original names or diffusers' own."""
+    """Write the recipe's VAE as one file, with the original names or diffusers' own."""
     config = recipe.configs["vae"]
     generator = torch.Generator().manual_seed(seed)
     state = random_state(empty_module("vae", config), generator, dtype)
@@ -249,7 +249,7 @@ def write_vae_file(
 
 
 def main() -> None:
-    """Write the families asked for."""
+    """Write the families given on the command line."""
     parser = argparse.ArgumentParser(description="Write models of random weights.")
     parser.add_argument("out", type=Path)
     families = ("sd1", "sd2", "sd2-v", "sdxl")
