@@ -197,28 +197,12 @@ class _Scan:
 
     def add_model(self, path: Path) -> None:
         """Add the checkpoint at ``path`` or its refusal; a sibling VAE is skipped."""
-        if path.stem.endswith(_SIBLING) or not self._is_new(path):
-            return
-        try:
-            model = self._model(path)
-        except Refused as refused:
-            self.refused.append(refused)
-            return
-        taken = {other.name.casefold() for other in self.models}
-        self.models.append(replace(model, name=unique(model.name, path.parent.name, taken)))
+        if not path.stem.endswith(_SIBLING):
+            self._add(path, self._model, self.models, set())
 
     def add_vae(self, path: Path) -> None:
         """Add the VAE at ``path`` or its refusal."""
-        if not self._is_new(path):
-            return
-        try:
-            vae = self._vae(path)
-        except Refused as refused:
-            self.refused.append(refused)
-            return
-        taken = {AUTOMATIC.casefold(), NONE.casefold()}
-        taken |= {other.name.casefold() for other in self.vaes}
-        self.vaes.append(replace(vae, name=unique(vae.name, path.parent.name, taken)))
+        self._add(path, self._vae, self.vaes, {AUTOMATIC.casefold(), NONE.casefold()})
 
     def unreadable(self, kind: str, error: OSError) -> None:
         """Add the refusal of a folder that cannot be listed; a missing one counts as empty."""
@@ -226,11 +210,20 @@ class _Scan:
             name = Path(error.filename).name
             self.refused.append(Refused(kind, name, "unreadable", error.strerror or "no access"))
 
-    def _is_new(self, path: Path) -> bool:
+    def _add(
+        self, path: Path, read: Callable[[Path], _Entry], entries: list[_Entry], taken: set[str]
+    ) -> None:
         resolved = os.path.realpath(path)
-        new = resolved not in self._paths
+        if resolved in self._paths:
+            return
         self._paths.add(resolved)
-        return new
+        try:
+            entry = read(path)
+        except Refused as refused:
+            self.refused.append(refused)
+            return
+        taken = taken | {other.name.casefold() for other in entries}
+        entries.append(replace(entry, name=unique(entry.name, path.parent.name, taken)))
 
     def _card(self, path: Path) -> Card:
         card, warnings = read_card(path)

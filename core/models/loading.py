@@ -88,7 +88,7 @@ class Models:
     @property
     def warm(self) -> tuple[str, ...]:
         """Names of the loaded models, least recently used first."""
-        return tuple(resident.name for resident in self._warm.values())
+        return tuple(resident.loaded.model.name for resident in self._warm.values())
 
     @property
     def memory(self) -> tuple[int, int] | None:
@@ -193,9 +193,8 @@ class Models:
         texts = [name for name in modules if name.startswith("text_encoder")]
         tokenizers = [checkpoint.tokenizer(model, name, self._configs) for name in texts]
         checkpoint.check_parts(model, modules, tokenizers)
-        return Resident(
-            model.name,
-            tuple(modules.values()),
+        loaded = LoadedModel(
+            model,
             modules["unet"],
             TextConditioner(tokenizers, [modules[name] for name in texts], family=model.family),
             LoadedVae(modules["vae"], model.name, file_hash, strict=self._strict),
@@ -204,6 +203,7 @@ class Models:
             self.dtype,
             file_hash,
         )
+        return Resident(loaded, tuple(modules.values()))
 
     def _dtype_of(self, component: str, config: Config) -> torch.dtype:
         """Return a component's precision; a VAE has its own, for SDXL's overflows in fp16."""

@@ -45,9 +45,8 @@ def closest(name: str, names: Iterable[str], limit: int = 3) -> tuple[str, ...]:
 
 def printable(name: str) -> str:
     """Return ``name`` with unprintable characters replaced, cut to :data:`MAX_NAME`."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)[
-        :MAX_NAME
-    ].strip()
+    shown = (char if char.isprintable() else "\ufffd" for char in name[:MAX_NAME])
+    return "".join(shown).strip()
 
 
 def unique(name: str, folder: str, taken: Collection[str]) -> str:

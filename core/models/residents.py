@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ _CPU: Final = torch.device("cpu")
 
 @dataclass(eq=False)
 class LoadedModel:
-    """A checkpoint ready to use. While one is referenced, its weights stay on the device."""
+    """A checkpoint ready to use; :meth:`Models.load` keeps it on the device while referenced."""
 
     model: Model
     unet: nn.Module
@@ -77,35 +77,19 @@ class WeightsKey:
 
 @dataclass(eq=False)
 class Resident:
-    """The parts of a checkpoint that stay in memory between requests."""
+    """A checkpoint that stays in memory between requests, and all of its ``modules``."""
 
-    name: str
+    loaded: LoadedModel
     modules: tuple[nn.Module, ...]
-    unet: nn.Module
-    conditioner: TextConditioner
-    vae: LoadedVae
-    schedule: NoiseSchedule
-    device: torch.device
-    dtype: torch.dtype
-    file_hash: Future[str]
 
     def handle(self, model: Model) -> LoadedModel:
-        """Make the object that requests hold while they use these weights as ``model``."""
-        return LoadedModel(
-            model,
-            self.unet,
-            self.conditioner,
-            self.vae,
-            self.schedule,
-            self.device,
-            self.dtype,
-            self.file_hash,
-        )
+        """Make the object that requests reference while they use these weights as ``model``."""
+        return replace(self.loaded, model=model)
 
     @property
     def on_device(self) -> bool:
         """Whether the weights are on the device, not offloaded."""
-        return next(self.unet.parameters()).device == self.device
+        return next(self.loaded.unet.parameters()).device == self.loaded.device
 
     def offload(self) -> None:
         """Move the weights to pinned CPU memory, from where copying back is fast."""
@@ -117,4 +101,4 @@ class Resident:
     def reload(self) -> None:
         """Move offloaded weights back to the device."""
         for module in self.modules:
-            module.to(self.device, non_blocking=True)
+            module.to(self.loaded.device, non_blocking=True)

@@ -61,13 +61,13 @@ def counting(labels: Collection[str], asked: Collection[str]) -> frozenset[str]:
     Those are the ones ``asked`` for by the bot's owner, else :data:`NSFW_LABELS`. Raises
     :class:`ValueError`, worded for the owner, when there are none or one asked for is missing.
     """
-    there = {label.casefold() for label in labels}
-    found = there & ({label.casefold() for label in asked} or NSFW_LABELS)
+    known = {label.casefold() for label in labels}
+    found = known & ({label.casefold() for label in asked} or NSFW_LABELS)
     if not found and not asked:
         raise ValueError(f"must say which of the classifier's labels are NSFW: {', '.join(labels)}")
-    lacking = [label for label in asked if label.casefold() not in there]
-    if lacking:
-        raise ValueError(f"can name {', '.join(labels)}; there is no {', '.join(lacking)}")
+    missing = [label for label in asked if label.casefold() not in known]
+    if missing:
+        raise ValueError(f"can name {', '.join(labels)}; there is no {', '.join(missing)}")
     return frozenset(found)
 
 

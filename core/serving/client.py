@@ -185,7 +185,7 @@ class EngineClient:
 
     def _new_engine(self) -> EngineInstance:
         """Make the next engine and its transport, not started yet."""
-        transport = self._make_transport(self._config, lambda said: self._receive(engine, said))
+        transport = self._make_transport(self._config, lambda news: self._receive(engine, news))
         engine = EngineInstance(transport, last_message=self._clock())
         return engine
 

@@ -57,10 +57,7 @@ def _resnet(rest: str) -> str:
 
 
 def unet_key(name: str, config: Config) -> Piece:
-    """Map a UNet name.
-
-    ``down_blocks.0.resnets.1.conv1.weight`` → ``input_blocks.2.0.in_layers.2.weight``.
-    """
+    """Map a UNet name: ``conv_in.weight`` → ``input_blocks.0.0.weight``."""
     if block := _UNET_BLOCK.fullmatch(name):
         return Piece(_unet_block(block, config))
     if middle := _UNET_MIDDLE.fullmatch(name):
@@ -103,10 +100,7 @@ _VAE_ATTENTION: Final = {
 
 
 def vae_key(name: str, config: Config) -> Piece:
-    """Map a VAE name.
-
-    ``decoder.up_blocks.0.resnets.1.conv1.bias`` → ``decoder.up.3.block.1.conv1.bias``.
-    """
+    """Map a VAE name: ``encoder.conv_norm_out.bias`` → ``encoder.norm_out.bias``."""
     if block := _VAE_BLOCK.fullmatch(name):
         coder, side, level, kind, index, rest = block.groups()
         # LDM numbers the decoder's levels from the output, diffusers from the input.
