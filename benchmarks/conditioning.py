@@ -1,4 +1,4 @@
-"""Measures the cost of clip skip: all layers' outputs from one pass, and early exits.
+"""The cost of clip skip: all layers' outputs from one pass, and early exits.
 
 ``python -m benchmarks.conditioning [--device cpu|cuda] [--threads N] [--rounds 9]``: a full-size
 CLIP-L (12 layers of 768) of random weights. Embeddings are compared first; then the variants run

@@ -1,4 +1,4 @@
-"""Measures our engine against stock diffusers, which generates one picture at a time.
+"""Our engine against stock diffusers, which generates one picture at a time.
 
 ``python -m benchmarks.queue [--trace mixed|sheet|alone] [--device cpu|cuda] [--size tiny|sd15]``:
 the same random weights, seeds, steps, samplers, guidance and clip skips for both, up to the PNG

@@ -1,4 +1,4 @@
-"""Writes models of random weights and real structure, to test loading and to measure speed.
+"""Models of random weights and real structure, to test loading and to measure speed.
 
 ``python -m tools.random_models OUT --family sd1 sd2 sd2-v sdxl [--tiny]`` writes each family
 as a diffusers folder and as a single file with the original LDM names.

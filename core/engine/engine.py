@@ -39,7 +39,7 @@ PROGRESS_SECONDS: Final = 0.1
 
 
 class Engine:
-    """Runs :class:`Work` to finished pictures, many at a time.
+    """The running set, which turns :class:`Work` into pictures, many at a time.
 
     A request's own error ends its job with ``Failed``; an unexpected one is raised and should end
     the process. ``alive`` is called often while a model runs, within a step too.

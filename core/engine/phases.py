@@ -15,12 +15,12 @@ from core.text.guidance import Guidance
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """Resize the start image and encode it to latents."""
+    """The encoding of the start image, resized, to latents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denoise:
-    """Run the sampler at this size in pixels: from noise, or from latents at a ``strength``.
+    """A run of the sampler at this size in pixels: from noise, or from latents at a ``strength``.
 
     img2img runs that fraction of ``steps``, the second pass of hires fix runs all of them.
     ``guidance`` is this pass's: its prompts, encoded for its steps, and their CFG scale.
@@ -36,7 +36,7 @@ class Denoise:
 
 @dataclass(frozen=True, slots=True)
 class Upscale:
-    """Upscale the latents to this size in pixels, for the second pass."""
+    """The upscaling of the latents to this size in pixels, for the second pass."""
 
     width: int
     height: int
@@ -45,7 +45,7 @@ class Upscale:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Decode the latents by the run's VAE of this index."""
+    """The decoding of the latents by the run's VAE of this index."""
 
     vae: int = 0
 

@@ -43,7 +43,7 @@ def _bucket_below(rows: int) -> int:
 
 
 class RowBatcher:
-    """Runs rows through a UNet, in one call per context length and ``limit`` rows.
+    """The batched UNet call: one per context length and ``limit`` rows.
 
     ``fixed`` is strict mode's one batch size, None for buckets. When a call runs out of memory,
     ``limit`` is reduced for good and the call repeated; not so in strict mode.

@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class Models:
-    """Loads models for one device and keeps the ``warm_models`` used most recently.
+    """The models of one device; the ``warm_models`` used most recently stay in memory.
 
     When GPU memory is short, idle models are offloaded to pinned CPU memory. ``configs`` holds
     the component configs of single-file checkpoints, one folder per family. Loaded modules call

@@ -1,4 +1,4 @@
-"""Translates other programs' image metadata into infotext.
+"""Translation of other programs' image metadata into infotext.
 
 sd-parsers reads what ComfyUI, InvokeAI, NovelAI and Fooocus write; here it is mapped to A1111's
 keys and values.

@@ -62,7 +62,7 @@ def exponential(deaths: int) -> float:
 
 
 class EngineClient:
-    """Runs the jobs of ``queue`` on an engine with the settings ``config``.
+    """The supervisor of an engine with the settings ``config``, which runs the jobs of ``queue``.
 
     When the engine dies, its jobs are run again, one at a time; a job that was alone at its
     second death fails with :class:`EngineCrashed`. An engine that is starting or has jobs, and
@@ -87,7 +87,7 @@ class EngineClient:
     ) -> None:
         self._config = config
         self._feed = queue.feed()
-        self._make_transport = transport
+        self._connect = transport
         self._backoff = backoff
         self._grace = grace
         self._clock = clock
@@ -185,7 +185,7 @@ class EngineClient:
 
     def _new_engine(self) -> EngineInstance:
         """Make the next engine and its transport, not started yet."""
-        transport = self._make_transport(self._config, lambda news: self._receive(engine, news))
+        transport = self._connect(self._config, lambda message: self._receive(engine, message))
         engine = EngineInstance(transport, last_message=self._clock())
         return engine
 
@@ -195,7 +195,7 @@ class EngineClient:
         return seconds is not None and seconds <= 0
 
     def _time_left(self, engine: EngineInstance) -> float | None:
-        """Return the seconds until the engine counts as hung; None while it is idle."""
+        """Return the seconds until the engine counts as hung; None if it never does."""
         if not self._config.timeout or (engine.ready and not engine.pending):
             return None
         return engine.last_message + self._config.timeout - self._clock()

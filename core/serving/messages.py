@@ -14,21 +14,21 @@ from core.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Run this job as soon as its rows are free."""
+    """A job to run as soon as its rows are free."""
 
     work: Work
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Cancel this job, waiting or running."""
+    """The cancellation of a job, waiting or running."""
 
     job_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the engine; running jobs are dropped."""
+    """The request to end the engine; running jobs are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Credit:
     """The engine's free capacity: ``rows_free`` rows; ``warm`` names the loaded models.
 
     ``memory`` is the device's in bytes, (used, total), None where it has none of its own; rounded,
-    so that small changes send no message. Sent before the events of the same step: otherwise a
-    job that starts would be counted as free capacity for a moment.
+    so that small changes send no message. Sent before the events of the same step, so that the
+    rows of a job that starts never count as free.
     """
 
     rows_free: int

@@ -35,14 +35,13 @@ ENVIRONMENT: Final = {
 
 def main(connection: Connection, config: EngineConfig) -> None:
     """Run the engine; the entry point of the spawned process."""
-    alive = heartbeat.throttled(lambda: connection.send(Alive()))
-    run(connection, lambda: _engine(config, alive))
 
+    def make_engine() -> Engine:
+        from core.engine.engine import Engine
 
-def _engine(config: EngineConfig, alive: Callable[[], None]) -> Engine:
-    from core.engine.engine import Engine
+        return Engine(config, heartbeat.throttled(lambda: connection.send(Alive())))
 
-    return Engine(config, alive)
+    run(connection, make_engine)
 
 
 def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:

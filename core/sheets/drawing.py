@@ -1,4 +1,4 @@
-"""Draws an X/Y sheet: pictures in a grid, legends above the columns and left of the rows.
+"""Drawing of X/Y sheets: pictures in a grid, legends above the columns and left of the rows.
 
 The layout is A1111's. Which picture goes into which cell is decided in core/sheets/cells.py.
 """

@@ -1,4 +1,4 @@
-"""Detect what a diffusers folder contains, from its JSON files and its weights' headers.
+"""Detection of what a diffusers folder contains, by its JSON files and its weights' headers.
 
 A folder is a checkpoint if it has a ``model_index.json``, and a VAE if its ``config.json`` is
 an autoencoder's.

@@ -1,4 +1,4 @@
-"""Maps tensor names of diffusers and transformers to a checkpoint's original LDM names.
+"""Mapping of tensor names from diffusers and transformers to the original LDM names.
 
 No torch, so that the catalogue can look for tensors in a header. A name maps to a
 :class:`Piece`, because OpenCLIP stores q, k and v as one tensor.

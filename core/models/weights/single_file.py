@@ -1,4 +1,4 @@
-"""Detect what a single ``.safetensors`` contains: family, prediction type, VAE's latent space.
+"""Detection of what one ``.safetensors`` contains: family, prediction type, latent space.
 
 Only Stable Diffusion 1, 2 and XL text-to-image checkpoints are accepted; a refusal names what
 the file is instead.
