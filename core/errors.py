@@ -19,7 +19,7 @@ is made from the class and the fields in ``bot/errors.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 
 def _restore(cls: type[PenultimateError], values: dict[str, Any]) -> PenultimateError:
@@ -30,8 +30,11 @@ def _restore(cls: type[PenultimateError], values: dict[str, Any]) -> Penultimate
 class PenultimateError(Exception):
     """The base class. Picklable, for errors are sent from the engine process to the bot."""
 
+    # What str() says; placeholders are the fields.
+    message: ClassVar[str] = ""
+
     def __str__(self) -> str:
-        return type(self).__name__
+        return self.message.format_map(vars(self)).strip() or type(self).__name__
 
     def __reduce__(self) -> Any:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
