@@ -1,4 +1,4 @@
-"""Everything that outlives the process: one SQLite file and a folder of PNG files."""
+"""What is stored on disk: one SQLite file and a folder of PNG files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Store:
     async def open(
         cls, path: Path, images_dir: Path, clock: Callable[[], float] = time.time
     ) -> Store:
-        """Open the database file and the folder of pictures; make what is missing.
+        """Open the database file and the folder of pictures; create what is missing.
 
         Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
         """
@@ -67,5 +67,5 @@ class Store:
         return store
 
     async def close(self) -> None:
-        """Finish what is being written and close the file; without it a process does not end."""
+        """Finish running transactions and close the file, whose thread keeps the process alive."""
         await self._database.close()

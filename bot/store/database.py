@@ -1,7 +1,7 @@
-"""The one SQLite connection: opened, migrated, and written by one transaction at a time.
+"""The SQLite connection: migrations, reads, and one write transaction at a time.
 
-aiosqlite has one transaction space per connection and goes on with SQL whose waiter was
-cancelled, so every transaction runs in a task of its own, behind one lock, to its end.
+aiosqlite has one transaction per connection and finishes a statement whose caller was cancelled,
+so each transaction runs in its own task, under one lock, to its end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class DatabaseTooNew(Exception):
-    """The database was written by a newer version of the bot, which may mean other things by it."""
+    """The database was written by a newer version of the bot, with another schema."""
 
     def __init__(self, path: Path, found: int, known: int) -> None:
         super().__init__(
@@ -29,7 +29,7 @@ class DatabaseTooNew(Exception):
 
 
 class Database:
-    """The connection and its lock. Made by :meth:`open`; must be closed."""
+    """The connection and its lock. Create it with :meth:`open`; it must be closed."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
@@ -38,12 +38,12 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path, migrations: Path) -> Database:
-        """Open or make the file at ``path`` and bring it to the newest of ``migrations``.
+        """Open or create the file at ``path`` and apply the ``migrations`` that it lacks.
 
         Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
         """
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-        # isolation_level None: we say BEGIN ourselves, and mean IMMEDIATE.
+        # isolation_level None: sqlite3 itself would begin DEFERRED transactions.
         connection = await aiosqlite.connect(path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
@@ -54,11 +54,11 @@ class Database:
                 # An erased interaction token is overwritten, not only unlinked.
                 "secure_delete=ON",
             ):
-                # Fetched, because a statement left half-way keeps a later commit from working.
+                # Fetched, because an unfinished statement makes a later commit fail.
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
             await _migrate(connection, path, migrations)
         except BaseException:
-            # An open connection's thread would keep the process from ending.
+            # The thread of an open connection keeps the process running.
             await connection.close()
             raise
         return cls(connection)
@@ -73,11 +73,10 @@ class Database:
         work: Callable[[aiosqlite.Connection], Awaitable[T]],
         then: Callable[[T], None] | None = None,
     ) -> T:
-        """Run ``work`` as one transaction; all of it happens, or, if it raises, nothing.
+        """Run ``work`` as one transaction, rolled back if it raises.
 
-        Cancelling the caller does not stop it half-way: what has begun is finished. What is also
-        kept in memory is changed by ``then``, which gets the result as soon as it is committed,
-        before the next transaction and whatever became of the caller.
+        It is finished even if the caller is cancelled. ``then`` is called with the result right
+        after the commit, before the next transaction, to update copies in memory.
         """
         task = asyncio.ensure_future(self._transaction(work, then))
         self._running.add(task)
@@ -101,17 +100,35 @@ class Database:
                 then(result)
             return result
 
+    async def execute(
+        self, sql: str, *parameters: Any, then: Callable[[int], None] | None = None
+    ) -> int:
+        """Run one statement as a transaction, as :meth:`write`; return the number of its rows."""
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            return (await connection.execute(sql, parameters)).rowcount
+
+        return await self.write(work, then)
+
     async def read(self, sql: str, *parameters: Any) -> list[sqlite3.Row]:
         """Return all rows of one query, after the transaction that is running, if any."""
         async with self._lock:
             return list(await self._connection.execute_fetchall(sql, parameters))
 
+    async def read_one(self, sql: str, *parameters: Any) -> sqlite3.Row | None:
+        """Return the first row of one query; None without any."""
+        return next(iter(await self.read(sql, *parameters)), None)
+
+
+async def scalar(connection: aiosqlite.Connection, sql: str, *parameters: Any) -> Any:
+    """Return the first column of a query's first row, inside the caller's transaction."""
+    return next(iter(await connection.execute_fetchall(sql, parameters)))[0]
+
 
 async def _migrate(connection: aiosqlite.Connection, path: Path, folder: Path) -> None:
-    """Apply ``0001_….sql``, ``0002_….sql`` … that the database has not seen, each atomically."""
+    """Apply ``0001_….sql``, ``0002_….sql`` … newer than the database, each atomically."""
     scripts = await asyncio.to_thread(_scripts, folder)
-    rows = await connection.execute_fetchall("PRAGMA user_version")
-    found = int(next(iter(rows))[0])
+    found = int(await scalar(connection, "PRAGMA user_version"))
     if found > max(scripts):
         raise DatabaseTooNew(path, found, max(scripts))
     for number, script in scripts.items():

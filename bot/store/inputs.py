@@ -1,6 +1,6 @@
 """The inputs and job_inputs tables: the images that requests are made from.
 
-The bytes are kept once however many jobs use them, and are deleted with the last of these jobs.
+Equal bytes are stored once for all jobs, and deleted with the last job that uses them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from core.request import Inputs
 
 KINDS: Final = tuple(kind.name for kind in fields(Inputs))
 
-# Columns for a SELECT from jobs, one for each kind. Bytes are read in the same query as their
-# job, so that no deletion can come between the two.
+# Columns for a SELECT from jobs, one for each kind. Read in the same query as their job, so that
+# no deletion can happen between the two.
 COLUMNS: Final = ", ".join(
     "(SELECT data FROM job_inputs JOIN inputs USING (sha256)"
     f" WHERE job_id = jobs.id AND kind = '{kind}') AS {kind}"
@@ -52,7 +52,7 @@ async def delete_unused(connection: aiosqlite.Connection) -> None:
 
 
 class StoredInputs:
-    """Reads a member's inputs for an export."""
+    """Reads of a member's inputs, for an export."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -67,6 +67,6 @@ class StoredInputs:
         return [dict(row) for row in rows]
 
     async def data(self, sha256: str) -> bytes | None:
-        """Return the bytes of one input, by its hash; None when they are gone."""
-        rows = await self._database.read("SELECT data FROM inputs WHERE sha256 = ?", sha256)
-        return bytes(rows[0][0]) if rows else None
+        """Return the bytes of one input, by its hash; None when they were deleted."""
+        row = await self._database.read_one("SELECT data FROM inputs WHERE sha256 = ?", sha256)
+        return bytes(row[0]) if row else None

@@ -1,6 +1,6 @@
 """A job, and the conversion between a job and its row.
 
-Of what a newer version wrote, keys of a request that are not known are left out.
+Unknown keys of a request, which a newer version wrote, are ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.sheets.sheet import Sheet
 State = Literal["queued", "running", "finished", "delivered", "failed", "cancelled"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 
-# What reading a row may raise when a newer version wrote it, or when it is damaged.
+# What reading a row may raise, when a newer version wrote it or it is damaged.
 UNREADABLE: Final = (PenultimateError, ValueError, TypeError, LookupError, AttributeError)
 
 # What :func:`job_of` reads.
@@ -32,8 +32,7 @@ SELECT: Final = f"SELECT jobs.*, {inputs.COLUMNS} FROM jobs"
 class Job:
     """A job as it is stored. Times are Unix seconds; ``message_id`` is the message that shows it.
 
-    The pictures of a ``spoiler`` job are hidden until they are clicked. A ``sheet`` is drawn over
-    ``request``.
+    ``spoiler`` hides the pictures until they are clicked; ``sheet`` varies ``request``.
     """
 
     id: int
@@ -66,7 +65,7 @@ class Job:
 def columns_of(
     request: GenerationRequest, notes: Sequence[Note], sheet: Sheet | None
 ) -> dict[str, str | None]:
-    """Return what is to be generated as columns; inputs have a table of their own."""
+    """Return what is to be generated as columns, but for inputs, which have their own table."""
     return {
         "request": json.dumps(request.to_dict()),
         "notes": notes_json(notes),

@@ -1,7 +1,7 @@
 """The jobs table: requests with who asked, where, when, and their state.
 
-Accepted means written: a job has its row before anything is queued, and its pictures are on disk
-before its row says ``finished``.
+A job is written before it is queued, and its pictures are on disk before its state is ``finished``,
+so that an accepted job survives a crash.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, Required, TypedDict, Unpack
 import aiosqlite
 
 from bot.store import inputs
-from bot.store.database import Database
+from bot.store.database import Database, scalar
 from bot.store.errors_json import to_json
 from bot.store.job_rows import (
     SELECT,
@@ -37,10 +37,10 @@ from core.sheets.sheet import Sheet
 
 log = logging.getLogger(__name__)
 
-# Discord accepts an interaction's token for 15 minutes; after that it is only a secret to lose.
+# Seconds for which Discord accepts an interaction's token; after that it is erased.
 TOKEN_LIFETIME: Final = 15 * 60.0
 
-# A state → what it may become. Cancelling a finished job, say, changes nothing.
+# A state → its possible next states. Cancelling a finished job, say, has no effect.
 _NEXT: Final[dict[State, tuple[State, ...]]] = {
     "queued": ("running", "finished", "failed", "cancelled"),
     "running": ("queued", "finished", "failed", "cancelled"),
@@ -52,7 +52,7 @@ _NEXT: Final[dict[State, tuple[State, ...]]] = {
 
 
 class Asked(TypedDict, total=False):
-    """Who asked for a job and where, and how it is answered: columns of its row."""
+    """Columns of a job's row: who asked for it and where, and how it is answered."""
 
     user_id: Required[int]
     application_id: Required[int]
@@ -86,7 +86,7 @@ class JobsTable:
     ) -> Job:
         """Write a new ``queued`` job. When this returns, the job is accepted.
 
-        A ``parent_id`` that no longer exists is left out. Raises :class:`sqlite3.Error` when it
+        A ``parent_id`` of a deleted job becomes NULL. Raises :class:`sqlite3.Error` when the job
         cannot be written.
         """
         now = self._clock()
@@ -119,9 +119,9 @@ class JobsTable:
         return next(iter(await self._all("jobs.id = ?", job_id)), None)
 
     async def set_state(self, job_id: int, state: State) -> bool:
-        """Change a job's state; False when its present one, or its absence, does not allow that.
+        """Change a job's state; False when it is deleted or its state does not lead there.
 
-        ``running`` and the ends note the time; ``delivered`` erases the interaction's token.
+        ``running`` and final states set the time; ``delivered`` erases the interaction's token.
         """
         changes: dict[str, Any]
         if state == "queued":
@@ -132,7 +132,8 @@ class JobsTable:
             changes = {"interaction_token": None, "token_expires_at": None}
         else:
             changes = {"finished_at": self._clock()}
-        return await self._move(job_id, state, **changes)
+        sql, values = _update(job_id, state, **changes)
+        return await self._database.execute(sql, *values) > 0
 
     async def finish(
         self,
@@ -144,22 +145,19 @@ class JobsTable:
     ) -> bool:
         """Store the pictures, files first, then make the job ``finished``; ``notes`` are added.
 
-        False, and nothing kept, when the job was cancelled or deleted in the meantime.
+        False, and nothing is stored, when the job was cancelled or deleted in the meantime.
         """
         await self._pictures.write_files(job_id, images)
 
+        now = self._clock()
+
         async def work(connection: aiosqlite.Connection) -> bool:
-            moved = await _update(
-                connection,
-                job_id,
-                "finished",
-                finished_at=self._clock(),
-                spoiler=spoiler,
-            )
-            if moved:
+            update = _update(job_id, "finished", finished_at=now, spoiler=spoiler)
+            changed = (await connection.execute(*update)).rowcount > 0
+            if changed:
                 await _add_notes(connection, job_id, notes)
                 await self._pictures.write_rows(connection, job_id, images)
-            return moved
+            return changed
 
         finished = await self._database.write(work)
         if not finished and not await self._pictures.of_job(job_id):
@@ -168,20 +166,14 @@ class JobsTable:
 
     async def fail(self, job_id: int, error: PenultimateError) -> bool:
         """Make the job ``failed`` and store the error, so that it can be shown in any language."""
-        return await self._move(
-            job_id, "failed", finished_at=self._clock(), error=json.dumps(to_json(error))
-        )
+        written = json.dumps(to_json(error))
+        sql, values = _update(job_id, "failed", finished_at=self._clock(), error=written)
+        return await self._database.execute(sql, *values) > 0
 
     async def set_message(self, job_id: int, channel_id: int, message_id: int | None) -> None:
         """Store which message shows the job."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?",
-                (channel_id, message_id, job_id),
-            )
-
-        await self._database.write(work)
+        sql = "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?"
+        await self._database.execute(sql, channel_id, message_id, job_id)
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs to run again after a restart, oldest first."""
@@ -213,19 +205,14 @@ class JobsTable:
 
     async def erase_expired_tokens(self) -> int:
         """Erase every interaction token past its 15 minutes; return how many."""
-
-        async def work(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(
-                "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL"
-                " WHERE interaction_token IS NOT NULL AND token_expires_at <= ?",
-                (self._clock(),),
-            )
-            return cursor.rowcount
-
-        return await self._database.write(work)
+        return await self._database.execute(
+            "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL"
+            " WHERE interaction_token IS NOT NULL AND token_expires_at <= ?",
+            self._clock(),
+        )
 
     async def delete(self, job_id: int) -> bool:
-        """Delete the job, its pictures and the inputs nobody else uses; False when it is gone."""
+        """Delete the job, its pictures and inputs no other uses; False when it was deleted."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             cursor = await connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
@@ -236,12 +223,6 @@ class JobsTable:
         await self._pictures.delete_files(job_id)
         return deleted
 
-    async def _move(self, job_id: int, state: State, **changes: Any) -> bool:
-        async def work(connection: aiosqlite.Connection) -> bool:
-            return await _update(connection, job_id, state, **changes)
-
-        return await self._database.write(work)
-
     async def _all(self, where: str, *parameters: Any) -> list[Job]:
         rows = await self._database.read(f"{SELECT} WHERE {where}", *parameters)
         jobs = []
@@ -249,28 +230,22 @@ class JobsTable:
             try:
                 jobs.append(job_of(row))
             except UNREADABLE as error:
-                # A newer version wrote it, or it is damaged; the others must not wait for it.
+                # A newer version wrote it, or it is damaged; the others must not fail with it.
                 log.error("job %d cannot be read and stays as it is: %r", row["id"], error)
         return jobs
 
 
-async def _update(
-    connection: aiosqlite.Connection, job_id: int, state: State, **changes: Any
-) -> bool:
-    """Set ``state`` and ``changes`` if the job's present state leads there."""
+def _update(job_id: int, state: State, **changes: Any) -> tuple[str, tuple[Any, ...]]:
+    """The statement, and its values, that sets these if the job's state may become ``state``."""
     allowed = [before for before in STATES if state in _NEXT[before]]
     assignments = ", ".join(f"{name} = ?" for name in ("state", *changes))
     places = ", ".join("?" * len(allowed))
-    cursor = await connection.execute(
-        f"UPDATE jobs SET {assignments} WHERE id = ? AND state IN ({places})",
-        (state, *changes.values(), job_id, *allowed),
-    )
-    return cursor.rowcount > 0
+    sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND state IN ({places})"
+    return sql, (state, *changes.values(), job_id, *allowed)
 
 
 async def _add_notes(connection: aiosqlite.Connection, job_id: int, notes: Sequence[Note]) -> None:
-    rows = await connection.execute_fetchall("SELECT notes FROM jobs WHERE id = ?", (job_id,))
-    known = notes_of(next(iter(rows))[0])
+    known = notes_of(await scalar(connection, "SELECT notes FROM jobs WHERE id = ?", job_id))
     new = [note for note in notes if note not in known]
     await connection.execute(
         "UPDATE jobs SET notes = ? WHERE id = ?", (notes_json([*known, *new]), job_id)

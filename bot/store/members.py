@@ -1,7 +1,7 @@
 """All rows of one member, across the tables: for an export, or to be deleted.
 
-Messages on Discord cannot be deleted in a transaction. They are noted in the farewells table and
-deleted afterwards, also after a restart.
+Messages on Discord cannot be deleted in a transaction: they are listed in the farewells table and
+deleted afterwards, even after a restart.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bot.store.database import Database
 from bot.store.names import Names
 from bot.store.posts import MessagePlace
 
-# Every table with a user_id, and whether /privacy delete empties it. What was spent of a day's
-# quota goes by itself after that day: else deleting would fill the quota up again. For the same
-# reason a server's settings keep whom it banned.
+# Every table with a user_id, and whether /privacy delete deletes its rows. What was spent of a
+# quota is deleted after that day: sooner would renew the quota. For the same reason a server's
+# settings keep the ids of banned members.
 TABLES: Final = {"jobs": True, "presets": True, "shared_presets": True, "spent": False}
-# Not the member's data but a key to answer them with, and bytes that have files of their own.
+# Not exported: the interaction's token is a secret, and the id is the same everywhere.
 _LEFT_OUT: Final = frozenset({"interaction_token", "token_expires_at", "user_id"})
 _JSON: Final = frozenset({"request", "notes", "error", "options", "sheet"})
 
@@ -47,24 +47,22 @@ class Members:
 
     async def counts(self, user_id: int) -> tuple[int, int]:
         """Return how many jobs and how many presets a member has."""
-        rows = await self._database.read(
+        [(jobs, presets)] = await self._database.read(
             "SELECT (SELECT count(*) FROM jobs WHERE user_id = ?1),"
             " (SELECT count(*) FROM presets WHERE user_id = ?1)",
             user_id,
         )
-        return int(rows[0][0]), int(rows[0][1])
+        return jobs, presets
 
     async def job_ids(self, user_id: int) -> list[int]:
         """Return the ids of all jobs of a member, newest first."""
-        rows = await self._database.read(
-            "SELECT id FROM jobs WHERE user_id = ? ORDER BY id DESC", user_id
-        )
-        return [int(row[0]) for row in rows]
+        sql = "SELECT id FROM jobs WHERE user_id = ? ORDER BY id DESC"
+        return [int(row[0]) for row in await self._database.read(sql, user_id)]
 
     async def forget(self, user_id: int) -> list[int]:
-        """Delete a member's jobs with their inputs, and presets; note their posts.
+        """Delete a member's presets, and jobs with their inputs; list their posts for deletion.
 
-        Returns the jobs, whose files are left to be deleted.
+        Returns the ids of the jobs, whose files are still to be deleted.
         """
 
         async def work(connection: aiosqlite.Connection) -> list[int]:
@@ -88,26 +86,19 @@ class Members:
             return [int(row[0]) for row in rows]
 
         job_ids = await self._database.write(work, lambda _: self._preset_names.forget(user_id))
-        # Until then the file has the rows as they were before, beside their erasure in the log.
+        # Else the deleted rows would remain in the file until the next checkpoint of the log.
         await self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
         return job_ids
 
     async def posts_to_delete(self, limit: int = 50) -> list[MessagePlace]:
         """Return messages of deleted jobs that are still to be deleted."""
-        rows = await self._database.read(
-            "SELECT channel_id, message_id FROM farewells LIMIT ?", limit
-        )
-        return [MessagePlace(*row) for row in rows]
+        sql = "SELECT channel_id, message_id FROM farewells LIMIT ?"
+        return [MessagePlace(*row) for row in await self._database.read(sql, limit)]
 
     async def gone(self, place: MessagePlace) -> None:
-        """Forget a message that is deleted, or that can never be reached."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "DELETE FROM farewells WHERE message_id = ?", (place.message_id,)
-            )
-
-        await self._database.write(work)
+        """Take a message that is deleted, or never will be, from that list."""
+        sql = "DELETE FROM farewells WHERE message_id = ?"
+        await self._database.execute(sql, place.message_id)
 
 
 def _readable(row: sqlite3.Row) -> dict[str, Any]:

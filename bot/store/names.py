@@ -1,15 +1,16 @@
-"""Names that members choose: which are allowed, and when two are the same.
-
-:class:`Names` has those of a table in memory, for lists that cannot wait for the disk.
-"""
+"""Names that members choose: which are allowed, when two are equal, and tables of named rows."""
 
 from __future__ import annotations
 
 import difflib
+import sqlite3
 import unicodedata
-from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
+import aiosqlite
+
+from bot.exceptions import TooMany
+from bot.store.database import Database, scalar
 from core.errors import InvalidRequest, UnknownName
 
 MAX_NAME: Final = 40
@@ -18,7 +19,7 @@ MAX_NAME: Final = 40
 def clean_name(name: str, field: str = "preset_name") -> str:
     """Return the name with spaces normalised and invisible characters removed.
 
-    Raises :class:`InvalidRequest` about ``field`` for one that is empty or too long.
+    Raises :class:`InvalidRequest` on ``field`` for one that is empty or too long.
     """
     visible = "".join(
         " " if character.isspace() else character
@@ -38,7 +39,7 @@ def name_key(name: str) -> str:
 
 
 class Names:
-    """The names in one table, by owner; the one with the key ``first`` comes first."""
+    """The names in one table, in memory for autocompletion; the key ``first`` comes first."""
 
     def __init__(self, first: str = "") -> None:
         self._first = first
@@ -48,8 +49,6 @@ class Names:
         """Return the owner's names, in the order of their keys."""
         names = self._names.get(owner or 0, {})
         return tuple(names[key] for key in sorted(names, key=lambda key: (key != self._first, key)))
-
-    # What a table calls once a transaction is committed.
 
     def put(self, owner: int, key: str, name: str) -> None:
         """Add the name of a row that was written."""
@@ -67,8 +66,67 @@ class Names:
         self._names.pop(owner, None)
 
 
-def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
-    """Make the error for a name that does not exist, with those of ``names`` close to it."""
-    spelt = {name_key(known): known for known in names}
-    close = difflib.get_close_matches(name_key(name), spelt, n=3)
-    return UnknownName(kind, name[:MAX_NAME], tuple(spelt[key] for key in close))
+class NamedTable:
+    """A table whose rows have a name each, unique for their owner: a member or a server.
+
+    ``owner`` is the column of the owner's id, and an owner may have ``limit`` rows. ``names`` are
+    all names in the order of the rows.
+    """
+
+    def __init__(
+        self, database: Database, table: str, owner: str, limit: int, first: str = ""
+    ) -> None:
+        self._database = database
+        self._table, self._owner, self._limit, self._first = table, owner, limit, first
+        self._by_owner = f"FROM {table} WHERE {owner} = ?"
+        self._by_name = f"{self._by_owner} AND name_key = ?"
+        self.names = Names(first)
+
+    async def load(self) -> None:
+        """Read every name into memory."""
+        sql = f"SELECT {self._owner}, name_key, name FROM {self._table}"
+        for row in await self._database.read(sql):
+            self.names.put(*row)
+
+    async def delete(self, owner: int, name: str) -> None:
+        """Delete a row. Raises :class:`UnknownName`, with names close to it."""
+        key = (owner, name_key(name))
+        sql = f"DELETE {self._by_name}"
+        if not await self._database.execute(sql, *key, then=lambda _: self.names.drop(*key)):
+            raise self._unknown(owner, name)
+
+    async def _rows(self, owner: int | None) -> list[sqlite3.Row]:
+        sql = f"SELECT * {self._by_owner} ORDER BY name_key <> ?, name_key"
+        return await self._database.read(sql, owner, self._first)
+
+    async def _row(self, owner: int | None, name: str) -> sqlite3.Row:
+        """Read a row. Raises :class:`UnknownName`, with names close to it."""
+        sql = f"SELECT * {self._by_name}"
+        row = await self._database.read_one(sql, owner, name_key(name))
+        if row is None:
+            raise self._unknown(owner, name)
+        return row
+
+    async def _save(self, owner: int, name: str, *values: Any) -> None:
+        """Write a row in place of the one of this name, as a transaction; raise as `_write`."""
+        await self._database.write(
+            lambda connection: self._write(connection, owner, name, *values),
+            lambda _: self.names.put(owner, name_key(name), name),
+        )
+
+    async def _write(
+        self, connection: aiosqlite.Connection, owner: int, name: str, *values: Any
+    ) -> None:
+        """Write a row inside the caller's transaction. Raises :class:`TooMany`."""
+        row = (owner, name_key(name), name, *values)
+        others = f"SELECT count(*) {self._by_owner} AND name_key <> ?"
+        if await scalar(connection, others, *row[:2]) >= self._limit:
+            raise TooMany(self._table, self._limit)
+        places = ", ".join("?" * len(row))
+        await connection.execute(f"INSERT OR REPLACE INTO {self._table} VALUES ({places})", row)
+
+    def _unknown(self, owner: int | None, name: str) -> UnknownName:
+        spelt = {name_key(known): known for known in self.names.of(owner)}
+        close = difflib.get_close_matches(name_key(name), spelt, n=3)
+        kind = self._table.removesuffix("s")
+        return UnknownName(kind, name[:MAX_NAME], tuple(spelt[key] for key in close))

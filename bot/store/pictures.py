@@ -1,6 +1,6 @@
 """The pictures table and its PNG files.
 
-Files are ``<images>/<job id>/<position>.png``; a name from a member never becomes a path.
+Files are ``<images>/<job id>/<position>.png``: no path contains a member's text.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Pictures:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        # Jobs whose files are being written. A thread goes on when whoever waits for it is
-        # cancelled, and would write after a deletion.
+        # Jobs whose files are being written. A thread continues when its caller is cancelled, and
+        # could write after a deletion.
         self._writing: dict[int, asyncio.Future[None]] = {}
 
     async def of_job(self, job_id: int) -> tuple[Picture, ...]:
@@ -73,7 +73,7 @@ class Pictures:
         await self._database.write(work)
 
     async def write_files(self, job_id: int, images: Sequence[Image]) -> None:
-        """Write every PNG, each whole or not at all. Raises :class:`OSError`, a full disk say."""
+        """Write every PNG, each atomically. Raises :class:`OSError`, say for a full disk."""
         pngs = [image.png for image in images]
         writing = asyncio.ensure_future(asyncio.to_thread(self._write_files, job_id, pngs))
         self._writing[job_id] = writing
@@ -87,7 +87,7 @@ class Pictures:
             unfinished = path.with_suffix(".part")
             with unfinished.open("wb") as file:
                 file.write(png)
-                # The row that says "finished" must not outlive the picture in a power cut.
+                # After a power cut no row may be "finished" without its pictures.
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
@@ -106,7 +106,7 @@ class Pictures:
         )
 
     async def delete_files(self, job_id: int) -> None:
-        """Remove the job's folder, if there is one, as soon as nothing is written into it."""
+        """Remove the job's folder, if there is one, after any write to it has ended."""
         if (writing := self._writing.get(job_id)) is not None:
             await asyncio.wait({writing})
         await asyncio.to_thread(shutil.rmtree, self._folder / str(job_id), ignore_errors=True)
@@ -114,24 +114,24 @@ class Pictures:
     async def sweep(self) -> None:
         """Remove files without a row, left by a crash between the two writes.
 
-        The folder is looked at before the table, and a job that is not over keeps its files, so
-        that nothing goes that is being written. Numbers that no job has had yet are those of
-        another database, and none of our business.
+        The folder is listed before the table, and jobs that have not ended keep their files, so
+        that nothing being written is removed. Numbers above any job's are those of another
+        database and are left alone.
         """
         found = await asyncio.to_thread(self._job_ids)
         rows = await self._database.read(
             "SELECT job_id FROM pictures"
             " UNION SELECT id FROM jobs WHERE state IN ('queued', 'running')"
         )
-        newest = await self._database.read(
+        [(newest,)] = await self._database.read(
             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'"
         )
         named = {row[0] for row in rows}
-        lost = [job_id for job_id in found if job_id <= newest[0][0] and job_id not in named]
+        lost = [job_id for job_id in found if job_id <= newest and job_id not in named]
         for job_id in lost:
             await asyncio.to_thread(self._remove_ours, self._folder / str(job_id))
         if lost:
-            log.info("pictures of %d jobs that are no more were removed", len(lost))
+            log.info("pictures of %d deleted jobs were removed", len(lost))
 
     def _job_ids(self) -> list[int]:
         if not self._folder.is_dir():
@@ -139,7 +139,7 @@ class Pictures:
         return [int(entry.name) for entry in os.scandir(self._folder) if entry.name.isdecimal()]
 
     def _remove_ours(self, folder: Path) -> None:
-        """Remove our own files only; a folder with others in it stays."""
+        """Remove the bot's own files; a folder with others in it remains."""
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
                 if _OURS.fullmatch(path.name):

@@ -1,7 +1,7 @@
 """The presets table: named sets of values, a few for each member.
 
-A preset may hold any subset of the options. The one named ``default`` is "yours": it applies by
-itself.
+A preset may hold any subset of the options. The one named ``default`` is "yours": its values apply
+to every command of the member.
 """
 
 from __future__ import annotations
@@ -15,17 +15,12 @@ from typing import Any, Final
 
 import aiosqlite
 
-from bot.exceptions import TooMany
 from bot.store.database import Database
-from bot.store.names import MAX_NAME, Names, clean_name, name_key, unknown
+from bot.store.names import MAX_NAME, NamedTable, clean_name, name_key
 from core.errors import UnknownName
 
 MAX_PER_USER: Final = 50
 YOURS: Final = "default"
-
-_ALL: Final = "SELECT * FROM presets WHERE user_id = ?"
-_ONE: Final = f"{_ALL} AND name_key = ?"
-_DELETE: Final = "DELETE FROM presets WHERE user_id = ? AND name_key = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +31,17 @@ class Preset:
     values: Mapping[str, Any]
     saved_at: float
 
+    def columns(self) -> tuple[str, str, float]:
+        """The columns of its row but the keys."""
+        return self.name, json.dumps(dict(self.values)), self.saved_at
 
-class Presets:
-    """Reads and writes of the presets table. ``clock`` gives Unix seconds.
 
-    ``names`` has every member's names in memory, in the order of :meth:`list`.
-    """
+class Presets(NamedTable):
+    """Reads and writes of the presets table. ``clock`` gives Unix seconds."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
+        super().__init__(database, "presets", "user_id", MAX_PER_USER, name_key(YOURS))
         self._clock = clock
-        self.names = Names(first=name_key(YOURS))
-
-    async def load(self) -> None:
-        """Read every name into memory."""
-        rows = await self._database.read("SELECT user_id, name_key, name FROM presets")
-        for row in rows:
-            self.names.put(*row)
 
     async def save(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
         """Store ``values`` under ``name``, in place of what was there.
@@ -61,19 +50,14 @@ class Presets:
         member has :data:`MAX_PER_USER` others.
         """
         preset = Preset(clean_name(name), dict(values), self._clock())
-        row = _row(user_id, preset)
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await _write(connection, row)
-
-        await self._database.write(work, lambda _: self.names.put(*row[:3]))
+        await self._save(user_id, *preset.columns())
         return preset
 
     async def add(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
         """Store imported ``values``, replacing nothing: as ``name``, ``name (2)`` …
 
-        An imported preset is never the ``default``. A preset of that name with the same
-        values is given back. Raises what :meth:`save` does.
+        An imported preset is never the ``default``. An existing one of that name with the same
+        values is returned as it is. Raises what :meth:`save` does.
         """
         name = clean_name(name)
         taken = {name_key(preset.name): preset for preset in await self.list(user_id)}
@@ -89,27 +73,25 @@ class Presets:
 
     async def get(self, user_id: int, name: str) -> Preset:
         """Return the member's preset. Raises :class:`UnknownName`, with names close to it."""
-        found = await self._find(user_id, name)
-        if found is None:
-            raise self._unknown(user_id, name)
-        return found
+        return _preset(await self._row(user_id, name))
 
     async def yours(self, user_id: int) -> Mapping[str, Any]:
         """Return the values of the member's ``default``; empty without one."""
-        found = await self._find(user_id, YOURS)
-        return found.values if found else {}
+        try:
+            return (await self.get(user_id, YOURS)).values
+        except UnknownName:
+            return {}
 
     async def change_yours(self, user_id: int, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Set values of the member's ``default`` (None removes one); return what it holds then.
+        """Set values of the member's ``default`` (None removes one); return its values after that.
 
-        Without a value there is no preset. Raises what :meth:`save` does.
+        Without any value left the preset is deleted. Raises what :meth:`save` does.
         """
-
         key = (user_id, name_key(YOURS))
 
         async def work(connection: aiosqlite.Connection) -> Preset:
-            rows = await connection.execute_fetchall(_ONE, key)
-            before = next((_preset(row) for row in rows), Preset(YOURS, {}, 0.0))
+            rows = await connection.execute_fetchall(f"SELECT * {self._by_name}", key)
+            before = next(map(_preset, rows), Preset(YOURS, {}, 0.0))
             values = {
                 name: value
                 for name, value in {**before.values, **changes}.items()
@@ -117,9 +99,9 @@ class Presets:
             }
             after = Preset(before.name, values, self._clock())
             if values:
-                await _write(connection, _row(user_id, after))
+                await self._write(connection, user_id, *after.columns())
             else:
-                await connection.execute(_DELETE, key)
+                await connection.execute(f"DELETE {self._by_name}", key)
             return after
 
         def then(after: Preset) -> None:
@@ -132,46 +114,7 @@ class Presets:
 
     async def list(self, user_id: int) -> tuple[Preset, ...]:
         """Return the member's presets by name, ``default`` first."""
-        rows = await self._database.read(
-            f"{_ALL} ORDER BY name_key <> ?, name_key", user_id, name_key(YOURS)
-        )
-        return tuple(_preset(row) for row in rows)
-
-    async def delete(self, user_id: int, name: str) -> None:
-        """Delete it. Raises :class:`UnknownName`, with names close to it."""
-
-        key = (user_id, name_key(name))
-
-        async def work(connection: aiosqlite.Connection) -> bool:
-            return (await connection.execute(_DELETE, key)).rowcount > 0
-
-        if not await self._database.write(work, lambda _: self.names.drop(*key)):
-            raise self._unknown(user_id, name)
-
-    async def _find(self, user_id: int, name: str) -> Preset | None:
-        rows = await self._database.read(_ONE, user_id, name_key(name))
-        return next(map(_preset, rows), None)
-
-    def _unknown(self, user_id: int, name: str) -> UnknownName:
-        return unknown("preset", name, self.names.of(user_id))
-
-
-def _row(user_id: int, preset: Preset) -> tuple[int, str, str, str, float]:
-    values = json.dumps(dict(preset.values))
-    return user_id, name_key(preset.name), preset.name, values, preset.saved_at
-
-
-async def _write(connection: aiosqlite.Connection, row: tuple[int, str, str, str, float]) -> None:
-    others = await connection.execute_fetchall(
-        "SELECT count(*) FROM presets WHERE user_id = ? AND name_key <> ?", row[:2]
-    )
-    if next(iter(others))[0] >= MAX_PER_USER:
-        raise TooMany("presets", MAX_PER_USER)
-    await connection.execute(
-        "INSERT INTO presets VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-        " name = excluded.name, options = excluded.options, saved_at = excluded.saved_at",
-        row,
-    )
+        return tuple(map(_preset, await self._rows(user_id)))
 
 
 def _preset(row: sqlite3.Row) -> Preset:

@@ -1,6 +1,6 @@
 """The servers and spent tables: each server's settings, and what counts against quotas today.
 
-Settings are read from memory, since every press asks for them, and written through.
+Settings are read from memory, for every interaction needs them, and every change is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bot.exceptions import QuotaUsed, UnreadableSettings
 from bot.rules import policy_json
 from bot.rules.policy import check_room
 from bot.rules.server import CLOSED, Server
-from bot.store.database import Database
+from bot.store.database import Database, scalar
 from core.errors import QueueFull
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Servers:
         self._database = database
         self._clock = clock
         self._servers: dict[int, Server] = {}
-        # What cannot be read is kept as it is: a newer bot may read it again.
+        # The text of settings that cannot be read, for an export: a newer bot may read it.
         self._unread: dict[int, str] = {}
 
     async def load(self) -> None:
@@ -51,7 +51,7 @@ class Servers:
         return self._servers.get(guild_id or 0) or Server()
 
     def text(self, guild_id: int) -> str:
-        """Return the settings as JSON; those that cannot be read, as they are."""
+        """Return the settings as JSON; as they are stored where they cannot be read."""
         return self._unread.get(guild_id) or policy_json.to_json(self.get(guild_id))
 
     async def update(
@@ -59,9 +59,9 @@ class Servers:
     ) -> Server:
         """Replace the settings by ``change(settings)`` and store them; one change at a time.
 
-        Those that cannot be read are replaced only ``anew``, from none. Raises
-        :class:`~bot.exceptions.UnreadableSettings`, and :class:`~bot.exceptions.TooMany` for a list
-        too long.
+        Settings that cannot be read are replaced only with ``anew``, starting from the defaults;
+        else raises :class:`~bot.exceptions.UnreadableSettings`. Raises
+        :class:`~bot.exceptions.TooMany` for a list too long.
         """
 
         async def work(connection: aiosqlite.Connection) -> Server:
@@ -100,7 +100,7 @@ class Servers:
         async def work(connection: aiosqlite.Connection) -> None:
             await _check_room(connection, server, guild_id, user_id)
             if quota is not None:
-                used = await _one(connection, _SPENT, guild_id, user_id, today)
+                used = await scalar(connection, _SPENT, guild_id, user_id, today)
                 if used + pictures > quota:
                     raise QuotaUsed(quota, round(used, 3), round(pictures, 3), int(today + DAY))
             await connection.execute(_OVER, (today,))
@@ -112,13 +112,8 @@ class Servers:
         await self._database.write(work)
 
     async def forget_spent(self) -> None:
-        """Delete what was spent on days that are over, as the next charge would."""
-        today = self._clock() // DAY * DAY
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(_OVER, (today,))
-
-        await self._database.write(work)
+        """Delete what was spent on past days, as the next charge would."""
+        await self._database.execute(_OVER, self._clock() // DAY * DAY)
 
 
 _SPENT: Final = "SELECT total(pictures) FROM spent WHERE guild_id = ? AND user_id = ? AND at >= ?"
@@ -129,16 +124,10 @@ _OPEN: Final = "SELECT count(*) FROM jobs WHERE guild_id = ? AND state IN ('queu
 async def _check_room(
     connection: aiosqlite.Connection, server: Server, guild_id: int, user_id: int
 ) -> None:
-    """Raise :class:`QueueFull` when the job just written is one too many."""
+    """Raise :class:`QueueFull` when the job just written exceeds the server's queue limits."""
     total, mine = server.queue_total, server.queue_per_member
-    if total is not None and await _one(connection, _OPEN, guild_id) > total:
+    if total is not None and await scalar(connection, _OPEN, guild_id) > total:
         raise QueueFull("server", total)
-    if mine is not None:
-        count = await _one(connection, f"{_OPEN} AND user_id = ?", guild_id, user_id)
-        if count > mine:
-            raise QueueFull("server_member", mine)
-
-
-async def _one(connection: aiosqlite.Connection, sql: str, *parameters: float) -> float:
-    rows = await connection.execute_fetchall(sql, parameters)
-    return float(next(iter(rows))[0])
+    own = f"{_OPEN} AND user_id = ?"
+    if mine is not None and await scalar(connection, own, guild_id, user_id) > mine:
+        raise QueueFull("server_member", mine)

@@ -1,6 +1,6 @@
-"""The shared_presets table: presets that were posted, for others to import.
+"""The shared_presets table: copies of presets that were posted, for others to import.
 
-A share keeps the values as they were; changing or deleting the preset changes no post.
+A copy, because changing or deleting the preset must not change the post.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import aiosqlite
 from bot.store.database import Database
 from bot.store.posts import MessagePlace
 
-# A member's oldest share goes when one more is made.
+# A member's oldest share is deleted when one more is created.
 MAX_SHARED: Final = 50
 
 
@@ -58,29 +58,18 @@ class Shares:
 
     async def set_message(self, share_id: int, place: MessagePlace) -> None:
         """Store which message shows it."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "UPDATE shared_presets SET channel_id = ?, message_id = ? WHERE id = ?",
-                (*place, share_id),
-            )
-
-        await self._database.write(work)
+        sql = "UPDATE shared_presets SET channel_id = ?, message_id = ? WHERE id = ?"
+        await self._database.execute(sql, *place, share_id)
 
     async def get(self, share_id: int) -> Share | None:
         """Return the share; None when it was deleted."""
-        rows = await self._database.read(
+        row = await self._database.read_one(
             "SELECT * FROM shared_presets WHERE id = ?", min(share_id, 2**63 - 1)
         )
-        if not rows:
+        if row is None:
             return None
-        row = rows[0]
         return Share(row["id"], row["user_id"], row["name"], json.loads(row["options"]))
 
     async def delete(self, share_id: int) -> None:
-        """Delete it. Copies that others made stay."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute("DELETE FROM shared_presets WHERE id = ?", (share_id,))
-
-        await self._database.write(work)
+        """Delete it. Presets that others imported from it remain."""
+        await self._database.execute("DELETE FROM shared_presets WHERE id = ?", share_id)

@@ -1,6 +1,6 @@
-"""The styles table: a server's own prompt templates.
+"""The styles table: a server's templates for prompts.
 
-A style is words around everybody's prompt, which takes the place of ``{prompt}`` in it.
+The member's prompt is inserted for ``{prompt}`` in the template.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
-import aiosqlite
-
-from bot.exceptions import TooMany
 from bot.store.database import Database
-from bot.store.names import Names, clean_name, name_key, unknown
-from core.errors import InvalidRequest, UnknownName
+from bot.store.names import NamedTable, clean_name
+from core.errors import InvalidRequest
 
 MAX_PER_SERVER: Final = 50
 MAX_TEMPLATE: Final = 2000
@@ -41,21 +38,11 @@ class Style:
         return prompt, _joined(negative_prompt, self.negative_prompt)
 
 
-class Styles:
-    """Reads and writes of the styles table.
-
-    ``names`` has every server's names in memory, in the order of :meth:`list`.
-    """
+class Styles(NamedTable):
+    """Reads and writes of the styles table."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self.names = Names()
-
-    async def load(self) -> None:
-        """Read every name into memory."""
-        rows = await self._database.read("SELECT guild_id, name_key, name FROM styles")
-        for row in rows:
-            self.names.put(*row)
+        super().__init__(database, "styles", "guild_id", MAX_PER_SERVER)
 
     async def save(
         self, guild_id: int, name: str, template: str, negative_prompt: str = ""
@@ -73,22 +60,7 @@ class Styles:
             if not least <= len(text) <= MAX_TEMPLATE:
                 allowed = "length" if least else "at_most"
                 raise InvalidRequest(field, str(len(text)), allowed, least, MAX_TEMPLATE)
-        row = (guild_id, name_key(style.name), style.name, style.template, style.negative_prompt)
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            others = await connection.execute_fetchall(
-                "SELECT count(*) FROM styles WHERE guild_id = ? AND name_key <> ?", row[:2]
-            )
-            if next(iter(others))[0] >= MAX_PER_SERVER:
-                raise TooMany("styles", MAX_PER_SERVER)
-            await connection.execute(
-                "INSERT INTO styles VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                " name = excluded.name, template = excluded.template,"
-                " negative_prompt = excluded.negative_prompt",
-                row,
-            )
-
-        await self._database.write(work, lambda _: self.names.put(*row[:3]))
+        await self._save(guild_id, style.name, style.template, style.negative_prompt)
         return style
 
     async def get(self, guild_id: int | None, name: str) -> Style:
@@ -96,36 +68,11 @@ class Styles:
 
         Raises :class:`UnknownName`.
         """
-        rows = await self._database.read(
-            "SELECT * FROM styles WHERE guild_id = ? AND name_key = ?", guild_id, name_key(name)
-        )
-        if rows:
-            return _style(rows[0])
-        raise self._unknown(guild_id, name)
+        return _style(await self._row(guild_id, name))
 
     async def list(self, guild_id: int | None) -> tuple[Style, ...]:
         """Return the server's styles by name."""
-        rows = await self._database.read(
-            "SELECT * FROM styles WHERE guild_id = ? ORDER BY name_key", guild_id
-        )
-        return tuple(_style(row) for row in rows)
-
-    async def delete(self, guild_id: int, name: str) -> None:
-        """Delete it. Raises :class:`UnknownName`, with names close to it."""
-
-        key = (guild_id, name_key(name))
-
-        async def work(connection: aiosqlite.Connection) -> bool:
-            cursor = await connection.execute(
-                "DELETE FROM styles WHERE guild_id = ? AND name_key = ?", key
-            )
-            return cursor.rowcount > 0
-
-        if not await self._database.write(work, lambda _: self.names.drop(*key)):
-            raise self._unknown(guild_id, name)
-
-    def _unknown(self, guild_id: int | None, name: str) -> UnknownName:
-        return unknown("style", name, self.names.of(guild_id))
+        return tuple(map(_style, await self._rows(guild_id)))
 
 
 def _joined(*texts: str) -> str:
