@@ -1,4 +1,4 @@
-"""How the bot answers one person about one interaction: privately, once, whatever came before."""
+"""Answers to an interaction: ephemeral, whether it was acknowledged before or not."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from bot.translate import t
 
 log = logging.getLogger(__name__)
 
-# What a part needs it is given; none reaches for it through the client.
+# Of any client: no part gets at another through ``interaction.client``.
 Interaction: TypeAlias = discord.Interaction[Any]
 
-# What a request to Discord may end in that is no mistake of ours: refused, or not arrived.
+# Failures of a request to Discord that are no bug: it was refused, or did not arrive.
 DISCORD_ERRORS: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 
-# Content of a message; longer texts are cut rather than refused by Discord.
+# Characters in a message; longer texts are cut, for Discord would refuse them.
 MAX_CONTENT: Final = 2000
-# Of a prompt that could not be used, so much is given back; a longer one is in a file.
+# Characters of a returned prompt in the message; a longer prompt is attached as a file.
 MAX_RETURNED: Final = 1500
 
 
 async def refuse(interaction: Interaction, error: BaseException) -> None:
-    """Tell the member why nothing was done, so that nothing stays "thinking".
+    """Answer with the sentence for ``error``.
 
-    Discord forgets what was typed into a command, so its prompt is given back.
+    The prompt of a command is returned with it, for Discord does not keep it.
     """
     said, files = sentence(error, interaction.locale), []
     prompt = interaction.namespace.prompt
-    # An answer after "thinking" may be for everybody.
+    # The answer to a deferred interaction may be public.
     if isinstance(prompt, str) and not interaction.response.is_done():
         said = with_prompt(interaction, said, prompt)
         if len(prompt) > MAX_RETURNED:
@@ -44,7 +44,7 @@ async def refuse(interaction: Interaction, error: BaseException) -> None:
 
 
 def with_prompt(interaction: Interaction, said: str, prompt: str) -> str:
-    """A sentence, and below it the prompt to be copied."""
+    """The sentence, and below it the prompt to copy."""
     if not prompt:
         return said
     back = t("edit.your_prompt", interaction.locale)
@@ -53,10 +53,9 @@ def with_prompt(interaction: Interaction, said: str, prompt: str) -> str:
 
 
 async def say(interaction: Interaction, text: str, files: Sequence[discord.File] = ()) -> None:
-    """An ephemeral sentence to who acted.
+    """Answer with an ephemeral message.
 
-    An interaction that was already acknowledged as "thinking" gets it in that place, where
-    ephemeral or not was fixed when it was deferred.
+    A deferred interaction gets it as its response, which is ephemeral only if it was deferred so.
     """
     text = text[:MAX_CONTENT]
     response = interaction.response
@@ -68,12 +67,12 @@ async def say(interaction: Interaction, text: str, files: Sequence[discord.File]
         else:
             await interaction.followup.send(text, ephemeral=True, files=files)
     except DISCORD_ERRORS as error:
-        # The interaction is gone (3 s, or 15 min, have passed): there is nobody left to tell.
+        # Its 3 s, or 15 minutes, have passed: there is no other route to the member.
         log.warning("could not answer an interaction: %s", error)
 
 
 async def show(interaction: Interaction, view: ui.LayoutView) -> None:
-    """An ephemeral panel as the answer, or in place of the "thinking" that was shown."""
+    """Answer with an ephemeral view, or with the response that was deferred."""
     response = interaction.response
     if not response.is_done():
         await response.send_message(view=view, ephemeral=True)
@@ -84,12 +83,12 @@ async def show(interaction: Interaction, view: ui.LayoutView) -> None:
 
 
 def payload(interaction: Interaction) -> dict[str, Any]:
-    """What Discord sent along: a control's ``custom_id`` and values, a form's fields."""
+    """The interaction's data: a control's ``custom_id`` and values, a form's fields."""
     return dict(interaction.data or {})
 
 
 def excerpt(text: str, length: int) -> str:
-    """``text`` on one line, at most ``length`` characters, its markdown made harmless."""
+    """``text`` on one line, at most ``length`` characters, its markdown escaped."""
     line = discord.utils.escape_markdown(" ".join(text.split()))
     # Escaping can only lengthen, so what is cut here is never a lone backslash.
     return line if len(line) <= length else line[: length - 1].rstrip("\\ ") + "…"

@@ -1,6 +1,6 @@
-"""Every sentence a member can see, by key, from ``data/locales/<language>.json``.
+"""Translated sentences, by key, from ``data/locales/<language>.json``.
 
-A language that lacks a key falls back to English; a key that English lacks is a bug and raises.
+A key missing in a language falls back to English; one missing in English is a bug and raises.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def language_of(locale: Locale | str | None) -> str:
-    """The catalogue that serves a Discord locale: its own, its language's, or English.
+    """The catalogue for a Discord locale: its own, its language's, or English.
 
-    Traditional Chinese (``zh-TW``) has words of its own, so it is not served by ``zh-CN``: a
-    catalogue with a region in its name is for that locale alone.
+    A catalogue with a region in its name is for that locale alone: Traditional Chinese (``zh-TW``)
+    has other words than ``zh-CN``.
     """
     name = str(locale or ENGLISH)
     for candidate in (name, name.partition("-")[0]):
@@ -49,14 +49,14 @@ def language_of(locale: Locale | str | None) -> str:
 
 
 def speaks(locale: Locale | str) -> bool:
-    """Whether there is a catalogue for this locale, rather than English in its place."""
+    """Whether there is a catalogue for this locale, without falling back to English."""
     return language_of(locale) != ENGLISH or str(locale).partition("-")[0] == ENGLISH
 
 
 def t(key: str, locale: Locale | str | None = None, /, **values: object) -> str:
-    """The sentence ``key`` in the member's language, its ``{places}`` filled from ``values``.
+    """The sentence ``key`` in the member's language, its placeholders filled from ``values``.
 
-    Raises :class:`KeyError` for a key that does not exist, or a place without a value.
+    Raises :class:`KeyError` for an unknown key, or a placeholder without a value.
     """
     known = catalogues()
     sentence = known[language_of(locale)].get(key) or known[ENGLISH][key]
@@ -64,17 +64,17 @@ def t(key: str, locale: Locale | str | None = None, /, **values: object) -> str:
 
 
 def listed(items: Iterable[str], locale: Locale | str | None) -> str:
-    """The items with what stands between them in the member's language."""
+    """The items as a list in the member's language, with its separator."""
     return t("list.between", locale).join(items)
 
 
 def text(key: str) -> app_commands.locale_str:
-    """The description of a command or an option, for the decorators of a cog."""
+    """The translatable description of a command or an option, for the decorators of a cog."""
     return app_commands.locale_str(t(key), key=key)
 
 
 class CatalogueTranslator(app_commands.Translator):
-    """Gives Discord the descriptions made by :func:`text` in every language there is."""
+    """Translates the descriptions made by :func:`text`."""
 
     async def translate(
         self,
@@ -82,7 +82,7 @@ class CatalogueTranslator(app_commands.Translator):
         locale: Locale,
         context: app_commands.TranslationContextTypes,
     ) -> str | None:
-        """The text in ``locale``, or None where Discord shall show the English one."""
+        """The text in ``locale``, or None where Discord is to show the English one."""
         key = string.extras.get("key")
         language = language_of(locale)
         if key is None or language == ENGLISH:

@@ -112,10 +112,6 @@ def test_an_engine_is_left_time_to_load(tmp_path: Path, seconds: str) -> None:
         load(tmp_path, ENGINE_TIMEOUT=seconds)
 
 
-def test_every_setting_has_a_reader() -> None:
-    assert set(READERS) == set(Settings.__dataclass_fields__)
-
-
 @pytest.mark.parametrize("path", ["docs/settings.md", ".env.example"])
 def test_every_setting_is_documented_with_its_default(path: str) -> None:
     """``NAME`` in backticks in docs/settings.md, ``#NAME=default`` in .env.example."""
