@@ -62,7 +62,7 @@ class Feed:
         return self._queue.speed
 
     def open(self) -> None:
-        """Start to serve; a closed queue accepts jobs again."""
+        """Start serving; a closed queue accepts jobs again."""
         self._queue._open(self)
 
     def take(self) -> Work | None:
@@ -79,7 +79,7 @@ class Feed:
         self._queue._publish(self, event)
 
     def close(self, detail: str = "") -> None:
-        """Stop to serve. The worker's jobs are queued again, for the other workers.
+        """Stop serving. The worker's jobs are queued again, for the other workers.
 
         When the last worker closes, all jobs fail with :class:`EngineStopped`, and
         :meth:`GpuQueue.submit` raises it.
