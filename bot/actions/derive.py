@@ -43,7 +43,7 @@ class Derive:
 
     @control("explore")
     async def _explore(self, interaction: Interaction, job: Job, position: int | None) -> None:
-        await self._jobs.derive(interaction, job, _one_of(job, position), axes.strip())
+        await self._jobs.derive(interaction, job, _one_of(job, position), axes.clip_skip_sheet())
 
     @control("compare")
     async def _compare(self, interaction: Interaction, job: Job, position: int | None) -> None:

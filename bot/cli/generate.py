@@ -1,4 +1,4 @@
-"""``python run.py generate``: the same defaults and the same engine, from a terminal."""
+"""Generate images from a terminal: ``python run.py generate``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from tqdm import tqdm
 
 from bot.ordering.layers import LAYERED, Layers
-from bot.ordering.orders import base_of, remade
+from bot.ordering.orders import new_order
 from bot.settings import Limits, Settings
 from core.errors import PenultimateError
 from core.events import Failed, Finished, Image, Progress, Started
@@ -25,14 +25,14 @@ from core.work import Work
 
 OWNER: Final = "terminal"
 JOB: Final = 1
-# The limits in the settings are for members; whoever sits at the machine has the core's.
+# The limits in the settings are for members; at the terminal only the options' ranges hold.
 LIMITS: Final = Limits(
     int(RANGES["width"].high), int(RANGES["steps"].high), int(RANGES["count"].high), MAX_CELLS
 )
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Draw, print the files' paths; returns the exit code, 2 with a sentence on what is wrong."""
+    """Generate the images and print their paths; returns the exit code, 2 for an error."""
     try:
         asyncio.run(_generate(settings, arguments))
     except KeyboardInterrupt:
@@ -46,18 +46,17 @@ def main(settings: Settings, arguments: argparse.Namespace) -> int:
 async def _generate(settings: Settings, arguments: argparse.Namespace) -> None:
     catalogue = await asyncio.to_thread(settings.catalogue)
     given = {name: getattr(arguments, name, None) for name in LAYERED}
-    prompt, layers = arguments.prompt, Layers(option=given)
     named = [axis for axis in (arguments.x, arguments.y) if axis]
     axes = [*named, (None, None)][:2] if named else None
-    resolved, sheet = base_of(prompt, axes, layers, catalogue, LIMITS, most=MAX_VALUES)
-    order = remade(resolved.request, sheet, catalogue, LIMITS)
+    prompt, layers = arguments.prompt, Layers(option=given)
+    order = await new_order(prompt, layers, catalogue, LIMITS, axes=axes, most=MAX_VALUES)
     finished = await draw(settings, Work(JOB, OWNER, order.items))
-    for note in (*resolved.notes, *finished.notes):
+    for note in (*order.notes, *finished.notes):
         print(f"note: {note}", file=sys.stderr)
     images = list(finished.images)
-    if sheet is not None:
+    if order.sheet is not None:
         whole, *images = await asyncio.to_thread(
-            pictures_of, sheet, order.request, images, folded=False
+            pictures_of, order.sheet, order.request, images, folded=False
         )
         images.append(whole)
     for path in await asyncio.to_thread(save, images, Path(arguments.out)):
@@ -65,9 +64,9 @@ async def _generate(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 async def draw(settings: Settings, work: Work) -> Finished:
-    """Run the job on an engine of its own, with a progress bar on a terminal.
+    """Run the work on an engine of its own, with a progress bar on a terminal.
 
-    Raises the job's error.
+    Raises the work's error.
     """
     queue = GpuQueue(1, 1)
     client = EngineClient(settings.engine_config(), queue)

@@ -18,8 +18,8 @@ from bot.gate.gate import Gate
 from bot.gate.origin import Origin, of_interaction
 from bot.jobs.accepting import Accepting, work_of
 from bot.jobs.following import Following
-from bot.ordering.axes import check_change
-from bot.ordering.orders import NO_START, Axes, Order, Start, base_of, remade, started
+from bot.ordering.axes import Axes, check_change
+from bot.ordering.orders import NO_START, Order, Start, new_order, order_of
 from bot.posts.delivery import Delivery
 from bot.settings import Limits
 from bot.store import Job, Picture, Store
@@ -27,7 +27,7 @@ from core.errors import PenultimateError
 from core.events import Image
 from core.models.catalogue import Catalogue
 from core.notes import Note
-from core.prompt.variants import drawn
+from core.prompt.variants import draw_choices
 from core.request import GenerationRequest
 from core.serving.queue import GpuQueue
 from core.sheets.sheet import Sheet
@@ -67,10 +67,9 @@ class Jobs:
             limits, catalogue = self._gate.limits(origin.guild_id), self._catalogue
             layers = await self._gate.layers(origin, options, preset)
             around = await self._store.styles.get(origin.guild_id, style) if style else None
-            resolved, sheet = base_of(prompt, axes, layers, catalogue, limits, around)
-            resolved = await started(resolved, start, limits)
-            private, notes = resolved.private, resolved.notes
-            return remade(resolved.request, sheet, catalogue, limits, private=private, notes=notes)
+            return await new_order(
+                prompt, layers, catalogue, limits, style=around, start=start, axes=axes
+            )
 
         def unseen() -> bool:
             # Whether a preset of the member's says "private" is not known before it is read.
@@ -100,10 +99,9 @@ class Jobs:
 
         async def ordering() -> Order:
             alone = await private
-            base, unread = drawn(request, parent.request)
-            catalogue, limits = self._catalogue, self._gate.limits(origin.guild_id)
-            said = notes + unread
-            return remade(base, sheet, catalogue, limits, private=alone, notes=said)
+            base, unread = draw_choices(request, parent.request)
+            limits, found = self._gate.limits(origin.guild_id), notes + unread
+            return order_of(base, sheet, self._catalogue, limits, private=alone, notes=found)
 
         def unseen() -> bool:
             return not private.done() or private.result()
@@ -173,9 +171,8 @@ class Jobs:
             following.resume_delivery(job)
         for job in await jobs.unfinished():
             try:
-                private = job.private
-                order = remade(
-                    job.request, job.sheet, self._catalogue, self._limits, private=private
+                order = order_of(
+                    job.request, job.sheet, self._catalogue, self._limits, private=job.private
                 )
             except PenultimateError as error:
                 following.begin(job, following.ended(job, error))

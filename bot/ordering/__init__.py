@@ -1,1 +1,1 @@
-"""From what somebody asks for to a request: layers, axes, start images."""
+"""Make a request from what is asked for: layers, axes, start images."""

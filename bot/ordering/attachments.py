@@ -1,7 +1,7 @@
-"""A member's picture, taken from Discord: bounded, checked, decoded away from the event loop.
+"""Fetch and decode a member's image: bounded, checked, away from the event loop.
 
-Nothing a file says about itself is trusted but its pixels; what goes on from here is a plain RGB
-PNG of a size that can be drawn, or, for its parameters, a text.
+Nothing in a file is trusted but its pixels: what is returned is an RGB PNG of a bounded size, or
+the text of its parameters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -26,42 +26,24 @@ from core.pictures.files import is_animated, read_infotext, read_pixels
 T = TypeVar("T")
 
 
-class Readable(Protocol):
-    """A file that can be fetched: a :class:`discord.Attachment`, or :class:`Linked`."""
-
-    @property
-    def size(self) -> int:
-        """Bytes, as far as they are known; 0 where they are not."""
-        ...
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        ...
-
-    async def read(self) -> bytes:
-        """The whole file."""
-        ...
-
-
 MAX_BYTES: Final = 25 * 2**20
-# No picture is drawn larger, so none need be kept larger.
+# No image is generated larger, so none need be kept larger.
 MAX_SIDE: Final = int(RANGES["width"].high)
 SECONDS_TO_READ: Final = 30.0
-# Two prompts and everything else there is to say, several times over.
+# Several times what two prompts of the greatest length and all parameters take.
 MAX_TEXT: Final = 32_000
 # Whatever a message links to elsewhere is not fetched.
 HOSTS: Final = re.compile(r"(cdn\.discordapp\.com|([\w-]+\.)?discordapp\.net)")
 
-# One picture at a time: the largest takes some 300 MB while it is decoded.
+# One at a time: the largest takes some 300 MB while it is decoded.
 _decoder = ThreadPoolExecutor(1, "picture")
 
 
 @dataclass(frozen=True, slots=True)
 class StartImage:
-    """A picture ready for ``GenerationRequest.init_image``; sizes in pixels.
+    """An image ready for ``Inputs.init_image``; sizes in pixels.
 
-    ``notes`` say what of the file is not used.
+    ``notes`` are on what of the file is not used.
     """
 
     png: bytes
@@ -72,13 +54,16 @@ class StartImage:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A picture that a message shows without attaching it: in an embed, or a gallery."""
+    """An image that a message shows without attaching it: in an embed, or a gallery.
+
+    ``size`` is in bytes; 0 is unknown.
+    """
 
     url: str
     size: int = 0
 
     async def read(self) -> bytes:
-        """The file, from Discord's own hosts alone, and no more of it than is of use.
+        """Fetch the file, at most :data:`MAX_BYTES`; a redirect is not followed.
 
         Raises :class:`~core.errors.UnreadablePicture`, :class:`aiohttp.ClientError`.
         """
@@ -94,8 +79,11 @@ class Linked:
         return data
 
 
+Readable: TypeAlias = discord.Attachment | Linked
+
+
 def pictures_in(message: discord.Message) -> list[Readable]:
-    """The pictures that a message shows, of anybody's, forwarded ones too, in order.
+    """List the images that a message shows, forwarded ones too, in order.
 
     Each once: a gallery shows files that are attached as well.
     """
@@ -123,7 +111,7 @@ def _is_discords(url: str) -> bool:
 
 
 def _media(components: Iterable[Any]) -> Iterator[discord.UnfurledMediaItem]:
-    """Every picture inside a message's components."""
+    """Yield every image inside a message's components."""
     for component in components:
         yield from (item.media for item in getattr(component, "items", ()))
         if (media := getattr(component, "media", None)) is not None:
@@ -134,23 +122,23 @@ def _media(components: Iterable[Any]) -> Iterator[discord.UnfurledMediaItem]:
 
 
 async def read_bytes(attachment: Readable, patience: float | None = None) -> bytes:
-    """The file as it is, at most :data:`MAX_BYTES`, within ``patience`` seconds.
+    """Read the file, at most :data:`MAX_BYTES`, within ``patience`` seconds.
 
-    Raises :class:`~core.errors.UnreadablePicture` when it is larger, or not to be had.
+    Raises :class:`~core.errors.UnreadablePicture` when it is larger, or cannot be fetched.
     """
-    # Discord itself says the size, so that a file too large is not even begun.
+    # Discord gives the size, so that a file too large is not fetched at all.
     if attachment.size > MAX_BYTES:
         raise UnreadablePicture("too_large", f"{attachment.size / 2**20:.0f} MB")
     try:
         async with asyncio.timeout(SECONDS_TO_READ if patience is None else patience):
             return await attachment.read()
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-        # OSError is a time-out, too.
+        # TimeoutError is an OSError.
         raise UnreadablePicture("missing", str(error)) from error
 
 
 async def to_start_image(data: bytes) -> StartImage:
-    """An image file of any kind we read, made plain: first frame, upright, RGB, bounded.
+    """Decode an image file of any supported kind: first frame, upright, RGB, bounded.
 
     Raises :class:`~core.errors.UnreadablePicture`.
     """
@@ -158,7 +146,7 @@ async def to_start_image(data: bytes) -> StartImage:
 
 
 async def parameters_of(data: bytes) -> str | None:
-    """The parameters in an image file, as A1111's text; None when there are none.
+    """Read the parameters in an image file as infotext; None when there are none.
 
     Raises :class:`~core.errors.UnreadablePicture`.
     """
@@ -176,7 +164,7 @@ def _start_image(data: bytes) -> StartImage:
     pixels = read_pixels(data)
     pixels.thumbnail((MAX_SIDE, MAX_SIDE))
     file = BytesIO()
-    # As it is: none of the file's own texts, nor where a photograph was taken.
+    # The file's own texts, and where a photograph was taken, are not kept.
     pixels.info.clear()
     pixels.save(file, "PNG", compress_level=1)
     notes = (Note.of("first_frame"),) if is_animated(data) else ()

@@ -1,4 +1,4 @@
-"""From what a member asks of /explore to a sheet: axes read, completed, checked, in proper names.
+"""Read what a member asks of /explore into a sheet: axes completed, checked and spelt.
 
 Whatever makes no sense is refused here, before anything is written or drawn.
 """
@@ -13,7 +13,6 @@ from typing import Final
 from bot.exceptions import CannotExplore
 from bot.ordering.choices import MAX_CHOICES, vae_names
 from bot.store import Job
-from core.errors import SheetTooLarge
 from core.models.catalogue import Catalogue, Model
 from core.options import AUTOMATIC, NONE
 from core.request import GenerationRequest
@@ -22,30 +21,33 @@ from core.sheets.cells import MAX_CELLS
 from core.sheets.sheet import Sheet, axis_of
 from core.work import Item
 
+# The (name, values) pairs of x and y; None where nothing was given.
+Axes = Sequence[tuple[str | None, str | None]]
+
 # What /explore offers. Variations of a seed have their own buttons.
 KINDS: Final = tuple(kind for kind in AXES if not kind.field.startswith("variation_"))
 
 
-def strip() -> Sheet:
-    """Every clip skip of one picture."""
+def clip_skip_sheet() -> Sheet:
+    """Make the sheet of every clip skip of one image."""
     return Sheet(read_axis("clip_skip", kind_of("clip_skip").example))
 
 
 def read_sheet(
-    asked: Sequence[tuple[str | None, str | None]],
+    axes: Axes,
     catalogue: Catalogue,
     model: Model | None,
     limit: int = MAX_CELLS,
     most: int = MAX_CHOICES,
 ) -> Sheet:
-    """The sheet of two (name, values) pairs, each of which may be left out in part or whole.
+    """Read the sheet of two axes, each of which may be left out in part or whole.
 
-    ``model`` is the one whose VAEs are meant when an axis is all of them. Values that nobody
-    named are as many as ``limit`` cells allow; an axis has at most ``most``. Raises
+    ``model`` is the one whose VAEs are meant when an axis is all of them. Where no values are
+    given there are as many as ``limit`` cells allow; an axis has at most ``most`` values. Raises
     :class:`~bot.exceptions.CannotExplore`, :class:`~core.errors.UnknownName`,
     :class:`~core.errors.InvalidRequest` or :class:`~core.errors.SheetTooLarge`.
     """
-    (x_name, x_values), (y_name, y_values) = asked
+    (x_name, x_values), (y_name, y_values) = axes
     if y_name is None and y_values:
         raise CannotExplore("no_axis")
     x = _read(x_name or "clip_skip", x_values, catalogue, model, most)
@@ -59,7 +61,7 @@ def read_sheet(
     return Sheet(x, y)
 
 
-def check_sense(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) -> None:
+def check_sheet(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) -> None:
     """Raise :class:`~bot.exceptions.CannotExplore` when an axis would change nothing."""
     if sheet.varies("denoising_strength") and base.init_image is None and base.hires is None:
         raise CannotExplore("denoising")
@@ -83,7 +85,7 @@ def check_change(parent: Job, changes: Collection[str], catalogue: Catalogue) ->
 
 
 def other_vaes(request: GenerationRequest, catalogue: Catalogue, model: Model) -> tuple[str, ...]:
-    """What a picture's VAE can be compared with; nothing where there is only one."""
+    """Name the VAEs that a request's own can be compared with; none where there is only one."""
     names = vae_names(catalogue, model)
     own = request.vae
     if own == NONE and NONE not in names:
@@ -94,22 +96,22 @@ def other_vaes(request: GenerationRequest, catalogue: Catalogue, model: Model) -
 def _read(
     name: str, text: str | None, catalogue: Catalogue, model: Model | None, most: int
 ) -> Axis:
-    try:
-        axis = read_axis(name, text or _all_values(name, catalogue, model))
-    except SheetTooLarge as error:
-        if error.what != "values":
-            raise
-        raise SheetTooLarge("values", error.count, most) from None
-    if len(axis.values) > most:
-        raise SheetTooLarge("values", len(axis.values), most)
-    if axis.kind.field == "seed":
-        # The text may say -1; what was drawn for it is worth knowing.
-        return axis_of("seed", axis.values)
-    return replace(axis, values=tuple(_spelt(axis, value, catalogue) for value in axis.values))
+    axis = read_axis(name, text or _all_values(name, catalogue, model), limit=most)
+    match axis.kind.field:
+        case "seed":
+            # The text may say -1; the seed that was drawn for it is what repeats the image.
+            return axis_of("seed", axis.values)
+        case "model":
+            names = tuple(catalogue.model(str(value)).name for value in axis.values)
+        case "vae":
+            names = tuple(catalogue.vae_name(str(value)) for value in axis.values)
+        case _:
+            return axis
+    return replace(axis, values=names)
 
 
 def _first(axis: Axis, count: int) -> Axis:
-    """At most ``count`` of the values, but two: an axis of one compares nothing."""
+    """Keep at most ``count`` of the values, but two: an axis of one compares nothing."""
     values = axis.values[: max(count, 2)]
     return axis if values == axis.values else axis_of(axis.kind.field, values)
 
@@ -124,14 +126,3 @@ def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:
             raise CannotExplore("no_values")
         case _:
             return kind_of(name).example
-
-
-def _spelt(axis: Axis, value: Value, catalogue: Catalogue) -> Value:
-    if axis.kind.field == "model":
-        return catalogue.model(str(value)).name
-    if axis.kind.field == "vae":
-        for word in (AUTOMATIC, NONE):
-            if str(value).casefold() == word.casefold():
-                return word
-        return catalogue.vae(str(value)).name
-    return value

@@ -1,4 +1,4 @@
-"""What a select or a search offers: samplers by name, the VAEs that go with a model."""
+"""The names that a select or a search offers: samplers, and the VAEs for a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from core.models.catalogue import Catalogue, Model
 from core.options import AUTOMATIC, NONE, SAMPLERS, SCHEDULE_TYPES
 
-# Discord's limits: how many choices there are, and how long each one's name and value.
+# Discord's limits: the number of choices, and the length of a choice's name and value.
 MAX_CHOICES: Final = 25
 MAX_CHOICE: Final = 100
 
@@ -19,7 +19,7 @@ SAMPLER_NAMES: Final = tuple(
 
 
 def vae_names(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:
-    """What the VAE select offers for a model; nothing when there is nothing to choose from."""
+    """List what the VAE select offers for a model; nothing when there is no choice."""
     if model is None:
         return ()
     named = [vae.name for vae in catalogue.fitting_vaes(model)]

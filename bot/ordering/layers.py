@@ -1,4 +1,4 @@
-"""The layers that may have a say in an option's value, and what a model and the bot say.
+"""The layers that an option's value can come from, and the values of a model and of the bot.
 
 option > pasted text > named preset > yours > channel > server > model card > bot.
 """
@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
+from bot.store import Store
 from core.models.catalogue import Catalogue, Model
 from core.notes import Note
 from core.options import AUTOMATIC, OPTIONS, Place, names
@@ -18,27 +19,27 @@ from core.pictures.importing import to_request_values
 from core.pictures.infotext import looks_like_infotext, parse
 from core.request import GenerationRequest, parse_size
 
-if TYPE_CHECKING:
-    from bot.store import Store
-
 Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
+# What a command gives itself, and everything that its member chose.
+COMMAND_SOURCES: Final = SOURCES[:3]
+MEMBER_SOURCES: Final = SOURCES[:4]
 
-# The options that a layer may have values of: what a preset may hold.
+# The options that a layer can have values of.
 LAYERED: Final = names(Place.PRESET)
 
-# The bot's own values: a model and its size are found elsewhere.
+# The bot's defaults. The model and its size come from the catalogue.
 BOT: Final[Mapping[str, Any]] = MappingProxyType(
     {name: OPTIONS[name].default for name in LAYERED if OPTIONS[name].default is not None}
 )
 
-# Sizes as members say them: width to height, at the area the model was trained on.
+# Sizes by name: width to height, at the area the model was trained on.
 SHAPES: Final = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2)}
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Values by option from everybody who may have a say; a value of None says nothing."""
+    """Each layer's values by option; a value of None counts as none."""
 
     option: Mapping[str, Any] = field(default_factory=dict)
     pasted: Mapping[str, Any] = field(default_factory=dict)
@@ -50,7 +51,10 @@ class Layers:
     bot: Mapping[str, Any] = field(default_factory=dict)
 
     def first(self, name: str) -> tuple[Any, Source]:
-        """The value of option ``name`` and the layer it comes from."""
+        """Find option ``name`` in the first layer that has it: the value, and that layer.
+
+        Raises :class:`KeyError` where none has it.
+        """
         for source in SOURCES:
             value = getattr(self, source).get(name)
             if value is not None:
@@ -61,7 +65,7 @@ class Layers:
 async def layers_of(
     store: Store, user_id: int, option: Mapping[str, Any], preset: str | None = None
 ) -> Layers:
-    """The layers that stand over a member's command with these options.
+    """Read the layers of a member's own: a command's ``option``, a named preset, their default.
 
     Raises :class:`~core.errors.UnknownName` when there is no such preset (any more).
     """
@@ -70,13 +74,13 @@ async def layers_of(
 
 
 def model_values(model: Model) -> dict[str, Any]:
-    """What a model's card recommends, by option; its own size where the card is silent."""
+    """Give what a model's card recommends, by option; its native size where the card has none."""
     width, height = model.card.size or model.size
     return {**model.card.values, "size": f"{width}x{height}"}
 
 
 def size_of(text: str, model: Model) -> tuple[int, int]:
-    """``512x768`` or a shape (``portrait``) → width and height in pixels.
+    """Read ``512x768`` or a shape (``portrait``) as width and height in pixels.
 
     A shape keeps the area of the model's own size. Raises
     :class:`~core.errors.InvalidRequest` for anything else.
@@ -90,7 +94,7 @@ def size_of(text: str, model: Model) -> tuple[int, int]:
 
 
 def values_of(request: GenerationRequest) -> dict[str, Any]:
-    """A request said in options, as a member would write them."""
+    """Give a request's values by option, as a member would write them."""
     values = {name: getattr(request, name) for name in LAYERED if name != "private"}
     return values | {
         "sampler": sampler_name(request.sampler, request.schedule_type),
@@ -101,9 +105,9 @@ def values_of(request: GenerationRequest) -> dict[str, Any]:
 def read_pasted(
     prompt: str, layers: Layers, catalogue: Catalogue
 ) -> tuple[str, Layers, dict[str, Any], tuple[Note, ...]]:
-    """A prompt that is a whole picture's parameters, taken apart.
+    """Read a prompt that is the infotext of an image.
 
-    Gives the prompt in it, the layers with its options, the request's fields that are no options
+    Returns the prompt in it, the layers with its options, the request's fields that are no options
     (variation, hires fix), and notes on what was left out. Any other prompt stays as it is.
     """
     if not looks_like_infotext(prompt):
@@ -125,5 +129,5 @@ def read_pasted(
 
 
 def sampler_name(sampler: str, schedule_type: str) -> str:
-    """Both as one, the way members write them: ``DPM++ 2M Karras``."""
+    """Join both as members write them: ``DPM++ 2M Karras``."""
     return sampler if schedule_type == AUTOMATIC else f"{sampler} {schedule_type}"

@@ -1,19 +1,16 @@
-"""The layers' values, made into a request.
-
-The first layer that has a value wins, and the answer to "why this value" is that layer's name.
-"""
+"""Resolve the layers' values into a request, and explain where each value comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from bot.exceptions import NoModels
 from bot.ordering.layers import (
     BOT,
     LAYERED,
+    MEMBER_SOURCES,
     SHAPES,
     SOURCES,
     Layers,
@@ -25,24 +22,20 @@ from bot.ordering.layers import (
 )
 from bot.rules.values import check_kind
 from bot.settings import Limits
+from bot.store.styles import Style
 from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
 from core.models.catalogue import Catalogue, Model, Vae
 from core.notes import Note
-from core.options import AUTOMATIC, NONE, OPTIONS, RANDOM_SEED, RANGES, Range
-from core.prompt.variants import drawn
+from core.options import AUTOMATIC, OPTIONS, RANDOM_SEED, RANGES, Range
+from core.prompt.variants import draw_choices
 from core.request import GenerationRequest, draw_seed, split_sampler
-
-if TYPE_CHECKING:
-    from bot.store.styles import Style
-
-_CHOSEN: Final = ("option", "pasted", "preset", "yours")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A request ready to be written, the files it needs, and why each value is what it is.
+    """A request ready to be stored, the files it needs, and the layer each value comes from.
 
-    ``notes`` say what was left out of a pasted text.
+    ``notes`` are on what was left out of a pasted text, and what of the prompt was not understood.
     """
 
     request: GenerationRequest
@@ -51,6 +44,10 @@ class Resolved:
     private: bool
     sources: Mapping[str, Source]
     notes: tuple[Note, ...] = ()
+
+    def changed(self, *notes: Note, **changes: Any) -> Resolved:
+        """Change fields of the request, and add notes."""
+        return replace(self, request=replace(self.request, **changes), notes=self.notes + notes)
 
 
 def resolve(
@@ -61,23 +58,21 @@ def resolve(
     *,
     style: Style | None = None,
 ) -> Resolved:
-    """The request that ``prompt`` and ``layers`` make; a seed of −1 or none is drawn here.
+    """Make the request of ``prompt`` and ``layers``; a seed of −1 or none is drawn here.
 
     ``style`` is put around the prompt, and then the choices in it are drawn from the seed.
 
-    What a member chose and may not is an error; what a layer below recommends is cut to the
-    owner's limits. Raises :class:`~core.errors.InvalidRequest`,
+    A member's own value beyond the limits is an error; one of a layer below the member's is cut to
+    them. Raises :class:`~core.errors.InvalidRequest`,
     :class:`~core.errors.UnknownName`, :class:`~core.errors.VaeMismatch` or
     :class:`~bot.exceptions.NoModels`.
     """
     prompt, layers, exact, notes = read_pasted(prompt, layers, catalogue)
-    model, model_source = _model(layers, catalogue)
-    layers = replace(layers, model=model_values(model), bot=BOT)
-    chosen = {name: layers.first(name) for name in LAYERED if name != "model"}
-    values = {name: value for name, (value, _) in chosen.items()}
+    model = _model(layers, catalogue)
+    values, sources = _gathered(layers, model)
     for name, value in values.items():
         check_kind(name, value)
-    sources = {name: source for name, (_, source) in chosen.items()} | {"model": model_source}
+    values["model"] = model.name
     private = bool(values.pop("private"))
     values["sampler"], values["schedule_type"] = split_sampler(values["sampler"])
     values["width"], values["height"] = size_of(values.pop("size"), model)
@@ -85,23 +80,22 @@ def resolve(
     if values["seed"] == RANDOM_SEED:
         values["seed"] = draw_seed()
     for name, limit in bounds(limits).items():
-        if sources["size" if name in ("width", "height") else name] not in _CHOSEN:
+        if sources["size" if name in ("width", "height") else name] not in MEMBER_SOURCES:
             values[name] = min(values[name], limit)
     values |= {name: float(values[name]) for name in values if OPTIONS[name].type is float}
     if style is not None:
         negative_prompt = values["negative_prompt"]
         prompt, values["negative_prompt"] = style.applied(prompt, negative_prompt)
-    request = GenerationRequest(prompt, model.name, **values, **exact)
-    request, unread = drawn(request)
+    request, unread = draw_choices(GenerationRequest(prompt, **values, **exact))
     check_limits(request, limits)
-    why = MappingProxyType(sources)
-    return Resolved(request, model, vae, private, why, notes + unread)
+    return Resolved(request, model, vae, private, sources, notes + unread)
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What a member's next job would have by itself: each option's value, and the layer it comes
-    from. ``model`` is what the others are for; ``error`` is what keeps such a job from starting.
+    """A member's defaults: each option's value, and the layer it comes from.
+
+    ``model`` is what the values are for; ``error`` is why a job with them cannot start.
     """
 
     values: Mapping[str, Any]
@@ -111,35 +105,26 @@ class Explained:
 
 
 def explain(layers: Layers, catalogue: Catalogue, limits: Limits) -> Explained:
-    """Why each value is what it is. What cannot be used stands as it was said.
+    """Find a member's defaults. Where they cannot be used, they are given as they are set.
 
     Raises :class:`~bot.exceptions.NoModels`.
     """
     try:
-        model, model_source = _model(layers, catalogue)
-        name = model.name
+        model = _model(layers, catalogue)
     except (InvalidRequest, UnknownName):
         if not catalogue.models:
             raise NoModels from None
-        model, (name, model_source) = catalogue.models[0], layers.first("model")
-    below = replace(layers, model=model_values(model), bot=BOT)
-    said = {option: below.first(option) for option in LAYERED if option != "model"}
-    said["model"] = name, model_source
-    values = {option: said[option][0] for option in LAYERED}
-    sources = {option: said[option][1] for option in LAYERED}
+        model = catalogue.models[0]
+    values, sources = _gathered(layers, model)
     try:
         resolved = resolve("", layers, catalogue, limits)
     except PenultimateError as error:
         return Explained(values, sources, model, error)
-    # What was cut to a limit, or does not fit; a seed to be drawn and a shape stay words.
-    kept = {"seed", "negative_prompt"} | ({"size"} if str(values["size"]) in SHAPES else set())
-    used = values_of(resolved.request)
-    values |= {option: used[option] for option in used if option not in kept}
-    return Explained(values, sources | dict(resolved.sources), model)
+    return Explained(_spelt(values, resolved.request), sources, model)
 
 
 def check_limits(request: GenerationRequest, limits: Limits) -> None:
-    """Raise :class:`~core.errors.InvalidRequest` when the owner does not allow so much."""
+    """Raise :class:`~core.errors.InvalidRequest` for a request beyond the limits."""
     width, height = request.final_size
     asked = {"width": width, "height": height, "steps": request.steps, "count": request.count}
     for name, limit in bounds(limits).items():
@@ -148,50 +133,66 @@ def check_limits(request: GenerationRequest, limits: Limits) -> None:
 
 
 def checked(values: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
-    """The values that are set, spelt as the catalogue spells them: what a preset keeps.
+    """Check the values that are not None and spell them as the catalogue does: what a preset keeps.
 
     Raises what :func:`resolve` would raise for them.
     """
     kept = {name: values[name] for name in LAYERED if values.get(name) is not None}
-    asked = dict(kept)
+    given = dict(kept)
     if "vae" in kept and "model" not in kept:
         # It need not fit the model that happens to be the default.
         check_kind("vae", kept["vae"])
-        kept["vae"] = _vae_name(asked.pop("vae"), catalogue)
-    proper = values_of(resolve("", Layers(option=asked), catalogue, limits).request)
-    shape = str(kept.get("size", "")).strip().casefold()
+        kept["vae"] = catalogue.vae_name(given.pop("vae"))
+    request = resolve("", Layers(option=given), catalogue, limits).request
+    return kept | _spelt(given, request)
+
+
+def _spelt(values: Mapping[str, Any], request: GenerationRequest) -> dict[str, Any]:
+    """Give ``values`` as the request made of them has them: names spelt, numbers within limits.
+
+    What is another in each job stays: a random seed, the choices in a negative prompt, and a shape,
+    whose size is the model's.
+    """
+    used = values_of(request)
+    del used["negative_prompt"]
+    if values.get("seed") == RANDOM_SEED:
+        del used["seed"]
+    shape = str(values.get("size", "")).strip().casefold()
     if shape in SHAPES:
-        # The word stays: it is another size on another model.
-        proper["size"] = shape
-    if kept.get("seed") == RANDOM_SEED:
-        proper["seed"] = RANDOM_SEED
-    # Its choices are drawn anew for each job.
-    proper.pop("negative_prompt")
-    return kept | {name: proper[name] for name in asked if name in proper}
+        used["size"] = shape
+    return {name: used.get(name, value) for name, value in values.items()}
 
 
-def _model(layers: Layers, catalogue: Catalogue) -> tuple[Model, Source]:
+def _model(layers: Layers, catalogue: Catalogue) -> Model:
     try:
-        name, source = layers.first("model")
+        name, _ = layers.first("model")
     except KeyError:
         if not catalogue.models:
             raise NoModels from None
-        return catalogue.models[0], "bot"
+        return catalogue.models[0]
     check_kind("model", name)
-    return catalogue.model(name), source
+    return catalogue.model(name)
+
+
+def _gathered(layers: Layers, model: Model) -> tuple[dict[str, Any], dict[str, Source]]:
+    """Take each option from the first layer that has it; ``model`` is the one that is used."""
+    layers = replace(layers, model=model_values(model), bot={**BOT, "model": model.name})
+    found = {name: layers.first(name) for name in LAYERED}
+    values = {name: value for name, (value, _) in found.items()}
+    return values, {name: source for name, (_, source) in found.items()}
 
 
 def _vae(
     name: str, model: Model, sources: Mapping[str, Source], catalogue: Catalogue
 ) -> tuple[str, Vae | None]:
-    """The VAE in its proper spelling, and its file if it is an external one.
+    """Spell the VAE's name, and find its file if it is an external one.
 
-    A VAE said by a layer below the one that chose the model was not meant for that model, and
-    a card may name one that is not here: where such a VAE does not do, it is Automatic.
+    A VAE from a layer below the one that chose the model was not meant for that model, and a card
+    may name one that is not here: where such a VAE cannot be used, it is Automatic.
     """
     source = sources["vae"]
     try:
-        name = _vae_name(name, catalogue)
+        name = catalogue.vae_name(name)
         return name, catalogue.resolve_vae(name, model)
     except UnknownName:
         if source != "model":
@@ -202,16 +203,9 @@ def _vae(
     return AUTOMATIC, catalogue.resolve_vae(AUTOMATIC, model)
 
 
-def _vae_name(name: str, catalogue: Catalogue) -> str:
-    for word in (AUTOMATIC, NONE):
-        if name.strip().casefold() == word.casefold():
-            return word
-    return catalogue.vae(name).name
-
-
 def bounds(limits: Limits) -> dict[str, int]:
-    """The highest value that the owner allows, by field of a request."""
-    # A recommended size is cut to the limit, and what is left must be a size.
+    """Give the highest value that is allowed, by field of a request."""
+    # A recommended size is cut to the limit, which must be a size that a request can have.
     side = limits.max_size // RANGES["width"].multiple * RANGES["width"].multiple
     return {
         "width": side,

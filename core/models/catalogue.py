@@ -114,16 +114,23 @@ class Catalogue:
         """Return the external VAE of this name, ignoring case. Raises :class:`UnknownName`."""
         return _find("VAE", name, self.vaes)
 
+    def vae_name(self, name: str) -> str:
+        """Spell an external VAE's name, :data:`AUTOMATIC` or :data:`NONE`, given in any case.
+
+        Raises :class:`UnknownName`.
+        """
+        words = {word.casefold(): word for word in (AUTOMATIC, NONE)}
+        return words.get(name.strip().casefold()) or self.vae(name).name
+
     def resolve_vae(self, name: str, model: Model) -> Vae | None:
         """Return the VAE that a request's ``name`` selects; None is the checkpoint's own.
 
         Automatic is, as in A1111, the sibling file, else the checkpoint's own. Raises
         :class:`UnknownName` and :class:`VaeMismatch`.
         """
-        if name.casefold() == AUTOMATIC.casefold():
-            return model.sibling_vae
-        if name.casefold() == NONE.casefold():
-            return None
+        name = self.vae_name(name)
+        if name in (AUTOMATIC, NONE):
+            return model.sibling_vae if name == AUTOMATIC else None
         vae = self.vae(name)
         if not vae.fits(model):
             raise VaeMismatch(vae.name, vae.latent_space, model.name, model.latent_space)

@@ -40,13 +40,13 @@ _SIGNS: Final = range(0xF0000, 0x110000)
 _CONTEXT: Final = SamplingContext(SamplingMethod.RANDOM, WildcardManager())
 
 
-def drawn(
+def draw_choices(
     request: GenerationRequest, before: GenerationRequest | None = None
 ) -> tuple[GenerationRequest, tuple[Note, ...]]:
     """Return the request with the choices in both its prompts drawn from its seed.
 
-    A prompt that is still that of ``before`` was drawn then. One whose choices cannot be read
-    stands as it is written, and a note says so. Raises :class:`~core.errors.InvalidRequest` when
+    A prompt that equals that of ``before`` is left as it is. One whose choices cannot be read
+    stays as it is written, with a note. Raises :class:`~core.errors.InvalidRequest` when
     what was drawn is too long for a prompt.
     """
     random = Random(request.seed)

@@ -59,13 +59,15 @@ def parse_axis(name: str, text: str) -> list[Value]:
     :class:`InvalidRequest` for what is no such value or out of range, :class:`SheetTooLarge`
     beyond :data:`MAX_VALUES`.
     """
-    return _values(kind_of(name), text)
+    return _values(kind_of(name), text, MAX_VALUES)
 
 
-def read_axis(name: str, text: str, *, seed: Callable[[], int] = draw_seed) -> Axis:
-    """:func:`parse_axis` for a sheet: each −1 is drawn once, and there is at least one value."""
+def read_axis(
+    name: str, text: str, *, seed: Callable[[], int] = draw_seed, limit: int = MAX_VALUES
+) -> Axis:
+    """Read an axis for a sheet as :func:`parse_axis` does: 1 to ``limit`` values, each −1 drawn."""
     kind = kind_of(name)
-    values = _values(kind, text)
+    values = _values(kind, text, limit)
     if not values:
         raise _no_values(kind, text)
     if kind.field in ("seed", "variation_seed"):
@@ -88,7 +90,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", name[:80]).strip().casefold()
 
 
-def _values(kind: AxisKind, text: str) -> list[Value]:
+def _values(kind: AxisKind, text: str, limit: int) -> list[Value]:
     if len(text) > MAX_TEXT:
         raise SheetTooLarge("characters", len(text), MAX_TEXT)
     plain = separated(text) if kind.type is str else half_width(text)
@@ -104,10 +106,14 @@ def _values(kind: AxisKind, text: str) -> list[Value]:
     fields = [field for field in fields if field or kind.field == "prompt"]
     count = sum(_count(kind, field) for field in fields)
     if count > MAX_VALUES:
-        raise SheetTooLarge("values", count, MAX_VALUES)
-    if kind.type is str:
-        return [_name(kind, field) for field in fields]
-    return [number for field in fields for number in _numbers(kind, field)]
+        raise SheetTooLarge("values", count, limit)
+    values: list[Value] = []
+    for field in fields:
+        values += [_name(kind, field)] if kind.type is str else _numbers(kind, field)
+    # Of a range in fractions fewer values may be left than were counted.
+    if len(values) > limit:
+        raise SheetTooLarge("values", len(values), limit)
+    return values
 
 
 def _count(kind: AxisKind, field: str) -> int:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidRequest
-from core.prompt.variants import MAX_DEPTH, draw, drawn
+from core.prompt.variants import MAX_DEPTH, draw, draw_choices
 from core.request import GenerationRequest
 from tests.simulation import World, answer, text
 
@@ -116,19 +116,21 @@ def test_the_same_seed_draws_the_same() -> None:
 
 def test_both_prompts_are_drawn_from_the_requests_seed() -> None:
     request = GenerationRequest("{a|b|c|d}", "m", 5, negative_prompt="{e|f|g|h}")
-    once, notes = drawn(request)
-    assert (once, notes) == drawn(request)
+    once, notes = draw_choices(request)
+    assert (once, notes) == draw_choices(request)
     assert len(once.prompt) == len(once.negative_prompt) == 1
     assert once.seed == 5
-    others = {drawn(GenerationRequest("{a|b|c|d}", "m", seed))[0].prompt for seed in range(50)}
+    others = {
+        draw_choices(GenerationRequest("{a|b|c|d}", "m", seed))[0].prompt for seed in range(50)
+    }
     assert others == set("abcd")
 
 
 def test_what_was_drawn_before_is_not_drawn_again() -> None:
     before = GenerationRequest("{a|b}", "m", 5, negative_prompt="{c|d}")
     after = GenerationRequest("x {a|b}", "m", 5, negative_prompt="{c|d}")
-    assert drawn(before, before)[0] == before
-    once, _ = drawn(after, before)
+    assert draw_choices(before, before)[0] == before
+    once, _ = draw_choices(after, before)
     assert once.prompt in ("x a", "x b")
     assert once.negative_prompt == "{c|d}"
 
@@ -136,7 +138,7 @@ def test_what_was_drawn_before_is_not_drawn_again() -> None:
 def test_what_becomes_too_long_is_refused_not_cut() -> None:
     prompt = "{900$$" + " " * 100 + "$$" + "|".join("a" * 900) + "}"
     with pytest.raises(InvalidRequest, match="at most 4000"):
-        drawn(GenerationRequest(prompt, "m", 1))
+        draw_choices(GenerationRequest(prompt, "m", 1))
 
 
 signs = st.lists(

@@ -183,19 +183,19 @@ def test_a_large_sheet_stays_within_what_can_be_sent(size: tuple[int, int]) -> N
 
 
 def test_what_would_change_nothing_is_refused() -> None:
-    from bot.ordering.orders import remade
+    from bot.ordering.orders import order_of
     from bot.settings import Limits
 
     limits = Limits()
     with pytest.raises(CannotExplore, match="denoising"):
-        remade(BASE, sheet(("denoising_strength", None)), catalogue(), limits)
+        order_of(BASE, sheet(("denoising_strength", None)), catalogue(), limits)
     two = GenerationRequest("x", "two", 7)
     with pytest.raises(CannotExplore, match="clip_skip"):
-        remade(two, sheet(), catalogue(), limits)
+        order_of(two, sheet(), catalogue(), limits)
     # Beside a model for which it does something it may stand.
     assert (
         len(
-            remade(
+            order_of(
                 two, sheet(("model", "plain, two"), ("clip_skip", "1, 2")), catalogue(), limits
             ).items
         )
