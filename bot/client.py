@@ -22,6 +22,7 @@ from bot.actions.knobs import Knobs
 from bot.actions.more import More
 from bot.actions.retry import Retry
 from bot.actions.sheet import Cells
+from bot.actions.vaes import Vaes
 from bot.answers import DISCORD_ERRORS, Interaction, refuse
 from bot.gate.classifier import Classifier
 from bot.gate.gate import Gate
@@ -29,10 +30,10 @@ from bot.gate.visibility import Visibility
 from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.jobs.jobs import Jobs
-from bot.posts.carrier import Carrier
 from bot.posts.controls import Control, Standing
 from bot.posts.delivery import Delivery
 from bot.posts.log_channel import LogChannel
+from bot.posts.sender import Sender
 from bot.settings import Settings
 from bot.store import Store
 from bot.translate import CatalogueTranslator
@@ -148,7 +149,7 @@ class Penultimate(commands.AutoShardedBot):
         classifier = Classifier(self.settings.nsfw_model, threshold, self.settings.nsfw_labels)
         self.gate = gate = Gate(store, catalogue, limits, classifier)
         self.visibility = visibility = Visibility(store, self)
-        self.delivery = delivery = Delivery(Carrier(self, self.clock), store, catalogue)
+        self.delivery = delivery = Delivery(Sender(self, self.clock), store, catalogue)
         following = Following(
             store,
             gate,
@@ -162,11 +163,12 @@ class Penultimate(commands.AutoShardedBot):
             store, self.queue, catalogue, limits, gate, delivery, following, accepting
         )
         self.retry = retry = Retry(catalogue, gate)
-        self.derive = Derive(jobs, gate, catalogue, retry)
+        self.derive = Derive(jobs, gate, retry)
         self.actions = Dispatch(store, gate, visibility)
         self.actions.add(
             retry,
-            Knobs(jobs, visibility, catalogue, retry),
+            Knobs(jobs, visibility, retry),
+            Vaes(jobs, catalogue, retry),
             Cells(jobs),
             More(store, catalogue, visibility, delivery, retry),
             self.derive,

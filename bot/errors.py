@@ -1,6 +1,6 @@
-"""The one map from an exception's class and fields to the sentence a member reads.
+"""The map from an exception's class and fields to the sentence that a member reads.
 
-An error nobody foresaw gets a short incident number that is also in the log.
+An unexpected error gets a short incident number, under which the log has its traceback.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ KEYS: Final[dict[type[BaseException], str]] = {
 def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
     """Say what happened and what to do next.
 
-    An error that is not foreseen is logged with its traceback under the number in the sentence.
+    An unexpected error is logged with its traceback under the number in the sentence.
     """
     error = _unwrap(error)
     key = _key(error)
@@ -80,11 +80,11 @@ def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
     if isinstance(error, PenultimateError):
         # A class nobody has given a sentence yet: its plain English is better than nothing.
         return _shown(str(error))
-    return sentence(foreseen(error), locale)
+    return sentence(expected(error), locale)
 
 
-def foreseen(error: BaseException) -> PenultimateError:
-    """``error`` itself if it is of the tree, else logged and stood for by :class:`Unexpected`."""
+def expected(error: BaseException) -> PenultimateError:
+    """``error`` if it is a :class:`PenultimateError`, else log it and return its incident."""
     error = _unwrap(error)
     if isinstance(error, PenultimateError):
         return error
@@ -143,7 +143,7 @@ def _places(error: BaseException, locale: Locale | str | None) -> dict[str, obje
         case app_commands.TransformerError():
             places |= {"value": _shown(str(error.value))}
         case sqlite3.Error():
-            places |= vars(foreseen(error))
+            places |= vars(expected(error))
     return places
 
 

@@ -1,1 +1,1 @@
-"""What the controls and forms under a post do."""
+"""The actions of the controls and forms under a post."""

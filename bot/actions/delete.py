@@ -1,4 +1,4 @@
-"""Deleting a job: for its author, and for who may manage messages where it was made."""
+"""The actions that delete a job: for its author, and for who may manage messages where it is."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bot.translate import t
 
 @dataclass(eq=False)
 class Delete:
-    """The question before it, and the deletion."""
+    """The confirmation, and the deletion."""
 
     _jobs: Jobs
     _visibility: Visibility
 
     @control(delete=True, remove=False)
     async def _ask(self, here: bool, interaction: Interaction, job: Job, _: int | None) -> None:
-        """In place of the panel; the post of a log channel stays."""
+        """Ask in place of the panel, but not in place of the log channel's message."""
         self._check(interaction, job)
         view = panel.confirm_view(job, interaction.locale)
         if here:

@@ -1,11 +1,11 @@
-"""The one way from a ``custom_id`` to what it means: to the method marked with its action.
+"""Dispatch of controls and forms: from a ``custom_id`` to the method decorated with its action.
 
-An action's name stands in posts for ever: add, never rename.
+Posts keep the names of actions for ever: add names, never rename one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -19,49 +19,41 @@ from bot.gate.visibility import Visibility
 from bot.posts.controls import PATTERN, STANDING
 from bot.store import Job, Store
 
-# The largest number of SQLite's.
+# SQLite's largest integer.
 MAX_NUMBER: Final = 2**63 - 1
 
-# What the press on a control or the submit of a form does: of a job, with the number at the end of
-# the custom_id; and of no job.
+# The action of a job's control or form, which gets the argument of the ``custom_id``; and of one of
+# no job, which gets its number.
 OfJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
 OfNoJob = Callable[[Interaction, int | None], Awaitable[None]]
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
+
+
+def _decorator(table: str) -> Callable[..., Callable[[Method], Method]]:
+    """A decorator of methods: the names of actions, or by keyword with a first argument each."""
+
+    def decorator(*actions: str, **first: Any) -> Callable[[Method], Method]:
+        marks: list[tuple[str, str, tuple[Any, ...]]] = [(table, name, ()) for name in actions]
+        marks += [(table, name, (value,)) for name, value in first.items()]
+
+        def mark(method: Method) -> Method:
+            setattr(method, _MARKS, marks)
+            return method
+
+        return mark
+
+    return decorator
+
+
 _MARKS: Final = "__actions__"
-
-
-def control(*actions: str, **first: Any) -> Callable[[Method], Method]:
-    """Mark a method as what these controls of a job do; by keyword, with a first argument each."""
-    return _marking("controls", actions, first)
-
-
-def form(*actions: str, **first: Any) -> Callable[[Method], Method]:
-    """The same for the submit of a job's form."""
-    return _marking("forms", actions, first)
-
-
-def standing(*actions: str, **first: Any) -> Callable[[Method], Method]:
-    """The same for a control or a form that belongs to no job."""
-    return _marking("standing", actions, first)
-
-
-def _marking(
-    table: str, actions: Iterable[str], first: Mapping[str, Any]
-) -> Callable[[Method], Method]:
-    marks: list[tuple[str, str, tuple[Any, ...]]] = [(table, action, ()) for action in actions]
-    marks += [(table, action, (value,)) for action, value in first.items()]
-
-    def mark(method: Method) -> Method:
-        setattr(method, _MARKS, marks)
-        return method
-
-    return mark
+# Of a job's controls; of the submit of a job's forms; of controls and forms that belong to no job.
+control, form, standing = map(_decorator, ("controls", "forms", "standing"))
 
 
 @dataclass(eq=False)
 class Dispatch:
-    """Finds the job and the action, looks whether the member may see the job, and does it."""
+    """Finds the job and the action, checks that the member may see the job, and runs the action."""
 
     _store: Store
     _gate: Gate
@@ -71,7 +63,7 @@ class Dispatch:
     standing: dict[str, OfNoJob] = field(default_factory=dict, init=False)
 
     def add(self, *parts: object) -> None:
-        """Take over the actions that the methods of ``parts`` are marked with."""
+        """Register the decorated methods of ``parts``."""
         for part in parts:
             for attribute in dir(type(part)):
                 method = getattr(type(part), attribute, None)
@@ -80,7 +72,7 @@ class Dispatch:
                     getattr(self, table)[action] = partial(getattr(part, attribute), *first)
 
     async def press(self, interaction: Interaction) -> None:
-        """Do what a control or a form asks for, and answer what goes wrong."""
+        """Run the action of a control or a form, and answer its errors."""
         self._gate.address(interaction)
         try:
             await self._act(interaction)
@@ -88,12 +80,12 @@ class Dispatch:
             await refuse(interaction, error)
 
     async def _act(self, interaction: Interaction) -> None:
-        """A ``custom_id`` that is not ours is nobody's business here."""
+        """Run the action; a ``custom_id`` of another kind, such as a view's own, is ignored."""
         pressed = str(payload(interaction).get("custom_id"))
         if match := STANDING.fullmatch(pressed):
             number = int(match["number"]) if match["number"] else None
             act = self.standing.get(match["action"] or match["models"])
-            # Nothing of ours has a number that the database could not hold.
+            # A larger number is made up, and the database would raise.
             if act is None or (number or 0) > MAX_NUMBER:
                 raise Gone("control")
             await act(interaction, number)
@@ -103,11 +95,10 @@ class Dispatch:
             if action is None:
                 raise Gone("control")
             job = await self._store.jobs.get(int(match["job"]))
-            if job is None or not await self._reaches(interaction, job):
+            if job is None or not (
+                # A log channel's moderators may delete what they cannot see.
+                await self._visibility.may_see(interaction, job)
+                or self._visibility.may_remove(interaction, job)
+            ):
                 raise Gone("job")
             await action(interaction, job, int(match["argument"]) if match["argument"] else None)
-
-    async def _reaches(self, interaction: Interaction, job: Job) -> bool:
-        # A log channel's moderators may take away what they have not before them.
-        may_see = await self._visibility.may_see(interaction, job)
-        return may_see or self._visibility.may_remove(interaction, job)

@@ -1,6 +1,6 @@
-"""What the controls right under a post do: the three knobs, Edit, Cancel, and one of several.
+"""The actions of the controls under a post: clip skip, seed, Edit, Cancel, and one of several.
 
-Anybody who may see a picture may vary it; the variation belongs to who pressed.
+Anybody who may see a picture may vary it; the new job belongs to whoever did.
 """
 
 from __future__ import annotations
@@ -15,25 +15,19 @@ from bot.answers import Interaction
 from bot.exceptions import NotYours
 from bot.gate.visibility import Visibility
 from bot.jobs.jobs import Jobs
-from bot.ordering.choices import vae_names
 from bot.posts import forms
-from bot.posts.controls import MAX_OPTIONS, chosen, chosen_number, layout, row
-from bot.posts.result import SEARCH, vae_select
+from bot.posts.controls import chosen_number
 from bot.store import Job
 from bot.translate import t
-from core.errors import UnknownName
-from core.models.catalogue import Catalogue
-from core.models.names import search
 from core.request import draw_seed
 
 
 @dataclass(eq=False)
 class Knobs:
-    """The actions of a result post, and of a job's post before there is a result."""
+    """The actions of a job's post, before and after its result."""
 
     _jobs: Jobs
     _visibility: Visibility
-    _catalogue: Catalogue
     _retry: Retry
 
     @control("clip")
@@ -44,30 +38,6 @@ class Knobs:
     @control("seed")
     async def _new_seed(self, interaction: Interaction, job: Job, _: int | None) -> None:
         await self._jobs.vary(interaction, job, seed=draw_seed())
-
-    @control("vae")
-    async def _vae(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        name = chosen(interaction)
-        if name == SEARCH:
-            form = forms.vae_form(job, interaction.locale)
-            await self._retry.ask(interaction, form, job.request)
-        else:
-            await self._jobs.vary(interaction, job, vae=name)
-
-    @form("vae")
-    async def _vae_searched(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        locale = interaction.locale
-        async with self._retry.typed(interaction, partial(forms.vae_form, job, locale)) as typed:
-            name = typed.get("name", "")
-            names = vae_names(self._catalogue, self._catalogue.model(job.request.model))
-            found = tuple(search(names, name, MAX_OPTIONS))
-            if not found:
-                raise UnknownName("VAE", name)
-            if len(found) == 1:
-                await self._jobs.vary(interaction, job, vae=found[0])
-            else:
-                offered = vae_select(job, found, locale, search=False)
-                await answers.show(interaction, layout(row(offered)))
 
     @control("edit")
     async def _edit(self, interaction: Interaction, job: Job, _: int | None) -> None:
@@ -94,7 +64,7 @@ class Knobs:
         if not self._visibility.may_remove(interaction, job):
             raise NotYours("cancel")
         if self._jobs.cancel(job.id):
-            # Whoever follows the job edits the post.
+            # The task that follows the job edits the post.
             await interaction.response.defer()
         else:
             await answers.say(interaction, t("live.too_late", interaction.locale))

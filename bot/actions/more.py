@@ -1,5 +1,5 @@
-"""The panel behind "More…", and what keeps something of a picture: its parameters, its values as a
-preset, its seed, a copy by direct message."""
+"""The panel behind "More…", and its actions that keep something of a picture: its parameters, its
+values as a preset, its seed, a copy by direct message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class More:
 
     @control(which=True, keep=False)
     async def _page(self, turn: bool, interaction: Interaction, job: Job, _: int | None) -> None:
-        """To another picture of the job; or back, when it is not deleted after all."""
+        """Choose another picture of the job; or return from the confirmation of a deletion."""
         position = chosen_number(interaction) if turn else 0
         view = self._panel(interaction, job, position)
         await interaction.response.edit_message(view=view)
@@ -54,7 +54,7 @@ class More:
 
     @control("read")
     async def _read(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        """Of several pictures another's parameters, in place of those that are shown."""
+        """Show another picture's parameters in place of the present ones."""
         position, locale = chosen_number(interaction), interaction.locale
         text = await self._text(job, position)
         others = row(panel.which_select(job, locale, position, "read"))
@@ -67,8 +67,7 @@ class More:
 
     @form("preset")
     async def _preset_named(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        # A style for many pictures: the seed and the number belong to this one, and what a sheet
-        # varies to each of its cells.
+        # Only what other pictures can share: not the seed and the count, nor what a sheet varies.
         own = {"seed", "count"} | (job.sheet.options if job.sheet else set())
         values = {name: value for name, value in values_of(job.request).items() if name not in own}
         locale, presets = interaction.locale, self._store.presets
@@ -110,7 +109,7 @@ class More:
         try:
             model = self._catalogue.model(job.request.model)
         except UnknownName:
-            # What is there can still be kept.
+            # The other actions need no model.
             model = None
         offers = panel.Offers(
             explore=model is not None and model.family != "sd2",

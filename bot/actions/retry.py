@@ -1,7 +1,7 @@
-"""What was typed into a form and cannot be used: why is said, and the form offered once more.
+"""Forms with input that cannot be used: the error is shown with a button that reopens the form.
 
-One way for every form. The form with what was typed in it is kept in memory, for it is larger than
-a ``custom_id``; a prompt also stands in the answer, so that not even a restart loses it.
+The form is kept in memory with its input, which is too large for a ``custom_id``; a prompt is also
+in the answer, so that it survives a restart.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from core.errors import PenultimateError
 from core.models.catalogue import Catalogue
 from core.request import GenerationRequest
 
-# Some 10 KB each at most.
+# About 10 KB each at most.
 MAX_FORMS: Final = 500
-# Rules that other words or a little patience can meet. No form asks for a model.
-MENDABLE: Final = ("word", "draining", "unchecked")
+# Rules that other words, or the same later, can pass. No form asks for a model.
+RETRYABLE: Final = ("word", "draining", "unchecked")
 
 
 class Typed(NamedTuple):
-    """A form as one member sent it."""
+    """A form as a member submitted it."""
 
     user_id: int
     form: ui.Modal
@@ -43,7 +43,7 @@ class Typed(NamedTuple):
 
 @dataclass(eq=False)
 class Retry:
-    """Asks by forms, and keeps those that could not be used."""
+    """Shows forms, and keeps those with input that could not be used."""
 
     _catalogue: Catalogue
     _gate: Gate
@@ -52,15 +52,16 @@ class Retry:
     async def ask(
         self, interaction: Interaction, form: ui.Modal, request: GenerationRequest
     ) -> None:
-        """Show a form for something like ``request``, unless nothing typed into it could be drawn.
+        """Show a form for a job like ``request``.
 
-        Raises :class:`~core.errors.UnknownName` or :class:`~bot.exceptions.NotAllowed`.
+        Raises :class:`~core.errors.UnknownName` or :class:`~bot.exceptions.NotAllowed` when no
+        input could be allowed.
         """
         self._catalogue.model(request.model)
         try:
             await self._gate.check(of_interaction(interaction), [request])
         except NotAllowed as error:
-            if not _mendable(error):
+            if not _retryable(error):
                 raise
         await interaction.response.send_modal(form)
 
@@ -68,22 +69,22 @@ class Retry:
     async def typed(
         self, interaction: Interaction, form: Callable[[], ui.Modal]
     ) -> AsyncIterator[dict[str, str]]:
-        """What was typed, by field; ``form`` makes the form it was typed into.
+        """Enter with the input, by field; ``form`` makes the form it was typed into.
 
-        An error in what is done with it is answered here, with a way back into the form.
+        An error inside is answered with a button that reopens the form, if other input can help.
         """
         values = fields(interaction)
         try:
             yield values
         except PenultimateError as error:
-            if not _mendable(error):
+            if not _retryable(error):
                 raise
             await self.offer(interaction, sentence(error, interaction.locale), form(), values)
 
     async def offer(
         self, interaction: Interaction, said: str, form: ui.Modal, values: dict[str, str]
     ) -> None:
-        """Say what is wrong with a form, under a button that opens it with ``values`` in it."""
+        """Answer with ``said`` and a button that opens the form with ``values`` in it."""
         number = self._kept.keep(Typed(interaction.user.id, _filled(form, values)))
         label = t("control.again", interaction.locale)
         again = standing_button(label, "typed_again", number, emoji="✏️")
@@ -91,12 +92,12 @@ class Retry:
         await answers.show(interaction, layout(ui.TextDisplay(said), row(again)))
 
     def forget(self, user_id: int) -> None:
-        """Forget what a member typed."""
+        """Delete the forms of a member."""
         self._kept.forget(lambda typed: typed.user_id == user_id)
 
     @standing("typed_again")
     async def _reopen(self, interaction: Interaction, number: int | None) -> None:
-        """The form once more, for the one who typed into it."""
+        """Show the form again to the member who submitted it."""
         kept = self._kept.get(number)
         if kept is None:
             raise Gone("modal")
@@ -105,10 +106,10 @@ class Retry:
         await interaction.response.send_modal(kept.form)
 
 
-def _mendable(error: PenultimateError) -> bool:
-    """Whether typing something else, or the same a little later, can help."""
+def _retryable(error: PenultimateError) -> bool:
+    """Whether other input, or the same later, can help."""
     if isinstance(error, NotAllowed):
-        return error.rule in MENDABLE
+        return error.rule in RETRYABLE
     return not isinstance(error, (Gone, NotYours))
 
 

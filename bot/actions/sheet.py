@@ -1,7 +1,7 @@
-"""What the selects under a sheet do: post one of its cells.
+"""The actions of the selects under a sheet, which post one of its cells.
 
-The second axis is asked for in an ephemeral panel of its own, whose ``custom_id`` holds the first
-choice: nothing is kept in memory, and nobody sees another's choice.
+The value of the second axis is asked for in an ephemeral panel, whose ``custom_id`` has the index
+of the first: nothing is kept in memory, and members do not see each other's choices.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from core.sheets.axes import Axis
 
 @dataclass(eq=False)
 class Cells:
-    """An action for each axis."""
+    """The action of each axis's select."""
 
     _jobs: Jobs
 
     @control(cell_x=True, cell_y=False)
     async def _cell(self, x: bool, interaction: Interaction, job: Job, other: int | None) -> None:
-        """A value was picked, on x or on y; ``other`` is the other axis's place, once known."""
+        """Take a value of x or y; ``other`` is the index on the other axis, once chosen."""
         sheet = job.sheet
         if sheet is None or (sheet.y is None and not x):
             raise Gone("picture")
@@ -48,7 +48,7 @@ class Cells:
 async def _ask_other(
     interaction: Interaction, job: Job, axis: Axis, index: int, asked: Axis, action: str
 ) -> None:
-    """After the value at ``index`` of one axis, ask for one of the other."""
+    """Ask for a value of the axis ``asked``; ``index`` is the one chosen on ``axis``."""
     if index >= len(axis.values):
         raise Gone("picture")
     locale = interaction.locale

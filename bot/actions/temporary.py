@@ -1,7 +1,6 @@
-"""Values kept in memory for a while, under a number that a ``custom_id`` has room for.
+"""Values kept in memory under a number, which fits into a ``custom_id``.
 
-Bounded: past its limit the oldest is forgotten, and so is all of it by a restart; whoever asks
-for what is gone says so in a sentence.
+Past the limit the oldest are dropped, and a restart drops all: a missing value is an expected case.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ class Temporary(Generic[T]):
         return len(self._values)
 
     def keep(self, value: T) -> int:
-        """The number to ask for it with."""
-        # Not counted from 1: after a restart an old number must not find another's.
+        """Store a value; return its number."""
+        # Random, so that a number from before a restart does not find another value.
         number = secrets.randbelow(10**18)
         self._values[number] = value
         while sum(map(self._size, self._values.values())) > self._limit:
@@ -35,10 +34,10 @@ class Temporary(Generic[T]):
         return number
 
     def forget(self, which: Callable[[T], bool]) -> None:
-        """Forget all of which that is true."""
+        """Delete the values that ``which`` is true of."""
         for number in [number for number, value in self._values.items() if which(value)]:
             del self._values[number]
 
     def get(self, number: int | None) -> T | None:
-        """The value, or None when it is forgotten."""
+        """Return the value; None when it was dropped."""
         return None if number is None else self._values.get(number)

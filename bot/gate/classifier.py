@@ -1,4 +1,4 @@
-"""Asks the NSFW check, which runs in a process of its own and is loaded with the first picture."""
+"""The NSFW check, in its own process, which is started for the first picture."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class Classifier:
-    """Tells NSFW pictures by the classifier in ``folder``; without one it is not available.
+    """Classifies pictures by the model in ``folder``; without one it is not available.
 
-    ``threshold`` (0 to 1) is from what score on a picture counts as NSFW, ``labels`` are those
-    that count; none are those that :mod:`core.pictures.nsfw` knows.
+    A picture is NSFW from the score ``threshold`` (0 to 1) on, for any of ``labels``; without
+    labels, for those that :mod:`core.pictures.nsfw` knows.
     """
 
     def __init__(self, folder: Path | None, threshold: float, labels: tuple[str, ...] = ()) -> None:
@@ -29,11 +29,11 @@ class Classifier:
 
     @property
     def available(self) -> bool:
-        """Whether there is anything to ask."""
+        """Whether there is a classifier."""
         return self._folder is not None
 
     async def any_nsfw(self, pictures: Sequence[bytes]) -> bool | None:
-        """Whether one of the encoded pictures is NSFW; None when nobody could tell."""
+        """Whether one of the encoded pictures is NSFW; None when they could not be classified."""
         if self._folder is None:
             return None
         if self._process is None:
@@ -47,7 +47,7 @@ class Classifier:
         try:
             scores = await loop.run_in_executor(self._process, nsfw.scores, list(pictures))
         except Exception:
-            # Whatever it is, nobody has looked at these pictures; the next ones get a new process.
+            # The process may be broken, so the next pictures get a new one.
             log.exception("the NSFW check failed")
             self.close()
             return None

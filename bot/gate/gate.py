@@ -1,7 +1,6 @@
-"""What stands before the one door: whether this member may make this here, now.
+"""The checks of every job: whether this member may make it here and now, and what is hidden.
 
-Asked for every job however it is made, answered from memory; only the day's account is in the
-database.
+They read from memory; only quotas are in the database.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ from core.work import Work
 
 @dataclass(eq=False)
 class Gate:
-    """Asks the server's rules, and the bot's owner's ``limits``.
+    """Applies the server's rules and the bot owner's ``limits``.
 
-    ``classifier`` tells NSFW pictures; while ``draining`` nothing new is taken.
+    While ``draining`` no job is accepted.
     """
 
     _store: Store
@@ -55,10 +54,10 @@ class Gate:
     async def layers(
         self, origin: Origin, option: Mapping[str, Any], preset: str | None = None
     ) -> Layers:
-        """Everybody's values for a command with these options: the member's, the channel's and
+        """The layers of values for a command with these options: the member's, the channel's and
         the server's.
 
-        Raises :class:`~core.errors.UnknownName` when there is no such preset (any more).
+        Raises :class:`~core.errors.UnknownName` when there is no such preset.
         """
         layers = await layers_of(self._store, origin.who.user_id, option, preset)
         vaes = (AUTOMATIC, NONE, *(vae.name for vae in self._catalogue.vaes))
@@ -68,7 +67,7 @@ class Gate:
         return replace(layers, channel=channel, server=server)
 
     async def keeps_private(self, origin: Origin) -> bool:
-        """Whether the member's pictures are private by themselves, by whichever layer."""
+        """Whether the member's pictures are private by default."""
         layers = replace(await self.layers(origin, {}), bot=BOT)
         return bool(layers.first("private")[0])
 
@@ -77,9 +76,9 @@ class Gate:
         return member if speaks(member) else self.server(guild_id).language or member
 
     def address(self, interaction: Interaction) -> None:
-        """Answer in the server's language whom the bot cannot answer in their own."""
+        """Set the interaction to the server's language where the bot lacks the member's."""
         language = self.locale(interaction.guild_id, interaction.locale.value)
-        # Discord has several Englishes; any locale that the bot does not speak is one to it.
+        # A locale without a catalogue gets English anyway, and "en" is none of Discord's locales.
         if language not in (interaction.locale.value, ENGLISH):
             interaction.locale = discord.Locale(language)
 
@@ -90,19 +89,19 @@ class Gate:
         *,
         drawn: bool = False,
     ) -> None:
-        """Raise :class:`~bot.exceptions.NotAllowed` when this may not be made here.
+        """Raise :class:`~bot.exceptions.NotAllowed` when these requests are not allowed here.
 
-        What is ``drawn`` already is only brought here.
+        Pictures ``drawn`` already are only posted here, so draining does not refuse them.
         """
         if self.draining and not drawn:
             raise NotAllowed("draining")
         server = self.server(origin.guild_id)
         policy.check_member(server, origin.who)
-        # The cells of a sheet say mostly the same.
+        # The cells of a sheet mostly have the same model and prompt, which are checked once.
         requests = tuple(requests)
         for model in dict.fromkeys(request.model for request in requests):
             policy.check_model(server, origin.who, model)
-        # Not the negative prompt: what stands there is kept out of the picture.
+        # Not the negative prompt: its words are kept out of the picture.
         await self._check_words(server, dict.fromkeys(request.prompt for request in requests))
         if server.nsfw == "block" and not self.classifier.available:
             raise NotAllowed("unchecked")
@@ -115,7 +114,7 @@ class Gate:
             policy.check_words(server, prompts)
 
     async def charge(self, origin: Origin, job: Job, work: Work) -> None:
-        """Put a job that is written and not yet queued on its member's account.
+        """Charge a job, written and not yet queued, to its member's quota.
 
         Raises :class:`~bot.exceptions.QuotaUsed` or :class:`~core.errors.QueueFull`.
         """
@@ -126,10 +125,10 @@ class Gate:
         await self._store.servers.charge(job.id, job.guild_id, job.user_id, pictures, quota)
 
     async def hidden(self, guild_id: int | None, images: Sequence[Image]) -> bool:
-        """Whether what was drawn is shown there behind a spoiler; raises when it is not at all.
+        """Whether the pictures are posted there behind a spoiler.
 
-        A picture that cannot be looked at counts as NSFW. Raises
-        :class:`~bot.exceptions.NotAllowed`.
+        One that cannot be classified counts as NSFW. Raises :class:`~bot.exceptions.NotAllowed`
+        when they may not be posted.
         """
         server = self.server(guild_id)
         if server.nsfw not in ("spoiler", "block"):

@@ -1,4 +1,4 @@
-"""Who asks for a job and where, made from an interaction or from a reaction."""
+"""The origin of a job: who asks and where, from an interaction or from a reaction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bot.rules.policy import Asker
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asks, where, in what language, and by what the answer can be sent.
+    """Who asks, where, in what language, and with what token the answer can be sent.
 
-    ``token`` is the interaction's, valid for 15 minutes; ``filesize_limit`` is how many bytes a
-    file sent with it may have. A reaction has neither.
+    ``token`` is the interaction's, valid for 15 minutes; ``filesize_limit`` is the largest file in
+    bytes that can be sent with it. A reaction has neither.
     """
 
     who: Asker
@@ -29,7 +29,7 @@ class Origin:
 
 
 def of_interaction(interaction: Interaction) -> Origin:
-    """The origin of what a command, a control or a form asks for."""
+    """The origin of a job that a command, a control or a form asks for."""
     return Origin(
         asker(interaction.user, interaction.channel),
         interaction.guild_id,
@@ -44,14 +44,14 @@ def of_interaction(interaction: Interaction) -> Origin:
 def of_reaction(
     event: discord.RawReactionActionEvent, channel: Any, application_id: int, locale: str
 ) -> Origin:
-    """The origin of what a reaction asks for, in ``channel``; it does not say the language."""
+    """The origin of a job that a reaction asks for; it carries no language of its own."""
     who = asker(event.member or discord.Object(event.user_id), channel)
     return Origin(who, event.guild_id, event.channel_id, application_id, locale)
 
 
 def asker(user: discord.abc.Snowflake, channel: Any) -> Asker:
-    """``user`` in ``channel``: a member with roles, where there is a server."""
-    # Not Member.roles: it leaves out the roles of a server that the bot itself is no member of.
+    """``user`` in ``channel``, with the roles of a server's member."""
+    # Not Member.roles, which lacks the roles on a server that the bot is no member of.
     roles = (user.guild.id, *user._roles) if isinstance(user, discord.Member) else ()
     return Asker(
         user.id,
@@ -62,7 +62,7 @@ def asker(user: discord.abc.Snowflake, channel: Any) -> Asker:
 
 
 def places_of(channel: Any) -> tuple[int, ...]:
-    """The channel, what a thread belongs to, and the category: wherever a rule may name it."""
+    """The ids that a rule may name for a channel: its own, its parent's, its category's."""
     if getattr(channel, "guild", None) is None:
         return ()
     parent = channel.parent if isinstance(channel, discord.Thread) else channel

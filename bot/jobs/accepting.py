@@ -1,7 +1,7 @@
-"""Accepting: what was asked for is checked, written, charged and submitted, then answered.
+"""Accepting a job: check, write, charge and submit it, then answer.
 
-Accepted means written. The same for a command, a control, a form and a reaction; only the first
-answer differs: an interaction's own, or a message in the channel.
+The same for commands, controls, forms and reactions; only the first answer differs: an
+interaction's response, or a message in the channel.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from core.work import Work
 
 log = logging.getLogger(__name__)
 
-# Discord wants an answer within 3 s. Nearly always the job is written long before that, and the
-# first answer is the post itself, or an ephemeral sentence; else it is "thinking" in the meantime.
+# Seconds after which the interaction is deferred, for Discord wants a response within 3 s. Usually
+# the job is written sooner and the response is its post, or an ephemeral error.
 PATIENCE: Final = 1.5
 
 
@@ -48,7 +48,7 @@ class Accepted(NamedTuple):
 
 @dataclass(eq=False)
 class Accepting:
-    """Takes jobs in. Raises what ``bot.errors`` has words for, and then nothing was queued."""
+    """Accepts jobs. When an error is raised, nothing was queued."""
 
     _store: Store
     _queue: GpuQueue
@@ -62,17 +62,17 @@ class Accepting:
         origin: Origin,
         ordering: Awaitable[Order],
         parent: Job | None,
-        unseen: Callable[[], bool],
+        ephemeral: Callable[[], bool],
     ) -> None:
-        """Accept, with the live post as the answer, or in place of "thinking".
+        """Accept, with the live post as the response, deferred if accepting takes long.
 
-        ``unseen`` says whether an answer that must come now is for the member alone.
+        ``ephemeral`` says whether a response deferred now is.
         """
         accepting = asyncio.ensure_future(self._accept(origin, ordering, parent))
         done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
         if not done and not interaction.response.is_done():
-            with _nobody_there():
-                await interaction.response.defer(thinking=True, ephemeral=unseen())
+            with _without_answer():
+                await interaction.response.defer(thinking=True, ephemeral=ephemeral())
 
         async def answer(job: Job, view: Callable[[], ui.LayoutView]) -> int | None:
             if not interaction.response.is_done():
@@ -82,7 +82,7 @@ class Accepting:
                     )
                     return sent.message_id
                 except DISCORD_ERRORS as error:
-                    # Discord may have taken it and only its reply was lost: then there is a post.
+                    # If only Discord's reply was lost, there is a response to edit.
                     log.info("job %d: its first answer failed: %s", job.id, error)
             return (await interaction.edit_original_response(view=view())).id
 
@@ -91,7 +91,7 @@ class Accepting:
     async def from_reaction(
         self, origin: Origin, ordering: Awaitable[Order], parent: Job | None
     ) -> None:
-        """Accept, with the live post as a message in the channel; nobody sees a private one."""
+        """Accept, with the live post as a message in the channel; a private job has none."""
 
         async def answer(job: Job, view: Callable[[], ui.LayoutView]) -> int | None:
             return None if job.private else (await self._delivery.announce(job, view())).id
@@ -99,7 +99,7 @@ class Accepting:
         await self._begin(await self._accept(origin, ordering, parent), answer)
 
     async def write(self, origin: Origin, order: Order, parent: Job | None) -> Job:
-        """Write the job of an order."""
+        """Write an order as a job."""
         server = self._gate.server(origin.guild_id)
         return await self._store.jobs.create(
             order.request,
@@ -116,7 +116,7 @@ class Accepting:
         )
 
     async def posted(self, job: Job, message_id: int | None) -> Job:
-        """Note the job's post, where there is one."""
+        """Store the job's message, if it has one."""
         if message_id is None or job.channel_id is None:
             return job
         await self._store.jobs.set_message(job.id, job.channel_id, message_id)
@@ -142,17 +142,17 @@ class Accepting:
         answer: Callable[[Job, Callable[[], ui.LayoutView]], Awaitable[int | None]],
         limit: int | None = None,
     ) -> None:
-        """Answer for the first time, then follow the job; an answer that fails is let go."""
+        """Send the first answer, then follow the job, even if the answer fails."""
         job, ticket, notes = accepted
         post, news = self._following.live_post(job), self._news(job)
         view = partial(live_view, job, news, self._following.engine_state())
         post.noted(news)
-        with _nobody_there():
+        with _without_answer():
             job = await self.posted(job, await answer(job, view))
         self._following.begin(job, self._following.follow(job, ticket, post, notes, limit))
 
     def _news(self, job: Job) -> News:
-        """Where the job stands in the line right now."""
+        """The job's present position in the queue."""
         waiting = [place for place in self._queue.snapshot() if place.position is not None]
         for place in waiting:
             if place.job_id == job.id and place.position is not None:
@@ -161,13 +161,13 @@ class Accepting:
 
 
 def work_of(job: Job, order: Order) -> Work:
-    """What the queue is given of a job."""
+    """The job's part that the queue gets."""
     return Work(job.id, str(job.user_id), order.items)
 
 
 @contextmanager
-def _nobody_there() -> Iterator[None]:
-    """Go on when an answer does not get through: an accepted job finds its way without it."""
+def _without_answer() -> Iterator[None]:
+    """Continue when Discord refuses an answer: the result has other routes."""
     try:
         yield
     except DISCORD_ERRORS as error:

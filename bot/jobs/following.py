@@ -1,7 +1,6 @@
 """Following an accepted job to its end: its live post, its pictures, its delivery.
 
-Each job has a task of its own, which ends in exactly one post; what Discord does not take is sent
-again.
+Each job has its own task, which ends with exactly one post; a delivery that fails is repeated.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, Final
 import discord
 
 from bot.answers import DISCORD_ERRORS
-from bot.errors import foreseen
+from bot.errors import expected
 from bot.exceptions import Gone, NotAllowed
 from bot.gate.gate import Gate
 from bot.posts.delivery import Delivery
@@ -30,11 +29,11 @@ from core.sheets.sheet import pictures_of
 
 log = logging.getLogger(__name__)
 
-# Discord lets a post be edited through its interaction for 15 minutes.
+# In seconds; Discord allows edits through an interaction for 15 minutes.
 LATE_AFTER: Final = 12 * 60.0
-# Seconds until a delivery that Discord itself made fail is tried again; then at the next start.
+# Seconds before each retry of a delivery that failed at Discord; after the last, the next start.
 RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
-# A picture that could not be delivered for so long is not news any more.
+# Seconds after which an undelivered picture is of no interest to its member.
 GIVE_UP_AFTER: Final = 7 * 86_400.0
 
 
@@ -51,13 +50,13 @@ class Following:
     _tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
     def begin(self, job: Job, to_its_end: Coroutine[Any, Any, None]) -> None:
-        """Do one of the coroutines below in the job's own task."""
+        """Run one of the coroutines below in the job's own task."""
         task = asyncio.create_task(to_its_end, name=f"job {job.id}")
         self._tasks[job.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
 
     async def stop(self, job_ids: Iterable[int] | None = None) -> None:
-        """Stop following these jobs, or all; when this returns, nothing of them is sent."""
+        """Stop following these jobs, or all; after this returns nothing more is sent of them."""
         ids = list(self._tasks) if job_ids is None else job_ids
         tasks = [self._tasks[job_id] for job_id in ids if job_id in self._tasks]
         for task in tasks:
@@ -65,7 +64,7 @@ class Following:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def live_post(self, job: Job) -> LivePost:
-        """The job's post while it waits and is drawn."""
+        """The job's post while it waits and runs."""
 
         async def edit(view: discord.ui.LayoutView, files: list[discord.File]) -> None:
             current = await self._store.jobs.get(job.id)
@@ -85,7 +84,7 @@ class Following:
         notes: tuple[Note, ...],
         limit: int | None = None,
     ) -> None:
-        """Show what happens to the job, up to its end; ``limit`` is as for a delivery, in bytes."""
+        """Show the job's events and deliver its result, with files of at most ``limit`` bytes."""
         try:
             async for event in ticket:
                 match event:
@@ -100,8 +99,8 @@ class Following:
                             await self._store.jobs.set_state(job.id, "running")
                         await post.show(event)
         except Exception as error:
-            # A bug of ours, or a full disk: the member must not wait for ever.
-            await self.ended(job, foreseen(error))
+            # A bug, or a full disk: the member needs an answer.
+            await self.ended(job, expected(error))
 
     async def finished(
         self, job: Job, images: Sequence[Image], notes: tuple[Note, ...], limit: int | None
@@ -121,31 +120,31 @@ class Following:
             await self.deliver(finished, limit)
 
     async def ended(self, job: Job, error: PenultimateError | None) -> None:
-        """A job without a picture. Told first and written after, so that it is told for sure."""
-        await self._insist(job, lambda: self._delivery.tell_ended(job, error))
+        """End a job without a picture: tell the member first, so that a crash repeats it."""
+        await self._retry(job, lambda: self._delivery.tell_ended(job, error))
         if error is None:
             await self._store.jobs.set_state(job.id, "cancelled")
         else:
-            # What the member was told leaves out what only the owner can act on.
+            # With the details for the owner that the member's sentence leaves out.
             log.info("job %d failed: %s", job.id, error)
             await self._store.jobs.fail(job.id, error)
 
     def resume_delivery(self, job: Job) -> None:
-        """Deliver what the last run of the bot could not."""
+        """Deliver a job that the bot's last run could not, unless it is too old."""
         if self._clock() - (job.finished_at or job.created_at) < GIVE_UP_AFTER:
             self.begin(job, self.deliver(job))
 
     async def deliver(self, job: Job, limit: int | None = None) -> None:
-        """Send what is written, or say that it is gone."""
+        """Send the stored pictures, or an error if their files are missing."""
         try:
-            await self._insist(job, lambda: self._delivery.deliver(job, limit))
+            await self._retry(job, lambda: self._delivery.deliver(job, limit))
             await self._log_channel.note(job.id)
         except FileNotFoundError:
-            await self._insist(job, lambda: self._delivery.tell_ended(job, Gone("picture")))
+            await self._retry(job, lambda: self._delivery.tell_ended(job, Gone("picture")))
             await self._store.jobs.set_state(job.id, "delivered")
 
-    async def _insist(self, job: Job, send: Callable[[], Awaitable[object]]) -> None:
-        """Send; while Discord or the network is in trouble, wait and send again."""
+    async def _retry(self, job: Job, send: Callable[[], Awaitable[object]]) -> None:
+        """Send; while Discord or the network fails, wait and send again."""
         for wait in (*RETRIES, None):
             try:
                 await send()

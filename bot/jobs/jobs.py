@@ -1,8 +1,7 @@
-"""The one door for making, replaying, stopping and deleting jobs.
+"""Creating, resuming, cancelling and deleting jobs, for commands, controls, forms and reactions.
 
-Commands, controls, forms, menus and reactions all come here. A job is accepted
-(:mod:`bot.jobs.accepting`), then followed (:mod:`bot.jobs.following`) to exactly one post, whatever
-dies in between.
+A job is accepted (:mod:`bot.jobs.accepting`), then followed (:mod:`bot.jobs.following`) to exactly
+one post, also across restarts of the bot and the engine.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ from core.sheets.sheet import Sheet
 
 @dataclass(eq=False)
 class Jobs:
-    """Makes jobs, and has each followed to its end. ``limits`` are the bot's own.
+    """Creates jobs and starts following each. ``limits`` are the bot's own.
 
-    What makes a job raises what ``bot.errors`` has words for, and then nothing was queued.
+    When creating a job raises an error, nothing was queued.
     """
 
     _store: Store
@@ -59,8 +58,8 @@ class Jobs:
         start: Start = NO_START,
         axes: Axes | None = None,
     ) -> None:
-        """A new picture from a prompt and the options that were given; with ``axes`` a sheet: one
-        job, whose pictures differ in one or two things."""
+        """Create a job from a prompt and options; with ``axes`` a sheet, whose pictures differ in
+        one or two options."""
         origin = of_interaction(interaction)
 
         async def ordering() -> Order:
@@ -71,14 +70,14 @@ class Jobs:
                 prompt, layers, catalogue, limits, style=around, start=start, axes=axes
             )
 
-        def unseen() -> bool:
-            # Whether a preset of the member's says "private" is not known before it is read.
+        def ephemeral() -> bool:
+            # The member's preset may say "private", and is not read yet.
             return options.get("private") is not False
 
-        await self._accepting.from_interaction(interaction, origin, ordering(), None, unseen)
+        await self._accepting.from_interaction(interaction, origin, ordering(), None, ephemeral)
 
     async def vary(self, source: Interaction | Origin, parent: Job, **changes: Any) -> None:
-        """The picture of ``parent`` again with some values changed; it belongs to who asked."""
+        """Create a job from that of ``parent`` with some values changed, for who asked."""
         check_change(parent, changes, self._catalogue)
         await self.derive(source, parent, replace(parent.request, **changes), parent.sheet)
 
@@ -90,9 +89,9 @@ class Jobs:
         sheet: Sheet | None = None,
         notes: tuple[Note, ...] = (),
     ) -> None:
-        """Something new made from a picture of ``parent``, which is linked to.
+        """Create a job derived from ``parent``, with a link to it.
 
-        ``source`` is the interaction to answer, or where a reaction comes from.
+        ``source`` is the interaction to answer, or the origin of a reaction.
         """
         origin = source if isinstance(source, Origin) else of_interaction(source)
         private = asyncio.ensure_future(self._private_of(parent, origin))
@@ -103,16 +102,16 @@ class Jobs:
             limits, found = self._gate.limits(origin.guild_id), notes + unread
             return order_of(base, sheet, self._catalogue, limits, private=alone, notes=found)
 
-        def unseen() -> bool:
+        def ephemeral() -> bool:
             return not private.done() or private.result()
 
         if isinstance(source, Origin):
             await self._accepting.from_reaction(origin, ordering(), parent)
         else:
-            await self._accepting.from_interaction(source, origin, ordering(), parent, unseen)
+            await self._accepting.from_interaction(source, origin, ordering(), parent, ephemeral)
 
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
-        """One picture of several, or one cell, as its own result, without drawing it again."""
+        """Create a job of one picture of several, or one cell, without drawing it again."""
         picture, png = await self.picture(parent, position)
         if parent.sheet is not None and position == 0:
             # The sheet as a whole.
@@ -132,7 +131,7 @@ class Jobs:
         await self._following.finished(job, [image], notes, origin.filesize_limit)
 
     async def picture(self, job: Job, position: int) -> tuple[Picture, bytes]:
-        """One of a job's pictures and its PNG. Raises :class:`~bot.exceptions.Gone`."""
+        """Return one of a job's pictures and its PNG. Raises :class:`~bot.exceptions.Gone`."""
         pictures = await self._store.pictures.of_job(job.id)
         if position >= len(pictures):
             raise Gone("picture")
@@ -142,29 +141,29 @@ class Jobs:
             raise Gone("picture") from None
 
     def cancel(self, job_id: int) -> bool:
-        """Take a job back; False when it is over already."""
+        """Cancel a job; False when it has ended already."""
         return self._queue.cancel(job_id)
 
     async def stop(self, job_ids: Iterable[int]) -> None:
-        """Stop these jobs wherever they are: when this returns, nothing of them is sent."""
+        """Cancel and stop following these jobs; after this returns nothing more is sent of them."""
         job_ids = list(job_ids)
         for job_id in job_ids:
             self.cancel(job_id)
         await self._following.stop(job_ids)
 
     async def delete(self, job: Job) -> bool:
-        """Stop a job wherever it is, take its posts away, and forget it.
+        """Stop a job, delete its posts, then its row and pictures.
 
-        False if one of its posts is out of reach.
+        False if one of its posts cannot be deleted.
         """
         await self.stop([job.id])
-        # Its post may have moved since the row was read.
-        gone = await self._delivery.delete_posts(await self._store.jobs.get(job.id) or job)
+        # The job may have another post since the row was read.
+        deleted = await self._delivery.delete_posts(await self._store.jobs.get(job.id) or job)
         await self._store.jobs.delete(job.id)
-        return gone
+        return deleted
 
     async def resume(self) -> None:
-        """After a start: deliver what was finished, run again what was not."""
+        """After a start, deliver the jobs that are finished and run the others again."""
         following, jobs = self._following, self._store.jobs
         await jobs.erase_expired_tokens()
         for job in await jobs.undelivered():
@@ -181,9 +180,9 @@ class Jobs:
             following.begin(job, following.follow(job, ticket, following.live_post(job), ()))
 
     async def close(self) -> None:
-        """Stop following. What is not delivered is resumed by the next start."""
+        """Stop following. Jobs that are not delivered are resumed by the next start."""
         await self._following.stop()
 
     async def _private_of(self, parent: Job, origin: Origin) -> bool:
-        """Whether what is made from ``parent`` is private: if that is, or if who asks wants it."""
+        """Whether a job derived from ``parent`` is private: if that is, or who asks wants it."""
         return parent.private or await self._gate.keeps_private(origin)

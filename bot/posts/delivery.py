@@ -1,7 +1,7 @@
-"""Delivers a job's post: builds it, makes its files small enough, notes where it stands.
+"""Delivery of a job's post: its layout, its files within the size limit, the message's ids.
 
-How it gets there is the carrier's (:mod:`bot.posts.carrier`). What arrives nowhere stays
-``finished`` and is tried again later.
+:mod:`bot.posts.sender` chooses the route. A job that no route delivers stays ``finished`` and is
+tried again later.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from discord import ui
 
 from bot.exceptions import Gone, Unreachable
 from bot.ordering.choices import vae_names
-from bot.posts.carrier import Build, Carrier, Parcel, too_large
 from bot.posts.live import ended_view
 from bot.posts.packing import Packed, pack
 from bot.posts.result import Post, alt_text, result_view, usual_values
+from bot.posts.sender import Build, Outgoing, Sender, too_large
 from bot.store import Job, MessagePlace, Store
 from bot.translate import t
 from core.errors import PenultimateError, UnknownName
 from core.models.catalogue import Catalogue, Model
 
-# Below this no picture is worth sending.
+# In bytes; below this no picture is legible.
 SMALLEST_LIMIT: Final = 10_000
 
 
 @dataclass(eq=False)
 class Delivery:
-    """Every method may be called again: a job arrives once as far as we know."""
+    """Sends posts and stores their ids. Every method may be repeated after a failure."""
 
-    _carrier: Carrier
+    _sender: Sender
     _store: Store
     _catalogue: Catalogue
 
     async def edit(self, job: Job, view: ui.LayoutView, files: list[discord.File]) -> None:
-        """Show progress in the job's post; nothing once its token's 15 minutes are over.
+        """Show progress in the job's post, while its interaction's token is valid.
 
         Raises :class:`discord.HTTPException`.
         """
-        await self._carrier.edit(Parcel(job, lambda _: (view, files)))
+        await self._sender.edit(Outgoing(job, lambda _: (view, files)))
 
     async def deliver(self, job: Job, limit: int | None = None) -> bool:
-        """Send a finished job's result and make the job ``delivered``; False if it arrived nowhere.
+        """Send a finished job's result and make the job ``delivered``; False if no route worked.
 
-        ``limit`` is how many bytes a file may have where it goes, if that is known. Raises
-        :class:`FileNotFoundError` when a picture's file is gone, and
-        :class:`discord.HTTPException` or :class:`OSError` when Discord itself is in trouble.
+        ``limit`` is the largest file in bytes at the destination, if known. Raises
+        :class:`FileNotFoundError` when a picture's file is missing, and
+        :class:`discord.HTTPException` or :class:`OSError` when Discord fails.
         """
         parent = await self._parent(job)
 
-        def carry(packed: Packed) -> Awaitable[discord.Message | None]:
-            return self._carrier.carry(Parcel(job, self._result(job, packed, parent), parent))
+        def send(packed: Packed) -> Awaitable[discord.Message | None]:
+            return self._sender.send(Outgoing(job, self._result(job, packed, parent), parent))
 
-        message = await self._fitting(job, limit, carry)
+        message = await self._fitting(job, limit, send)
         if message is not None:
             await self._delivered(job, message)
         return message is not None
@@ -63,10 +63,10 @@ class Delivery:
     async def copy(
         self, job: Job, send: Callable[..., Awaitable[discord.Message]], limit: int | None = None
     ) -> bool:
-        """Post a finished job once more, by ``send(view=…, files=…)``; False if it found no way.
+        """Send a copy of a finished job by ``send(view=…, files=…)``; False if it is too large.
 
-        The copy's controls and reactions work as the first post's. ``limit`` and what is raised
-        are as for :meth:`deliver`.
+        The copy's controls and reactions work as the first post's. ``limit`` and errors are as for
+        :meth:`deliver`.
         """
         number = t("delivery.number", job.locale, job_id=job.id)
 
@@ -75,20 +75,20 @@ class Delivery:
             return send(view=view, files=files)
 
         message = await self._fitting(job, limit, sending)
-        # One that its member alone sees stands nowhere, as far as others are concerned.
+        # An ephemeral copy makes the job visible to nobody else.
         if message is not None and not message.flags.ephemeral:
             await self._store.posts.add(job.id, MessagePlace(message.channel.id, message.id))
         return message is not None
 
     async def copy_to(self, user_id: int, job: Job) -> None:
-        """The same by direct message.
+        """Send a copy by direct message.
 
-        Raises :class:`~bot.exceptions.Unreachable`, and :class:`~bot.exceptions.Gone` where there
-        is nothing to send.
+        Raises :class:`~bot.exceptions.Unreachable`, and :class:`~bot.exceptions.Gone` where the
+        pictures are missing.
         """
         limit = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
         try:
-            channel = await self._carrier.direct(user_id)
+            channel = await self._sender.direct(user_id)
             if await self.copy(job, channel.send, limit):
                 return
         except discord.Forbidden:
@@ -103,24 +103,24 @@ class Delivery:
         def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
             return ended_view(job, error, job.locale, mention=mention), []
 
-        message = await self._carrier.carry(Parcel(job, build))
+        message = await self._sender.send(Outgoing(job, build))
         if message is not None:
-            await self._moved(job, message)
+            await self._replace_post(job, message)
 
     async def delete_posts(self, job: Job) -> bool:
-        """Take away the job's post and every copy of it; False if one is out of reach."""
-        gone = [await self._carrier.delete(job)]
+        """Delete the job's post and every copy of it; False if one cannot be."""
+        deleted = [await self._sender.delete(job)]
         for place in await self._store.posts.copies(job.id):
-            gone.append(await self._carrier.delete_message(place))
-        return all(gone)
+            deleted.append(await self._sender.delete_message(place))
+        return all(deleted)
 
     async def announce(self, job: Job, view: ui.LayoutView) -> discord.Message:
-        """Put the post of a job that no interaction asked for into its channel.
+        """Send the first post of a job that no interaction asked for to its channel.
 
         Raises :class:`discord.HTTPException` or :class:`OSError`.
         """
-        parcel = Parcel(job, lambda _: (view, []), await self._parent(job))
-        return await self._carrier.announce(parcel)
+        parent = await self._parent(job)
+        return await self._sender.announce(Outgoing(job, lambda _: (view, []), parent))
 
     async def _fitting(
         self,
@@ -128,12 +128,12 @@ class Delivery:
         limit: int | None,
         send: Callable[[Packed], Awaitable[discord.Message | None]],
     ) -> discord.Message | None:
-        """Send the job's pictures, smaller and smaller until Discord takes them."""
+        """Send the job's pictures, at half the size limit each time Discord refuses them."""
         pictures = await self._store.pictures.of_job(job.id)
         if job.sheet is not None:
-            # The sheet itself; its cells are for those who ask for them.
+            # The whole sheet; a cell is opened on request.
             pictures = pictures[:1]
-        limit = limit or self._carrier.filesize_limit(job.guild_id)
+        limit = limit or self._sender.filesize_limit(job.guild_id)
         while limit >= SMALLEST_LIMIT:
             packed = await pack(pictures, limit)
             try:
@@ -141,7 +141,7 @@ class Delivery:
             except discord.HTTPException as error:
                 if not too_large(error):
                     raise
-                # What Discord takes here is less than it said.
+                # The destination's limit is lower than Discord said.
                 limit = min(limit, packed.largest) // 2
         return None
 
@@ -171,7 +171,7 @@ class Delivery:
         return build
 
     async def _parent(self, job: Job) -> Job | None:
-        """The job it came from, where whoever sees this post can see that one's too."""
+        """The job it was made from, if everybody who sees this post can see that one's."""
         parent = await self._store.jobs.get(job.parent_id) if job.parent_id else None
         if parent is None or parent.message_id is None or parent.channel_id != job.channel_id:
             return None
@@ -180,17 +180,17 @@ class Delivery:
     async def _delivered(self, job: Job, message: discord.Message) -> None:
         attachments = [file.id for file in message.attachments]
         await self._store.pictures.set_attachments(job.id, attachments)
-        await self._moved(job, message)
+        await self._replace_post(job, message)
         await self._store.jobs.set_state(job.id, "delivered")
 
-    async def _moved(self, job: Job, message: discord.Message) -> None:
-        """Note where the post is now; the one with the progress, if that was another, goes."""
+    async def _replace_post(self, job: Job, message: discord.Message) -> None:
+        """Store the message as the job's post, and delete the one before."""
         if message.id != job.message_id:
             await self._store.jobs.set_message(job.id, message.channel.id, message.id)
-            await self._carrier.delete(job)
+            await self._sender.delete(job)
 
 
 def _url(job: Job, guild_id: int | None) -> str:
-    # A server's job may have been delivered by direct message: where it came from says nothing.
+    # The server of the post: a server's job may have been delivered by direct message.
     place = f"{guild_id or '@me'}/{job.channel_id}/{job.message_id}"
     return f"https://discord.com/channels/{place}"

@@ -1,6 +1,6 @@
-"""The post while its job waits and runs: place in line, progress with a small preview, Cancel.
+"""The post while its job waits and runs: position in the queue, progress with a preview, Cancel.
 
-It is a courtesy: an edit that fails is let go, and the result comes all the same.
+A failed edit is only logged, for the result is delivered without it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from core.events import Progress, Queued, Restarting, Started
 
 log = logging.getLogger(__name__)
 
-# Discord allows about 5 edits in 5 s in a channel, for everybody together.
+# Discord allows about 5 edits in 5 s in a channel, for all jobs together.
 SECONDS_BETWEEN_EDITS: Final = 2.5
-# When one job starts, everybody behind it moves up.
+# When a job starts, the positions of all queued jobs change.
 SECONDS_BETWEEN_PLACES: Final = 10.0
 PROMPT_LENGTH: Final = 200
 BAR: Final = 12
@@ -37,10 +37,10 @@ Edit = Callable[[ui.LayoutView, list[discord.File]], Awaitable[None]]
 
 
 class LivePost:
-    """Edits one post, the newest news only: a change of kind at once, else now and then.
+    """Edits one post: an event of another kind at once, else at intervals.
 
-    Driven by events and never by a timer, so news that is skipped is simply out of date.
-    ``clock`` gives seconds; ``late`` says whether the post can be edited for a few minutes only.
+    Without a timer, for an event that is skipped is followed by a newer one. ``clock`` gives
+    seconds; ``late`` says whether the post can be edited for a few more minutes only.
     """
 
     def __init__(
@@ -61,30 +61,29 @@ class LivePost:
         self._lost = False
 
     def noted(self, event: News) -> None:
-        """``event`` is what the post shows already."""
+        """Note that the post shows ``event``."""
         self._shown, self._edited_at = type(event), self._clock()
 
     async def show(self, event: News) -> None:
-        """Edit the post if it is time."""
+        """Show ``event``, or skip it if the last edit was too recent."""
         if self._lost or not self._due(event):
             return
         self.noted(event)
         preview = event.preview if isinstance(event, Progress) else None
         if self._job.spoiler:
-            # Nobody has looked at it yet.
+            # It has not been checked for NSFW content.
             preview = None
         files = [discord.File(io.BytesIO(preview), "preview.png")] if preview else []
         try:
             view = live_view(self._job, event, self._engine_state(), late=self._late())
             await self._edit(view, files)
         except DISCORD_ERRORS as error:
-            # Refused for good: the token is dead or the post is gone. Delivery finds a way.
+            # The token is invalid or the post deleted; the result has other routes.
             self._lost = isinstance(error, discord.HTTPException) and error.status < 500
             log.info("job %d: its progress was not shown: %s", self._job.id, error)
 
     def _due(self, event: News) -> bool:
-        # "Started" says little, and the first progress follows at once: it only counts when the
-        # member has been looking at the line for a while.
+        # The first progress follows "started" at once, so that is shown only after a pause.
         at_once = type(event) is not self._shown and not isinstance(event, Started)
         pause = SECONDS_BETWEEN_PLACES if isinstance(event, Queued) else SECONDS_BETWEEN_EDITS
         return at_once or self._clock() - self._edited_at >= pause
@@ -93,9 +92,9 @@ class LivePost:
 def live_view(
     job: Job, event: News, engine_state: EngineState, *, late: bool = False
 ) -> ui.LayoutView:
-    """What the post shows on ``event``, with a preview if the file ``preview.png`` comes along.
+    """The post that shows ``event``; a preview is the attached file ``preview.png``.
 
-    ``late`` tells that the post may soon stand still, and where the picture will come.
+    ``late`` adds that the post may not be updated further, and where the picture will be sent.
     """
     items: list[ui.Item[ui.LayoutView]] = []
     if isinstance(event, Progress) and event.preview and not job.spoiler:
@@ -110,7 +109,7 @@ def live_view(
 def ended_view(
     job: Job, error: PenultimateError | None, locale: Locale | str, *, mention: bool = False
 ) -> ui.LayoutView:
-    """A job that ended without a picture: why, and a button to try once more."""
+    """The post of a job that ended without a picture: the error, and buttons to retry."""
     why = sentence(error, locale) if error else t("live.cancelled", locale)
     name = f"<@{job.user_id}> " if mention else ""
     text = f"{name}{why}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
@@ -152,6 +151,6 @@ def _place(
         return f"{place} · {t('live.warming', job.locale)}"
     if eta is None:
         return place
-    # Discord counts a relative time down by itself: no edit is needed to keep it true.
+    # Discord's client counts a relative time down without an edit.
     when = int(discord.utils.utcnow().timestamp() + eta)
     return f"{place} · {t('live.eta', job.locale, when=f'<t:{when}:R>')}"

@@ -1,4 +1,4 @@
-"""The log channel: a line for each picture that a server's members made, with a delete button."""
+"""The log channel: a message for each job that a server's members made, with a delete button."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PROMPT_LENGTH: Final = 300
 
 @dataclass(eq=False)
 class LogChannel:
-    """Writes into the log channels of all servers that have one."""
+    """Posts to the log channels of all servers that have one."""
 
     _client: discord.Client
     _store: Store
 
     async def note(self, job_id: int) -> None:
-        """Tell the log channel, where its server has one, of a job that was delivered."""
+        """Post a delivered job to the log channel, if its server has one."""
         job = await self._store.jobs.get(job_id)
         if job is None or job.state != "delivered":
             return
@@ -44,10 +44,11 @@ class LogChannel:
 
 
 def log_view(job: Job, locale: str, *, sent: bool = False) -> ui.LayoutView:
-    """Who made what, where. A private picture's prompt and place stay private; a button to
-    delete it would be no use, as nobody but its author reaches it (:mod:`bot.gate.visibility`).
+    """The message in the log channel: who made what, where.
 
-    One that was ``sent`` by direct message has no link: it would open for its member alone.
+    A private job's is without prompt and link, and without a delete button, which only its author
+    may use (:mod:`bot.gate.visibility`). One ``sent`` by direct message is without a link, which
+    only its member could open.
     """
     member = f"<@{job.user_id}>"
     if job.private:

@@ -1,6 +1,6 @@
-"""Makes finished pictures small enough to be sent, with their parameters still inside.
+"""Copies of finished pictures within Discord's file size limit, with their parameters embedded.
 
-The PNG on disk is never touched; what is sent is WebP, then a smaller WebP, only if it must be.
+A PNG that is too large is sent as WebP, then as a smaller WebP; the file on disk stays as it is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STEPS: Final = ((1.0, 90), (1.0, 75), (0.5, 85), (0.25, 85), (0.125, 80))
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Files ready to be sent, as (name, bytes); ``shrunk`` if one is no longer the PNG."""
+    """Files to send, as (name, bytes); ``shrunk`` if one is not the original PNG."""
 
     files: tuple[tuple[str, bytes], ...]
     shrunk: bool
@@ -38,7 +38,7 @@ class Packed:
         return max(len(data) for _, data in self.files)
 
     def to_discord(self, description: str) -> list[discord.File]:
-        """New ``discord.File`` objects: each can be sent once."""
+        """New ``discord.File`` objects, for each can be sent only once."""
         return [
             discord.File(io.BytesIO(data), name, description=description)
             for name, data in self.files
@@ -46,9 +46,9 @@ class Packed:
 
 
 async def pack(pictures: Sequence[Picture], limit: int) -> Packed:
-    """The pictures' files, each at most ``limit`` bytes where that can be reached.
+    """The pictures' files, each at most ``limit`` bytes if the smallest step is.
 
-    Raises :class:`FileNotFoundError` when a picture's file was removed.
+    Raises :class:`FileNotFoundError` when a picture's file is missing.
     """
     return await asyncio.to_thread(_pack, pictures, limit)
 

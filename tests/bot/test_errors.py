@@ -13,7 +13,7 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.errors import foreseen, sentence
+from bot.errors import expected, sentence
 from bot.exceptions import Unexpected
 from bot.settings import ROOT
 from bot.store.errors_json import from_json, to_json
@@ -186,7 +186,7 @@ def test_the_cores_tables_are_the_catalogues(below: str, table: set[str]) -> Non
     assert {key.removeprefix(below) for key in SENTENCES if key.startswith(below)} == set(table)
 
 
-def test_an_unforeseen_error_is_logged_under_the_number_that_is_said(
+def test_an_unexpected_error_is_logged_under_the_number_that_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.ERROR):
@@ -198,11 +198,11 @@ def test_an_unforeseen_error_is_logged_under_the_number_that_is_said(
     assert "inner detail" not in said
 
 
-def test_foreseen_keeps_what_is_of_the_tree() -> None:
+def test_an_expected_error_is_kept() -> None:
     error = QueueFull("owner", 5)
-    assert foreseen(error) is error
-    assert foreseen(app_commands.CommandInvokeError(Mock(), error)) is error
-    assert isinstance(foreseen(ValueError("x")), Unexpected)
+    assert expected(error) is error
+    assert expected(app_commands.CommandInvokeError(Mock(), error)) is error
+    assert isinstance(expected(ValueError("x")), Unexpected)
 
 
 def wrapped(error: Exception) -> app_commands.CommandInvokeError:

@@ -13,10 +13,10 @@ from simcord.components import validate_modal
 
 from bot.ordering.attachments import Linked
 from bot.posts import forms, panel, parameters
-from bot.posts.carrier import _nonce
 from bot.posts.controls import custom_id, layout, row
 from bot.posts.live import ended_view, live_view
 from bot.posts.result import Post, cell_select, result_view, vae_select
+from bot.posts.sender import _nonce
 from bot.store import Job
 from bot.translate import CatalogueTranslator
 from core.errors import Refused

@@ -1,0 +1,217 @@
+"""The delivery routes of a job's post: how it is sent, edited and deleted.
+
+Tried in order: edit the post through the interaction's token; a new message in the channel that
+mentions the member; a follow-up through the token; a direct message. A private job is never sent
+to the channel.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import discord
+from discord import ui
+
+from bot.answers import DISCORD_ERRORS
+from bot.store import Job, MessagePlace
+
+log = logging.getLogger(__name__)
+
+# An edit notifies nobody: a member who waited longer than this is mentioned in a new message.
+SECONDS_TO_NOTICE: Final = 60.0
+
+REQUEST_ENTITY_TOO_LARGE: Final = 40005
+UNKNOWN_CHANNEL: Final = 10003
+UNKNOWN_MESSAGE: Final = 10008
+
+# A fresh view and fresh files for each attempt; the argument is whether to mention the member.
+Build = Callable[[bool], tuple[ui.LayoutView, list[discord.File]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A job's post to be sent, as a reply to the post of ``parent``."""
+
+    job: Job
+    build: Build
+    parent: Job | None = None
+
+
+Route = Callable[[Outgoing], Awaitable[discord.Message]]
+
+
+@dataclass(eq=False)
+class Sender:
+    """Sends, edits and deletes messages by their ids. ``clock`` gives Unix seconds."""
+
+    _client: discord.Client
+    _clock: Callable[[], float]
+
+    async def send(self, outgoing: Outgoing) -> discord.Message | None:
+        """Send by the first route that works; None when none does.
+
+        Raises :class:`discord.HTTPException` or :class:`OSError` when Discord fails or a file is
+        too large, for the other routes would fail too.
+        """
+        job_id = outgoing.job.id
+        for route in self._routes(outgoing.job):
+            try:
+                return await route(outgoing)
+            except discord.HTTPException as error:
+                if error.status >= 500 or too_large(error):
+                    raise
+                log.info("job %d: %s did not work: %s", job_id, route.__name__, error)
+        log.warning("job %d: its post could not be delivered by any route", job_id)
+        return None
+
+    async def edit(self, outgoing: Outgoing) -> None:
+        """Edit the post, while the token of its interaction is valid.
+
+        Raises :class:`discord.HTTPException`.
+        """
+        if self._token_valid(outgoing.job) and outgoing.job.message_id is not None:
+            await self._edit_post(outgoing)
+
+    async def announce(self, outgoing: Outgoing) -> discord.Message:
+        """Send the first post of a job that no interaction asked for.
+
+        Raises :class:`discord.HTTPException` or :class:`OSError`.
+        """
+        # Another nonce than the result's, which may be sent as a new message later.
+        return await self._send_to_channel(outgoing, nonce=_nonce(outgoing.job).replace("-", "+"))
+
+    async def delete(self, job: Job) -> bool:
+        """Delete the job's post; False if it cannot be."""
+        if job.message_id is None or job.channel_id is None:
+            return True
+        if self._token_valid(job):
+            try:
+                await self._webhook(job).delete_message(job.message_id)
+                return True
+            except DISCORD_ERRORS as error:
+                log.info("job %d: its token did not delete its post: %s", job.id, error)
+        return await self.delete_message(MessagePlace(job.channel_id, job.message_id))
+
+    async def delete_message(self, place: MessagePlace) -> bool:
+        """Delete a message in its channel; True if it was deleted before."""
+        channel = self._client.get_partial_messageable(place.channel_id)
+        try:
+            await channel.get_partial_message(place.message_id).delete()
+        except DISCORD_ERRORS as error:
+            log.info("message %d could not be deleted: %s", place.message_id, error)
+            code = error.code if isinstance(error, discord.HTTPException) else None
+            return code in (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE)
+        return True
+
+    async def direct(self, user_id: int) -> discord.DMChannel:
+        """The channel of a user's direct messages with the bot."""
+        return await self._client.create_dm(discord.Object(user_id))
+
+    def filesize_limit(self, guild_id: int | None) -> int:
+        """The largest file in bytes on a server, or in direct messages."""
+        guild = self._client.get_guild(guild_id) if guild_id else None
+        return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+    def _routes(self, job: Job) -> Iterator[Route]:
+        valid = self._token_valid(job)
+        quick = self._clock() - job.created_at < SECONDS_TO_NOTICE
+        posted = job.message_id is not None
+        if valid and posted and (quick or job.private):
+            yield self._edit_post
+        if not job.private:
+            if quick and posted and not valid:
+                # A reaction asked for it, so its post is an ordinary message.
+                yield self._edit_in_channel
+            if job.channel_id is not None:
+                yield self._send_to_channel
+            if valid:
+                # Discord refuses it where the interaction was never answered.
+                yield self._follow_up
+        yield self._send_to_member
+
+    async def _edit_post(self, outgoing: Outgoing) -> discord.Message:
+        view, files = outgoing.build(False)
+        assert outgoing.job.message_id is not None
+        return await self._webhook(outgoing.job).edit_message(
+            outgoing.job.message_id,
+            view=view,
+            attachments=files,
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+
+    async def _edit_in_channel(self, outgoing: Outgoing) -> discord.Message:
+        assert outgoing.job.message_id is not None
+        view, files = outgoing.build(False)
+        return (
+            await self._channel(outgoing.job)
+            .get_partial_message(outgoing.job.message_id)
+            .edit(view=view, attachments=files, allowed_mentions=discord.AllowedMentions.none())
+        )
+
+    async def _send_to_channel(
+        self, outgoing: Outgoing, nonce: str | None = None
+    ) -> discord.Message:
+        channel, parent = self._channel(outgoing.job), outgoing.parent
+        if parent is None or parent.message_id is None:
+            return await _send(channel, outgoing, nonce=nonce)
+        reference = channel.get_partial_message(parent.message_id).to_reference(
+            fail_if_not_exists=False
+        )
+        return await _send(channel, outgoing, nonce=nonce, reference=reference)
+
+    async def _follow_up(self, outgoing: Outgoing) -> discord.Message:
+        view, files = outgoing.build(True)
+        return await self._webhook(outgoing.job).send(
+            view=view, files=files, allowed_mentions=_mention(outgoing.job), wait=True
+        )
+
+    async def _send_to_member(self, outgoing: Outgoing) -> discord.Message:
+        return await _send(await self.direct(outgoing.job.user_id), outgoing)
+
+    def _channel(self, job: Job) -> discord.PartialMessageable:
+        assert job.channel_id is not None
+        return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+
+    def _webhook(self, job: Job) -> discord.Webhook:
+        assert job.interaction_token is not None
+        return discord.Webhook.partial(
+            job.application_id, job.interaction_token, client=self._client
+        )
+
+    def _token_valid(self, job: Job) -> bool:
+        return job.token_expires_at is not None and self._clock() < job.token_expires_at
+
+
+async def _send(
+    channel: discord.abc.Messageable, outgoing: Outgoing, nonce: str | None = None, **options: Any
+) -> discord.Message:
+    view, files = outgoing.build(True)
+    # If the bot is killed before the job is written as delivered, Discord still knows the nonce
+    # for some minutes and returns this message instead of sending a second one.
+    return await channel.send(
+        view=view,
+        files=files,
+        allowed_mentions=_mention(outgoing.job),
+        nonce=nonce or _nonce(outgoing.job),
+        **options,
+    )
+
+
+def _nonce(job: Job) -> str:
+    # Discord allows 25 characters.
+    return f"{job.id:x}-{int(job.created_at):x}"
+
+
+def _mention(job: Job) -> discord.AllowedMentions:
+    """Only the member being answered."""
+    return discord.AllowedMentions(
+        everyone=False, roles=False, replied_user=False, users=[discord.Object(job.user_id)]
+    )
+
+
+def too_large(error: discord.HTTPException) -> bool:
+    """Whether Discord refused a message because a file is too large."""
+    return error.code == REQUEST_ENTITY_TOO_LARGE or error.status == 413
