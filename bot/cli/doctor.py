@@ -1,6 +1,6 @@
-"""``python run.py doctor``: what is installed, found and wrong, and the exact next command.
+"""``python run.py doctor``: check the installation and print the next command to run.
 
-Every check gives findings; nothing is changed. torch is asked in a process of its own.
+Each check yields findings; nothing is changed. torch is imported in a separate process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from core.pictures.nsfw import counting, labels_in
 INSTALL: Final = "python -m pip install -e ."
 START: Final = "python run.py"
 SANDBOX: Final = "python run.py sandbox"
-# What of data/ a start and a checkpoint of one file cannot do without.
+# Folders of data/ that a start, or a checkpoint of one file, needs.
 SHIPPED: Final = ("configs", "locales", "migrations")
 CUDA_BUILD: Final = (
     "python -m pip install --force-reinstall torch=={version} "
@@ -40,7 +40,7 @@ ROCM_BUILD: Final = (
     "https://pytorch.org/get-started/locally shows for ROCm>"
 )
 
-# Printed by the process that is asked: it alone imports torch.
+# The program of the separate process.
 ASK_TORCH: Final = """
 import json, torch
 cards = [
@@ -63,7 +63,7 @@ Level = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. ``fix`` is the command that would put it right, if one would."""
+    """One line of the report; ``fix`` is the command that would fix it, if there is one."""
 
     level: Level
     text: str
@@ -71,14 +71,14 @@ class Finding:
 
 
 def main(settings: Settings) -> int:
-    """Print the report; returns 0, or 1 when something is wrong."""
+    """Print the report; return 0, or 1 when something is wrong."""
     catalogue = settings.catalogue()
     sections = {
         "Installed": [*installed(), *checkout()],
         "Device": list(device(settings, ask_torch(), cards_in_machine())),
         "Models and VAEs": list(files(settings, catalogue)),
         "Data": list(data(settings)),
-        "Discord": list(asyncio.run(token(settings))),
+        "Discord": [asyncio.run(token(settings))],
     }
     for title, findings in sections.items():
         print(title)
@@ -86,17 +86,17 @@ def main(settings: Settings) -> int:
             print(f"  {_MARKS[finding.level]} {finding.text}")
             if finding.fix:
                 print(f"        {finding.fix}")
-    wrong = [finding for findings in sections.values() for finding in findings if finding.fix]
-    print(f"\nNext: {wrong[0].fix if wrong else START if settings.discord_token else SANDBOX}")
-    found = (finding.level for findings in sections.values() for finding in findings)
-    return 1 if "wrong" in found else 0
+    found = [finding for findings in sections.values() for finding in findings]
+    otherwise = START if settings.discord_token else SANDBOX
+    print(f"\nNext: {next((finding.fix for finding in found if finding.fix), otherwise)}")
+    return int(any(finding.level == "wrong" for finding in found))
 
 
 _MARKS: Final[dict[Level, str]] = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
 
 
 def installed() -> Iterator[Finding]:
-    """Python and every package the bot needs, by its metadata: nothing is imported."""
+    """Check Python and every required package, by metadata and without importing any."""
     yield Finding("ok", f"Python {platform.python_version()} on {platform.platform(terse=True)}")
     try:
         needed = metadata.requires("penultimate") or []
@@ -105,7 +105,7 @@ def installed() -> Iterator[Finding]:
         return
     versions = []
     for requirement in needed:
-        # The extras are asked for where they are used.
+        # Extras are optional.
         if "extra ==" in requirement:
             continue
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
@@ -117,20 +117,15 @@ def installed() -> Iterator[Finding]:
 
 
 def checkout() -> Iterator[Finding]:
-    """What the code reads from beside it and is not there: a built package brings none of it."""
-    missing = [name for name in SHIPPED if not (SHIPPED_DATA / name).is_dir()]
+    """Check the data beside the code, which a built package lacks."""
+    missing = ", ".join(name for name in SHIPPED if not (SHIPPED_DATA / name).is_dir())
     if missing:
-        yield Finding(
-            "wrong",
-            f"{SHIPPED_DATA} has no {', '.join(missing)}: Penultimate runs from a whole checkout "
-            "of its repository",
-            "git checkout -- data",
-        )
+        why = "Penultimate runs from a whole checkout of its repository"
+        yield Finding("wrong", f"{SHIPPED_DATA} has no {missing}: {why}", "git checkout -- data")
 
 
 def ask_torch() -> dict[str, Any] | str:
-    """What torch says of itself and its devices, or why it does not say it."""
-    # What the interpreter warns about is nothing to the answer.
+    """Return torch's version, build and devices, or why it cannot be imported."""
     command = [sys.executable, "-W", "ignore", "-c", ASK_TORCH]
     try:
         said = subprocess.run(
@@ -146,7 +141,7 @@ def ask_torch() -> dict[str, Any] | str:
 
 
 def cards_in_machine() -> tuple[str, ...]:
-    """Makers of graphics cards whose driver is here, whatever torch sees: NVIDIA, AMD."""
+    """Return the makers of graphics cards with an installed driver, whatever torch finds."""
     nvidia = shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()
     return ("NVIDIA",) * bool(nvidia) + ("AMD",) * Path("/dev/kfd").exists()
 
@@ -154,43 +149,37 @@ def cards_in_machine() -> tuple[str, ...]:
 def device(
     settings: Settings, torch: dict[str, Any] | str, cards: tuple[str, ...]
 ) -> Iterator[Finding]:
-    """Which device will draw, and a card that lies idle because torch was built without it."""
+    """Check the devices that torch finds, and for a card that its build cannot use."""
     if isinstance(torch, str):
         yield Finding("wrong", f"torch cannot be used: {torch}", INSTALL)
         return
-    version = torch["version"].partition("+")[0]
+    version, built_for = f"torch {torch['version']}", torch["built_for"]
     for name, memory in torch["cards"]:
-        yield Finding("ok", f"{name}, {memory / GIB:.0f} GiB (torch {torch['version']})")
+        yield Finding("ok", f"{name}, {memory / GIB:.0f} GiB ({version})")
     if torch["mps"]:
-        yield Finding("ok", f"Apple GPU (torch {torch['version']})")
-    if not torch["cards"] and torch["built_for"] == "CPU" and cards:
-        build = CUDA_BUILD if "NVIDIA" in cards else ROCM_BUILD
-        yield Finding(
-            "wrong",
-            f"there is an {' and an '.join(cards)} card, but torch {torch['version']} is built "
-            "for the CPU only",
-            build.format(version=version),
-        )
-    elif not torch["cards"] and cards:
-        yield Finding(
-            "wrong",
-            f"there is an {' and an '.join(cards)} card and torch {torch['version']} is built for "
-            f"{torch['built_for']}, but it sees no card: is the driver new enough?",
-        )
+        yield Finding("ok", f"Apple GPU ({version})")
+    if cards and not torch["cards"]:
+        text = f"there is an {' and an '.join(cards)} card"
+        if built_for == "CPU":
+            build = CUDA_BUILD if "NVIDIA" in cards else ROCM_BUILD
+            fix = build.format(version=torch["version"].partition("+")[0])
+            yield Finding("wrong", f"{text}, but {version} is built for the CPU only", fix)
+        else:
+            text = f"{text} and {version} is built for {built_for}, but it sees no card"
+            yield Finding("wrong", f"{text}: is the driver new enough?")
     elif not torch["cards"] and not torch["mps"]:
-        yield Finding("note", f"no graphics card: the CPU draws, slowly (torch {torch['version']})")
+        yield Finding("note", f"no graphics card: the CPU draws, slowly ({version})")
     wanted, _, index = settings.device.partition(":")
     there = {"auto": True, "cpu": True, "cuda": int(index or 0) < len(torch["cards"])}
     if not there.get(wanted, bool(torch.get(wanted))):
-        yield Finding(
-            "wrong", f"DEVICE={settings.device} is not there; set it to auto, or leave it out"
-        )
+        text = f"DEVICE={settings.device} is not there; set it to auto, or leave it out"
+        yield Finding("wrong", text)
     if not settings.engine_timeout:
         yield Finding("note", "ENGINE_TIMEOUT=0: an engine that hangs is never restarted")
 
 
 def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
-    """Every model and VAE that was found, and every one that will not be loaded, with the why."""
+    """List every model and VAE that was found, and those that are not loaded, with the reason."""
     for folder, kind in ((settings.models_dir, "models"), (settings.vaes_dir, "VAEs")):
         if not folder.is_dir():
             yield Finding("note", f"your {kind} go into {folder}, which is not there yet")
@@ -205,7 +194,7 @@ def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
     for warning in catalogue.warnings:
         yield Finding("note", warning)
     if settings.nsfw_model is not None:
-        # A folder and labels that will not do have been refused with the settings.
+        # Both were validated with the settings.
         labels = labels_in(settings.nsfw_model)
         nsfw = counting(labels, settings.nsfw_labels)
         shown = ", ".join(
@@ -213,13 +202,12 @@ def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
         )
         yield Finding("ok", f"classifier {settings.nsfw_model.name}: {shown}")
     if not catalogue.models:
-        yield Finding(
-            "wrong", f"there is no model to draw with; put one into {settings.models_dir}"
-        )
+        text = f"there is no model to draw with; put one into {settings.models_dir}"
+        yield Finding("wrong", text)
 
 
 def data(settings: Settings) -> Iterator[Finding]:
-    """Whether the bot can write where it has to, and how much room there is."""
+    """Check that the data folder can be written to and has free space."""
     folder = settings.data_dir
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(there, os.W_OK):
@@ -230,27 +218,21 @@ def data(settings: Settings) -> Iterator[Finding]:
     yield Finding(level, f"{folder} has {free:.1f} GiB free")
 
 
-async def token(settings: Settings) -> list[Finding]:
-    """Whether Discord takes the token, asked once."""
+async def token(settings: Settings) -> Finding:
+    """Check that Discord accepts the token, by one request."""
     if settings.discord_token is None:
-        return [
-            Finding(
-                "note",
-                "DISCORD_TOKEN is not set: the sandbox works, Discord does not. Copy .env.example "
-                "to .env and put the token in",
-            )
-        ]
-    # This client only asks who it is and never connects.
+        text = "DISCORD_TOKEN is not set: the sandbox works, Discord does not."
+        return Finding("note", f"{text} Copy .env.example to .env and put the token in")
+    # This client never connects to the gateway.
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         try:
             await asyncio.wait_for(client.login(settings.discord_token), SECONDS_FOR_DISCORD)
         except discord.LoginFailure:
-            return [Finding("wrong", "Discord does not accept the token: reset it, copy it again")]
+            return Finding("wrong", "Discord does not accept the token: reset it, copy it again")
         except discord.HTTPException as error:
-            return [Finding("note", f"Discord has trouble and did not check the token: {error}")]
+            return Finding("note", f"Discord has trouble and did not check the token: {error}")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             why = str(error) or type(error).__name__
-            return [
-                Finding("note", f"offline: Discord cannot be reached to check the token ({why})")
-            ]
-        return [Finding("ok", f"the token works: it is {client.user}")]
+            text = f"offline: Discord cannot be reached to check the token ({why})"
+            return Finding("note", text)
+        return Finding("ok", f"the token works: it is {client.user}")

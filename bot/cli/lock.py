@@ -1,6 +1,6 @@
-"""One bot for one data folder: two would run and deliver each other's jobs.
+"""The lock of a data folder, for two bots in one would run and deliver each other's jobs.
 
-A lock of the operating system, which is let go when the process ends, however it ends.
+A file lock of the operating system, which releases it when the process ends for any reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ else:
 
 
 class FolderInUse(Exception):
-    """Another bot works in the folder."""
+    """Another bot uses the data folder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
@@ -36,13 +36,13 @@ class FolderInUse(Exception):
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder, which is made where it lacks; raises :class:`FolderInUse`."""
+    """Create the folder if it is missing and lock it. Raises :class:`FolderInUse`."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "penultimate.lock").open("ab") as file:
         try:
             _lock(file.fileno())
         except OSError as error:
-            # Windows says EACCES.
+            # On Windows it is EACCES.
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
             raise FolderInUse(folder) from error

@@ -1,7 +1,7 @@
-"""What is written to the log: readable lines, and never a token.
+"""The log's format, without tokens.
 
-A token in a log speaks for the bot to whoever reads it: an interaction's for 15 minutes, the
-bot's own until it is reset.
+Whoever reads a token can act as the bot: with an interaction's for 15 minutes, with the bot's own
+until it is reset.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Final
 
 import discord
 
-# Ours; the libraries log whole requests and SQL at DEBUG, tokens among them.
+# Only these log at DEBUG; the libraries would log whole requests and SQL, with tokens.
 ROOMS: Final = ("bot", "cogs", "core")
 
-# The addresses that hold an interaction's token. aiohttp writes them into its errors.
+# URLs that contain an interaction's token, as aiohttp's errors do.
 ADDRESS: Final = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/?\s'\"]+")
 
 
 class WithoutTokens(logging.Formatter):
-    """What ``formatter`` writes, traceback and all, without ``token`` and interaction tokens."""
+    """Removes ``token`` and interaction tokens from what ``formatter`` formats."""
 
     def __init__(self, formatter: logging.Formatter, token: str) -> None:
         super().__init__()
@@ -28,12 +28,12 @@ class WithoutTokens(logging.Formatter):
         self._token = token
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and the traceback under it."""
+        """Format a record with its traceback, without tokens."""
         return ADDRESS.sub(r"\1…", self._formatter.format(record)).replace(self._token, "…")
 
 
 def set_up(level: str, token: str) -> None:
-    """Log to the terminal: ours from ``level`` on, the libraries from INFO on at most."""
+    """Log to the terminal: the bot from ``level`` on, libraries from INFO on at most."""
     number = logging.getLevelNamesMapping()[level]
     discord.utils.setup_logging(level=max(number, logging.INFO))
     for room in ROOMS:

@@ -1,8 +1,8 @@
-"""The whole bot in a browser page, without Discord: the unmodified client and the real engine.
+"""``python run.py sandbox``: the bot and the engine with a simulated Discord in a browser page.
 
-simcord plays Discord and serves the page. It lets an action of the page end only when the bot has
-nothing left to do, so waiting for the engine is declared to it as waiting for something outside.
-All of that is here: the bot takes its engine and its queue as arguments and knows nothing of it.
+simcord simulates Discord and serves the page. It waits after each action until the bot is idle, so
+waits for the engine are declared to it as external. The bot itself has no code for it: it takes the
+engine and the queue as arguments.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from simcord.env import Env
     from simcord.preview import Preview
 
-# When an action of the page is under way it publishes the page itself; else try again so soon.
+# simcord refuses a refresh during an action of the page.
 SECONDS_TO_RETRY: Final = 0.1
 
 WELCOME: Final = (
@@ -46,91 +46,68 @@ WELCOME: Final = (
 
 
 class OutsideEngine(EngineClient):
-    """The engine client, its tasks in a context of their own: simcord does not wait for them."""
+    """The engine client, its tasks in a context of their own, so that simcord ignores them."""
 
     async def start(self) -> None:
-        """As always."""
+        """Start in an empty context."""
         await contextvars.Context().run(asyncio.create_task, super().start())
 
 
 class OutsideQueue(GpuQueue):
-    """The queue, whose tickets' waits ``declare`` to simcord."""
+    """The queue, whose tickets declare each wait for the next event to simcord."""
 
     def __init__(self, per_owner: int, total: int, declare: Callable[[Any], Any]) -> None:
         super().__init__(per_owner, total)
         self._declare = declare
 
     def submit(self, work: Work, *, resumed: bool = False) -> Ticket:
-        """As always, with a ticket of another kind."""
-        ticket: Any = DeclaredTicket(super().submit(work, resumed=resumed), self._declare)
-        return ticket  # type: ignore[no-any-return]
+        """Submit, and return an iterator in place of the ticket, which the bot only iterates."""
+        events: Any = self._events(super().submit(work, resumed=resumed))
+        return events  # type: ignore[no-any-return]
+
+    async def _events(self, ticket: Ticket) -> AsyncIterator[Event]:
+        with suppress(StopAsyncIteration):
+            while True:
+                yield await self._declare(anext(ticket))
 
 
-class DeclaredTicket:
-    """A ticket that declares each wait for the next event."""
+async def keep_fresh(env: Env, preview: Preview, changed: asyncio.Event) -> None:
+    """Refresh the page after each request of the bot, until cancelled.
 
-    def __init__(self, ticket: Ticket, declare: Callable[[Any], Any]) -> None:
-        self._ticket = ticket
-        self._declare = declare
-
-    def __aiter__(self) -> DeclaredTicket:
-        return self
-
-    async def __anext__(self) -> Event:
-        event: Event = await self._declare(anext(self._ticket))
-        return event
-
-
-class Page:
-    """Keeps the browser page up to date, right after the bot has posted or edited something.
-
-    Never by a timer: each refresh makes what a person is about to press a little stale.
+    Without a timer, for controls that are clicked during a refresh are out of date.
     """
+    from simcord.backend.errors import SetupError
 
-    def __init__(self, env: Env, preview: Preview) -> None:
-        self._env = env
-        self._preview = preview
-        self._news = asyncio.Event()
-        self._seen = 0
-
-    def look(self) -> None:
-        """Called whenever the bot has dealt with an event."""
-        self._news.set()
-
-    async def keep_fresh(self) -> None:
-        """Refresh after news, until cancelled."""
-        from simcord.backend.errors import SetupError
-
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            requests = len(self._env.http_requests)
-            if requests == self._seen:
-                continue
-            try:
-                await self._preview.refresh()
-                self._seen = requests
-            except (SetupError, TimeoutError):
-                await asyncio.sleep(SECONDS_TO_RETRY)
-                self._news.set()
+    shown = 0
+    while True:
+        await changed.wait()
+        changed.clear()
+        requests = len(env.http_requests)
+        if requests == shown:
+            continue
+        try:
+            await preview.refresh()
+            shown = requests
+        except (SetupError, TimeoutError):
+            await asyncio.sleep(SECONDS_TO_RETRY)
+            changed.set()
 
 
 @asynccontextmanager
 async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]:
-    """The running page. Its data is gone afterwards; models, VAEs and hashes are the owner's."""
+    """Run the page on temporary data, with the owner's models, VAEs and cache."""
     import simcord
 
     with tempfile.TemporaryDirectory(prefix="penultimate-sandbox-") as folder:
         env: Env
-        page: Page | None = None
+        changed = asyncio.Event()
         ahead = 0.0
 
         def clock() -> float:
             return time.time() - ahead
 
         async def declare(wait: Any) -> Any:
-            if page is not None:
-                page.look()
+            changed.set()
             return await env.external_wait(wait, reason="the engine draws")
 
         def engine(config: EngineConfig, queue: GpuQueue) -> EngineClient:
@@ -144,15 +121,14 @@ async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]
             shard_count=1,
         )
         async with simcord.run(bot, check_errors=False) as env:
-            # The page's time stands still, on a day of simcord's own.
+            # simcord's clock stands still at a date of its own.
             ahead = time.time() - env.now().timestamp()
             env.backend.bot_user.name = "Penultimate"
             try:
                 user = env.create_user("you")
                 bot.owner_id = user.id
                 async with await _preview(env, user, port) as preview:
-                    page = Page(env, preview)
-                    refresher = asyncio.create_task(page.keep_fresh())
+                    refresher = asyncio.create_task(keep_fresh(env, preview, changed))
                     yield preview
                     refresher.cancel()
             finally:
@@ -160,7 +136,7 @@ async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]
 
 
 async def _preview(env: Env, user: UserHandle, port: int) -> Preview:
-    """One server that is yours, one channel, and a word of welcome."""
+    """Create the user's server with one channel and a welcome."""
     guild = env.create_guild("Sandbox", owner=user)
     channel = guild.create_text_channel("pictures")
     you = guild.add_member(user)
@@ -187,15 +163,15 @@ async def serve(settings: Settings, *, port: int = 0, browser: bool = True) -> N
 
 
 def _has_display() -> bool:
-    """Without one, a text browser would take the terminal."""
+    """Whether there is a display; without one a text browser would occupy the terminal."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def main(settings: Settings, *, port: int = 0, browser: bool = True) -> int:
-    """``python run.py sandbox``; returns the exit code."""
-    # simcord tries discord.py out with a client of no intents, which warns.
+    """Run the sandbox; return the exit code."""
+    # simcord starts a discord.py client without intents, which logs a warning.
     logging.getLogger("discord.state").setLevel(logging.ERROR)
     try:
         import simcord  # noqa: F401

@@ -1,4 +1,4 @@
-"""``python run.py``: the bot on Discord, from the log-in to Ctrl-C."""
+"""``python run.py``: run the bot on Discord until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BAD_DATABASE: Final = "The database {path} cannot be used: {error}."
 
 
 def main(settings: Settings) -> int:
-    """Run until Ctrl-C or SIGTERM; returns the exit code, 2 with a sentence on what to do."""
+    """Run until Ctrl-C or SIGTERM; return the exit code, 2 with a sentence on what to change."""
     if settings.discord_token is None:
         return _refuse(NO_TOKEN)
     logs.set_up(settings.log_level, settings.discord_token)
@@ -53,7 +53,7 @@ def main(settings: Settings) -> int:
 
 
 async def serve(settings: Settings, token: str) -> None:
-    """Log in, say where to invite the bot, and serve until cancelled."""
+    """Log in, print the invite link, and serve until cancelled."""
     _stop_on_sigterm()
     async with Penultimate(settings) as bot:
         await bot.login(token)
@@ -62,7 +62,7 @@ async def serve(settings: Settings, token: str) -> None:
 
 
 def _stop_on_sigterm() -> None:
-    """What stops a service ends it as Ctrl-C does, the engine process too."""
+    """Handle a service manager's SIGTERM as Ctrl-C, so that the engine process ends too."""
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows

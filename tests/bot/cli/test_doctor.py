@@ -146,18 +146,18 @@ def test_code_without_its_data_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_the_token(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    (finding,) = await doctor.token(settings)
+    finding = await doctor.token(settings)
     assert (finding.level, "not set" in finding.text) == ("note", True)
     settings = replace(settings, discord_token=TOKEN)
     async with small_discord(accepts_the_token) as address:
         monkeypatch.setattr(discord.http.Route, "BASE", address)
-        assert await doctor.token(settings) == [Finding("ok", "the token works: it is Penultimate")]
+        assert await doctor.token(settings) == Finding("ok", "the token works: it is Penultimate")
     # Nobody listens there any more.
-    (finding,) = await doctor.token(settings)
+    finding = await doctor.token(settings)
     assert (finding.level, finding.text.partition(":")[0]) == ("note", "offline")
     async with small_discord(refuses_the_token) as address:
         monkeypatch.setattr(discord.http.Route, "BASE", address)
-        (finding,) = await doctor.token(settings)
+        finding = await doctor.token(settings)
     assert (finding.level, "does not accept" in finding.text) == ("wrong", True)
     assert TOKEN not in finding.text
 
@@ -180,8 +180,8 @@ def test_the_report_ends_with_the_next_command(
     code: int,
     following: str,
 ) -> None:
-    async def accepted(settings: Settings) -> list[Finding]:
-        return [Finding("ok", "the token works")]
+    async def accepted(settings: Settings) -> Finding:
+        return Finding("ok", "the token works")
 
     monkeypatch.setattr(doctor, "ask_torch", lambda: torch)
     monkeypatch.setattr(doctor, "cards_in_machine", lambda: cards)
