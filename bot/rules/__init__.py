@@ -1,1 +1,1 @@
-"""What a server decides: its settings, its blocked words, the values it takes."""
+"""A server's rules: its settings, its blocked words, the values they may have."""

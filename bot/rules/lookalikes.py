@@ -1,7 +1,7 @@
-"""Letters that look alike, read as one: what a reader sees, whatever alphabet it is written in.
+"""Folding of letters that look alike to one letter, whatever alphabet they are from.
 
 The letters of other alphabets are those of Unicode's confusables (UTS 39) that resemble a to z in
-common typefaces; Latin letters with a difference are known by their Unicode names.
+common typefaces; variants of Latin letters are recognised by their Unicode names.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
-# The same shape in any typeface, so that a whole word of them passes for a Latin one: Greek,
-# Cyrillic, Armenian, Cherokee, Coptic, Lisu, Canadian syllabics, a few signs and IPA letters.
+# The same shape in any typeface, so that a whole word of them looks Latin: Greek, Cyrillic,
+# Armenian, Cherokee, Coptic, Lisu, Canadian syllabics, a few signs and IPA letters.
 _SAME: Final = (
     "aαаꭺᎪᗅᗩꓮ⍺ɑ bᏴᏏᗷᑲꓐ♭ cϲсⲥᏟꓚᑕᑢ dԁᎠᏧᗞᗪᑯꓓꓒ eеҽᎬꓰⴹ℮ə fϝքᖴꓝ gԍցᏀꓖ hһհᎻᏂᕼꓧ iιіӏꙇᎥɩ jϳјյᎫᒍꓙ kᏦꓗᛕⲕᏥ "
     "lⳑᏞᒪꓡⵏᛁǀլ mᎷᗰꓟⲙϻᛖᎹ nոռղᑎꓠⲛ oοоօⲟⵔꓳ〇ߋჿ pρрⲣᏢᑭꓑ⍴ϱ qԛզգᑫ rᎡᏒᖇꓣⲅ sѕᏕᏚꓢᔕՏ tᎢꓔⲧꚌ⊤ uυսᑌꓴ∪ "
@@ -24,14 +24,14 @@ _CAPITALS: Final = str.maketrans("ВКМНТΒΕΖΗΚΜΝΤΥΧ", "BKMHTBEZHKMN
 _ROUGHLY: Final = str.maketrans(
     "взиклмнптчшьъэягджцфющβδεζηθκλμπσςτφχωψξ", "benknmhntywbberrdxuowwbdeznokaunoctoxwwe"
 )
-# Digits and signs for letters; 1 is an i as well as an l, and so these two are one here.
+# Digits and signs for letters; 1 stands for i as well as l, so these two are folded to one.
 _LEET: Final = str.maketrans("01345789@$!€i", "oleastbgaslel")
 _LEET_SIGNS: Final = frozenset("01345789@$!€")
 
-# What a Latin letter's name ends with: “… LETTER B WITH HOOK”, “… SMALL CAPITAL B”.
+# Names of variants of Latin letters: “… LETTER B WITH HOOK”, “… SMALL CAPITAL B”.
 _NAMED: Final = re.compile(r"(?:.*\bLATIN|REGIONAL INDICATOR)\b.* ([A-Z])(?: WITH .+)?")
-# Marks of no script of their own, and what is drawn as nothing though it is not said to be.
-_PASSED_OVER: Final = re.compile(
+# Marks of no particular script, and characters that are drawn as nothing despite their category.
+_IGNORED: Final = re.compile(
     "[\u0300-\u036f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u2065"
     "\u20d0-\u20ff\u2800\u3164\ufe00-\ufe0f\ufe20-\ufe2f\uffa0\ufff0-\ufff8"
     "\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -52,22 +52,22 @@ def _folded(character: str) -> str:
     plain = character.casefold()
     if plain in _ALIKE:
         return _ALIKE[plain]
-    if unicodedata.category(character) in ("Cc", "Cf") or _PASSED_OVER.match(character):
+    if unicodedata.category(character) in ("Cc", "Cf") or _IGNORED.match(character):
         return ""
     if plain != character:
         return fold(plain)
     if named := _NAMED.fullmatch(unicodedata.name(character, "")):
         return named[1].lower()
-    # A letter with a mark, as the letter without it where that is a Latin one.
+    # A letter with a mark is folded to the letter without it, if that is Latin.
     base = unicodedata.normalize("NFD", character)[0]
     below = fold(base) if base != character else character
     return below if below.isascii() else character
 
 
 def pieces(folded: str) -> list[str]:
-    """Split a folded word at its punctuation; a script without spaces stands on its own.
+    """Split a folded word at its punctuation, and around scripts without spaces.
 
-    A mark belongs to a letter of its own script, and is passed over after a to z.
+    A mark belongs to a letter of its own script, and is ignored after a to z.
     """
     text = ""
     for character in folded:
@@ -81,8 +81,8 @@ def pieces(folded: str) -> list[str]:
 
 
 def skeleton(word: str, *, rough: bool) -> str:
-    """Reduce ``word`` to Latin letters: capitals as they look, digits and signs as the letters they
-    stand for; with ``rough`` also what only resembles a Latin letter."""
+    """Reduce ``word`` to Latin letters: capitals by shape, digits and signs by the letters they
+    stand for; with ``rough`` also letters that only resemble Latin ones."""
     text = fold(word.translate(_CAPITALS))
     text = text.translate(_ROUGHLY) if rough else text
     return "".join(pieces(text.translate(_LEET)))

@@ -1,7 +1,6 @@
-"""The questions that are asked of a server's settings.
+"""The rules of a server's settings, as pure functions.
 
-Pure: who asks, where, and for what come in as values; a refusal is an exception that says what
-is allowed.
+A refusal is an exception that names what is allowed.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ ONE_PICTURE: Final = 512 * 512 * 20 / 1e6
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, and where.
+    """The user who asks, and where.
 
-    ``channels`` are the channel, its parent if it is a thread, and its category; in direct messages
-    there are none.
+    ``channels`` are the ids of the channel, of its parent if it is a thread, and of its category;
+    none in direct messages.
     """
 
     user_id: int
@@ -36,7 +35,7 @@ class Asker:
 
 
 def check_member(server: Server, asker: Asker) -> None:
-    """Raise :class:`~bot.exceptions.NotAllowed` when this member may make nothing here."""
+    """Raise :class:`~bot.exceptions.NotAllowed` when this member may make no pictures here."""
     if server is CLOSED:
         raise NotAllowed("unreadable")
     if asker.user_id in server.banned:
@@ -73,14 +72,14 @@ def may_use(server: Server, asker: Asker, model: str) -> bool:
 
 
 def roles_for(server: Server, model: str) -> tuple[int, ...]:
-    """The roles that the model of this name, in any case, is for; none where it is everybody's."""
+    """The roles that may use the model of this name, in any case; none where everybody may."""
     wanted = model.casefold()
     lists = (roles for name, roles in server.model_roles.items() if name.casefold() == wanted)
     return tuple(dict.fromkeys(role for roles in lists for role in roles))
 
 
 def named(model: str, models: tuple[str, ...]) -> bool:
-    """Whether the model is one of these; the catalogue knows no difference of case either."""
+    """Whether the model is one of these, in any case, as in the catalogue."""
     return model.casefold() in _folded(models)
 
 
@@ -90,9 +89,9 @@ def _folded(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def check_room(before: Server, after: Server) -> None:
-    """Raise :class:`~bot.exceptions.TooMany` when a change makes a list longer than it may be.
+    """Raise :class:`~bot.exceptions.TooMany` when a change makes a list too long.
 
-    One that is too long already, from a version that allowed more, may stay or shrink.
+    A list that was too long before, from a version that allowed more, may keep its length.
     """
     for name, most in MOST.items():
         count = len(getattr(after, name))
@@ -111,7 +110,8 @@ def tightened(limits: Limits, server: Server) -> Limits:
 
 
 def quota_of(server: Server, asker: Asker) -> int | None:
-    """Pictures a day: the largest quota of the member's roles, else everybody's; None: no limit."""
+    """The quota in pictures a day: the largest of the member's roles, else the server's; None is
+    unlimited."""
     of_roles = [count for role, count in server.role_quotas.items() if role in asker.roles]
     return max(of_roles, default=server.quota)
 
@@ -121,13 +121,13 @@ def values_below(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The channel's and the server's values: two layers of :class:`~bot.ordering.resolve.Layers`.
 
-    What is not there any more, or not for this member, is passed over. Where the bot's own
-    first model may not be used, the first one that may is the server's.
+    Models and VAEs that are missing, or not allowed to this member, are left out. Where the bot's
+    first model is not allowed, the first allowed one is the server's default.
     """
     usable = [model.name for model in models if may_use(server, asker, model.name)]
     known = {"model": _folded(tuple(usable)), "vae": _folded(tuple(vaes))}
 
-    def there(values: Mapping[str, Any]) -> dict[str, Any]:
+    def available(values: Mapping[str, Any]) -> dict[str, Any]:
         return {
             name: value
             for name, value in values.items()
@@ -135,15 +135,15 @@ def values_below(
         }
 
     channel: dict[str, Any] = {}
-    # The nearest has the last word: category, channel, thread.
+    # Category, channel, thread: the nearest one overrides the others.
     for place in reversed(asker.channels):
-        channel |= there(server.channel_defaults.get(place, {}))
-    below = there(server.defaults)
+        channel |= available(server.channel_defaults.get(place, {}))
+    below = available(server.defaults)
     if usable and "model" not in below and usable != [model.name for model in models]:
         below["model"] = usable[0]
     return channel, below
 
 
 def mentions(roles: Iterable[int]) -> tuple[str, ...]:
-    """Roles as Discord shows them."""
+    """Mentions of the roles, which Discord shows as their names."""
     return tuple(f"<@&{id}>" for id in roles)

@@ -1,7 +1,7 @@
-"""A server's settings as JSON: how they are kept, exported and imported.
+"""A server's settings as JSON: how they are stored, exported and imported.
 
-Each value of a file is read by itself, so that one that cannot be used costs nothing but itself.
-Of what is kept, nothing that forbids is ever left out.
+Each value of an imported file is read on its own, and left out if it is invalid. Of stored settings
+no restriction is ever left out.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from core.options import MAX_PROMPT, Range
 
 log = logging.getLogger(__name__)
 
-# Raised when a setting's meaning changes, so that an older bot does not misread it.
+# Increased when a setting's meaning changes, so that an older bot does not misread it.
 VERSION: Final = 1
 MAX_BYTES: Final = 256 * 1024
 MAX_ID: Final = 2**63 - 1
 
-# A remark on one setting: the end of a key below ``config.import``, and its places.
+# A remark on one setting: the end of a key below ``config.import``, and its placeholders.
 Remark = tuple[str, dict[str, str]]
 
 
@@ -39,10 +39,10 @@ def to_json(server: Server) -> str:
 
 
 def from_json(text: str) -> Server:
-    """Read what :func:`to_json` wrote. Lists are as long as they are: cut, they could allow more.
+    """Read what :func:`to_json` wrote. Lists are not shortened, which could allow more.
 
-    An unusable default, and other conveniences, are left out, and logged. Raises
-    :class:`~bot.exceptions.UnreadableSettings` where anything else cannot be used.
+    Invalid defaults and other conveniences are left out, and logged. Raises
+    :class:`~bot.exceptions.UnreadableSettings` where any other setting is invalid.
     """
     changes, remarks = _read(_loaded(text), kept=True)
     for _, said in remarks:
@@ -53,9 +53,9 @@ def from_json(text: str) -> Server:
 
 
 def read(text: str) -> tuple[dict[str, Any], list[Remark]]:
-    """Read the settings that a file holds, by field, and remarks on what was left out.
+    """Read the settings of a file, by field, and remarks on those that were left out.
 
-    Raises :class:`~bot.exceptions.UnreadableSettings` for what is no such file, or a newer one's.
+    Raises :class:`~bot.exceptions.UnreadableSettings` for another kind of file, or a newer version.
     """
     changes, remarks = _read(_loaded(text))
     for name, setting in SETTINGS.items():
@@ -66,7 +66,7 @@ def read(text: str) -> tuple[dict[str, Any], list[Remark]]:
 
 
 def _exceeded(kind: Kind, value: Any) -> int | None:
-    """The most entries that a list may have which has more, in a mapping too."""
+    """The limit of a list that is too long, also inside a mapping; None without one."""
     if isinstance(kind, Each | By) and len(value) > kind.most:
         return kind.most
     if not isinstance(kind, By):
@@ -103,7 +103,7 @@ def _read(data: dict[str, Any], *, kept: bool = False) -> tuple[dict[str, Any], 
 
 
 def _plain(value: Any) -> Any:
-    """In JSON's types. Ids are text: many programs cut whole numbers after 15 digits."""
+    """Convert to JSON's types. Ids become text: many programs round integers to 15 digits."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -112,11 +112,10 @@ def _plain(value: Any) -> Any:
 
 
 def _value(kind: Kind, value: Any, *, kept: bool) -> Any:
-    """Read one value. ``kept`` is what a bot wrote itself: of its defaults, those that can be used
-    are read."""
+    """Read one value. Of ``kept`` defaults, which the bot stored, invalid ones are left out."""
     match kind:
         case Range():
-            # What it says is never read: the remark names the setting.
+            # The error's text is not used: the remark names the setting.
             kind.check("settings", value)
             return value
         case Each("word") if isinstance(value, list):
@@ -149,7 +148,7 @@ def _is_id(value: Any) -> bool:
 def _words(value: list[Any]) -> tuple[str, ...]:
     words = [item for item in value if is_text(item) and len(item) <= MAX_WORD]
     text = "\n".join(words)
-    # All of them stand in one form.
+    # All words are edited in one text input.
     if len(words) < len(value) or len(text) > MAX_PROMPT:
         raise ValueError(value)
     return read_words(text)
@@ -158,7 +157,7 @@ def _words(value: list[Any]) -> tuple[str, ...]:
 def _entries(kind: By, value: dict[str, Any], *, kept: bool) -> dict[Any, Any]:
     entries = {}
     for key, item in value.items():
-        # An empty list and empty defaults are no entry; of what is kept, defaults of another kind.
+        # Empty lists and defaults are no entries, nor are stored defaults of another type.
         none = not item and not isinstance(kind.of, Range)
         if none or (kept and kind.of == "values" and not isinstance(item, dict)):
             continue
@@ -168,7 +167,7 @@ def _entries(kind: By, value: dict[str, Any], *, kept: bool) -> dict[Any, Any]:
 
 
 def _defaults(value: dict[str, Any], *, kept: bool) -> dict[str, Any]:
-    """Only kinds are looked at here; whether a model is there is the catalogue's to say."""
+    """Check types and ranges only: whether a model exists depends on the catalogue."""
     usable = {}
     for name, item in value.items():
         try:

@@ -1,7 +1,7 @@
 """A server's settings: each is one row of :class:`Server`.
 
-Derived from the rows: how settings are read and written as JSON, their bounds, the overview, the
-panels and the forms, and which of them name channels and roles that may be deleted.
+Derived from the rows: reading and writing JSON, ranges, the overview, the panels and the forms, and
+the settings that name channels and roles, which may be deleted.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ Kind: TypeAlias = "Part | Range | tuple[str, ...] | Each | By"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a row says: the kind of value, and the panel of /config and the form where it is set.
+    """The metadata of a row: the kind of value, and the panel of /config and the form it is set in.
 
-    A ``convenience`` forbids nothing: without it the bot still does what the owner wants.
+    A ``convenience`` restricts nothing, so that it may be left out where it is invalid.
     """
 
     kind: Kind
@@ -78,11 +78,11 @@ def _row(
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server's settings; these are the defaults, in the order in which they are listed.
+    """One server's settings and their defaults, in the order in which they are listed.
 
-    An empty list allows everybody and everything, None leaves it to the bot's own settings, which
-    bound the numbers too. Channels may be categories. ``quota`` and ``role_quotas`` are pictures a
-    day. ``max_cells`` leaves room for the twelve values of clip skip.
+    An empty list allows everybody and everything; None is the bot's own setting, which also limits
+    the numbers. Channels may be categories. ``quota`` and ``role_quotas`` are pictures a day.
+    ``max_cells`` is at least the twelve values of clip skip.
     """
 
     channels: tuple[int, ...] = _row(Each("channel", 25), "access")
@@ -113,34 +113,33 @@ class Server:
 
     @property
     def hides(self) -> bool:
-        """Whether pictures are hidden until somebody has looked at them, or for good."""
+        """Whether pictures are hidden, at least until they are classified."""
         return self.spoiler or self.nsfw in ("spoiler", "block")
 
 
 SETTINGS: Final[dict[str, Setting]] = {
     field.name: field.metadata["setting"] for field in fields(Server)
 }
-# The numbers, and what each may be.
+# The ranges of the numbers.
 BOUNDS: Final = {
     name: setting.kind for name, setting in SETTINGS.items() if isinstance(setting.kind, Range)
 }
-# How many entries a list or mapping may be given.
+# The limits of the lists and mappings, in entries.
 MOST: Final = {
     name: setting.kind.most
     for name, setting in SETTINGS.items()
     if isinstance(setting.kind, Each | By)
 }
 
-# Stands for settings that cannot be read: nothing is known of them, so nobody may make pictures,
-# and earlier pictures are hidden.
+# In place of settings that cannot be read: nobody may make pictures, and pictures are hidden.
 CLOSED: Final = Server(spoiler=True, reactions=False)
 
 
 def changed(kind: Kind, value: Any, change: Callable[[Kind, Any], Any]) -> Any:
-    """Put ``change(kind, part)`` in the place of each single value in a setting's value.
+    """Replace each single value in a setting's value by ``change(kind, value)``.
 
-    What that makes None is left out. A list of which nothing would be left stays as it is: empty,
-    it would allow everybody. Lists that come under the same key are joined, as far as they fit.
+    Values that become None are left out. A list that would become empty stays as it is, for an
+    empty one allows everybody. Lists under keys that become equal are joined, up to the limit.
     """
     match kind:
         case Each(of):

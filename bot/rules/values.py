@@ -1,6 +1,6 @@
-"""What kind of value each option takes, whoever wrote it: a file, a row of the database, a server.
+"""Type and range checks of options' values from files, the database and server settings.
 
-Discord itself checks what is given to a command; everything else is checked here.
+Discord itself checks the values of a command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from core.options import OPTIONS, shown
 
 
 def check_kind(name: str, value: Any) -> None:
-    """Raise :class:`~core.errors.InvalidRequest` for a value of another kind than the option's."""
+    """Raise :class:`~core.errors.InvalidRequest` for a value of the wrong type or range."""
     option = OPTIONS[name]
     if option.range is not None:
         if not option.range.takes(value):
@@ -25,10 +25,10 @@ def check_kind(name: str, value: Any) -> None:
 
 
 def is_text(value: Any) -> TypeGuard[str]:
-    """Whether it is a text that can be sent on: JSON may hold halves of characters."""
+    """Whether it is a text without lone surrogates, which JSON may contain."""
     return isinstance(value, str) and sendable(value) == value
 
 
 def sendable(text: str) -> str:
-    """The text with a question mark for each half of a character, which no file or post takes."""
+    """The text with a question mark for each lone surrogate, which cannot be encoded."""
     return text.encode(errors="replace").decode()

@@ -1,7 +1,7 @@
-"""Blocked words: found as whole words in what the engine will read, however they are disguised.
+"""Blocked words: found as whole words in the text that the engine encodes, even if disguised.
 
-A prompt is taken apart as the engine does it; each of its words is read once, however often the
-prompt changes, and looked up in a set.
+A prompt is split as the engine does it; each of its words is normalised once, however many versions
+of the prompt there are, and looked up in a set.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from core.prompt.cleaning import clean
 from core.prompt.editing import parse, texts
 from core.prompt.parser import split_and, take_out_networks
 
-# What is shorter is read in a few milliseconds; what is longer, or changes, needs a thread.
+# In characters; a longer prompt, or one that changes, takes too long for the event loop.
 QUICK: Final = 1000
-# Shorter words than this are not looked for in letters on their own: “b l o o d”.
+# Shorter words are not searched for as single letters: “b l o o d”.
 LETTERS: Final = 3
 
-# (steps, hires steps) at which a prompt that changes is read, whatever its request's: fewer show
-# nothing that 150 do not, unless “[a:b:0.5]” meets “[c:d:4]”; those meet as at the usual 20.
+# (steps, hires steps) at which a changing prompt is checked, whatever the request's: 150 show every
+# version that fewer do, except where “[a:b:0.5]” is combined with “[c:d:4]”, as at the usual 20.
 _PASSES: Final = ((20, None), (20, 20), (150, None))
-# In all versions of a pass: the core refuses to draw more.
+# In all versions of a pass: the core refuses longer prompts.
 _MOST_CHARACTERS: Final = 100_000
 
-# “&amp;amp;#98;” is “&#98;”, however often; ftfy would undo one at a time.
+# “&amp;amp;#98;” is “&#98;” at any depth; ftfy would undo one level at a time.
 _AMPERSANDS: Final = re.compile(r"&(?:amp;?|#0*38;?|#x0*26;?)+", re.IGNORECASE)
 _WEIGHT: Final = re.compile(r":\s*[+-]?[.\d]+\s*\)")
-# All but letters, digits and what may stand for a letter.
+# All but letters, digits and signs that may stand for a letter.
 _SIGN: Final = re.compile(r"[^\w@$!€]|_")
 
 
@@ -51,7 +51,7 @@ def read_words(text: str) -> tuple[str, ...]:
 
 
 def _versions(prompt: str) -> Iterator[str]:
-    """The prompt as it stands, without weights, and as it changes over the steps."""
+    """The prompt without weights, as it is written and as it changes over the steps."""
     plain = _WEIGHT.sub(")", _AMPERSANDS.sub("&", prompt))
     yield plain
     for part, _ in split_and(take_out_networks(plain)[0]):
@@ -76,10 +76,10 @@ def _key(word: str) -> str:
 
 
 class _Blocked:
-    """A server's blocked words, prepared once, to be looked up in every prompt."""
+    """A server's blocked words, prepared once for all prompts."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
-        # By what is found: the words in small letters, also spelt out.
+        # Normalised words and phrases, also as single letters → the words as the owner wrote them.
         self._words: dict[str, str] = {}
         self._unspaced: list[str] = []
         for word in filter(_key, words):
@@ -92,7 +92,7 @@ class _Blocked:
                 self._words.setdefault(letters, word)
                 self._unspaced.append(letters)
         self._begun = frozenset(key[:end] for key in self._words for end in range(1, len(key) + 1))
-        # The words of phrases, and the words, by what their disguises have in common.
+        # The skeleton of a word, or of a phrase's word → the normalised word.
         self._disguised = {
             skeleton(word, rough=rough): _key(word)
             for word in (*_split(" ".join(words)), *words)
@@ -103,7 +103,7 @@ class _Blocked:
         """Find the first blocked word in any version of ``prompt``."""
         read = cache(self._read)
         for version in dict.fromkeys(_versions(prompt)):
-            # What may become a word or a phrase with what follows.
+            # Beginnings of words and phrases, which the next pieces may complete.
             begun: set[str] = set()
             for before, piece in chain.from_iterable(map(read, version.split(" "))):
                 if not begun and piece not in self._begun:
@@ -116,7 +116,7 @@ class _Blocked:
         return None
 
     def _read(self, text: str) -> list[tuple[str, str]]:
-        """The pieces of the words, each after a space ``" "`` or after a sign ``""``."""
+        """The pieces of the words, each with what is before it: a space or, for a sign, ``""``."""
         return [
             ("" if number else " ", piece)
             for word in _split(text)
@@ -124,7 +124,7 @@ class _Blocked:
         ]
 
     def _pieces(self, word: str) -> list[str]:
-        """What is between the signs of ``word``; where that is a disguise, the word behind it."""
+        """The pieces of ``word`` between its signs, or the blocked word that it disguises."""
         hidden, *others = (
             self._disguised.get(disguise(part)) for part in (word, *_SIGN.split(word))
         )
