@@ -130,12 +130,12 @@ async def _sizes(interaction: Interaction, typed: str) -> list[Choice[str]]:
 
 async def _presets(interaction: Interaction, typed: str) -> list[Choice[str]]:
     presets = interaction.client.store.presets
-    return choices(search(presets.names.of(interaction.user.id), typed))
+    return choices(search(presets.names(interaction.user.id), typed))
 
 
 async def _styles(interaction: Interaction, typed: str) -> list[Choice[str]]:
     styles = interaction.client.store.styles
-    return choices(search(styles.names.of(interaction.guild_id), typed))
+    return choices(search(styles.names(interaction.guild_id), typed))
 
 
 _SEARCHES: Final = {

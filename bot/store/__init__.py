@@ -42,7 +42,7 @@ class Store:
         self.jobs = JobsTable(database, self.pictures, clock)
         self.presets = Presets(database, clock)
         self.inputs = StoredInputs(database)
-        self.members = Members(database, self.presets.names)
+        self.members = Members(database, self.presets)
         self.shares = Shares(database, clock)
         self.styles = Styles(database)
         self.servers = Servers(database, clock)

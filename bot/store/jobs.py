@@ -123,16 +123,13 @@ class JobsTable:
 
         ``running`` and final states set the time; ``delivered`` erases the interaction's token.
         """
-        changes: dict[str, Any]
-        if state == "queued":
-            changes = {"started_at": None}
-        elif state == "running":
-            changes = {"started_at": self._clock()}
-        elif state == "delivered":
-            changes = {"interaction_token": None, "token_expires_at": None}
-        else:
-            changes = {"finished_at": self._clock()}
-        sql, values = _update(job_id, state, **changes)
+        now = self._clock()
+        changes: dict[State, dict[str, Any]] = {
+            "queued": {"started_at": None},
+            "running": {"started_at": now},
+            "delivered": {"interaction_token": None, "token_expires_at": None},
+        }
+        sql, values = _update(job_id, state, **changes.get(state, {"finished_at": now}))
         return await self._database.execute(sql, *values) > 0
 
     async def finish(
@@ -183,14 +180,10 @@ class JobsTable:
         """Return the jobs whose pictures have not reached Discord yet, oldest first."""
         return await self._all("jobs.state = 'finished' ORDER BY jobs.id")
 
-    async def of_user(self, user_id: int, limit: int = 25, before: int | None = None) -> list[Job]:
-        """Return a member's jobs, newest first; ``before`` is the last id of the page before."""
-        return await self._all(
-            "jobs.user_id = ? AND jobs.id < ? ORDER BY jobs.id DESC LIMIT ?",
-            user_id,
-            2**63 - 1 if before is None else before,
-            limit,
-        )
+    async def of_user(self, user_id: int, limit: int = 25) -> list[Job]:
+        """Return a member's jobs, newest first."""
+        where = "jobs.user_id = ? ORDER BY jobs.id DESC LIMIT ?"
+        return await self._all(where, user_id, limit)
 
     async def results_of(self, user_id: int, limit: int, offset: int = 0) -> list[Job]:
         """Return a member's jobs that have pictures, newest first."""

@@ -14,8 +14,8 @@ import aiosqlite
 
 from bot.store import inputs
 from bot.store.database import Database
-from bot.store.names import Names
 from bot.store.posts import MessagePlace
+from bot.store.presets import Presets
 
 # Every table with a user_id, and whether /privacy delete deletes its rows. What was spent of a
 # quota is deleted after that day: sooner would renew the quota. For the same reason a server's
@@ -27,11 +27,11 @@ _JSON: Final = frozenset({"request", "notes", "error", "options", "sheet"})
 
 
 class Members:
-    """Reads and deletes across the tables. ``preset_names`` are updated with their rows."""
+    """Reads and deletes across the tables; ``presets`` are told of the deletion of theirs."""
 
-    def __init__(self, database: Database, preset_names: Names) -> None:
+    def __init__(self, database: Database, presets: Presets) -> None:
         self._database = database
-        self._preset_names = preset_names
+        self._presets = presets
 
     async def rows(self, user_id: int) -> dict[str, list[dict[str, Any]]]:
         """Return every row about a member, by table, in JSON's types."""
@@ -85,7 +85,7 @@ class Members:
             await inputs.delete_unused(connection)
             return [int(row[0]) for row in rows]
 
-        job_ids = await self._database.write(work, lambda _: self._preset_names.forget(user_id))
+        job_ids = await self._database.write(work, lambda _: self._presets.forget(user_id))
         # Else the deleted rows would remain in the file until the next checkpoint of the log.
         await self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
         return job_ids

@@ -38,39 +38,11 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", " ".join(name.split()).casefold())
 
 
-class Names:
-    """The names in one table, in memory for autocompletion; the key ``first`` comes first."""
-
-    def __init__(self, first: str = "") -> None:
-        self._first = first
-        self._names: dict[int, dict[str, str]] = {}
-
-    def of(self, owner: int | None) -> tuple[str, ...]:
-        """Return the owner's names, in the order of their keys."""
-        names = self._names.get(owner or 0, {})
-        return tuple(names[key] for key in sorted(names, key=lambda key: (key != self._first, key)))
-
-    def put(self, owner: int, key: str, name: str) -> None:
-        """Add the name of a row that was written."""
-        self._names.setdefault(owner, {})[key] = name
-
-    def drop(self, owner: int, key: str) -> None:
-        """Remove the name of a row that was deleted, if it is there."""
-        names = self._names.get(owner, {})
-        names.pop(key, None)
-        if not names:
-            self.forget(owner)
-
-    def forget(self, owner: int) -> None:
-        """Remove all names of an owner."""
-        self._names.pop(owner, None)
-
-
 class NamedTable:
     """A table whose rows have a name each, unique for their owner: a member or a server.
 
-    ``owner`` is the column of the owner's id, and an owner may have ``limit`` rows. ``names`` are
-    all names in the order of the rows.
+    ``owner`` is the column of the owner's id, and an owner may have ``limit`` rows, in the order of
+    their keys but for the key ``first``. All names are also in memory, for autocompletion.
     """
 
     def __init__(
@@ -80,19 +52,29 @@ class NamedTable:
         self._table, self._owner, self._limit, self._first = table, owner, limit, first
         self._by_owner = f"FROM {table} WHERE {owner} = ?"
         self._by_name = f"{self._by_owner} AND name_key = ?"
-        self.names = Names(first)
+        # By owner and key.
+        self._names: dict[int, dict[str, str]] = {}
 
     async def load(self) -> None:
         """Read every name into memory."""
         sql = f"SELECT {self._owner}, name_key, name FROM {self._table}"
         for row in await self._database.read(sql):
-            self.names.put(*row)
+            self._keep(*row)
+
+    def names(self, owner: int | None) -> tuple[str, ...]:
+        """Return the owner's names, from memory, in the order of the rows."""
+        names = self._names.get(owner or 0, {})
+        return tuple(names[key] for key in sorted(names, key=lambda key: (key != self._first, key)))
+
+    def forget(self, owner: int) -> None:
+        """Remove the names of an owner, whose rows were deleted, from memory."""
+        self._names.pop(owner, None)
 
     async def delete(self, owner: int, name: str) -> None:
         """Delete a row. Raises :class:`UnknownName`, with names close to it."""
         key = (owner, name_key(name))
         sql = f"DELETE {self._by_name}"
-        if not await self._database.execute(sql, *key, then=lambda _: self.names.drop(*key)):
+        if not await self._database.execute(sql, *key, then=lambda _: self._drop(*key)):
             raise self._unknown(owner, name)
 
     async def _rows(self, owner: int | None) -> list[sqlite3.Row]:
@@ -107,26 +89,40 @@ class NamedTable:
             raise self._unknown(owner, name)
         return row
 
-    async def _save(self, owner: int, name: str, *values: Any) -> None:
+    async def _save(self, owner: int, name: str, **values: Any) -> None:
         """Write a row in place of the one of this name, as a transaction; raise as `_write`."""
         await self._database.write(
-            lambda connection: self._write(connection, owner, name, *values),
-            lambda _: self.names.put(owner, name_key(name), name),
+            lambda connection: self._write(connection, owner, name, **values),
+            lambda _: self._keep(owner, name_key(name), name),
         )
 
     async def _write(
-        self, connection: aiosqlite.Connection, owner: int, name: str, *values: Any
+        self, connection: aiosqlite.Connection, owner: int, name: str, **values: Any
     ) -> None:
         """Write a row inside the caller's transaction. Raises :class:`TooMany`."""
-        row = (owner, name_key(name), name, *values)
+        row = (owner, name_key(name), name, *values.values())
         others = f"SELECT count(*) {self._by_owner} AND name_key <> ?"
         if await scalar(connection, others, *row[:2]) >= self._limit:
             raise TooMany(self._table, self._limit)
         places = ", ".join("?" * len(row))
-        await connection.execute(f"INSERT OR REPLACE INTO {self._table} VALUES ({places})", row)
+        changes = ", ".join(f"{column} = excluded.{column}" for column in ("name", *values))
+        await connection.execute(
+            f"INSERT INTO {self._table} ({self._owner}, name_key, name, {', '.join(values)})"
+            f" VALUES ({places}) ON CONFLICT DO UPDATE SET {changes}",
+            row,
+        )
+
+    def _keep(self, owner: int, key: str, name: str) -> None:
+        self._names.setdefault(owner, {})[key] = name
+
+    def _drop(self, owner: int, key: str) -> None:
+        names = self._names.get(owner, {})
+        names.pop(key, None)
+        if not names:
+            self.forget(owner)
 
     def _unknown(self, owner: int | None, name: str) -> UnknownName:
-        spelt = {name_key(known): known for known in self.names.of(owner)}
+        spelt = {name_key(known): known for known in self.names(owner)}
         close = difflib.get_close_matches(name_key(name), spelt, n=3)
         kind = self._table.removesuffix("s")
         return UnknownName(kind, name[:MAX_NAME], tuple(spelt[key] for key in close))

@@ -31,9 +31,10 @@ class Preset:
     values: Mapping[str, Any]
     saved_at: float
 
-    def columns(self) -> tuple[str, str, float]:
-        """The columns of its row but the keys."""
-        return self.name, json.dumps(dict(self.values)), self.saved_at
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of its row but for the keys."""
+        options = json.dumps(dict(self.values))
+        return {"name": self.name, "options": options, "saved_at": self.saved_at}
 
 
 class Presets(NamedTable):
@@ -50,7 +51,7 @@ class Presets(NamedTable):
         member has :data:`MAX_PER_USER` others.
         """
         preset = Preset(clean_name(name), dict(values), self._clock())
-        await self._save(user_id, *preset.columns())
+        await self._save(user_id, **preset.columns())
         return preset
 
     async def add(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
@@ -99,16 +100,16 @@ class Presets(NamedTable):
             }
             after = Preset(before.name, values, self._clock())
             if values:
-                await self._write(connection, user_id, *after.columns())
+                await self._write(connection, user_id, **after.columns())
             else:
                 await connection.execute(f"DELETE {self._by_name}", key)
             return after
 
         def then(after: Preset) -> None:
             if after.values:
-                self.names.put(*key, after.name)
+                self._keep(*key, after.name)
             else:
-                self.names.drop(*key)
+                self._drop(*key)
 
         return (await self._database.write(work, then)).values
 

@@ -6,7 +6,7 @@ The member's prompt is inserted for ``{prompt}`` in the template.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from bot.store.database import Database
@@ -60,7 +60,7 @@ class Styles(NamedTable):
             if not least <= len(text) <= MAX_TEMPLATE:
                 allowed = "length" if least else "at_most"
                 raise InvalidRequest(field, str(len(text)), allowed, least, MAX_TEMPLATE)
-        await self._save(guild_id, style.name, style.template, style.negative_prompt)
+        await self._save(guild_id, **asdict(style))
         return style
 
     async def get(self, guild_id: int | None, name: str) -> Style:

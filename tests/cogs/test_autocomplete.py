@@ -171,8 +171,8 @@ moves = st.tuples(st.sampled_from(KINDS), st.sampled_from(OWNERS), st.sampled_fr
 async def agree(store: Store) -> None:
     for owner in OWNERS:
         presets, styles = await store.presets.list(owner), await store.styles.list(owner)
-        assert store.presets.names.of(owner) == tuple(preset.name for preset in presets)
-        assert store.styles.names.of(owner) == tuple(style.name for style in styles)
+        assert store.presets.names(owner) == tuple(preset.name for preset in presets)
+        assert store.styles.names(owner) == tuple(style.name for style in styles)
 
 
 async def move(store: Store, kind: str, owner: int, name: str) -> None:
@@ -225,9 +225,9 @@ async def test_a_name_counts_from_its_commit_on(store: Store) -> None:
     async with busy(store):
         saving = asyncio.ensure_future(store.presets.save(1, "Sharp", {"steps": 9}))
         await asyncio.sleep(0)
-        assert store.presets.names.of(1) == ()
+        assert store.presets.names(1) == ()
     await saving
-    assert store.presets.names.of(1) == ("Sharp",)
+    assert store.presets.names(1) == ("Sharp",)
 
 
 async def test_it_counts_though_its_caller_went_away(store: Store) -> None:
@@ -238,7 +238,7 @@ async def test_it_counts_though_its_caller_went_away(store: Store) -> None:
         with pytest.raises(asyncio.CancelledError):
             await saving
     assert [preset.name for preset in await store.presets.list(1)] == ["Sharp"]
-    assert store.presets.names.of(1) == ("Sharp",)
+    assert store.presets.names(1) == ("Sharp",)
 
 
 @pytest.mark.parametrize("event", ["INSERT", "DELETE", "UPDATE"])
@@ -270,8 +270,8 @@ async def test_what_the_disk_refused_changes_no_name(store: Store, event: str) -
                 continue
             with pytest.raises(sqlite3.IntegrityError, match="disk full"):
                 await attempt
-    assert store.presets.names.of(1) == ("default",)
-    assert store.styles.names.of(1) == ("film",)
+    assert store.presets.names(1) == ("default",)
+    assert store.styles.names(1) == ("film",)
 
 
 async def test_one_too_many_is_not_there(store: Store) -> None:
@@ -280,7 +280,7 @@ async def test_one_too_many_is_not_there(store: Store) -> None:
     for attempt in (store.presets.save(1, "x", {}), store.presets.change_yours(1, {"seed": 1})):
         with pytest.raises(TooMany):
             await attempt
-    assert len(store.presets.names.of(1)) == MAX_PER_USER
+    assert len(store.presets.names(1)) == MAX_PER_USER
     await agree(store)
 
 
@@ -289,5 +289,5 @@ async def test_nothing_is_left_of_who_has_no_names(store: Store) -> None:
     await store.presets.delete(1, "x")
     await store.presets.save(2, "x", {})
     await store.members.forget(2)
-    assert store.presets.names._names == {}
-    assert store.styles.names.of(None) == ()
+    assert store.presets._names == {}
+    assert store.styles.names(None) == ()
