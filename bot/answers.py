@@ -57,15 +57,8 @@ async def say(interaction: Interaction, text: str, files: Sequence[discord.File]
 
     A deferred interaction gets it as its response, which is ephemeral only if it was deferred so.
     """
-    text = text[:MAX_CONTENT]
-    response = interaction.response
     try:
-        if not response.is_done():
-            await response.send_message(text, ephemeral=True, files=files)
-        elif response.type is discord.InteractionResponseType.deferred_channel_message:
-            await interaction.edit_original_response(content=text, attachments=files)
-        else:
-            await interaction.followup.send(text, ephemeral=True, files=files)
+        await _respond(interaction, files, content=text[:MAX_CONTENT])
     except DISCORD_ERRORS as error:
         # Its 3 s, or 15 minutes, have passed: there is no other route to the member.
         log.warning("could not answer an interaction: %s", error)
@@ -73,13 +66,19 @@ async def say(interaction: Interaction, text: str, files: Sequence[discord.File]
 
 async def show(interaction: Interaction, view: ui.LayoutView) -> None:
     """Answer with an ephemeral view, or with the response that was deferred."""
+    await _respond(interaction, view=view)
+
+
+async def _respond(
+    interaction: Interaction, files: Sequence[discord.File] = (), **content: Any
+) -> None:
     response = interaction.response
     if not response.is_done():
-        await response.send_message(view=view, ephemeral=True)
+        await response.send_message(**content, files=files, ephemeral=True)
     elif response.type is discord.InteractionResponseType.deferred_channel_message:
-        await interaction.edit_original_response(view=view)
+        await interaction.edit_original_response(**content, attachments=files)
     else:
-        await interaction.followup.send(view=view, ephemeral=True)
+        await interaction.followup.send(**content, files=files, ephemeral=True)
 
 
 def payload(interaction: Interaction) -> dict[str, Any]:

@@ -113,13 +113,9 @@ def ended_view(
     why = sentence(error, locale) if error else t("live.cancelled", locale)
     name = f"<@{job.user_id}> " if mention else ""
     text = f"{name}{why}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
-    return layout(
-        ui.TextDisplay(text),
-        row(
-            button(t("control.again", locale), "again", job.id),
-            button(t("control.edit", locale), "edit", job.id),
-        ),
-    )
+    again = button(t("control.again", locale), "again", job.id)
+    edit = button(t("control.edit", locale), "edit", job.id)
+    return layout(ui.TextDisplay(text), row(again, edit))
 
 
 def _news(job: Job, event: News, engine_state: EngineState) -> str:

@@ -1,4 +1,4 @@
-"""The ephemeral panel behind "More…", and what opens from it. Pure layout."""
+"""The layout of the ephemeral panel behind "More…", and of the views it opens."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bot.store import Job
 from bot.translate import t
 
 PROMPT_LENGTH: Final = 200
-# What a gallery holds.
+# A gallery holds 10 pictures.
 MAX_PICTURES: Final = 10
-# The panel's actions on all of a job's pictures; the others are on one.
+# The panel's actions on all of a job's pictures; each other is on one.
 OF_ALL: Final = ("preset", "dm", "delete")
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What one can do with a picture here: ``explore`` where clip skip does something,
-    ``compare`` where there is another VAE, ``delete`` for whom it is theirs."""
+    """Which actions the panel offers: ``explore`` where clip skip has an effect, ``compare`` where
+    there is another VAE, ``delete`` to who may delete the job."""
 
     explore: bool = True
     compare: bool = True
@@ -35,7 +35,7 @@ class Offers:
 def panel_view(
     job: Job, locale: discord.Locale, offers: Offers, position: int = 0
 ) -> ui.LayoutView:
-    """Everything further one can do with a result: with all of a sheet, or with one picture."""
+    """The panel: the further actions on a sheet, or on one picture of the job."""
     title = t("panel.title", locale, prompt=excerpt(job.request.prompt, PROMPT_LENGTH) or "—")
     items: list[ui.Item[ui.LayoutView]] = [ui.TextDisplay(title)]
     if job.request.count > 1:
@@ -59,11 +59,11 @@ def which_select(job: Job, locale: discord.Locale, position: int, action: str = 
 
 
 def _lines(job: Job, offers: Offers) -> Iterator[list[tuple[str, str]]]:
-    """Actions and emojis, a line for each kind: what draws something new from a picture, what keeps
-    something of it, what copies or takes away the whole."""
+    """Actions and emojis, a row for each kind: those that make a new job, those that keep something
+    of a picture, those that copy or delete the whole."""
     if job.sheet is None:
         yield [("explore", "🔬")] * offers.explore + [("compare", "🆎")] * offers.compare
-        # A picture is enlarged once; the enlarged one can still be a start image.
+        # An upscaled picture is not upscaled again, but may be a start image.
         yield [] if job.request.hires else [("upscale", "🔍"), ("upscale_twice", "🔎")]
         yield [("vary_subtly", "🌱"), ("vary_strongly", "🌳"), ("start", "🖼️")]
     one_seed = job.sheet is None or not job.sheet.varies("seed")
@@ -82,7 +82,7 @@ def _button(action: str, emoji: str, job: Job, locale: discord.Locale, position:
 def which_start_view(
     job: Job, pictures: Sequence[Readable], locale: discord.Locale
 ) -> ui.LayoutView:
-    """Asks from which of a job's pictures to start; ``pictures`` are those of its post."""
+    """The question which of a job's pictures to start from; ``pictures`` are those of its post."""
     pick = [
         button(str(index + 1), "start", job.id, index or None, emoji="🖼️")
         for index in range(job.request.count)
@@ -91,8 +91,8 @@ def which_start_view(
 
 
 def which_foreign_view(pictures: Sequence[Readable], locale: discord.Locale) -> ui.LayoutView:
-    """The same of a message that is no job's. The pictures it shows are those it asks about, so
-    that nothing need be kept."""
+    """The same question for a message of no job. Its choices are the pictures it shows itself, so
+    that nothing is kept in memory."""
     pictures = pictures[:MAX_PICTURES]
     pick = [
         standing_button(str(index + 1), "start_from", index, emoji="🖼️")
@@ -120,29 +120,19 @@ def _asked(
 
 
 def confirm_view(job: Job, locale: discord.Locale) -> ui.LayoutView:
-    """Asks before a picture goes for good."""
-    return layout(
-        ui.TextDisplay(t("panel.confirm", locale)),
-        row(
-            button(
-                t("control.delete", locale),
-                "delete_now",
-                job.id,
-                style=discord.ButtonStyle.danger,
-            ),
-            button(t("control.keep", locale), "keep", job.id),
-        ),
-    )
+    """The confirmation of a deletion."""
+    danger = discord.ButtonStyle.danger
+    delete = button(t("control.delete", locale), "delete_now", job.id, style=danger)
+    keep = button(t("control.keep", locale), "keep", job.id)
+    return layout(ui.TextDisplay(t("panel.confirm", locale)), row(delete, keep))
 
 
 def seed_view(job: Job, seed: int, locale: discord.Locale) -> ui.LayoutView:
-    """Says that a seed was taken, and how to let it go."""
-    return layout(
-        ui.TextDisplay(t("panel.seed_taken", locale, seed=seed)),
-        row(button(t("control.free_seed", locale), "free_seed", job.id)),
-    )
+    """The message that a seed is saved, with a button that removes it."""
+    free = button(t("control.free_seed", locale), "free_seed", job.id)
+    return layout(ui.TextDisplay(t("panel.seed_taken", locale, seed=seed)), row(free))
 
 
 def text_view(text: str) -> ui.LayoutView:
-    """One sentence in place of a panel."""
+    """A view of one sentence, to replace a panel."""
     return layout(ui.TextDisplay(text))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import discord
@@ -133,43 +134,31 @@ class Sender:
         yield self._send_to_member
 
     async def _edit_post(self, outgoing: Outgoing) -> discord.Message:
-        view, files = outgoing.build(False)
-        assert outgoing.job.message_id is not None
-        return await self._webhook(outgoing.job).edit_message(
-            outgoing.job.message_id,
-            view=view,
-            attachments=files,
-            allowed_mentions=discord.AllowedMentions.none(),
-        )
+        webhook, message_id = self._webhook(outgoing.job), outgoing.job.message_id
+        return await _edit(partial(webhook.edit_message, message_id), outgoing)
 
     async def _edit_in_channel(self, outgoing: Outgoing) -> discord.Message:
         assert outgoing.job.message_id is not None
-        view, files = outgoing.build(False)
-        return (
-            await self._channel(outgoing.job)
-            .get_partial_message(outgoing.job.message_id)
-            .edit(view=view, attachments=files, allowed_mentions=discord.AllowedMentions.none())
-        )
+        message = self._channel(outgoing.job).get_partial_message(outgoing.job.message_id)
+        return await _edit(message.edit, outgoing)
 
     async def _send_to_channel(
         self, outgoing: Outgoing, nonce: str | None = None
     ) -> discord.Message:
         channel, parent = self._channel(outgoing.job), outgoing.parent
-        if parent is None or parent.message_id is None:
-            return await _send(channel, outgoing, nonce=nonce)
-        reference = channel.get_partial_message(parent.message_id).to_reference(
-            fail_if_not_exists=False
-        )
-        return await _send(channel, outgoing, nonce=nonce, reference=reference)
+        reference = None
+        if parent is not None and parent.message_id is not None:
+            message = channel.get_partial_message(parent.message_id)
+            reference = message.to_reference(fail_if_not_exists=False)
+        nonce = nonce or _nonce(outgoing.job)
+        return await _send(channel.send, outgoing, nonce=nonce, reference=reference)
 
     async def _follow_up(self, outgoing: Outgoing) -> discord.Message:
-        view, files = outgoing.build(True)
-        return await self._webhook(outgoing.job).send(
-            view=view, files=files, allowed_mentions=_mention(outgoing.job), wait=True
-        )
+        return await _send(self._webhook(outgoing.job).send, outgoing, wait=True)
 
     async def _send_to_member(self, outgoing: Outgoing) -> discord.Message:
-        return await _send(await self.direct(outgoing.job.user_id), outgoing)
+        channel = await self.direct(outgoing.job.user_id)
+        return await _send(channel.send, outgoing, nonce=_nonce(outgoing.job))
 
     def _channel(self, job: Job) -> discord.PartialMessageable:
         assert job.channel_id is not None
@@ -185,23 +174,31 @@ class Sender:
         return job.token_expires_at is not None and self._clock() < job.token_expires_at
 
 
+async def _edit(edit: Callable[..., Awaitable[Any]], outgoing: Outgoing) -> discord.Message:
+    view, files = outgoing.build(False)
+    message: discord.Message = await edit(
+        view=view, attachments=files, allowed_mentions=discord.AllowedMentions.none()
+    )
+    return message
+
+
 async def _send(
-    channel: discord.abc.Messageable, outgoing: Outgoing, nonce: str | None = None, **options: Any
+    send: Callable[..., Awaitable[Any]], outgoing: Outgoing, **options: Any
 ) -> discord.Message:
     view, files = outgoing.build(True)
-    # If the bot is killed before the job is written as delivered, Discord still knows the nonce
-    # for some minutes and returns this message instead of sending a second one.
-    return await channel.send(
-        view=view,
-        files=files,
-        allowed_mentions=_mention(outgoing.job),
-        nonce=nonce or _nonce(outgoing.job),
-        **options,
+    mentions = _mention(outgoing.job)
+    message: discord.Message = await send(
+        view=view, files=files, allowed_mentions=mentions, **options
     )
+    return message
 
 
 def _nonce(job: Job) -> str:
-    # Discord allows 25 characters.
+    """A nonce of at most 25 characters.
+
+    If the bot is killed before the job is written as delivered, Discord still knows the nonce for
+    some minutes and returns the message instead of sending a second one.
+    """
     return f"{job.id:x}-{int(job.created_at):x}"
 
 
