@@ -22,8 +22,7 @@ from bot.posts.delivery import Delivery
 from bot.store import Job, Store
 from bot.store.presets import YOURS
 from bot.translate import t
-from core.errors import UnknownName
-from core.models.catalogue import Catalogue, Model
+from core.models.catalogue import Catalogue
 
 
 @dataclass(eq=False)
@@ -105,12 +104,7 @@ class More:
     def _panel(
         self, interaction: Interaction, job: Job, position: int = 0
     ) -> discord.ui.LayoutView:
-        model: Model | None
-        try:
-            model = self._catalogue.model(job.request.model)
-        except UnknownName:
-            # The other actions need no model.
-            model = None
+        model = self._catalogue.find(job.request.model)
         offers = panel.Offers(
             explore=model is not None and model.family != "sd2",
             compare=model is not None and bool(other_vaes(job.request, self._catalogue, model)),

@@ -19,7 +19,6 @@ from bot.posts.controls import chosen_number, layout, row
 from bot.posts.result import NAME_LENGTH, axis_name, cell_select
 from bot.store import Job
 from bot.translate import t
-from core.sheets.axes import Axis
 
 
 @dataclass(eq=False)
@@ -39,20 +38,13 @@ class Cells:
             await self._jobs.open_one(interaction, job, sheet.position(0, place))
         elif other is None:
             known, asked = (sheet.x, sheet.y) if x else (sheet.y, sheet.x)
-            await _ask_other(interaction, job, known, place, asked, "cell_y" if x else "cell_x")
+            if place >= len(known.values):
+                raise Gone("picture")
+            locale = interaction.locale
+            value = excerpt(str(known.values[place]), NAME_LENGTH)
+            said = t("sheet.other_axis", locale, name=axis_name(known, locale), value=value)
+            select = cell_select(job, asked, "cell_y" if x else "cell_x", locale, place)
+            await answers.show(interaction, layout(ui.TextDisplay(said), row(select)))
         else:
             row_chosen, column = (other, place) if x else (place, other)
             await self._jobs.open_one(interaction, job, sheet.position(row_chosen, column))
-
-
-async def _ask_other(
-    interaction: Interaction, job: Job, axis: Axis, index: int, asked: Axis, action: str
-) -> None:
-    """Ask for a value of the axis ``asked``; ``index`` is the one chosen on ``axis``."""
-    if index >= len(axis.values):
-        raise Gone("picture")
-    locale = interaction.locale
-    value = excerpt(str(axis.values[index]), NAME_LENGTH)
-    said = t("sheet.other_axis", locale, name=axis_name(axis, locale), value=value)
-    other = cell_select(job, asked, action, locale, index)
-    await answers.show(interaction, layout(ui.TextDisplay(said), row(other)))

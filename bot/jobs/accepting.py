@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from discord import ui
 
@@ -36,14 +36,6 @@ log = logging.getLogger(__name__)
 # Seconds after which the interaction is deferred, for Discord wants a response within 3 s. Usually
 # the job is written sooner and the response is its post, or an ephemeral error.
 PATIENCE: Final = 1.5
-
-
-class Accepted(NamedTuple):
-    """A job in the queue."""
-
-    job: Job
-    ticket: Ticket
-    notes: tuple[Note, ...]
 
 
 @dataclass(eq=False)
@@ -124,21 +116,21 @@ class Accepting:
 
     async def _accept(
         self, origin: Origin, ordering: Awaitable[Order], parent: Job | None
-    ) -> Accepted:
+    ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         order = await ordering
         await self._gate.check(origin, order.requests)
         job = await self.write(origin, order, parent)
         work = work_of(job, order)
         try:
             await self._gate.charge(origin, job, work)
-            return Accepted(job, self._queue.submit(work), order.notes)
+            return job, self._queue.submit(work), order.notes
         except PenultimateError:
             await self._store.jobs.delete(job.id)
             raise
 
     async def _begin(
         self,
-        accepted: Accepted,
+        accepted: tuple[Job, Ticket, tuple[Note, ...]],
         answer: Callable[[Job, Callable[[], ui.LayoutView]], Awaitable[int | None]],
         limit: int | None = None,
     ) -> None:

@@ -9,9 +9,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
-
-import discord
 
 from bot.answers import DISCORD_ERRORS
 from bot.errors import expected
@@ -65,16 +64,9 @@ class Following:
 
     def live_post(self, job: Job) -> LivePost:
         """The job's post while it waits and runs."""
-
-        async def edit(view: discord.ui.LayoutView, files: list[discord.File]) -> None:
-            current = await self._store.jobs.get(job.id)
-            if current is not None:
-                await self._delivery.edit(current, view, files)
-
-        def late() -> bool:
-            return self._clock() - job.created_at > LATE_AFTER
-
-        return LivePost(job, edit, self.engine_state, late=late)
+        edit = partial(self._delivery.edit, job.id)
+        late_at = job.created_at + LATE_AFTER
+        return LivePost(job, edit, self.engine_state, late=lambda: self._clock() > late_at)
 
     async def follow(
         self,

@@ -21,8 +21,8 @@ from bot.posts.result import Post, alt_text, result_view, usual_values
 from bot.posts.sender import Build, Outgoing, Sender, too_large
 from bot.store import Job, MessagePlace, Store
 from bot.translate import t
-from core.errors import PenultimateError, UnknownName
-from core.models.catalogue import Catalogue, Model
+from core.errors import PenultimateError
+from core.models.catalogue import Catalogue
 
 # In bytes; below this no picture is legible.
 SMALLEST_LIMIT: Final = 10_000
@@ -36,12 +36,14 @@ class Delivery:
     _store: Store
     _catalogue: Catalogue
 
-    async def edit(self, job: Job, view: ui.LayoutView, files: list[discord.File]) -> None:
+    async def edit(self, job_id: int, view: ui.LayoutView, files: list[discord.File]) -> None:
         """Show progress in the job's post, while its interaction's token is valid.
 
         Raises :class:`discord.HTTPException`.
         """
-        await self._sender.edit(Outgoing(job, lambda _: (view, files)))
+        job = await self._store.jobs.get(job_id)
+        if job is not None:
+            await self._sender.edit(Outgoing(job, lambda _: (view, files)))
 
     async def deliver(self, job: Job, limit: int | None = None) -> bool:
         """Send a finished job's result and make the job ``delivered``; False if no route worked.
@@ -147,11 +149,7 @@ class Delivery:
 
     def _result(self, job: Job, packed: Packed, parent: Job | None, *remarks: str) -> Build:
         catalogue = self._catalogue
-        model: Model | None
-        try:
-            model = catalogue.model(job.request.model)
-        except UnknownName:
-            model = None
+        model = catalogue.find(job.request.model)
         if packed.shrunk:
             remarks = (*remarks, t("delivery.shrunk", job.locale))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bot.settings import SHIPPED_DATA
 from bot.store.database import Database, DatabaseTooNew
-from bot.store.inputs import StoredInputs
 from bot.store.job_rows import Job, State
 from bot.store.jobs import JobsTable
 from bot.store.members import Members
@@ -41,7 +40,6 @@ class Store:
         self.posts = Posts(database)
         self.jobs = JobsTable(database, self.pictures, clock)
         self.presets = Presets(database, clock)
-        self.inputs = StoredInputs(database)
         self.members = Members(database, self.presets)
         self.shares = Shares(database, clock)
         self.styles = Styles(database)

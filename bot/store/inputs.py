@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import aiosqlite
 
-from bot.store.database import Database
 from core.request import Inputs
 
 KINDS: Final = tuple(kind.name for kind in fields(Inputs))
@@ -49,24 +48,3 @@ async def delete_unused(connection: aiosqlite.Connection) -> None:
     await connection.execute(
         "DELETE FROM inputs WHERE sha256 NOT IN (SELECT sha256 FROM job_inputs)"
     )
-
-
-class StoredInputs:
-    """Reads of a member's inputs, for an export."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def rows_of(self, user_id: int) -> list[dict[str, Any]]:
-        """Return the rows of job_inputs that belong to a member's jobs."""
-        rows = await self._database.read(
-            "SELECT job_inputs.* FROM job_inputs JOIN jobs ON jobs.id = job_id"
-            " WHERE user_id = ? ORDER BY job_id, kind",
-            user_id,
-        )
-        return [dict(row) for row in rows]
-
-    async def data(self, sha256: str) -> bytes | None:
-        """Return the bytes of one input, by its hash; None when they were deleted."""
-        row = await self._database.read_one("SELECT data FROM inputs WHERE sha256 = ?", sha256)
-        return bytes(row[0]) if row else None

@@ -62,17 +62,6 @@ class Job:
         return self.state in ("delivered", "failed", "cancelled")
 
 
-def columns_of(
-    request: GenerationRequest, notes: Sequence[Note], sheet: Sheet | None
-) -> dict[str, str | None]:
-    """Return what is to be generated as columns, but for inputs, which have their own table."""
-    return {
-        "request": json.dumps(request.to_dict()),
-        "notes": notes_json(notes),
-        "sheet": json.dumps(sheet.to_json()) if sheet else None,
-    }
-
-
 def job_of(row: sqlite3.Row) -> Job:
     """Build the job of a row of :data:`SELECT`.
 

@@ -23,7 +23,6 @@ from bot.store.job_rows import (
     UNREADABLE,
     Job,
     State,
-    columns_of,
     job_of,
     notes_json,
     notes_of,
@@ -94,7 +93,9 @@ class JobsTable:
             "private": False,
             "locale": "en-US",
             **asked,
-            **columns_of(request, notes, sheet),
+            "request": json.dumps(request.to_dict()),
+            "notes": notes_json(notes),
+            "sheet": json.dumps(sheet.to_json()) if sheet else None,
             "created_at": now,
             "token_expires_at": now + TOKEN_LIFETIME if asked.get("interaction_token") else None,
         }

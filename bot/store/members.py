@@ -59,6 +59,20 @@ class Members:
         sql = "SELECT id FROM jobs WHERE user_id = ? ORDER BY id DESC"
         return [int(row[0]) for row in await self._database.read(sql, user_id)]
 
+    async def input_rows(self, user_id: int) -> list[dict[str, Any]]:
+        """Return the rows of job_inputs that belong to a member's jobs."""
+        rows = await self._database.read(
+            "SELECT job_inputs.* FROM job_inputs JOIN jobs ON jobs.id = job_id"
+            " WHERE user_id = ? ORDER BY job_id, kind",
+            user_id,
+        )
+        return [dict(row) for row in rows]
+
+    async def input(self, sha256: str) -> bytes | None:
+        """Return the bytes of an input, by its hash; None when they were deleted."""
+        row = await self._database.read_one("SELECT data FROM inputs WHERE sha256 = ?", sha256)
+        return bytes(row[0]) if row else None
+
     async def forget(self, user_id: int) -> list[int]:
         """Delete a member's presets, and jobs with their inputs; list their posts for deletion.
 

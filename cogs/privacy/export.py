@@ -48,14 +48,14 @@ class Export:
 
     async def _files(self) -> AsyncIterator[tuple[str, bytes]]:
         members = self._store.members
-        inputs = await self._store.inputs.rows_of(self._user_id)
+        inputs = await self._store.members.input_rows(self._user_id)
         tables = await members.rows(self._user_id) | {"job_inputs": inputs}
         for table, rows in tables.items():
             for start in range(0, len(rows), ROWS):
                 number = f"-{start // ROWS + 1}" if len(rows) > ROWS else ""
                 yield f"{table}{number}.json", _json(rows[start : start + ROWS])
         for sha256 in dict.fromkeys(row["sha256"] for row in inputs):
-            data = await self._store.inputs.data(sha256)
+            data = await self._store.members.input(sha256)
             if data is not None and len(data) <= self._limit:
                 yield f"start-images/{sha256}.png", data
         for job_id in await members.job_ids(self._user_id):

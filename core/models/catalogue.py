@@ -110,6 +110,13 @@ class Catalogue:
         """Return the model of this name, ignoring case. Raises :class:`UnknownName`."""
         return _find("model", name, self.models)
 
+    def find(self, name: str) -> Model | None:
+        """Return the model of this name, ignoring case; None where :meth:`model` raises."""
+        try:
+            return self.model(name)
+        except UnknownName:
+            return None
+
     def vae(self, name: str) -> Vae:
         """Return the external VAE of this name, ignoring case. Raises :class:`UnknownName`."""
         return _find("VAE", name, self.vaes)

@@ -73,12 +73,12 @@ async def test_one_that_another_member_uses_too_outlives_who_is_forgotten(
 ) -> None:
     for data, user_id in ((b"shared", 1), (b"mine", 1), (b"shared", 2)):
         await make(store, data, user_id)
-    ours = await store.inputs.rows_of(1)
+    ours = await store.members.input_rows(1)
     assert [(row["job_id"], row["kind"]) for row in ours] == [(1, "init_image"), (2, "init_image")]
-    assert [await store.inputs.data(row["sha256"]) for row in ours] == [b"shared", b"mine"]
+    assert [await store.members.input(row["sha256"]) for row in ours] == [b"shared", b"mine"]
     await store.members.forget(1)
-    assert await store.inputs.rows_of(1) == []
-    assert await store.inputs.data(ours[1]["sha256"]) is None
+    assert await store.members.input_rows(1) == []
+    assert await store.members.input(ours[1]["sha256"]) is None
     assert (count("inputs"), count("job_inputs")) == (1, 1)
     (theirs,) = await store.jobs.of_user(2)
     assert theirs.request.init_image == b"shared"
@@ -120,9 +120,9 @@ async def main(folder):
         request = core.request.GenerationRequest("p", "demo", 1, inputs=inputs)
         await store.jobs.create(request, user_id=1, application_id=5)
     read = [job.request.inputs for job in await store.jobs.unfinished()]
-    rows = await store.inputs.rows_of(1)
+    rows = await store.members.input_rows(1)
     await store.jobs.delete(1)
-    left = [await store.inputs.data(row["sha256"]) for row in rows]
+    left = [await store.members.input(row["sha256"]) for row in rows]
     await store.close()
     assert read == list(made), read
     assert [(row["job_id"], row["kind"]) for row in rows] == [
