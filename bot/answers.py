@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import aiohttp
@@ -24,6 +24,8 @@ DISCORD_ERRORS: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 # Characters in a message; longer texts are cut, for Discord would refuse them.
 MAX_CONTENT: Final = 2000
+# What a post of panels and texts holds.
+MAX_TEXT: Final = 4000
 # Characters of a returned prompt in the message; a longer prompt is attached as a file.
 MAX_RETURNED: Final = 1500
 
@@ -87,7 +89,22 @@ def payload(interaction: Interaction) -> dict[str, Any]:
 
 
 def excerpt(text: str, length: int) -> str:
-    """``text`` on one line, at most ``length`` characters, its markdown escaped."""
-    line = discord.utils.escape_markdown(" ".join(text.split()))
-    # Escaping can only lengthen, so what is cut here is never a lone backslash.
-    return line if len(line) <= length else line[: length - 1].rstrip("\\ ") + "…"
+    """Return ``text`` on one line, at most ``length`` characters, its markdown escaped."""
+    return cut(discord.utils.escape_markdown(" ".join(text.split())), length)
+
+
+def cut(text: str, length: int) -> str:
+    """Return escaped ``text``, at most ``length`` characters, with no backslash before the cut."""
+    return text if len(text) <= length else text[: length - 1].rstrip("\\ ") + "…"
+
+
+def named_list(title: str, texts: Iterable[tuple[str, str]]) -> str:
+    """Return the title and a line for each name and its escaped text, shortened alike so that
+    the whole fits into one post."""
+    texts = list(texts)
+    width = (MAX_TEXT - len(title)) // max(1, len(texts)) - len("- **** — \n")
+    lines = [title]
+    for name, text in texts:
+        name = excerpt(name, width * 2 // 3)
+        lines.append(f"- **{name}** — {cut(text, width - len(name))}")
+    return "\n".join(lines)

@@ -63,9 +63,11 @@ def t(key: str, locale: Locale | str | None = None, /, **values: object) -> str:
     return sentence.format(**values) if values else sentence
 
 
-def listed(items: Iterable[str], locale: Locale | str | None) -> str:
-    """The items as a list in the member's language, with its separator."""
-    return t("list.between", locale).join(items)
+def listed(items: Iterable[str], locale: Locale | str | None, most: int | None = None) -> str:
+    """Join items as the member's language does; past ``most``, the number of the rest follows."""
+    items = list(items)
+    rest = len(items) - len(items[:most])
+    return t("list.between", locale).join(items[:most]) + (f" +{rest}" if rest else "")
 
 
 def text(key: str) -> app_commands.locale_str:

@@ -1,4 +1,4 @@
-"""/admin: for the bot's owner alone. What it is doing, a look for new models, and a calm end."""
+"""/admin, for the bot's owner: its state, a search for new models, and stopping new jobs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bot.answers import Interaction, excerpt
 from bot.client import Penultimate
 from bot.errors import sentence
 from bot.posts.controls import layout, row, standing_button
+from bot.posts.panel import text_view
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue
 
@@ -32,36 +33,35 @@ LINE_LENGTH: Final = 250
 class AdminCog(
     commands.GroupCog, group_name="admin", group_description=text("command.admin.about")
 ):
-    """Discord hides the commands from most; the bot refuses everybody but its owner or team."""
+    """Refuses everybody but the application's owner or team: a server's admins are shown it too."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
         self.gate = bot.gate
-        bot.actions.add(self)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        """The application's owner, or one of its team."""
+        """Let the application's owner and its team pass."""
         await self._check_owner(interaction)
         return True
 
     @app_commands.command(name="status", description=text("command.admin.status"))
     async def status(self, interaction: Interaction) -> None:
-        """Queue, engine, memory, speed."""
+        """Show the state of the queue and the engine."""
         await answers.show(interaction, self._status_view(interaction.locale))
 
     @app_commands.command(name="drain", description=text("command.admin.drain"))
     async def drain(self, interaction: Interaction) -> None:
-        """Take nothing new; what waits and runs is finished."""
+        """Take no new jobs; those queued and running are finished."""
         self.gate.draining = True
         await answers.show(interaction, self._status_view(interaction.locale))
 
     @app_commands.command(name="reload", description=text("command.admin.reload"))
     async def reload(self, interaction: Interaction) -> None:
-        """Look through the folders again, off the event loop, and say what changed."""
+        """Read the folders of models and VAEs again, and say what changed."""
         await interaction.response.defer(thinking=True, ephemeral=True)
         before = replace(self.bot.catalogue)
         await self.bot.reload_catalogue()
-        view = layout(ui.TextDisplay(_changes(before, self.bot.catalogue, interaction.locale)))
+        view = text_view(_changes(before, self.bot.catalogue, interaction.locale))
         await interaction.edit_original_response(view=view)
 
     @standing("admin_status")
@@ -70,7 +70,7 @@ class AdminCog(
         await interaction.response.edit_message(view=self._status_view(interaction.locale))
 
     @standing("admin_drain")
-    async def _toggle(self, interaction: Interaction, drain: int | None) -> None:
+    async def _drain(self, interaction: Interaction, drain: int | None) -> None:
         await self._check_owner(interaction)
         self.gate.draining = bool(drain)
         await interaction.response.edit_message(view=self._status_view(interaction.locale))
@@ -88,7 +88,7 @@ class AdminCog(
         return layout(ui.TextDisplay("\n".join(self._status(locale))), row(refresh, drain))
 
     def _status(self, locale: Locale) -> Iterable[str]:
-        """One line each: the queue, then what the engine says of itself, as far as it is known."""
+        """A line for each fact that is known of the queue and the engine."""
         places = self.bot.queue.snapshot()
         waiting = sum(place.position is not None for place in places)
         engine = self.bot.engine.status
@@ -109,24 +109,22 @@ class AdminCog(
         if engine.warm:
             warm = (excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES])
             yield t("admin.warm", locale, models=listed(warm, locale))
-        servers = len(self.bot.guilds)
-        yield t("admin.servers", locale, count=servers)
+        yield t("admin.servers", locale, count=len(self.bot.guilds))
 
 
 def _changes(before: Catalogue, now: Catalogue, locale: Locale) -> str:
-    """What is new and gone, and what was refused and why, a line each."""
+    """A line each for what is new and gone, and for each file that was refused."""
     lines = [t("admin.found", locale, models=len(now.models), vaes=len(now.vaes))]
     old, new = _names(before), _names(now)
     for key, names in (("new", new - old), ("gone", old - new)):
         if names:
             shown = listed(
-                (excerpt(each, NAME_LENGTH) for each in sorted(names)[:MAX_LINES]), locale
+                (excerpt(each, NAME_LENGTH) for each in sorted(names)), locale, MAX_LINES
             )
-            more = f" +{len(names) - MAX_LINES}" if len(names) > MAX_LINES else ""
-            lines.append(t(f"admin.{key}", locale, names=shown + more))
+            lines.append(t(f"admin.{key}", locale, names=shown))
     if new == old:
         lines.append(t("admin.nothing_new", locale))
-    # What is wrong with a file, and with a card, is for the owner: as the doctor says it.
+    # Details in English, as the doctor prints them: they are for the bot's owner.
     troubles = [
         sentence(error, locale)
         + (f" ({excerpt(error.detail, NAME_LENGTH)})" if error.detail else "")

@@ -6,7 +6,7 @@ from bot.client import Penultimate
 from cogs.admin import AdminCog
 from cogs.config.cog import ConfigCog
 from cogs.explore import ExploreCog
-from cogs.help.cog import HelpCog
+from cogs.help import HelpCog
 from cogs.history import HistoryCog
 from cogs.imagine import ImagineCog
 from cogs.message_menus import MessageMenusCog
@@ -20,8 +20,8 @@ from cogs.style import StyleCog
 
 
 async def setup(bot: Penultimate) -> None:
-    """Called by discord.py when the bot loads this file."""
-    for cog in (
+    """Add the cogs and what their controls do; discord.py calls this when it loads the file."""
+    for make in (
         ImagineCog,
         ExploreCog,
         QueueCog,
@@ -37,4 +37,6 @@ async def setup(bot: Penultimate) -> None:
         ConfigCog,
         AdminCog,
     ):
-        await bot.add_cog(cog(bot))
+        cog = make(bot)
+        bot.actions.add(cog)
+        await bot.add_cog(cog)

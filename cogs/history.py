@@ -1,4 +1,4 @@
-"""/history and /show: one's results of before, and any of them brought back with its controls."""
+"""/history and /show: a member's earlier results, and a result posted again with its controls."""
 
 from __future__ import annotations
 
@@ -30,43 +30,42 @@ from core.pictures.files import read_pixels
 PAGE: Final = 5
 THUMBNAIL: Final = 256
 PROMPT_LENGTH: Final = 200
-# Far more than anybody pages through; OFFSET must be a number of SQLite's.
+# Keeps OFFSET in the range of SQLite's integers, whatever a custom_id says.
 MAX_PAGE: Final = 100_000
 
 JobId = app_commands.Range[int, 1, 2**53 - 1]
 
 
 class HistoryCog(commands.Cog):
-    """The commands, and the buttons under the history."""
+    """The two commands, and the buttons under a page of the history."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.store = bot.store
         self.gate = bot.gate
         self.visibility = bot.visibility
         self.delivery = bot.delivery
-        bot.actions.add(self)
 
     @app_commands.command(name="show", description=text("command.show"))
     @app_commands.describe(id=text("describe.id"))
     async def show(self, interaction: Interaction, id: JobId) -> None:
-        """A result of one's own, or a public one of this server, with everything under it."""
+        """Post a result again: one's own, or a public one of this server."""
         await self._show(interaction, id)
 
     @app_commands.command(name="history", description=text("command.history"))
     async def history(self, interaction: Interaction) -> None:
-        """The newest results, for the member alone."""
+        """Show the newest results, to the member alone."""
         await interaction.response.defer(thinking=True, ephemeral=True)
         await self._page(interaction, 0)
 
     @standing("history")
-    async def _turned(self, interaction: Interaction, page: int | None) -> None:
-        """Another page, of whoever presses."""
+    async def _turn(self, interaction: Interaction, page: int | None) -> None:
+        """Show another page, of the results of whoever pressed."""
         await interaction.response.defer()
         await self._page(interaction, min(page or 0, MAX_PAGE))
 
     @standing("show")
-    async def _pressed(self, interaction: Interaction, job_id: int | None) -> None:
-        """One of the page's results."""
+    async def _open(self, interaction: Interaction, job_id: int | None) -> None:
+        """Post one of the page's results again."""
         await self._show(interaction, job_id or 0)
 
     async def _show(self, interaction: Interaction, job_id: int) -> None:
@@ -78,16 +77,16 @@ class HistoryCog(commands.Cog):
         elif job.state in ("failed", "cancelled"):
             await answers.show(interaction, ended_view(job, job.error, interaction.locale))
         else:
-            await self._bring_back(interaction, job)
+            await self._repost(interaction, job)
 
-    async def _bring_back(self, interaction: Interaction, job: Job) -> None:
+    async def _repost(self, interaction: Interaction, job: Job) -> None:
         requests = [job.request]
         if job.sheet is not None:
             requests = [cell.request for cell in job.sheet.cells(job.request)]
         origin = of_interaction(interaction)
         await self.gate.check(origin, requests, drawn=True)
-        alone = job.private or not (origin.who.age_restricted or _may_stand(interaction, job))
-        await interaction.response.defer(thinking=True, ephemeral=alone)
+        public = origin.who.age_restricted or not _age_restricted(interaction, job)
+        await interaction.response.defer(thinking=True, ephemeral=job.private or not public)
 
         async def send(view: ui.LayoutView, files: list[discord.File]) -> discord.Message:
             return await interaction.edit_original_response(view=view, attachments=files)
@@ -101,7 +100,7 @@ class HistoryCog(commands.Cog):
             raise Gone("picture")
 
     async def _hidden(self, job: Job, guild_id: int | None) -> bool:
-        """Whether it is hidden here: looked at as if it were new, for here are other rules."""
+        """Whether it is hidden here: judged anew, since this server may have stricter rules."""
         if not self.gate.server(guild_id).hides:
             return job.spoiler
         pictures = await self.store.pictures.of_job(job.id)
@@ -128,7 +127,7 @@ class HistoryCog(commands.Cog):
         try:
             return await asyncio.to_thread(_small, first.path)
         except (OSError, UnreadablePicture):
-            # Removed by the owner, say. What is known of it is shown all the same.
+            # The bot's owner may have removed the file; the rest of the entry is still shown.
             return None
 
 
@@ -140,7 +139,7 @@ def history_view(
     *,
     more: bool,
 ) -> ui.LayoutView:
-    """A page: each result with its small picture, buttons to bring one back, and to turn."""
+    """A page: each result with its small picture, buttons to post one again, and to turn."""
     items: list[ui.Item[Any]] = [ui.TextDisplay(t("history.title", locale, page=page + 1))]
     for job, thumbnail in zip(jobs, thumbnails, strict=True):
         shown = ui.TextDisplay[ui.LayoutView](_line(job, locale))
@@ -173,11 +172,11 @@ def _line(job: Job, locale: Locale) -> str:
     return f"{' · '.join(facts)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH) or '—'}"
 
 
-def _may_stand(interaction: Interaction, job: Job) -> bool:
-    """Whether it may be put into a channel for all ages: not from an age-restricted one."""
+def _age_restricted(interaction: Interaction, job: Job) -> bool:
+    """Whether the result is from an age-restricted channel of this server."""
     guild = interaction.guild
     before = guild.get_channel_or_thread(job.channel_id or 0) if guild else None
-    return before is None or not before.is_nsfw()
+    return before is not None and before.is_nsfw()
 
 
 def _name(job: Job) -> str:

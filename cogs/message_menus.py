@@ -1,8 +1,8 @@
-"""Message menus that take up any picture: its parameters, a start image, a variation.
+"""Message menus for any picture: its parameters, a start image, a variation.
 
-Discord hands the message over with the menu, so that it works on anybody's, of any age, and where
-the bot is no member. The picture itself decides what is possible: one of ours is known from the
-database, others' say in their file what they were made with.
+Discord sends the message along with the menu, so they work on anybody's message, of any age, also
+where the bot is no member. The bot's own pictures are known from the database; others may have
+their parameters in the file.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from core.errors import PenultimateError, UnreadablePicture
 from core.options import MAX_PROMPT
 from core.request import GenerationRequest, draw_seed
 
-# A form must be shown within 3 s, and cannot be announced; what comes later than this is let go.
+# A form must be shown within 3 s and cannot be deferred, so a slow download is given up.
 SECONDS_TO_FORM: Final = 2.0
-# Pictures of forms that are open. Past this the oldest is forgotten.
+# Bytes of the pictures whose forms are open. Past this the oldest is forgotten.
 MAX_PENDING: Final = 128 * 2**20
 
 
@@ -46,10 +46,9 @@ class Pending(NamedTuple):
 
 
 class MessageMenusCog(commands.Cog):
-    """Three menus, and the form that one of them opens."""
+    """The three menus, and the form that one of them opens."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.tree = bot.tree
         self.store = bot.store
         self.catalogue = bot.catalogue
         self.gate = bot.gate
@@ -58,25 +57,13 @@ class MessageMenusCog(commands.Cog):
         self.derive = bot.derive
         self.retry = bot.retry
         self._pending: Temporary[Pending] = Temporary(MAX_PENDING, lambda each: len(each.data))
-        self._menus = [
-            app_commands.ContextMenu(name=text("menu.parameters"), callback=self.parameters),
-            app_commands.ContextMenu(name=text("menu.start"), callback=self.start),
-            app_commands.ContextMenu(name=text("menu.vary"), callback=self.vary),
-        ]
-        bot.actions.add(self)
-
-    async def cog_load(self) -> None:
-        """Menus of a cog are not found by discord.py itself."""
-        for menu in self._menus:
-            self.tree.add_command(menu)
-
-    async def cog_unload(self) -> None:
-        """And not taken away by it either."""
-        for menu in self._menus:
-            self.tree.remove_command(menu.name, type=menu.type)
+        # discord.py finds a cog's commands by itself, but not its menus.
+        for callback in (self.parameters, self.start, self.vary):
+            name = text(f"menu.{callback.__name__}")
+            bot.tree.add_command(app_commands.ContextMenu(name=name, callback=callback))
 
     async def parameters(self, interaction: Interaction, message: discord.Message) -> None:
-        """What a picture was made with, and how to say that here."""
+        """Show what a picture was made with, and the command that draws it here."""
         job, locale = await self._job(interaction, message), interaction.locale
         if job is not None:
             pictures = await self.store.pictures.of_job(job.id)
@@ -91,7 +78,7 @@ class MessageMenusCog(commands.Cog):
             await interaction.edit_original_response(view=view, attachments=files)
 
     async def vary(self, interaction: Interaction, message: discord.Message) -> None:
-        """The picture again from another seed."""
+        """Draw the picture again with another seed."""
         job = await self._job(interaction, message)
         if job is not None:
             await self.jobs.vary(interaction, job, seed=draw_seed())
@@ -104,14 +91,14 @@ class MessageMenusCog(commands.Cog):
             await self.jobs.imagine(interaction, found, options)
 
     async def start(self, interaction: Interaction, message: discord.Message) -> None:
-        """A form for img2img from the picture; of several, first the question which."""
+        """Open a form for img2img from the picture; of several pictures, ask first which."""
         job, locale = await self._job(interaction, message), interaction.locale
         found = pictures_in(message)
         if job is not None and job.sheet is not None:
             await answers.say(interaction, t("remix.sheet", locale))
             return
         if job is not None and found and not await self._has_files(job):
-            # Then the message has what the bot has not.
+            # The bot's files are gone, but the message still has its pictures.
             job = None
         if job is not None and _several(job):
             await answers.show(interaction, panel.which_start_view(job, found, locale))
@@ -126,7 +113,7 @@ class MessageMenusCog(commands.Cog):
 
     @standing("start_from")
     async def _start_from(self, interaction: Interaction, position: int | None) -> None:
-        """One of a message's pictures was picked: those that the question itself shows."""
+        """Open the form for the picture picked, one of those that the question shows."""
         found = pictures_in(interaction.message) if interaction.message else []
         if position is None or position >= len(found):
             raise UnreadablePicture("missing")
@@ -147,8 +134,8 @@ class MessageMenusCog(commands.Cog):
         await interaction.response.send_modal(form)
 
     @standing("start")
-    async def _started(self, interaction: Interaction, number: int | None) -> None:
-        """The form of a picture that is no job's, filled in."""
+    async def _submit(self, interaction: Interaction, number: int | None) -> None:
+        """Draw from a picture that is no job's, with what was typed into its form."""
         pending = self._pending.get(number)
         if number is None or pending is None:
             lost = t("remix.lost_picture", interaction.locale)
@@ -168,7 +155,7 @@ class MessageMenusCog(commands.Cog):
             await self.jobs.imagine(interaction, asked.prompt, options, start=start)
 
     async def _job(self, interaction: Interaction, message: discord.Message) -> Job | None:
-        """The job that the message shows, if it has pictures and this member may see it."""
+        """Return the job that the message shows, if it has pictures and this member may see it."""
         job = await self.visibility.shown_by(message.id, interaction.user.id)
         return job if job and await self.store.pictures.of_job(job.id) else None
 
@@ -177,7 +164,10 @@ class MessageMenusCog(commands.Cog):
         return await asyncio.to_thread(lambda: all(each.path.is_file() for each in pictures))
 
     async def _text(self, interaction: Interaction, message: discord.Message) -> str | None:
-        """The parameters of the first picture that has some; else the member is told."""
+        """Return the parameters of the first picture that has some; else tell the member.
+
+        Raises :class:`~core.errors.UnreadablePicture` where no picture could be read.
+        """
         found = pictures_in(message)
         unreadable: PenultimateError | None = None
         for picture in found:
@@ -195,7 +185,7 @@ class MessageMenusCog(commands.Cog):
         return None
 
     def _read(self, found: str) -> tuple[str, dict[str, Any]]:
-        """The prompt, and the options for img2img: its size and seed are the new picture's."""
+        """Return the prompt and the options for img2img, which has its own seed and size."""
         prompt, layers, _, _ = read_pasted(found, Layers(), self.catalogue)
         left_out = ("seed", "size", "count")
         return prompt, {
@@ -204,5 +194,5 @@ class MessageMenusCog(commands.Cog):
 
 
 def _several(job: Job) -> bool:
-    """Whether there is a choice; a sheet's pictures have controls of their own."""
+    """Whether there is a picture to choose; a sheet's pictures have controls of their own."""
     return job.sheet is None and job.request.count > 1

@@ -1,4 +1,4 @@
-"""/models: what there is to draw with — models, VAEs and samplers — a page at a time."""
+"""/models: the installed models and VAEs, and the samplers, a page at a time."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ DESCRIPTION_LENGTH: Final = 150
 
 
 class ModelsCog(commands.Cog):
-    """One command and the buttons under its answer."""
+    """The command, and the buttons under its answer."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.catalogue = bot.catalogue
-        bot.actions.add(self)
 
     @app_commands.command(name="models", description=text("command.models"))
     async def models(self, interaction: Interaction) -> None:
-        """The first page of models, for the member alone."""
+        """Show the first page of models, to the member alone."""
         await answers.show(interaction, panel(self.catalogue, "models", 0, interaction.locale))
 
     @standing(**{f"models:{section}": section for section in SECTIONS})
-    async def _turned(self, section: str, interaction: Interaction, page: int | None) -> None:
-        """The page in place of the one before."""
+    async def _turn(self, section: str, interaction: Interaction, page: int | None) -> None:
+        """Show another page in place of this one."""
         view = panel(self.catalogue, section, page or 0, interaction.locale)
         await interaction.response.edit_message(view=view)
 
@@ -64,8 +63,8 @@ def panel(catalogue: Catalogue, section: str, page: int, locale: Locale) -> ui.L
 
 
 def _button(label: str, section: str, page: int, *, disabled: bool) -> Standing:
-    # The step back and the section's own button may lead to the same page; ids must differ, and
-    # a leading zero makes them.
+    # Going back and the section's own button may lead to the same page. Ids must differ within a
+    # message, so that of going back has a leading zero.
     digits = f"0{page}" if label == "◀" else f"{page}"
     custom_id = f"models:{section}:{digits}"
     return Standing(ui.Button(label=label, custom_id=custom_id, disabled=disabled))
@@ -81,7 +80,7 @@ def _entries(catalogue: Catalogue, section: str, locale: Locale) -> Sequence[str
 
 
 def _model(model: Model, locale: Locale) -> str:
-    """``**name** · SD 1.x · 512x512 · clip skip 2``, then what its card says of it."""
+    """``**name** · SD 1.x · 512x512 · clip skip 2``, then its card's description."""
     values = model_values(model)
     facts = [f"**{excerpt(model.name, NAME_LENGTH)}**", t(f"family.{model.family}", locale)]
     facts.append(str(values["size"]))
@@ -91,7 +90,7 @@ def _model(model: Model, locale: Locale) -> str:
 
 
 def _vae(vae: Vae, catalogue: Catalogue, locale: Locale) -> str:
-    """``**name** · fits 3 of 4 models``, then what its card says of it."""
+    """``**name** · fits 3 of 4 models``, then its card's description."""
     fitting = sum(vae.fits(model) for model in catalogue.models)
     fits = t("models.fits", locale, count=fitting, total=len(catalogue.models))
     return _entry([f"**{excerpt(vae.name, NAME_LENGTH)}**", fits], vae.card.description)

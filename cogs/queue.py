@@ -1,9 +1,8 @@
-"""/queue and /cancel: your jobs, where they stand in the line, and ways to take them back."""
+"""/queue and /cancel: a member's jobs in the queue, and cancelling them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 import discord
@@ -26,52 +25,48 @@ from core.serving.queue import QueuePlace
 MAX_SHOWN: Final = 10
 PROMPT_LENGTH: Final = 150
 
-# What stands for every job in /cancel, and the number of one.
+# What is typed into /cancel: all of the member's jobs, or the number of one.
 ALL: Final = "all"
 NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class QueueCog(commands.Cog):
-    """Answers for the member alone, from the line in memory; only one job's number is looked up."""
+    """Answers for the member alone, from the queue in memory."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.store = bot.store
-        self.line = bot.queue
+        self.gpu_queue = bot.queue
         self.jobs = bot.jobs
         self.visibility = bot.visibility
-        bot.actions.add(self)
 
     @app_commands.command(name="queue", description=text("command.queue"))
     async def queue(self, interaction: Interaction) -> None:
-        """The line as a whole, and the member's jobs in it."""
+        """Show how full the queue is, and the member's jobs in it."""
         await answers.show(interaction, self._view(interaction))
 
     @standing("take_back")
-    async def _pressed(self, interaction: Interaction, job_id: int | None) -> None:
-        """One of the panel's jobs is taken back; the panel shows the line without it."""
-        taken_back = self.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
+    async def _cancel(self, interaction: Interaction, job_id: int | None) -> None:
+        """Cancel one of the panel's jobs, and show the panel without it."""
+        cancelled = self.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
         await interaction.response.edit_message(view=self._view(interaction))
-        if not taken_back:
+        if not cancelled:
             await answers.say(interaction, t("live.too_late", interaction.locale))
 
     @app_commands.command(name="cancel", description=text("command.cancel"))
     @app_commands.describe(job=text("describe.job"))
     async def cancel(self, interaction: Interaction, job: str) -> None:
-        """One job of the member's, by its number, or all of them."""
-        locale = interaction.locale
-        if job.strip().casefold() == ALL:
-            mine = _of(interaction.user.id, self.line.snapshot())
-            count = sum(self.jobs.cancel(place.job_id) for place in mine)
-            await answers.say(interaction, t("cancel.cancelled", locale, count=count))
-            return
-        taken_back = self.jobs.cancel((await self._mine(interaction, job)).id)
-        key = "cancel.cancelled" if taken_back else "live.too_late"
-        await answers.say(interaction, t(key, locale, count=1))
+        """Cancel one of the member's jobs, by its number, or all of them."""
+        if every := job.strip().casefold() == ALL:
+            numbers = [place.job_id for place in self._places(interaction)]
+        else:
+            numbers = [(await self._mine(interaction, job)).id]
+        count = sum(map(self.jobs.cancel, numbers))
+        key = "cancel.cancelled" if every or count else "live.too_late"
+        await answers.say(interaction, t(key, interaction.locale, count=count))
 
     @cancel.autocomplete("job")
     async def _jobs(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        mine = _of(interaction.user.id, self.line.snapshot())
-        mine.sort(key=lambda place: place.job_id)
+        mine = sorted(self._places(interaction), key=lambda place: place.job_id)
         choices = [(f"#{place.job_id} · {place.prompt}", str(place.job_id)) for place in mine]
         if len(mine) > 1:
             choices.insert(0, (t("cancel.all", interaction.locale, count=len(mine)), ALL))
@@ -83,7 +78,10 @@ class QueueCog(commands.Cog):
         ][:MAX_CHOICES]
 
     async def _mine(self, interaction: Interaction, typed: str) -> Job:
-        """The member's job with this number. Raises UnknownName or NotYours."""
+        """Return the member's job with this number.
+
+        Raises :class:`~core.errors.UnknownName` or :class:`~bot.exceptions.NotYours`.
+        """
         number = typed.strip().lstrip("#")
         found = await self.store.jobs.get(int(number)) if NUMBER.fullmatch(number) else None
         if found is None or not await self.visibility.may_see(interaction, found):
@@ -92,25 +90,25 @@ class QueueCog(commands.Cog):
             raise NotYours("cancel")
         return found
 
+    def _places(self, interaction: Interaction) -> list[QueuePlace]:
+        """The member's own jobs in the queue."""
+        owner = str(interaction.user.id)
+        return [place for place in self.gpu_queue.snapshot() if place.owner == owner]
+
     def _view(self, interaction: Interaction) -> ui.LayoutView:
-        locale, places = interaction.locale, self.line.snapshot()
+        locale, places = interaction.locale, self.gpu_queue.snapshot()
         waiting = sum(place.position is not None for place in places)
         running = len(places) - waiting
         items: list[ui.Item[Any]] = [
             ui.TextDisplay(t("queue.line", locale, running=running, waiting=waiting))
         ]
-        mine = _of(interaction.user.id, places)
+        mine = self._places(interaction)
         items += [_job(place, waiting, locale) for place in mine[:MAX_SHOWN]]
         if not mine:
             items.append(ui.TextDisplay(t("queue.none", locale)))
         elif len(mine) > MAX_SHOWN:
             items.append(ui.TextDisplay(t("queue.more", locale, count=len(mine) - MAX_SHOWN)))
         return layout(*items)
-
-
-def _of(user_id: int, places: Iterable[QueuePlace]) -> list[QueuePlace]:
-    """The member's own."""
-    return [place for place in places if place.owner == str(user_id)]
 
 
 def _job(place: QueuePlace, waiting: int, locale: Locale) -> ui.Section[Any]:

@@ -1,7 +1,7 @@
-"""Reactions on a result, of any age: 🎲 new seed, ⬆️ ⬇️ clip skip, ❌ delete, ✉️ into my messages.
+"""Reactions on a result, of any age: 🎲 new seed, ⬆️ ⬇️ clip skip, ❌ delete, ✉️ direct message.
 
-They do what the controls do. Discord shows a reaction's maker nothing privately, so what goes
-wrong is said in a direct message, or, where those are closed, not at all.
+They do what the controls do. Discord has no private answer to a reaction, so an error is sent by
+direct message, or, where the member accepts none, only logged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from core.request import draw_seed
 
 log = logging.getLogger(__name__)
 
-# So many of a member's reactions are answered in so many seconds; the rest are let go in silence.
+# How many of a member's reactions are answered in how many seconds; the rest are ignored.
 PER_MEMBER: Final = 5
 SECONDS: Final = 30.0
 
@@ -33,7 +33,7 @@ Action = Callable[["ReactionsCog", RawReactionActionEvent, Job], Awaitable[None]
 
 
 class ReactionsCog(commands.Cog):
-    """Listens to raw events: discord.py need never have seen the message."""
+    """Listens to raw events, which need no message in discord.py's cache."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.client: discord.Client = bot
@@ -43,18 +43,18 @@ class ReactionsCog(commands.Cog):
         self.visibility = bot.visibility
         self.jobs = bot.jobs
         self.delivery = bot.delivery
-        self._quick = commands.CooldownMapping[RawReactionActionEvent](
+        self._cooldown = commands.CooldownMapping[RawReactionActionEvent](
             commands.Cooldown(PER_MEMBER, SECONDS), lambda event: event.user_id
         )
 
     @commands.Cog.listener()
     async def on_raw_reaction_add(self, event: RawReactionActionEvent) -> None:
-        """Find out whether it means anything, and do it."""
+        """Do what the emoji stands for, if it is on a result that the member may see."""
         action = ACTIONS.get(_plain(event.emoji))
         if action is None or not await self._listens(event):
             return
         job = await self._job(event)
-        if job is None or self._quick.update_rate_limit(event, self.clock()):
+        if job is None or self._cooldown.update_rate_limit(event, self.clock()):
             return
         try:
             await action(self, event, job)
@@ -65,15 +65,15 @@ class ReactionsCog(commands.Cog):
         if event.member is not None and event.member.bot:
             return False
         me = self.client.user
-        # Discord says who wrote the message, mostly: others' cost us no look into the database.
+        # Discord mostly names the message's author: others' need no look into the database.
         if me is None or event.user_id == me.id or event.message_author_id not in (None, me.id):
             return False
         return self.gate.server(event.guild_id).reactions
 
     async def _job(self, event: RawReactionActionEvent) -> Job | None:
-        """The job whose post it is, if this member may see it.
+        """Return the job of the post, if this member may see it.
 
-        Without a picture (it waits, is drawn or failed) it can only be deleted.
+        One without a picture (queued, running or failed) can only be deleted.
         """
         job = await self.visibility.shown_by(event.message_id, event.user_id)
         if job is None:
@@ -82,19 +82,19 @@ class ReactionsCog(commands.Cog):
         return job if deletes or await self.store.pictures.of_job(job.id) else None
 
     async def vary(self, event: RawReactionActionEvent, job: Job) -> None:
-        """The picture again, with a change, as an answer to the post."""
+        """Draw the picture again with one change, as a reply to the post."""
         locale = await self._locale(event, job)
         origin = of_reaction(event, self._channel(event), job.application_id, locale)
         await self.jobs.vary(origin, job, **CHANGES[_plain(event.emoji)](job))
 
     async def delete(self, event: RawReactionActionEvent, job: Job) -> None:
-        """For its author, and for who may manage messages where it was made."""
+        """Delete it, for its author and for whoever may manage messages where it was made."""
         if event.user_id != job.user_id and not self.visibility.manages(event.member, job):
             raise NotYours("delete")
         await self.jobs.delete(job)
 
     async def send(self, event: RawReactionActionEvent, job: Job) -> None:
-        """A copy, for the one who asks."""
+        """Send a copy by direct message."""
         await self.delivery.copy_to(event.user_id, job)
 
     def _channel(self, event: RawReactionActionEvent) -> Any:
@@ -105,7 +105,7 @@ class ReactionsCog(commands.Cog):
         )
 
     async def _locale(self, event: RawReactionActionEvent, job: Job) -> str:
-        """The member's language as far as it is known: a reaction does not say it."""
+        """The language of the member's last job, since a reaction does not name one."""
         before = await self.store.jobs.of_user(event.user_id, 1)
         return before[0].locale if before else job.locale
 
@@ -118,7 +118,7 @@ class ReactionsCog(commands.Cog):
             log.info("job %d: a reaction could not be answered: %s", job.id, closed)
 
 
-# What varies a picture, by the change; and what else there is.
+# The emojis that draw a picture again, with the change each makes; then what every emoji does.
 CHANGES: Final[dict[str, Callable[[Job], dict[str, int]]]] = {
     "🎲": lambda job: {"seed": draw_seed()},
     "⬆": lambda job: {"clip_skip": job.request.clip_skip + 1},
@@ -132,5 +132,5 @@ ACTIONS: Final[dict[str, Action]] = {
 
 
 def _plain(emoji: discord.PartialEmoji) -> str:
-    """An emoji without the sign that asks for its coloured form; clients differ in that."""
+    """The emoji without a variation selector, which some clients add."""
     return emoji.name.removesuffix("\N{VARIATION SELECTOR-16}")

@@ -1,25 +1,22 @@
-"""/style: a server's prompt templates. Everybody may use them, its managers make them."""
+"""/style: a server's prompt templates, made by its managers for everybody."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from discord import app_commands, ui
+from discord import app_commands
 from discord.ext import commands
 
 from bot import answers
 from bot.answers import Interaction, excerpt
 from bot.client import Penultimate
-from bot.posts.controls import layout
+from bot.posts.panel import text_view
 from bot.store import Style
 from bot.store.names import MAX_NAME
 from bot.store.styles import MAX_PER_SERVER, MAX_TEMPLATE
 from bot.translate import t, text
 from cogs import options
 
-# One post holds 4,000 characters of text; a list of every style must fit into one.
-MAX_TEXT: Final = 4000
-HEADER: Final = 300
 # Escaping can double a name.
 NAME_LENGTH: Final = 2 * MAX_NAME
 TEMPLATE_LENGTH: Final = 1800
@@ -34,7 +31,7 @@ Negative = app_commands.Range[str, 0, MAX_TEMPLATE]
 class StyleCog(
     commands.GroupCog, group_name="style", group_description=text("command.style.about")
 ):
-    """Save, list, show, delete. Every answer is for the member alone."""
+    """Commands that are answered to the member alone."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.styles = bot.store.styles
@@ -49,7 +46,7 @@ class StyleCog(
         template: Template,
         negative_prompt: Negative = "",
     ) -> None:
-        """Keep a template, in place of one of the same name."""
+        """Save a template, replacing one of the same name."""
         guild_id = _guild(interaction)
         saved = await self.styles.save(guild_id, style, template, negative_prompt)
         name = excerpt(saved.name, NAME_LENGTH)
@@ -57,23 +54,20 @@ class StyleCog(
 
     @app_commands.command(name="list", description=text("command.style.list"))
     async def list(self, interaction: Interaction) -> None:
-        """Every style of the server, a line each."""
+        """Show every style of the server, a line each."""
         styles = await self.styles.list(_guild(interaction))
         locale = interaction.locale
         if not styles:
             await answers.say(interaction, t("style.none", locale))
             return
-        lines = [t("style.count", locale, count=len(styles), limit=MAX_PER_SERVER)]
-        width = (MAX_TEXT - HEADER) // len(styles) - len("- **** — \n")
-        for style in styles:
-            name = excerpt(style.name, width * 2 // 3)
-            lines.append(f"- **{name}** — {excerpt(style.template, width - len(name))}")
-        await answers.show(interaction, layout(ui.TextDisplay("\n".join(lines))))
+        title = t("style.count", locale, count=len(styles), limit=MAX_PER_SERVER)
+        texts = ((style.name, excerpt(style.template, TEMPLATE_LENGTH)) for style in styles)
+        await answers.show(interaction, text_view(answers.named_list(title, texts)))
 
     @app_commands.command(name="show", description=text("command.style.show"))
     @options.shared("style")
     async def show(self, interaction: Interaction, style: str) -> None:
-        """One style's template and its negative prompt."""
+        """Show one style's template and negative prompt."""
         found = await self.styles.get(_guild(interaction), style)
         await _show(interaction, f"**{excerpt(found.name, NAME_LENGTH)}**", found)
 
@@ -99,4 +93,4 @@ async def _show(interaction: Interaction, title: str, style: Style) -> None:
     if style.negative_prompt:
         negative = excerpt(style.negative_prompt, TEMPLATE_LENGTH)
         lines.append(t("style.negative", interaction.locale, text=negative))
-    await answers.show(interaction, layout(ui.TextDisplay("\n".join(lines))))
+    await answers.show(interaction, text_view("\n".join(lines)))

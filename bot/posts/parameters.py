@@ -13,6 +13,7 @@ from discord import Locale, ui
 
 from bot.ordering.layers import LAYERED, Layers, read_pasted
 from bot.posts.controls import layout
+from bot.posts.option_text import typed_text
 from bot.posts.result import note_text
 from bot.translate import listed, t
 from core.models.catalogue import Catalogue
@@ -39,12 +40,8 @@ def imagine_line(prompt: str, values: Mapping[str, Any]) -> str:
     """``/imagine prompt:… clip_skip:2``, as it can be pasted into Discord's own line."""
     said = {"prompt": prompt} | {name: values[name] for name in LAYERED if name in values}
     return "/imagine " + " ".join(
-        f"{name}:{_value(value)}" for name, value in said.items() if value != ""
+        f"{name}:{typed_text(value)}" for name, value in said.items() if value != ""
     )
-
-
-def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 def parameters_view(

@@ -16,6 +16,7 @@ from discord import Locale, ui
 from bot.answers import excerpt
 from bot.ordering.layers import BOT, model_values, values_of
 from bot.posts.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
+from bot.posts.option_text import value_text
 from bot.store import Job
 from bot.translate import listed, t
 from core.models.catalogue import Catalogue, Model
@@ -179,12 +180,8 @@ def _differences(job: Job, usual: Mapping[str, Any], known: set[str]) -> Iterabl
     for name, value in values_of(job.request).items():
         if name in known or value in ("", usual.get(name)):
             continue
-        if name == "size":
-            shown = str(value).replace("x", "×")
-        elif isinstance(value, str):
-            shown = excerpt(value, NEGATIVE_LENGTH if name == "negative_prompt" else NAME_LENGTH)
-        else:
-            shown = f"{value:g}"
+        length = NEGATIVE_LENGTH if name == "negative_prompt" else NAME_LENGTH
+        shown = value_text(value.replace("x", "×") if name == "size" else value, job.locale, length)
         yield t("result.value", job.locale, name=t(f"option.{name}", job.locale), value=shown)
 
 

@@ -60,10 +60,8 @@ def forgotten(server: Server, guild: discord.Guild | None) -> Server:
 
 
 def ids_text(ids: Iterable[int], locale: Locale) -> str:
-    """The ids, since what was deleted has no name; a long list ends with how many are left."""
-    ids = sorted(ids)
-    more = f" +{len(ids) - MAX_NAMED}" if len(ids) > MAX_NAMED else ""
-    return listed((f"`{id}`" for id in ids[:MAX_NAMED]), locale) + more
+    """List the ids, since what was deleted has no name."""
+    return listed((f"`{id}`" for id in sorted(ids)), locale, MAX_NAMED)
 
 
 def missing_text(server: Server, guild: discord.Guild | None, locale: Locale) -> str:

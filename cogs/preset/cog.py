@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import aiohttp
 import discord
-from discord import app_commands, ui
+from discord import app_commands
 from discord.ext import commands
 
 from bot import answers
@@ -21,7 +21,8 @@ from bot.exceptions import BadPreset, Gone, NotAllowed, NotYours
 from bot.gate.origin import of_interaction
 from bot.ordering.layers import LAYERED
 from bot.ordering.resolve import checked
-from bot.posts.controls import layout
+from bot.posts.option_text import option_list, option_texts
+from bot.posts.panel import text_view
 from bot.rules.policy import check_member
 from bot.rules.words import find_blocked
 from bot.store.names import clean_name
@@ -29,20 +30,10 @@ from bot.store.posts import MessagePlace
 from bot.store.presets import MAX_PER_USER, YOURS
 from bot.translate import t, text
 from cogs import options
-from cogs.preset.panels import (
-    NAME_LENGTH,
-    file_view,
-    imported_view,
-    said,
-    share_view,
-    values_view,
-)
+from cogs.preset.panels import NAME_LENGTH, file_view, imported_view, share_view
 from cogs.preset.preset_json import MAX_BYTES, Imported, read, readable, to_json
 from core.errors import InvalidRequest
 
-# One post holds 4,000 characters of text; a list of every preset must fit into one.
-MAX_TEXT: Final = 4000
-HEADER: Final = 200
 EXPORT: Final = "preset.json"
 # What an import without a name is called.
 UNNAMED: Final = "imported"
@@ -58,7 +49,6 @@ class PresetCog(
         self.catalogue = bot.catalogue
         self.limits = bot.settings.limits
         self.gate = bot.gate
-        bot.actions.add(self)
 
     @app_commands.command(name="save", description=text("command.preset.save"))
     @options.takes("name", *LAYERED)
@@ -72,7 +62,8 @@ class PresetCog(
         yours = preset.name.casefold() == YOURS
         key = "preset.saved_default" if yours else "preset.saved"
         title = t(key, interaction.locale, name=excerpt(preset.name, NAME_LENGTH))
-        await answers.show(interaction, values_view(title, preset.values, interaction.locale))
+        said = option_list(title, preset.values, interaction.locale)
+        await answers.show(interaction, text_view(said))
 
     @app_commands.command(name="list", description=text("command.preset.list"))
     async def list(self, interaction: Interaction) -> None:
@@ -82,15 +73,10 @@ class PresetCog(
         if not presets:
             await answers.say(interaction, t("preset.none", locale))
             return
-        lines = [t("preset.count", locale, count=len(presets), limit=MAX_PER_USER)]
-        width = (MAX_TEXT - HEADER) // len(presets) - len("- **** — \n")
-        for preset in presets:
-            name = excerpt(preset.name, width * 2 // 3)
-            values = t("list.between_lists", locale).join(said(preset.values, locale))
-            if len(values) > width - len(name):
-                values = values[: width - len(name) - 1].rstrip("\\ ") + "…"
-            lines.append(f"- **{name}** — {values}")
-        await answers.show(interaction, layout(ui.TextDisplay("\n".join(lines))))
+        title = t("preset.count", locale, count=len(presets), limit=MAX_PER_USER)
+        between = t("list.between_lists", locale)
+        texts = ((each.name, between.join(option_texts(each.values, locale))) for each in presets)
+        await answers.show(interaction, text_view(answers.named_list(title, texts)))
 
     @app_commands.command(name="show", description=text("command.preset.show"))
     @options.shared("name")
@@ -98,7 +84,8 @@ class PresetCog(
         """Every value of one preset."""
         preset = await self.store.presets.get(interaction.user.id, name)
         title = f"**{excerpt(preset.name, NAME_LENGTH)}**"
-        await answers.show(interaction, values_view(title, preset.values, interaction.locale))
+        said = option_list(title, preset.values, interaction.locale)
+        await answers.show(interaction, text_view(said))
 
     @app_commands.command(name="delete", description=text("command.preset.delete"))
     @options.shared("name")
@@ -155,7 +142,7 @@ class PresetCog(
             raise NotYours("unshare")
         if share is not None:
             await self.store.shares.delete(share.id)
-        view = layout(ui.TextDisplay(t("preset.unshared", interaction.locale)))
+        view = text_view(t("preset.unshared", interaction.locale))
         await interaction.response.edit_message(view=view)
 
     @app_commands.command(name="export", description=text("command.preset.export"))

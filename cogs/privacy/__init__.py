@@ -1,1 +1,1 @@
-"""/privacy: one's own data, as a file or deleted."""
+"""/privacy: a member's own data, exported or deleted."""

@@ -1,4 +1,4 @@
-"""/privacy: everything of one's own as a file, or deleted."""
+"""/privacy: a member's own data, exported or deleted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from bot.answers import DISCORD_ERRORS, Interaction
 from bot.client import Penultimate
 from bot.exceptions import Unreachable
 from bot.posts.controls import layout, row, standing_button
+from bot.posts.panel import text_view
 from bot.translate import t, text
 from cogs.privacy.export import Export
 
 log = logging.getLogger(__name__)
 
-# An export reads everything there is, and sends up to twenty files.
+# An export reads all of a member's rows and files, and sends up to twenty files.
 EXPORTS: Final = 2
 SECONDS: Final = 600.0
 
@@ -30,29 +31,28 @@ SECONDS: Final = 600.0
 class PrivacyCog(
     commands.GroupCog, group_name="privacy", group_description=text("command.privacy.about")
 ):
-    """Two commands, and the task that takes posts away after a deletion."""
+    """Two commands, and the task that deletes a member's posts after the data."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.client: discord.Client = bot
         self.store = bot.store
         self.jobs = bot.jobs
         self.retry = bot.retry
-        self._leaving: asyncio.Task[None] | None = None
-        bot.actions.add(self)
+        self._deleting: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:
-        """Go on where the last run was stopped."""
-        self._leave()
+        """Go on deleting posts where the last run was stopped."""
+        self._start_deleting()
 
     async def cog_unload(self) -> None:
-        """What is left is taken away after the next start."""
-        if self._leaving is not None:
-            self._leaving.cancel()
+        """Stop deleting posts; the next start goes on with those that are left."""
+        if self._deleting is not None:
+            self._deleting.cancel()
 
     @app_commands.command(name="export", description=text("command.privacy.export"))
     @app_commands.checks.cooldown(EXPORTS, SECONDS, key=lambda i: (i.client, i.user.id))
     async def export(self, interaction: Interaction) -> None:
-        """Zip files into the member's direct messages."""
+        """Send zip files by direct message."""
         await interaction.response.defer(thinking=True, ephemeral=True)
         locale = interaction.locale
         export = Export(
@@ -73,7 +73,7 @@ class PrivacyCog(
 
     @app_commands.command(name="delete", description=text("command.privacy.delete"))
     async def delete(self, interaction: Interaction) -> None:
-        """Ask first: it cannot be undone."""
+        """Ask for confirmation: a deletion cannot be undone."""
         locale = interaction.locale
         jobs, presets = await self.store.members.counts(interaction.user.id)
         said = t("privacy.confirm", locale, jobs=jobs, presets=presets)
@@ -85,33 +85,33 @@ class PrivacyCog(
         await answers.show(interaction, layout(ui.TextDisplay(said), buttons))
 
     @standing("forget_me")
-    async def _confirmed(self, interaction: Interaction, _: int | None) -> None:
-        """Delete everything of whoever presses: nobody else sees the button."""
+    async def _delete(self, interaction: Interaction, _: int | None) -> None:
+        """Delete everything of whoever pressed: nobody else sees the button."""
         await interaction.response.defer()
         store, user_id = self.store, interaction.user.id
         await self.jobs.stop(await store.members.job_ids(user_id))
         job_ids = await store.members.forget(user_id)
-        # One may have been accepted in the meantime. Then nobody writes, and the files go last.
+        # A job may have been accepted meanwhile. Files go last, once nothing can write them.
         await self.jobs.stop(job_ids)
         for job_id in job_ids:
             await store.pictures.delete_files(job_id)
         await store.servers.forget_spent()
         self.retry.forget(user_id)
-        view = layout(ui.TextDisplay(t("privacy.deleted", interaction.locale)))
+        view = text_view(t("privacy.deleted", interaction.locale))
         await interaction.edit_original_response(view=view)
-        self._leave()
+        self._start_deleting()
 
     @standing("keep_me")
-    async def _not_deleted(self, interaction: Interaction, _: int | None) -> None:
-        """Nothing happens."""
-        view = layout(ui.TextDisplay(t("privacy.kept", interaction.locale)))
+    async def _keep(self, interaction: Interaction, _: int | None) -> None:
+        """Say that nothing was deleted."""
+        view = text_view(t("privacy.kept", interaction.locale))
         await interaction.response.edit_message(view=view)
 
-    def _leave(self) -> None:
-        if self._leaving is None or self._leaving.done():
-            self._leaving = asyncio.create_task(self._take_posts_away(), name="posts to delete")
+    def _start_deleting(self) -> None:
+        if self._deleting is None or self._deleting.done():
+            self._deleting = asyncio.create_task(self._delete_posts(), name="posts to delete")
 
-    async def _take_posts_away(self) -> None:
+    async def _delete_posts(self) -> None:
         members = self.store.members
         while places := await members.posts_to_delete():
             for place in places:
@@ -120,7 +120,7 @@ class PrivacyCog(
                     await channel.get_partial_message(place.message_id).delete()
                 except DISCORD_ERRORS as error:
                     if not isinstance(error, discord.HTTPException) or error.status >= 500:
-                        # Discord or the network is in trouble: after the next start, then.
+                        # Discord or the network fails: the next start tries again.
                         log.warning("posts of deleted jobs remain for now: %s", error)
                         return
                     log.info("a post of a deleted job is out of reach: %s", error)

@@ -1,7 +1,7 @@
-"""Everything of a member as zip files, each small enough to be sent.
+"""A member's data as zip files, each small enough to be sent.
 
-The first holds what is written, as JSON; then come the start images and the pictures, newest
-first, for as many files as are sent at most.
+First the database's rows as JSON, then the start images, then the pictures, newest first, until
+the last of :data:`MAX_PARTS` files is full.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from bot.store import Store
 from core.errors import UnreadablePicture
 
 MAX_PARTS: Final = 20
-# Of a part, so much stays free for the zip's own lists and names.
+# Bytes of a part that stay free for the zip's own directory.
 ROOM: Final = 64_000
-# Rows in one JSON file, so that no file grows past a part.
+# Rows in one JSON file, so that each fits into a part.
 ROWS: Final = 2_000
 
 
 class Export:
-    """One member's data; ``left_out`` counts the pictures that did not go into it any more."""
+    """One member's data; ``left_out`` counts the files for which there was no room."""
 
     def __init__(self, store: Store, user_id: int, limit: int) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Export:
         self.left_out = 0
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The zip files in order, each made when it is asked for, of at most ``limit`` bytes."""
+        """Yield the zip files, each of at most ``limit`` bytes and made when it is asked for."""
         archive, parts = _Archive(), 1
         async for name, data in self._files():
             if archive.size and archive.size + len(data) > self._limit:
@@ -63,14 +63,14 @@ class Export:
                 try:
                     packed = await pack([picture], self._limit)
                 except (OSError, UnreadablePicture):
-                    # The owner of the bot removed the file: there is nothing left to give.
+                    # The bot's owner may have removed the file.
                     continue
                 for name, data in packed.files:
                     yield f"pictures/{name}", data
 
 
 class _Archive:
-    """A zip file in memory, as it grows."""
+    """A zip file in memory."""
 
     def __init__(self) -> None:
         self._file = io.BytesIO()
@@ -82,8 +82,8 @@ class _Archive:
 
     def add(self, name: str, data: bytes) -> None:
         # Pictures are compressed already.
-        text = name.endswith(".json")
-        self._zip.writestr(name, data, zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED)
+        method = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
+        self._zip.writestr(name, data, method)
 
     def close(self) -> bytes:
         self._zip.close()

@@ -50,7 +50,6 @@ class SettingsCog(commands.Cog):
         self.limits = bot.settings.limits
         self.gate = bot.gate
         self.retry = bot.retry
-        bot.actions.add(self)
 
     @app_commands.command(name="settings", description=text("command.settings"))
     async def settings(self, interaction: Interaction) -> None:

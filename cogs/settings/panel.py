@@ -28,10 +28,10 @@ from bot.posts.controls import (
     standing_select,
 )
 from bot.posts.forms import build_form, text_field
+from bot.posts.option_text import value_text
 from bot.posts.result import SEARCH
 from bot.settings import Limits
 from bot.translate import t
-from cogs.preset.panels import value_text
 from core.models.catalogue import Catalogue
 from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, Place, names
 from core.request import parse_size
@@ -123,7 +123,7 @@ def _text(panel: Panel, locale: Locale) -> str:
                 "settings.line",
                 locale,
                 name=t(f"option.{name}", locale),
-                value=_short(value_text(value, locale)),
+                value=value_text(value, locale, VALUE_LENGTH),
                 why=t(f"settings.why.{source}", locale),
             )
         )
@@ -133,10 +133,6 @@ def _text(panel: Panel, locale: Locale) -> str:
     if panel.remark:
         lines.append(panel.remark)
     return "\n".join(lines)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1].rstrip("\\ ") + "…"
 
 
 def _choices(

@@ -12,8 +12,8 @@ from PIL import Image
 
 from bot.settings import ROOT
 from bot.translate import CatalogueTranslator, catalogues
-from cogs.help import pages
-from cogs.help.pages import PAGES, help_view, picture_of
+from cogs import help as pages
+from cogs.help import PAGES, help_view, picture_of
 from tests.simulation import World, answer, components, selects, text, within_limits
 from tests.simulation import view_text as words
 

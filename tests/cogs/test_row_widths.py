@@ -14,8 +14,8 @@ from bot.ordering.layers import Layers
 from bot.ordering.resolve import explain
 from bot.rules.server import Server
 from bot.settings import Settings
+from cogs import help as pages
 from cogs.config.panels import Panels
-from cogs.help import pages
 from cogs.settings.panel import Panel, settings_view
 from tests.bot.posts.test_payload_limits import LOCALES, views
 from tests.cogs.test_config import longest

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bot.translate import catalogues
-from cogs.help.pages import PAGES
+from cogs.help import PAGES
 
 ENGLISH = catalogues()["en"]
 OTHERS = ("ja", "zh-CN")

@@ -1,18 +1,24 @@
-"""What /help says: a few pages, each one post, in the member's language. Pure layout."""
+"""/help: a few pages, each one post, about clip skip, VAEs, prompts, controls and commands."""
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import discord
 from discord import Locale, app_commands, ui
+from discord.app_commands import Choice
+from discord.ext import commands
 
-from bot.answers import excerpt
-from bot.posts.controls import Standing, layout, row, standing_select
+from bot.actions.dispatch import standing
+from bot.answers import MAX_TEXT, Interaction, excerpt
+from bot.client import Penultimate
+from bot.posts.controls import Standing, chosen, layout, row, standing_select
 from bot.settings import SHIPPED_DATA
-from bot.translate import t
+from bot.translate import t, text
 
 # A page and how many paragraphs it has in the catalogue.
 PAGES: Final = {
@@ -23,10 +29,41 @@ PAGES: Final = {
     "controls": 8,
     "commands": 1,
 }
-# One post holds 4,000 characters of text.
-MAX_TEXT: Final = 4000
+FIRST: Final = next(iter(PAGES))
+CHOICES: Final = [Choice(name=text(f"help.{page}.name"), value=page) for page in PAGES]
 
 Command = app_commands.Command[Any, ..., Any]
+
+
+class HelpCog(commands.Cog):
+    """The command and the select of pages below each page, for the member alone."""
+
+    def __init__(self, bot: Penultimate) -> None:
+        self.tree = bot.tree
+
+    @app_commands.command(name="help", description=text("command.help"))
+    @app_commands.describe(page=text("describe.page"))
+    @app_commands.choices(page=CHOICES)
+    async def help(self, interaction: Interaction, page: str = FIRST) -> None:
+        """Show one page; without a name the first."""
+        view, files = await self._page(page, interaction)
+        await interaction.response.send_message(view=view, files=files, ephemeral=True)
+
+    @standing("help")
+    async def _select(self, interaction: Interaction, _: int | None) -> None:
+        """Show the page that was picked in place of this one."""
+        view, files = await self._page(chosen(interaction), interaction)
+        await interaction.response.edit_message(view=view, attachments=files)
+
+    async def _page(self, page: str, interaction: Interaction) -> tuple[ui.LayoutView, Any]:
+        every = self.tree.walk_commands()
+        listed = [command for command in every if isinstance(command, app_commands.Command)]
+        path = picture_of(page) if page in PAGES else None
+        if path is None:
+            return help_view(page, listed, interaction.locale), []
+        picture = io.BytesIO(await asyncio.to_thread(path.read_bytes))
+        view = help_view(page, listed, interaction.locale, picture=path.name)
+        return view, [discord.File(picture, path.name)]
 
 
 def picture_of(page: str) -> Path | None:
@@ -39,7 +76,7 @@ def help_view(
     page: str, commands: Iterable[Command], locale: Locale, *, picture: str | None = None
 ) -> ui.LayoutView:
     """A page; ``picture`` is the name of the file sent with it. An unknown page is the first."""
-    page = page if page in PAGES else next(iter(PAGES))
+    page = page if page in PAGES else FIRST
     items: list[ui.Item[Any]] = [ui.TextDisplay(_text(page, commands, locale))]
     if picture is not None:
         alt = t(f"help.{page}.picture", locale)
