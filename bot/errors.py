@@ -35,6 +35,7 @@ KEYS: Final[dict[type[BaseException], str]] = {
     bot_errors.Gone: "error.gone.{what}",
     bot_errors.NotYours: "error.not_yours.{what}",
     bot_errors.TooMany: "error.too_many.{what}",
+    bot_errors.TooManyWords: "config.words_many",
     bot_errors.BadPreset: "error.bad_preset.{reason}",
     bot_errors.NoModels: "error.no_models",
     bot_errors.NotAllowed: "error.rule.{rule}",

@@ -39,6 +39,15 @@ class TooMany(PenultimateError):
 
 
 @dataclass(eq=False)
+class TooManyWords(PenultimateError):
+    """A server's list of blocked words over ``limit``, or with one over ``length`` characters."""
+
+    message = "{limit} words of {length} characters can be blocked"
+    limit: int
+    length: int
+
+
+@dataclass(eq=False)
 class BadPreset(PenultimateError):
     """A file or text that is no preset.
 

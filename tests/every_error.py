@@ -15,6 +15,7 @@ from bot.exceptions import (
     QuotaUsed,
     TooLarge,
     TooMany,
+    TooManyWords,
     Unexpected,
     Unreachable,
     UnreadableSettings,
@@ -61,6 +62,7 @@ EVERY: list[PenultimateError] = [
     *(Gone(what) for what in ("job", "picture", "message", "modal", "control", "share", "model")),
     *(NotYours(what) for what in ("delete", "cancel", "edit", "unshare")),
     *(TooMany(what, 50) for what in ("presets", "styles", *MOST)),
+    TooManyWords(50, 5),
     *(
         BadPreset(reason)
         for reason in ("not_json", "no_preset", "too_large", "missing", "nothing", "empty")

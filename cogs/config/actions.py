@@ -20,22 +20,13 @@ from bot.posts.controls import chosen
 from bot.posts.forms import fields
 from bot.rules.policy import named
 from bot.rules.policy_json import MAX_ID
-from bot.rules.server import BOUNDS, CLOSED, MAX_WORD, MOST, SETTINGS, Each, Server
+from bot.rules.server import CLOSED, SETTINGS, Each, Server
 from bot.store.servers import Servers
 from bot.translate import catalogues, t
 from cogs.config import forms
 from cogs.config.missing import forgotten
-from cogs.config.panels import (
-    FLAGS,
-    FORGETTING,
-    LIMITS,
-    PANELS,
-    PICKERS,
-    Panels,
-    closed_view,
-    model_key,
-)
-from cogs.config.wording import value_text
+from cogs.config.panels import CONTROLS, FORGETTING, LIMITS, PANELS, Panels, closed_view, model_key
+from cogs.config.wording import setting_text
 from core.models.catalogue import Catalogue
 from core.models.names import search
 
@@ -44,9 +35,9 @@ V = TypeVar("V")
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 
-def managed(*actions: str, **first: str) -> Callable[[Method], Method]:
+def managed(*actions: str, **first: Any) -> Callable[[Method], Method]:
     """Mark a method as :func:`~bot.actions.dispatch.standing` does, for those who may manage the
-    server: asked at every press, since a panel may stay open longer than a right lasts."""
+    server: checked at every press, since a panel may stay open longer than a right lasts."""
 
     def mark(method: Method) -> Method:
         @wraps(method)
@@ -69,7 +60,7 @@ def check_manager(interaction: Interaction) -> None:
 
 @dataclass(eq=False)
 class Actions:
-    """Shows and changes the settings of the server that an interaction is in, as they are now.
+    """Shows and changes the settings of the server that an interaction is in.
 
     Methods that a control or a form calls take the interaction and the number in its ``custom_id``.
     """
@@ -79,10 +70,8 @@ class Actions:
     _classifier: Classifier
     _retry: Retry
 
-    # Showing.
-
     def server(self, interaction: Interaction) -> Server:
-        """The settings of the server.
+        """Return the settings of the server.
 
         Raises :class:`~bot.exceptions.UnreadableSettings` where they cannot be read.
         """
@@ -92,10 +81,10 @@ class Actions:
         return server
 
     def panels(self, interaction: Interaction) -> Panels:
-        """The panels of the server. Raises as :meth:`server`."""
+        """Return the panels of the server. Raises as :meth:`server`."""
         server = self.server(interaction)
         here = (model.name for model in self._catalogue.models)
-        # The catalogue's spelling, in the place of the settings' own.
+        # In the order of the settings, but as the catalogue spells the names.
         every = {name.casefold(): name for name in (*server.models, *server.model_roles, *here)}
         return Panels(
             server,
@@ -106,23 +95,10 @@ class Actions:
         )
 
     def view(self, panel: str, interaction: Interaction) -> ui.LayoutView:
-        """One panel, or instead of the overview that the settings cannot be read."""
-        closed = self._servers.get(interaction.guild_id) is CLOSED
-        if panel == "overview" and closed:
+        """Return a panel; in place of an overview of unreadable settings, a way to reset them."""
+        if panel == "overview" and self._servers.get(interaction.guild_id) is CLOSED:
             return closed_view(interaction.locale)
-        view: ui.LayoutView = getattr(self.panels(interaction), panel)()
-        return view
-
-    @managed(**{f"config_{panel}": panel for panel in PANELS})
-    async def open(self, panel: str, interaction: Interaction, _: int | None) -> None:
-        """Answer with a panel of its own; the blocked words are a form."""
-        if panel == "words":
-            form = forms.words_form(self.server(interaction), interaction.locale)
-            await interaction.response.send_modal(form)
-        else:
-            await answers.show(interaction, self.view(panel, interaction))
-
-    # Changing. Each panel is shown again with what is now.
+        return self.panels(interaction).panel(panel)
 
     async def change(
         self, interaction: Interaction, change: Callable[[Server], Server], *, anew: bool = False
@@ -131,31 +107,42 @@ class Actions:
         assert interaction.guild_id is not None
         return await self._servers.update(interaction.guild_id, change, anew=anew)
 
-    async def _set(self, interaction: Interaction, panel: str, **values: Any) -> None:
-        await self.change(interaction, lambda server: replace(server, **values))
-        await _edit(interaction, self.view(panel, interaction))
+    @managed(**{f"config_{panel}": panel for panel in PANELS})
+    async def open(self, panel: str, interaction: Interaction, _: int | None) -> None:
+        """Answer with a panel of its own; the blocked words are a form."""
+        if panel == "words":
+            await self._ask(("words",), interaction, None)
+        else:
+            await answers.show(interaction, self.view(panel, interaction))
 
-    @managed(**{f"config_{name}": name for name in FLAGS})
-    async def _toggle(self, name: str, interaction: Interaction, _: int | None) -> None:
-        # Read inside of the change: two may press at once.
-        await self.change(interaction, lambda server: _flipped(server, name))
+    @managed(**{action: name for name, action in CONTROLS.items()})
+    async def _set(self, name: str, interaction: Interaction, _: int | None) -> None:
+        """Set what a button or a select of one setting says, and show its panel again."""
+
+        # Read inside of the change: two members may press at once.
+        def change(server: Server) -> Server:
+            values: dict[str, Any] = {name: self._picked(name, server, interaction)}
+            return replace(server, **values)
+
+        await self.change(interaction, change)
         await _edit(interaction, self.view(SETTINGS[name].panel, interaction))
 
-    @managed(**{action: name for name, action in PICKERS.items()})
-    async def _pick(self, name: str, interaction: Interaction, _: int | None) -> None:
-        """Set what was picked in a select; what is not offered leaves a setting as it is."""
-        values: dict[str, Any] = {}
+    def _picked(self, name: str, server: Server, interaction: Interaction) -> Any:
+        """Return a setting's new value; a choice that is not offered leaves the old one."""
+        before = getattr(server, name)
         match SETTINGS[name].kind:
+            case "flag":
+                return not before
             case Each():
-                values[name] = tuple(_ids(interaction))
+                return tuple(_ids(interaction))
             case "channel":
-                values[name] = next(iter(_ids(interaction)), None)
+                return next(iter(_ids(interaction)), None)
             case "language":
                 picked = chosen(interaction)
-                values[name] = picked if picked in catalogues() else None
-            case _ if chosen(interaction) in self.panels(interaction).choices:
-                values[name] = chosen(interaction)
-        await self._set(interaction, SETTINGS[name].panel, **values)
+                return picked if picked in catalogues() else None
+            case _:
+                picked = chosen(interaction)
+                return picked if picked in self.panels(interaction).choices else before
 
     @managed("config_allowed")
     async def _allow(self, interaction: Interaction, _: int | None) -> None:
@@ -193,6 +180,7 @@ class Actions:
         roles = tuple(_ids(interaction)) or None
 
         def change(server: Server) -> Server:
+            # The settings may spell the model otherwise.
             others = {
                 name: ids for name, ids in server.model_roles.items() if not named(name, (model,))
             }
@@ -202,57 +190,45 @@ class Actions:
         await _edit(interaction, self.panels(interaction).model(model))
 
     @managed("config_models_back")
-    async def _models(self, interaction: Interaction, _: int | None) -> None:
+    async def _back(self, interaction: Interaction, _: int | None) -> None:
         await _edit(interaction, self.view("models", interaction))
 
-    @managed(**{f"config_limits_{form}": form for form in LIMITS})
-    async def _limits_form(self, form: str, interaction: Interaction, _: int | None) -> None:
-        modal = forms.limits_form(self.server(interaction), LIMITS[form], interaction.locale)
-        await interaction.response.send_modal(modal)
-
-    @managed("config_limits_set")
-    async def _limits(self, interaction: Interaction, _: int | None) -> None:
-        names = [name for name in fields(interaction) if name in BOUNDS]
-        form = partial(forms.limits_form, self.server(interaction), names, interaction.locale)
-        async with self._retry.typed(interaction, form) as typed:
-            await self._set(interaction, "limits", **forms.read_limits(typed))
-
-    @managed("config_quota_all", "config_quota_role")
-    async def _quota_form(self, interaction: Interaction, _: int | None) -> None:
+    @managed(
+        config_quota_all=("quota",),
+        config_quota_role=("quota",),
+        **{f"config_limits_{form}": names for form, names in LIMITS.items()},
+    )
+    async def _ask(self, names: tuple[str, ...], interaction: Interaction, _: int | None) -> None:
+        """Open the form for these settings, or for the quota of the role that was picked."""
         role = next(iter(_ids(interaction)), 0)
-        form = forms.quota_form(self.server(interaction), role, interaction.locale)
+        form = forms.settings_form(self.server(interaction), names, interaction.locale, role)
         await interaction.response.send_modal(form)
 
-    @managed("config_quota_set")
-    async def _quota(self, interaction: Interaction, role: int | None) -> None:
-        form = partial(forms.quota_form, self.server(interaction), role or 0, interaction.locale)
+    @managed(**{f"config_{panel}_set": panel for panel in ("limits", "quota", "words")})
+    async def _typed(self, panel: str, interaction: Interaction, role: int | None) -> None:
+        """Set what was typed into a form; ``role`` is the one whose quota was asked for."""
+        names = [name for name in fields(interaction) if name in SETTINGS]
+        server, locale = self.server(interaction), interaction.locale
+        form = partial(forms.settings_form, server, names, locale, role or 0)
         async with self._retry.typed(interaction, form) as typed:
-            number = forms.read_quota(typed)
+            values = forms.read(typed)
 
             def change(server: Server) -> Server:
                 if not role:
-                    return replace(server, quota=number)
-                return replace(server, role_quotas=_with(server.role_quotas, role, number))
+                    return replace(server, **values)
+                quotas = _with(server.role_quotas, role, values.get("quota"))
+                return replace(server, role_quotas=quotas)
 
-            await self.change(interaction, change)
-            await _edit(interaction, self.view("quota", interaction))
-
-    @managed("config_words_set")
-    async def _words(self, interaction: Interaction, _: int | None) -> None:
-        typed, locale = fields(interaction), interaction.locale
-        words = forms.typed_words(typed)
-        if words is None:
-            said = t("config.words_many", locale, limit=MOST["words"], length=MAX_WORD)
-            form = forms.words_form(self.server(interaction), locale)
-            await self._retry.offer(interaction, said, form, typed)
-            return
-        server = await self.change(interaction, lambda server: replace(server, words=words))
-        said = t("config.words_saved", locale, words=value_text(server, "words", locale))
-        await answers.say(interaction, said)
+            server = await self.change(interaction, change)
+            if panel == "words":
+                words = setting_text(server, "words", locale)
+                await answers.say(interaction, t("config.words_saved", locale, words=words))
+            else:
+                await _edit(interaction, self.view(panel, interaction))
 
     @managed("config_take")
     async def _take(self, interaction: Interaction, channel: int | None) -> None:
-        """Take the defaults picked away, from the server or a channel."""
+        """Remove the defaults picked, from the server's or a channel's."""
         names = set(_values(interaction))
 
         def left(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,8 +244,8 @@ class Actions:
         await _edit(interaction, self.view(FORGETTING[panel or 0], interaction))
 
     @managed("config_anew")
-    async def _anew(self, interaction: Interaction, _: int | None) -> None:
-        # Whoever pressed second must not take away what was set in the meantime.
+    async def _reset(self, interaction: Interaction, _: int | None) -> None:
+        """Replace settings that cannot be read; those that can be, by now, stay as they are."""
         await self.change(interaction, lambda server: server, anew=True)
         await _edit(interaction, self.view("overview", interaction))
 
@@ -279,16 +255,11 @@ def with_defaults(
     channel: int | None,
     change: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> Server:
-    """The settings with ``change(defaults)`` as the server's defaults, or as a channel's."""
+    """Return the settings with ``change(defaults)`` as the server's defaults, or a channel's."""
     if not channel:
         return replace(server, defaults=change(server.defaults))
     values = change(server.channel_defaults.get(channel, {})) or None
     return replace(server, channel_defaults=_with(server.channel_defaults, channel, values))
-
-
-def _flipped(server: Server, name: str) -> Server:
-    flipped: dict[str, Any] = {name: not getattr(server, name)}
-    return replace(server, **flipped)
 
 
 async def _edit(interaction: Interaction, view: ui.LayoutView) -> None:

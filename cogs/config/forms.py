@@ -2,94 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import discord
 from discord import Locale, ui
 
+from bot.exceptions import TooManyWords
 from bot.posts.controls import standing_id
 from bot.posts.forms import build_form, text_field
-from bot.rules.server import BOUNDS, MAX_WORD, MOST, Server
+from bot.rules.server import BOUNDS, MAX_WORD, MOST, SETTINGS, Server
 from bot.rules.words import read_words
 from bot.translate import t
 
 MAX_NUMBER: Final = 6
 MAX_SEARCH: Final = 100
-# What a field of a form holds, and what we ask to be typed at once.
-MAX_TEXT: Final = 4000
+# What a field of a form holds: all blocked words, so that the form always shows every word.
+MAX_FIELD: Final = 4000
 
 
-def limits_form(server: Server, names: Iterable[str], locale: Locale) -> ui.Modal:
-    """Ask for some of the bounds, filled in as they are; an empty one is the bot's own."""
-    fields = [
-        _number_field(name, name, getattr(server, name), "config.form.empty_bot", locale)
-        for name in names
-    ]
-    return _form("limits", "config_limits_set", locale, *fields)
+def settings_form(server: Server, names: Sequence[str], locale: Locale, role: int = 0) -> ui.Modal:
+    """Ask for settings of one panel, with their values filled in; with ``role``, for its quota."""
+    panel = SETTINGS[names[0]].panel
+    number = role if panel == "quota" else None
+    fields = (_field(server, name, locale, role) for name in names)
+    title = t(f"config.form.{panel}", locale)
+    return build_form(title, standing_id(f"config_{panel}_set", number), *fields)
 
 
-def read_limits(fields: dict[str, str]) -> dict[str, int | None]:
-    """Read the bounds that were typed. Raises :class:`~core.errors.InvalidRequest`."""
-    return {name: _number(name, text) for name, text in fields.items() if name in BOUNDS}
+def _field(server: Server, name: str, locale: Locale, role: int) -> ui.Label[ui.Modal]:
+    if name == "words":
+        label, hint = t("config.form.words_label", locale), t("config.form.words_hint", locale)
+        text, long = "\n".join(server.words)[:MAX_FIELD], discord.TextStyle.paragraph
+        return text_field(name, label, MAX_FIELD, text, hint, required=False, style=long)
+    value = server.role_quotas.get(role) if role else getattr(server, name)
+    label = t(f"config.setting.{'role_quotas' if role else name}", locale)
+    low, high = f"{BOUNDS[name].low:g}", f"{BOUNDS[name].high:.12g}"
+    empty = "config.form.empty_none" if name == "quota" else "config.form.empty_bot"
+    hint, text = t(empty, locale, low=low, high=high), "" if value is None else str(value)
+    return text_field(name, label, MAX_NUMBER, text, hint, required=False)
 
 
-def quota_form(server: Server, role: int, locale: Locale) -> ui.Modal:
-    """Ask for pictures a day, for a role or (``role`` 0) for everybody; empty is no limit."""
-    value = server.role_quotas.get(role) if role else server.quota
-    setting = "role_quotas" if role else "quota"
-    field = _number_field("quota", setting, value, "config.form.empty_none", locale)
-    return _form("quota", "config_quota_set", locale, field, number=role)
+def read(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Read the settings that were typed; a number left empty is None.
 
-
-def read_quota(fields: dict[str, str]) -> int | None:
-    """Read the number that was typed. Raises :class:`~core.errors.InvalidRequest`."""
-    return _number("quota", fields.get("quota", ""))
-
-
-def words_form(server: Server, locale: Locale) -> ui.Modal:
-    """Ask for the blocked words, filled in as they are, one a line."""
-    label, hint = t("config.form.words_label", locale), t("config.form.words_hint", locale)
-    words, long = "\n".join(server.words)[:MAX_TEXT], discord.TextStyle.paragraph
-    field = text_field("words", label, MAX_TEXT, words, hint, required=False, style=long)
-    return _form("words", "config_words_set", locale, field)
-
-
-def typed_words(fields: dict[str, str]) -> tuple[str, ...] | None:
-    """Read the words that were typed; None when they are too many or one is too long.
-
-    All of them fit into one form, so that the next one shows them all.
+    Raises :class:`~core.errors.InvalidRequest` and :class:`~bot.exceptions.TooManyWords`.
     """
-    words = read_words(fields.get("words", ""))
-    fits = len(words) <= MOST["words"] and len("\n".join(words)) <= MAX_TEXT
-    return words if fits and all(len(word) <= MAX_WORD for word in words) else None
+    readers = dict.fromkeys(BOUNDS, _number) | {"words": _words}
+    return {name: readers[name](name, text) for name, text in fields.items() if name in readers}
+
+
+def _number(name: str, text: str) -> int | None:
+    if not text.strip():
+        return None
+    number = int(BOUNDS[name].read(name, text.strip()))
+    BOUNDS[name].check(name, number)
+    return number
+
+
+def _words(_: str, text: str) -> tuple[str, ...]:
+    words = read_words(text)
+    too_long = any(len(word) > MAX_WORD for word in words)
+    if too_long or len(words) > MOST["words"] or len("\n".join(words)) > MAX_FIELD:
+        raise TooManyWords(MOST["words"], MAX_WORD)
+    return words
 
 
 def find_form(locale: Locale) -> ui.Modal:
     """Ask for a part of a model's name."""
     field = text_field("name", t("config.form.find_label", locale), MAX_SEARCH)
-    return _form("find", "config_found", locale, field)
-
-
-def _form(
-    name: str, action: str, locale: Locale, *fields: ui.Label[ui.Modal], number: int | None = None
-) -> ui.Modal:
-    return build_form(t(f"config.form.{name}", locale), standing_id(action, number), *fields)
-
-
-def _number_field(
-    name: str, setting: str, value: int | None, hint: str, locale: Locale
-) -> ui.Label[ui.Modal]:
-    low, high = f"{BOUNDS[name].low:g}", f"{BOUNDS[name].high:.12g}"
-    label, hint = t(f"config.setting.{setting}", locale), t(hint, locale, low=low, high=high)
-    shown = "" if value is None else str(value)
-    return text_field(name, label, MAX_NUMBER, shown, hint, required=False)
-
-
-def _number(name: str, text: str) -> int | None:
-    text = text.strip()
-    if not text:
-        return None
-    number = int(BOUNDS[name].read(name, text))
-    BOUNDS[name].check(name, number)
-    return number
+    return build_form(t("config.form.find", locale), standing_id("config_found"), field)

@@ -1,4 +1,4 @@
-"""How a server's settings look: the overview, and a panel for what belongs together.
+"""How a server's settings look: the overview, and a panel for settings that belong together.
 
 Pure layout: what a press does is in :mod:`cogs.config.actions`. Every panel is for its owner alone
 and edited in place.
@@ -24,11 +24,12 @@ from bot.posts.controls import (
     standing_button,
     standing_select,
 )
+from bot.posts.option_text import option_list
 from bot.rules import policy
 from bot.rules.server import DEFAULTS, MAX_ROLES, NSFW, SETTINGS, Each, Kind, Nsfw, Server
 from bot.translate import catalogues, t
 from cogs.config.missing import forgotten, missing_text
-from cogs.config.wording import LANGUAGES, NAME_LENGTH, joined, lines_of, values_said
+from cogs.config.wording import LANGUAGES, NAME_LENGTH, VALUE_LENGTH, joined, lines_of
 
 # The panels in the order of the overview, and the forms of the limits with the settings of each,
 # of which a form of Discord's takes five.
@@ -39,18 +40,21 @@ LIMITS: Final = {
     form: tuple(name for name, setting in SETTINGS.items() if setting.form == form)
     for form in dict.fromkeys(setting.form for setting in SETTINGS.values() if setting.form)
 }
-FLAGS: Final = [name for name, setting in SETTINGS.items() if setting.kind == "flag"]
 # Where what was deleted can be taken out, as numbers in a ``custom_id``: add, never reorder.
 FORGETTING: Final = ("overview", "access", "quota", "general")
 
 # The action of the select for a setting, in the order in which a panel has them. They stand in
 # posts for ever: add, never rename.
-PICKERS: Final = {
+SELECTS: Final = {
     "channels": "config_channels",
     "roles": "config_roles",
     "log_channel": "config_log",
     "language": "config_language",
     "nsfw": "config_nsfw_set",
+}
+# With the buttons: every control that sets one setting and shows its panel again.
+CONTROLS: Final = SELECTS | {
+    name: f"config_{name}" for name, setting in SETTINGS.items() if setting.kind == "flag"
 }
 OWN_LANGUAGE: Final = "own"
 
@@ -66,10 +70,10 @@ CHANNELS: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """The panels of one server, each under the name that :class:`~bot.rules.server.Setting` has.
+    """The panels of one server, in one member's language.
 
     ``guild`` is where channels and roles are looked up, ``names`` are the models to choose from,
-    the allowed ones first, and ``classifier`` is whether pictures can be looked at.
+    the allowed ones first, and ``classifier`` is whether one is installed.
     """
 
     server: Server
@@ -80,37 +84,42 @@ class Panels:
 
     @property
     def choices(self) -> list[Nsfw]:
-        """What can be done about NSFW pictures: holding them back needs a classifier."""
+        """What can be done about NSFW pictures: blocking them needs a classifier."""
         return [one for one in NSFW if self.classifier or one != "block"]
 
-    def overview(self) -> ui.LayoutView:
-        """Every setting with its value, what of it is gone, and buttons to the panels."""
-        buttons = [self._button(f"config.open.{name}", f"config_{name}") for name in PANELS]
-        rows = row(*buttons[:4]), row(*buttons[4:])
-        return self._panel("overview", *rows, about="config.title", names=SETTINGS)
+    def panel(self, name: str) -> ui.LayoutView:
+        """Return the panel of this name, one of :data:`PANELS`, or ``overview``."""
+        match name:
+            case "overview":
+                buttons = [self._button(f"config.open.{each}", f"config_{each}") for each in PANELS]
+                rows = [row(*buttons[:4]), row(*buttons[4:])]
+                return self._panel(name, *rows, about="config.title", names=SETTINGS)
+            case "models":
+                return self.models(self.names)
+            case "limits":
+                forms = (
+                    self._button(f"config.limits.{form}", f"config_limits_{form}", emoji="✏️")
+                    for form in LIMITS
+                )
+                return self._panel(name, row(*forms))
+            case "quota":
+                everybody = self._button("config.quota_all", "config_quota_all", emoji="✏️")
+                role = self._select("config.pick_role", "config_quota_role", kind=ui.RoleSelect)
+                return self._panel(name, row(everybody), row(role))
+            case "nsfw" if not self.classifier:
+                return self._panel(name, about="config.about.nsfw_blind")
+        return self._panel(name)
 
-    def access(self) -> ui.LayoutView:
-        """In which channels, and who."""
-        return self._panel("access")
-
-    def models(self, names: Sequence[str] | None = None) -> ui.LayoutView:
-        """Which models, and who for each: all of them or ``names``; past 25 there is a search."""
-        fitting = [
-            name for name in (self.names if names is None else names) if len(name) <= MAX_LABEL
-        ]
-        shown, rows = fitting[:MAX_OPTIONS], []
+    def models(self, names: Sequence[str]) -> ui.LayoutView:
+        """Which models, and who for each of ``names``; past 25 there is a search."""
+        fitting = [name for name in names if len(name) <= MAX_LABEL]
+        shown, rows = {name: name for name in fitting[:MAX_OPTIONS]}, []
         if shown:
-            allowed = [name for name in shown if policy.named(name, self.server.models)]
-            every = self._select(
-                "config.setting.models",
-                "config_allowed",
-                options=_options(dict(zip(shown, shown, strict=True)), *allowed),
-                min_values=0,
-                max_values=len(shown),
-            )
-            options = _options(dict(zip(shown, shown, strict=True)))
-            one = self._select("config.pick_model", "config_model", options=options)
-            rows = [row(every), row(one)]
+            options = _options(shown, *(n for n in shown if policy.named(n, self.server.models)))
+            look: dict[str, Any] = {"options": options, "min_values": 0, "max_values": len(shown)}
+            rows.append(row(self._select("config.setting.models", "config_allowed", **look)))
+            one = self._select("config.pick_model", "config_model", options=_options(shown))
+            rows.append(row(one))
         if len(self.names) > len(shown):
             rows.append(row(self._button("config.find_model", "config_find", emoji="🔎")))
         return self._panel("models", *rows)
@@ -119,68 +128,43 @@ class Panels:
         """Who may use one model."""
         roles = policy.roles_for(self.server, name)
         who = joined(policy.mentions(roles), self.locale)
-        text = t(
-            "config.about.model",
-            self.locale,
-            model=excerpt(name, NAME_LENGTH * 2),
-            who=who or t("config.value.everybody", self.locale),
-        )
+        who = who or t("config.value.everybody", self.locale)
+        model = excerpt(name, NAME_LENGTH * 2)
+        text = t("config.about.model", self.locale, model=model, who=who)
         look = self._look(Each("role", MAX_ROLES), roles)
         label, number = "config.setting.model_roles", model_key(name)
         select = self._select(label, "config_model_roles", number, **look)
         back = self._button("config.back", "config_models_back")
         return layout(ui.TextDisplay(text), row(select), row(back))
 
-    def limits(self) -> ui.LayoutView:
-        """The bounds of a picture and of the queue, and a form for each."""
-        forms = (
-            self._button(f"config.limits.{form}", f"config_limits_{form}", emoji="✏️")
-            for form in LIMITS
-        )
-        return self._panel("limits", row(*forms))
-
-    def quota(self) -> ui.LayoutView:
-        """Pictures a day, for everybody and for roles."""
-        everybody = self._button("config.quota_all", "config_quota_all", emoji="✏️")
-        role = self._select("config.pick_role", "config_quota_role", kind=ui.RoleSelect)
-        return self._panel("quota", row(everybody), row(role))
-
-    def nsfw(self) -> ui.LayoutView:
-        """What is done about NSFW pictures."""
-        about = "config.about.nsfw" if self.classifier else "config.about.nsfw_blind"
-        return self._panel("nsfw", about=about)
-
-    def general(self) -> ui.LayoutView:
-        """The log channel, the language and reactions."""
-        return self._panel("general")
-
     def defaults(self, channel_id: int | None) -> ui.LayoutView:
-        """The values of the server or of one channel, with a way to take each away."""
+        """The defaults of the server or of one channel, with a select that removes some."""
         values: Mapping[str, Any] = self.server.defaults
         title = t("config.about.defaults", self.locale)
         if channel_id:
             values = self.server.channel_defaults.get(channel_id, {})
             title = t("config.about.channel_defaults", self.locale, channel=f"<#{channel_id}>")
-        lines = [title, *(f"- {line}" for line in values_said(values, self.locale))]
-        text: ui.TextDisplay[Any] = ui.TextDisplay("\n".join(lines))
+        text = option_list(title, values, self.locale, VALUE_LENGTH)
         if not values:
-            return layout(text, ui.TextDisplay(t("config.no_defaults", self.locale)))
+            return layout(
+                ui.TextDisplay(text), ui.TextDisplay(t("config.no_defaults", self.locale))
+            )
         names = {name: t(f"option.{name}", self.locale) for name in DEFAULTS if name in values}
         look = {"options": _options(names), "max_values": len(names)}
         take = self._select("config.take_away", "config_take", channel_id or 0, **look)
-        return layout(text, row(take))
+        return layout(ui.TextDisplay(text), row(take))
 
     def _panel(
         self, name: str, *rows: ui.ActionRow[Any], about: str = "", names: Iterable[str] = ()
     ) -> ui.LayoutView:
-        """What the panel is about, its settings and what of them is gone, and its controls."""
+        """What the panel is about, its settings and which of their entries were deleted, then
+        ``rows`` and a control for each setting that is set by one."""
         # In the order of the controls below.
-        every = dict.fromkeys((*PICKERS, *SETTINGS))
-        own = [key for key in every if SETTINGS[key].panel == name]
+        own = [key for key in SELECTS | SETTINGS if SETTINGS[key].panel == name]
         lines = lines_of(self.server, names or own, self.locale)
         text = f"{t(about or f'config.about.{name}', self.locale)}\n{lines}"
-        flags = [self._flag(key) for key in FLAGS if key in own]
-        controls = [row(self._picker(key)) for key in PICKERS if key in own]
+        flags = [self._flag(key) for key in own if SETTINGS[key].kind == "flag"]
+        controls = [row(self._setting(key)) for key in own if key in SELECTS]
         controls += [row(*flags)] if flags else []
         if name in FORGETTING:
             text += missing_text(self.server, self.guild, self.locale)
@@ -195,27 +179,27 @@ class Panels:
         return standing_button(t(label, self.locale), action, number, emoji=emoji)
 
     def _flag(self, name: str) -> Standing:
-        """A button that says what a press makes of a yes or no."""
+        """A button that says what pressing it will set."""
         then = "off" if getattr(self.server, name) else "on"
-        return self._button(f"config.{name}_{then}", f"config_{name}")
+        return self._button(f"config.{name}_{then}", CONTROLS[name])
 
     def _select(self, label: str, action: str, number: int | None = None, **look: Any) -> Standing:
         return standing_select(t(label, self.locale), action, number, **look)
 
-    def _picker(self, name: str) -> Standing:
-        """A select for a setting, with what is picked now."""
+    def _setting(self, name: str) -> Standing:
+        """A select for a setting, showing its value."""
         look = self._look(SETTINGS[name].kind, getattr(self.server, name))
-        return self._select(f"config.setting.{name}", PICKERS[name], **look)
+        return self._select(f"config.setting.{name}", CONTROLS[name], **look)
 
     def _look(self, kind: Kind, value: Any) -> dict[str, Any]:
-        """The select for a kind of setting, and ``value`` in it as picked."""
+        """The select for a kind of setting, showing ``value``."""
         match kind:
-            case Each(of, most):
-                types = {"channel_types": CHANNELS} if of == "channel" else {}
-                return self._existing(of, value, most) | types
+            case Each("channel", most):
+                return self._ids(value, most, CHANNELS)
+            case Each(_, most):
+                return self._ids(value, most)
             case "channel":
-                types = {"channel_types": TEXT_CHANNELS}
-                return self._existing(kind, filter(None, [value]), 1) | types
+                return self._ids(filter(None, [value]), 1, TEXT_CHANNELS)
             case "language":
                 names = {OWN_LANGUAGE: t("config.value.own_language", self.locale)}
                 names |= {code: LANGUAGES[code] for code in catalogues() if code in LANGUAGES}
@@ -224,14 +208,19 @@ class Panels:
                 names = {one: t(f"config.nsfw.{one}", self.locale) for one in self.choices}
                 return {"options": _options(names, value)}
 
-    def _existing(self, kind: str, ids: Iterable[int], most: int) -> dict[str, Any]:
-        """A select of channels or roles, without those that were deleted: Discord refuses it."""
+    def _ids(
+        self, ids: Iterable[int], most: int, types: list[discord.ChannelType] | None = None
+    ) -> dict[str, Any]:
+        """A select of roles, or of channels of these types, showing ``ids``. Those that were
+        deleted are left out: Discord would refuse the select."""
         guild = self.guild
         if guild is not None:
-            ids = filter(guild.get_role if kind == "role" else guild.get_channel_or_thread, ids)
+            ids = filter(guild.get_channel_or_thread if types else guild.get_role, ids)
         picked = [discord.Object(id) for id in ids][:most]
-        select = ui.RoleSelect if kind == "role" else ui.ChannelSelect
-        return {"kind": select, "min_values": 0, "max_values": most, "default_values": picked}
+        look = {"min_values": 0, "max_values": most, "default_values": picked}
+        if types:
+            return look | {"kind": ui.ChannelSelect, "channel_types": types}
+        return look | {"kind": ui.RoleSelect}
 
 
 def _options(names: Mapping[str, str], *picked: str) -> list[SelectOption]:

@@ -716,28 +716,31 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
     panels = Panels(full, guild, locale, full.models, classifier=True)
     unset = Panels(Server(), guild, locale)
     for view in (
-        panels.overview(),
-        panels.access(),
-        Panels(full, None, locale).access(),
-        panels.models(),
+        panels.panel("overview"),
+        panels.panel("access"),
+        Panels(full, None, locale).panel("access"),
+        panels.panel("models"),
         panels.model(full.models[0]),
-        panels.limits(),
+        panels.panel("limits"),
         closed_view(locale),
-        panels.quota(),
-        panels.nsfw(),
-        panels.general(),
+        panels.panel("quota"),
+        panels.panel("nsfw"),
+        panels.panel("general"),
         panels.defaults(None),
         panels.defaults(10**18),
-        unset.overview(),
-        unset.models(),
+        unset.panel("overview"),
+        unset.panel("models"),
         unset.defaults(None),
     ):
         within_limits(view)
     for form in (
-        *(forms.limits_form(full, names, locale) for names in LIMITS.values()),
-        forms.quota_form(replace(full, role_quotas={10**19: 10_000}), 10**19, locale),
-        forms.quota_form(full, 0, locale),
-        forms.words_form(full, locale),
+        *(
+            forms.settings_form(full, names, locale)
+            for names in (*LIMITS.values(), ("quota",), ("words",))
+        ),
+        forms.settings_form(
+            replace(full, role_quotas={10**19: 10_000}), ("quota",), locale, 10**19
+        ),
         forms.find_form(locale),
     ):
         validate_modal(form.to_dict())

@@ -42,12 +42,12 @@ def every_view(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
         yield "settings.limits", settings_view(panel, catalogue(), settings.limits, locale)
     for server in (Server(), longest()):
         panels = Panels(server, None, locale, ["x"] * 30, classifier=True)
-        yield "config", panels.overview()
-        yield "models", panels.models()
+        yield "config", panels.panel("overview")
+        yield "models", panels.panel("models")
         yield "model", panels.model("x")
-        yield "quota", panels.quota()
-        yield "nsfw", panels.nsfw()
-        yield "general", panels.general()
+        yield "quota", panels.panel("quota")
+        yield "nsfw", panels.panel("nsfw")
+        yield "general", panels.panel("general")
     for page in pages.PAGES:
         yield "help", pages.help_view(page, [], locale)
 

@@ -109,7 +109,7 @@ async def test_the_panel_offers_block_with_a_classifier(world: World) -> None:
     from cogs.config.panels import Panels
     from tests.simulation import view_components
 
-    view = Panels(Server(), None, discord.Locale.american_english, classifier=True).nsfw()
+    view = Panels(Server(), None, discord.Locale.american_english, classifier=True).panel("nsfw")
     select = next(item for item in view_components(view) if item.get("options"))
     assert [option["value"] for option in select["options"]][-1] == "block"
 

@@ -38,10 +38,11 @@ import json
 from discord import Locale
 
 from bot.actions.dispatch import Dispatch
-from bot.rules.policy_json import from_json, read, to_json
+from bot.rules import policy_json
+from bot.rules.policy_json import from_json, to_json
 from bot.rules.server import BOUNDS, MOST, Server
 from cogs.config.actions import Actions
-from cogs.config.forms import limits_form, read_limits
+from cogs.config.forms import read, settings_form
 from cogs.config.panels import LIMITS, Panels
 
 locale = Locale.american_english
@@ -49,17 +50,17 @@ server = Server(max_rows=5, quiet=True, testers=(7, 8))
 assert from_json(to_json(server)) == server
 assert json.loads(to_json(server))["testers"] == [7, 8]
 data = {"version": 1, "max_rows": 1, "quiet": 2, "testers": ["1", "2", "3", "4"]}
-assert read(json.dumps(data)) == ({}, [
+assert policy_json.read(json.dumps(data)) == ({}, [
     ("unusable", {"name": "max_rows"}),
     ("unusable", {"name": "quiet"}),
     ("too_many", {"name": "testers", "limit": "3"}),
 ])
 assert (BOUNDS["max_rows"].high, MOST["testers"]) == (9, 3)
-assert "max_rows" in str(limits_form(server, LIMITS["queue"], locale).to_dict())
-assert read_limits({"max_rows": "9"}) == {"max_rows": 9}
-text = str(Panels(server, None, locale).overview().to_components())
+assert "max_rows" in str(settings_form(server, LIMITS["queue"], locale).to_dict())
+assert read({"max_rows": "9"}) == {"max_rows": 9}
+text = str(Panels(server, None, locale).panel("overview").to_components())
 assert all(line in text for line in ("Most rows: 5", "Quiet: yes", "Testers: <@7>, <@8>"))
-text = str(Panels(Server(), None, locale).nsfw().to_components())
+text = str(Panels(Server(), None, locale).panel("nsfw").to_components())
 assert "Be quiet" in text and "s:config_quiet" in text
 dispatch = Dispatch(None, None, None)
 dispatch.add(Actions(None, None, None, None))
