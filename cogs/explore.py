@@ -1,4 +1,4 @@
-"""/explore: one prompt over one or two axes, as a sheet with legends."""
+"""/explore: one prompt over the values of one or two axes, as a sheet with legends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AXES: Final = [Choice(name=text(field_key(kind.field)), value=kind.field) for ki
 
 
 class ExploreCog(commands.Cog):
-    """Sheets."""
+    """The command, and suggestions for the values of its axes."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.jobs = bot.jobs
@@ -46,17 +46,17 @@ class ExploreCog(commands.Cog):
 
     @explore.autocomplete("x_values")
     async def x_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
-        """What the x axis can take."""
+        """Suggest values of the x axis."""
         return suggestions(interaction.namespace.x_axis or "clip_skip", typed, self.catalogue)
 
     @explore.autocomplete("y_values")
     async def y_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
-        """What the y axis can take."""
+        """Suggest values of the y axis."""
         return suggestions(interaction.namespace.y_axis or "", typed, self.catalogue)
 
 
 def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]]:
-    """What was typed so far with its last name completed; an example where it is numbers."""
+    """Return what was typed with its last name completed; an example where it is numbers."""
     offered = {
         "model": [model.name for model in catalogue.models],
         "vae": [AUTOMATIC, NONE, *(vae.name for vae in catalogue.vaes)],

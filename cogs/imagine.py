@@ -1,4 +1,4 @@
-"""/imagine: a prompt and a few options become a picture."""
+"""/imagine: a picture from a prompt and options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.options import Place, names
 
 
 class ImagineCog(commands.Cog):
-    """The main command."""
+    """The command."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.jobs = bot.jobs

@@ -1,4 +1,4 @@
-"""/config: a server's settings. A few commands that open panels, forms and files."""
+"""/config: a server's settings, by panels, forms and files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ FORMER: Final = "former-settings.json"
 
 
 def _opens(name: str, panel: str) -> app_commands.Command[Any, ..., Any]:
-    """The command that shows a panel, for the cog below."""
+    """Make the command that shows a panel."""
 
     async def callback(self: ConfigCog, interaction: Interaction) -> None:
         await self.actions.open(panel, interaction, None)
 
-    # By this discord.py tells a method, whose first parameter is no option.
+    # discord.py recognises a method by this, and that its first parameter is no option.
     callback.__qualname__ = f"ConfigCog.{name}"
     make = app_commands.command(name=name, description=text(f"command.config.{name}"))
     return make(callback)
@@ -46,7 +46,7 @@ def _opens(name: str, panel: str) -> app_commands.Command[Any, ..., Any]:
 class ConfigCog(
     commands.GroupCog, group_name="config", group_description=text("command.config.about")
 ):
-    """Answers are for the one who asks; what is changed holds at once, for everybody."""
+    """Commands that are answered to the member alone; a change applies at once."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.bot = bot
@@ -54,7 +54,7 @@ class ConfigCog(
         bot.actions.add(self.actions)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        """Discord hides the commands, but a server's admins can show them to anybody."""
+        """Check the right itself: a server's admins can show the commands to anybody."""
         check_manager(interaction)
         return True
 
@@ -89,38 +89,37 @@ class ConfigCog(
     @app_commands.command(name="ban", description=text("command.config.ban"))
     @options.shared("member")
     async def ban(self, interaction: Interaction, member: discord.User) -> None:
-        """Let this member make no more pictures here."""
-
-        def change(server: Server) -> Server:
-            return replace(server, banned=tuple(dict.fromkeys((*server.banned, member.id))))
-
-        await self.actions.change(interaction, change)
-        said = t("config.member_banned", interaction.locale, member=member.mention)
-        await answers.say(interaction, said)
+        """Ban this member from making pictures here."""
+        await self._set_banned(interaction, member, True, "config.member_banned")
 
     @app_commands.command(name="unban", description=text("command.config.unban"))
     @options.shared("member")
     async def unban(self, interaction: Interaction, member: discord.User) -> None:
         """Let this member make pictures here again."""
         was = member.id in self.actions.server(interaction).banned
+        key = "config.unbanned" if was else "config.not_banned"
+        await self._set_banned(interaction, member, False, key)
 
+    async def _set_banned(
+        self, interaction: Interaction, member: discord.User, banned: bool, key: str
+    ) -> None:
         def change(server: Server) -> Server:
-            return replace(server, banned=tuple(id for id in server.banned if id != member.id))
+            others = tuple(id for id in server.banned if id != member.id)
+            return replace(server, banned=(*others, member.id) if banned else others)
 
         await self.actions.change(interaction, change)
-        key = "config.unbanned" if was else "config.not_banned"
         await answers.say(interaction, t(key, interaction.locale, member=member.mention))
 
     @app_commands.command(name="export", description=text("command.config.export"))
     async def export(self, interaction: Interaction) -> None:
-        """Give every setting as a file."""
+        """Send every setting as a file."""
         said, file = t("config.export", interaction.locale), self._file(interaction, FILE)
         await interaction.response.send_message(said, file=file, ephemeral=True)
 
     @app_commands.command(name="import", description=text("command.config.import"))
     @app_commands.describe(file=text("describe.settings_file"))
     async def import_(self, interaction: Interaction, file: discord.Attachment) -> None:
-        """Take the settings of a file; what cannot be used is said and stays as it was."""
+        """Import the settings of a file; those that cannot be used are named and stay unchanged."""
         if file.size > MAX_BYTES:
             raise UnreadableSettings("too_large")
         await interaction.response.defer(thinking=True, ephemeral=True)

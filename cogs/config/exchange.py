@@ -1,4 +1,4 @@
-"""What of a file of settings can be used on a server and in this bot, and how the rest is said."""
+"""The import of a file of settings: what of it a server and this bot can use, and what not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def imported(
     *,
     classifier: bool,
 ) -> tuple[dict[str, Any], list[Remark]]:
-    """The settings of a file that can be used, by field, and remarks on what was left out.
+    """Return the settings of a file that can be used, by field, and remarks on the others.
 
     Raises :class:`~bot.exceptions.UnreadableSettings` for what is no such file.
     """
@@ -55,9 +55,9 @@ def imported(
 def _without_missing(
     changes: dict[str, Any], guild: discord.Guild | None, locale: Locale
 ) -> list[Remark]:
-    """Take out channels and roles that this server does not have.
+    """Remove channels and roles that this server does not have.
 
-    A list that would become empty, and so allow everybody, stays as it was on this server.
+    A list that would become empty, and so allow everybody, is not imported.
     """
     remarks: list[Remark] = []
     for name in [name for name in SETTINGS if name in changes]:
@@ -74,7 +74,7 @@ def _without_missing(
 
 
 def _spelt(catalogue: Catalogue, limits: Limits, kind: Kind, part: Any) -> Any:
-    """Names as the catalogue spells them; models that are not here stay.
+    """Return names as the catalogue spells them; models that are not installed stay.
 
     Raises what :func:`~bot.ordering.resolve.checked` raises.
     """
@@ -87,7 +87,7 @@ def _spelt(catalogue: Catalogue, limits: Limits, kind: Kind, part: Any) -> Any:
 
 
 def report(count: int, remarks: list[Remark], locale: Locale) -> str:
-    """How many settings were imported, and the remarks, as far as a message holds them."""
+    """Say how many settings were imported, and the remarks, as far as a message holds them."""
     lines = [t("config.import.done", locale, count=count)]
     lines += [_said(remark, locale) for remark in remarks[:MAX_REMARKS]]
     if len(remarks) > MAX_REMARKS:

@@ -1,6 +1,6 @@
-"""The channels and roles in a server's settings that were deleted on Discord since.
+"""The channels and roles in a server's settings that no longer exist on Discord.
 
-They are named, and ignored, until somebody asks to take them out.
+They are shown and ignored until a manager removes them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Missing = set[tuple[Kind, int]]
 
 
 def missing(name: str, value: Any, guild: discord.Guild | None) -> Missing:
-    """The channels and roles in one setting's value that the server does not have."""
+    """Return the channels and roles in one setting's value that the server does not have."""
     found: Missing = set()
     if guild is None:
         return found
@@ -39,7 +39,8 @@ def missing(name: str, value: Any, guild: discord.Guild | None) -> Missing:
 
 
 def without(name: str, value: Any, missing: Missing) -> Any:
-    """One setting's value without what is missing, but for lists of which nothing would be left."""
+    """Return one setting's value without what is missing; a list keeps its last entries, since an
+    empty one would allow everybody."""
 
     def left(kind: Kind, part: Any) -> Any:
         return None if kind in LOOKED_UP and (kind, part) in missing else part
@@ -48,15 +49,10 @@ def without(name: str, value: Any, missing: Missing) -> Any:
 
 
 def forgotten(server: Server, guild: discord.Guild | None) -> Server:
-    """The settings without what is missing.
-
-    A list that would become empty, and so allow everybody, stays as it is.
-    """
-    values = {}
-    for name in SETTINGS:
-        value = getattr(server, name)
-        values[name] = without(name, value, missing(name, value, guild))
-    return replace(server, **values)
+    """Return the settings :func:`without` what is missing."""
+    values = {name: getattr(server, name) for name in SETTINGS}
+    left = {name: without(name, each, missing(name, each, guild)) for name, each in values.items()}
+    return replace(server, **left)
 
 
 def ids_text(ids: Iterable[int], locale: Locale) -> str:
@@ -65,13 +61,14 @@ def ids_text(ids: Iterable[int], locale: Locale) -> str:
 
 
 def missing_text(server: Server, guild: discord.Guild | None, locale: Locale) -> str:
-    """What is ignored because it was deleted, and what that means; empty where nothing was."""
+    """Say what was deleted, and what that means; empty where nothing was."""
     found = {each for name in SETTINGS for each in missing(name, getattr(server, name), guild)}
     lines = []
     for kind in LOOKED_UP:
         if ids := [id for other, id in found if other == kind]:
             lines.append(t(f"config.gone.{kind}s", locale, ids=ids_text(ids, locale)))
-    for kind, allowed in (("channel", server.channels), ("role", server.roles)):
+    for kind in LOOKED_UP:
+        allowed = getattr(server, f"{kind}s")
         if allowed and all((kind, id) in found for id in allowed):
             lines.append(t(f"config.gone.no_{kind}s", locale))
     return "".join(f"\n⚠️ {line}" for line in lines)

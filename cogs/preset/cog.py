@@ -1,6 +1,6 @@
-"""/preset: a member's own named values. The one called ``default`` applies by itself.
+"""/preset: a member's own named values. The one called ``default`` always applies.
 
-They can be shared in a post, or leave and come back as JSON.
+They can be shared in a post, exported as JSON and imported.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from cogs.preset.preset_json import MAX_BYTES, Imported, read, readable, to_json
 from core.errors import InvalidRequest
 
 EXPORT: Final = "preset.json"
-# What an import without a name is called.
+# The name of an import without one.
 UNNAMED: Final = "imported"
 
 
 class PresetCog(
     commands.GroupCog, group_name="preset", group_description=text("command.preset.about")
 ):
-    """Every answer is for the member alone, but the post that shares a preset."""
+    """Commands that are answered to the member alone, except the post that shares a preset."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.store = bot.store
@@ -53,7 +53,7 @@ class PresetCog(
     @app_commands.command(name="save", description=text("command.preset.save"))
     @options.takes("name", *LAYERED)
     async def save(self, interaction: Interaction, /, name: str, **given: Any) -> None:
-        """Keep the values that are given, in place of a preset of the same name."""
+        """Save the values that are given, replacing a preset of the same name."""
         values = checked(given, self.catalogue, self.limits)
         if not values:
             await answers.say(interaction, t("preset.nothing_given", interaction.locale))
@@ -67,7 +67,7 @@ class PresetCog(
 
     @app_commands.command(name="list", description=text("command.preset.list"))
     async def list(self, interaction: Interaction) -> None:
-        """Every preset of the member, a line each."""
+        """Show every preset of the member, a line each."""
         presets = await self.store.presets.list(interaction.user.id)
         locale = interaction.locale
         if not presets:
@@ -81,7 +81,7 @@ class PresetCog(
     @app_commands.command(name="show", description=text("command.preset.show"))
     @options.shared("name")
     async def show(self, interaction: Interaction, name: str) -> None:
-        """Every value of one preset."""
+        """Show every value of one preset."""
         preset = await self.store.presets.get(interaction.user.id, name)
         title = f"**{excerpt(preset.name, NAME_LENGTH)}**"
         said = option_list(title, preset.values, interaction.locale)
@@ -96,16 +96,14 @@ class PresetCog(
         title = excerpt(preset.name, NAME_LENGTH)
         await answers.say(interaction, t("preset.deleted", interaction.locale, name=title))
 
-    # To others, and from others.
-
     @app_commands.command(name="share", description=text("command.preset.share"))
     @options.shared("name")
     async def share(self, interaction: Interaction, name: str) -> None:
         """Post the values as they are now, with a button that copies them."""
-        # A post for everybody: who may make no picture here may not make this either.
+        # The post is public, so the rules for pictures apply to it.
         check_member(self.gate.server(interaction.guild_id), of_interaction(interaction).who)
         preset = await self.store.presets.get(interaction.user.id, name)
-        # Whether one's pictures are private is nobody else's choice.
+        # Each member decides alone whether their pictures are private.
         values = {name: value for name, value in preset.values.items() if name != "private"}
         if not values:
             raise BadPreset("empty")
@@ -118,15 +116,17 @@ class PresetCog(
             await self.store.shares.set_message(share.id, place)
 
     def _check_name(self, interaction: Interaction, name: str) -> None:
-        """What everybody will read says nothing that the server does not allow; a negative
-        prompt says what to keep out."""
+        """Raise :class:`~bot.exceptions.NotAllowed` for a name with a blocked word.
+
+        A negative prompt may have one: it says what a picture is not to show.
+        """
         word = find_blocked(name, self.gate.server(interaction.guild_id).words)
         if word is not None:
             raise NotAllowed("word", word)
 
     @standing("import")
-    async def _taken(self, interaction: Interaction, share_id: int | None) -> None:
-        """*Import* under a shared preset: a copy for who pressed."""
+    async def _import_shared(self, interaction: Interaction, share_id: int | None) -> None:
+        """Copy a shared preset for whoever pressed."""
         share = await self.store.shares.get(share_id or 0)
         if share is None:
             raise Gone("share")
@@ -134,8 +134,8 @@ class PresetCog(
         await self._keep(interaction, Imported(share.name, *found))
 
     @standing("unshare")
-    async def _taken_back(self, interaction: Interaction, share_id: int | None) -> None:
-        """*Stop sharing*: for who shared it, and for those who may manage messages."""
+    async def _unshare(self, interaction: Interaction, share_id: int | None) -> None:
+        """Stop sharing, for whoever shared it and those who may manage messages."""
         share = await self.store.shares.get(share_id or 0)
         manages = interaction.guild_id is not None and interaction.permissions.manage_messages
         if share is not None and interaction.user.id != share.user_id and not manages:
@@ -148,7 +148,7 @@ class PresetCog(
     @app_commands.command(name="export", description=text("command.preset.export"))
     @options.shared("name")
     async def export(self, interaction: Interaction, name: str) -> None:
-        """One preset as a JSON file."""
+        """Send one preset as a JSON file."""
         preset = await self.store.presets.get(interaction.user.id, name)
         await interaction.response.send_message(
             view=file_view(preset.name, EXPORT, interaction.locale),
@@ -170,7 +170,7 @@ class PresetCog(
         pasted: str | None = None,
         name: str | None = None,
     ) -> None:
-        """A preset from a file or a pasted text; what can be used of it is used."""
+        """Import a preset from a file or a pasted text."""
         if file is None and pasted is None:
             raise BadPreset("nothing")
         data = await _fetched(file) if file is not None else (pasted or "").encode()
@@ -179,7 +179,7 @@ class PresetCog(
     async def _keep(
         self, interaction: Interaction, imported: Imported, name: str | None = None
     ) -> None:
-        """Save what was imported; only a name that the member gave replaces what has it."""
+        """Save what was imported; only a name that the member gave replaces a preset."""
         if not imported.values:
             raise BadPreset("empty")
         presets, values = self.store.presets, imported.values
@@ -201,7 +201,7 @@ async def _fetched(file: discord.Attachment) -> bytes:
 
 
 def _usable(name: str | None) -> str:
-    """The name in a file, if it can be one."""
+    """Return the name in a file if it can be a preset's, else :data:`UNNAMED`."""
     try:
         return clean_name(name or "")
     except InvalidRequest:

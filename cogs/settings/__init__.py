@@ -1,1 +1,1 @@
-"""/settings: what one's next image has by itself."""
+"""/settings: the values of a member's own."""

@@ -1,15 +1,15 @@
-"""/settings: one panel for everything that a member's pictures have by themselves.
+"""/settings: a panel of what a member's pictures have where a command does not say otherwise.
 
-It edits the member's preset ``default``, a value at a time; nothing about it is kept in memory.
+It edits the member's preset ``default``, a value at a time; nothing of it is kept in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from discord import app_commands, ui
+from discord import app_commands
 from discord.ext import commands
 
 from bot import answers
@@ -53,28 +53,32 @@ class SettingsCog(commands.Cog):
 
     @app_commands.command(name="settings", description=text("command.settings"))
     async def settings(self, interaction: Interaction) -> None:
-        """The panel, for the member alone."""
+        """Show the panel, to the member alone."""
         await answers.show(interaction, self._view(interaction, await self._panel(interaction)))
 
     @standing(**{f"set_{name}": name for name in SELECTS})
-    async def _picked(self, name: str, interaction: Interaction, owner: int | None) -> None:
-        """A value was picked in a select, or its search."""
+    async def _select(self, name: str, interaction: Interaction, owner: int | None) -> None:
+        """Set the value picked in a select, or open the form of its search."""
         _check_owner(interaction, owner)
         value = chosen(interaction)
         if value == SEARCH:
-            await interaction.response.send_modal(_search_form(name, interaction)())
+            form = search_form(name, interaction.user.id, interaction.locale)
+            await interaction.response.send_modal(form)
         else:
             given = RANGES[name].read(name, value) if name in RANGES else value
             await self._set(interaction, name, given)
 
-    @standing(**{f"find_{name}": name for name in SEARCHED})
-    async def _searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
-        """A part of a name was typed: the only one that has it is set, several are offered."""
+    @standing(find_size="size", **{f"find_{name}": name for name in SEARCHED})
+    async def _search(self, name: str, interaction: Interaction, owner: int | None) -> None:
+        """Set the size typed, or the only name that has what was typed; offer several names."""
         _check_owner(interaction, owner)
-        async with self.retry.typed(interaction, _search_form(name, interaction)) as typed:
+        form = partial(search_form, name, interaction.user.id, interaction.locale)
+        async with self.retry.typed(interaction, form) as typed:
             words = typed.get("typed", "")
-            panel = await self._panel(interaction)
-            found = tuple(search(self._names(name, panel), words, MAX_OPTIONS))
+            found: tuple[str, ...] = (words,)
+            if name in SEARCHED:
+                names = self._names(name, await self._panel(interaction))
+                found = tuple(search(names, words, MAX_OPTIONS))
             if not found:
                 raise UnknownName(SEARCHED[name], words)
             if len(found) == 1:
@@ -82,31 +86,24 @@ class SettingsCog(commands.Cog):
             else:
                 await self._render(interaction, found={name: found})
 
-    @standing("find_size")
-    async def _size_typed(self, interaction: Interaction, owner: int | None) -> None:
-        """A size of one's own."""
-        _check_owner(interaction, owner)
-        async with self.retry.typed(interaction, _search_form("size", interaction)) as typed:
-            await self._set(interaction, "size", typed.get("typed", ""))
-
     @standing(set_private=True, set_public=False)
-    async def _private_set(
+    async def _set_private(
         self, private: bool, interaction: Interaction, owner: int | None
     ) -> None:
-        """Whether only the member sees the answers."""
+        """Set whether only the member sees the answers."""
         _check_owner(interaction, owner)
         await self._set(interaction, "private", private)
 
     @standing("numbers")
     async def _numbers(self, interaction: Interaction, owner: int | None) -> None:
-        """Opens the form for the numbers that are typed."""
+        """Open the form for the numbers that are typed."""
         _check_owner(interaction, owner)
         form = numbers_form(await self._panel(interaction), interaction.locale)
         await interaction.response.send_modal(form)
 
     @standing("numbers_typed")
     async def _numbers_typed(self, interaction: Interaction, owner: int | None) -> None:
-        """Numbers were typed; an empty field lets go."""
+        """Set the numbers typed; an empty field resets one."""
         _check_owner(interaction, owner)
         form = partial(numbers_form, await self._panel(interaction), interaction.locale)
         async with self.retry.typed(interaction, form) as typed:
@@ -119,7 +116,7 @@ class SettingsCog(commands.Cog):
 
     @standing("reset")
     async def _reset(self, interaction: Interaction, owner: int | None) -> None:
-        """Let one value go, or all of them."""
+        """Remove one value from the preset, or all of them."""
         _check_owner(interaction, owner)
         name = chosen(interaction)
         names = LAYERED if name == EVERYTHING else (name,)
@@ -133,7 +130,7 @@ class SettingsCog(commands.Cog):
         if name == "vae":
             catalogue.resolve_vae(changes["vae"], panel.explained.model)
         if name == "model" and "vae" in panel.yours:
-            # A VAE that was chosen for another kind of model does not come along.
+            # A VAE that does not fit the new model is reset.
             try:
                 vae = panel.yours["vae"]
                 catalogue.resolve_vae(vae, catalogue.model(changes["model"]))
@@ -168,10 +165,6 @@ class SettingsCog(commands.Cog):
         if name == "vae":
             return vae_names(self.catalogue, panel.explained.model)
         return SAMPLER_NAMES
-
-
-def _search_form(name: str, interaction: Interaction) -> Callable[[], ui.Modal]:
-    return partial(search_form, name, interaction.user.id, interaction.locale)
 
 
 def _check_owner(interaction: Interaction, owner: int | None) -> None:

@@ -1,7 +1,6 @@
-"""The settings panel: what one's next picture has by itself, why, and how to change it.
+"""The settings panel: each option's value, where it comes from, and controls to change it.
 
-Pure layout. What it changes is the member's preset ``default``; what a press does is in
-:mod:`cogs.settings.cog`.
+Pure layout: what a press does is in :mod:`cogs.settings.cog`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from core.models.catalogue import Catalogue
 from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, Place, names
 from core.request import parse_size
 
-# What is picked from a select, and the numbers that are too many for one: they are typed.
+# The options that have a select, and those with too many numbers for one, which are typed.
 SELECTS: Final = tuple(
     name
     for name in names(Place.SETTINGS)
@@ -45,9 +44,9 @@ SELECTS: Final = tuple(
 )
 NUMBERS: Final = tuple(name for name in names(Place.SETTINGS) if name not in SELECTS)
 
-# The last option of a select of sizes; any size can be typed.
+# Sizes in the select; any other can be typed.
 SIZES: Final = ("512x512", "512x768", "768x512", "640x640", "768x768", "832x1216", "1216x832")
-# What the reset select calls all of them at once; no option has that name.
+# The value that resets all options at once; no option has that name.
 EVERYTHING: Final = "everything"
 
 VALUE_LENGTH: Final = 120
@@ -73,7 +72,7 @@ class Panel:
 def settings_view(
     panel: Panel, catalogue: Catalogue, limits: Limits, locale: Locale
 ) -> ui.LayoutView:
-    """A fresh panel."""
+    """Return a panel of its own for one message."""
     selects = [
         _select(name, panel, offered, locale)
         for name, offered in _choices(panel.explained, catalogue, limits).items()
@@ -87,14 +86,14 @@ def settings_view(
 
 
 def search_form(name: str, user_id: int, locale: Locale) -> ui.Modal:
-    """Asks for a part of a name, or for a size."""
+    """Ask for a part of a name, or for a size."""
     field_ = text_field("typed", t(f"settings.search_label.{name}", locale), MAX_TYPED)
     title = t(f"settings.search.{name}", locale)
     return build_form(title, standing_id(f"find_{name}", user_id), field_)
 
 
 def numbers_form(panel: Panel, locale: Locale) -> ui.Modal:
-    """Asks for :data:`NUMBERS`; an empty field lets the model or the bot choose."""
+    """Ask for :data:`NUMBERS`; an empty field lets the model or the bot choose."""
     fields = []
     for name in NUMBERS:
         label, value = t(f"option.{name}", locale), panel.yours.get(name)
@@ -138,7 +137,7 @@ def _text(panel: Panel, locale: Locale) -> str:
 def _choices(
     explained: Explained, catalogue: Catalogue, limits: Limits
 ) -> dict[str, Sequence[str]]:
-    """What each select offers, best first; past 24 it leads to a search."""
+    """The values that each select offers, best first."""
     highest = {name: int(allowed.high) for name, allowed in RANGES.items()} | bounds(limits)
     offered: dict[str, Sequence[str]] = {name: OPTIONS[name].choices for name in SELECTS}
     offered |= {
@@ -197,7 +196,7 @@ def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
 
 
 def _reset(panel: Panel, locale: Locale) -> Standing:
-    """Everything that is the member's own, to be let go one by one or all at once."""
+    """A select of the member's own values, to reset one of them or all."""
     options = [
         discord.SelectOption(
             label=t("settings.reset", locale, name=t(f"option.{name}", locale)), value=name
