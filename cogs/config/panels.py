@@ -163,8 +163,8 @@ class Panels:
         own = [key for key in SELECTS | SETTINGS if SETTINGS[key].panel == name]
         lines = lines_of(self.server, names or own, self.locale)
         text = f"{t(about or f'config.about.{name}', self.locale)}\n{lines}"
-        flags = [self._flag(key) for key in own if SETTINGS[key].kind == "flag"]
-        controls = [row(self._setting(key)) for key in own if key in SELECTS]
+        flags = [self._control(key) for key in own if SETTINGS[key].kind == "flag"]
+        controls = [row(self._control(key)) for key in own if key in SELECTS]
         controls += [row(*flags)] if flags else []
         if name in FORGETTING:
             text += missing_text(self.server, self.guild, self.locale)
@@ -178,17 +178,15 @@ class Panels:
     ) -> Standing:
         return standing_button(t(label, self.locale), action, number, emoji=emoji)
 
-    def _flag(self, name: str) -> Standing:
-        """A button that says what pressing it will set."""
-        then = "off" if getattr(self.server, name) else "on"
-        return self._button(f"config.{name}_{then}", CONTROLS[name])
-
     def _select(self, label: str, action: str, number: int | None = None, **look: Any) -> Standing:
         return standing_select(t(label, self.locale), action, number, **look)
 
-    def _setting(self, name: str) -> Standing:
-        """A select for a setting, showing its value."""
-        look = self._look(SETTINGS[name].kind, getattr(self.server, name))
+    def _control(self, name: str) -> Standing:
+        """A button that says what pressing it will set, or a select that shows the value."""
+        kind, value = SETTINGS[name].kind, getattr(self.server, name)
+        if kind == "flag":
+            return self._button(f"config.{name}_{'off' if value else 'on'}", CONTROLS[name])
+        look = self._look(kind, value)
         return self._select(f"config.setting.{name}", CONTROLS[name], **look)
 
     def _look(self, kind: Kind, value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ It edits the member's preset ``default``, a value at a time; nothing of it is ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from bot.answers import Interaction
 from bot.client import Penultimate
 from bot.exceptions import NotYours
 from bot.gate.origin import of_interaction
-from bot.ordering.choices import SAMPLER_NAMES, vae_names
 from bot.ordering.layers import LAYERED
 from bot.ordering.resolve import checked, explain
 from bot.posts.controls import MAX_OPTIONS, chosen
@@ -30,6 +29,7 @@ from cogs.settings.panel import (
     SELECTS,
     Panel,
     numbers_form,
+    offered,
     search_form,
     settings_view,
 )
@@ -77,7 +77,8 @@ class SettingsCog(commands.Cog):
             words = typed.get("typed", "")
             found: tuple[str, ...] = (words,)
             if name in SEARCHED:
-                names = self._names(name, await self._panel(interaction))
+                panel = await self._panel(interaction)
+                names = offered(panel.explained, self.catalogue, self.limits)[name]
                 found = tuple(search(names, words, MAX_OPTIONS))
             if not found:
                 raise UnknownName(SEARCHED[name], words)
@@ -158,13 +159,6 @@ class SettingsCog(commands.Cog):
     def _view(self, interaction: Interaction, panel: Panel) -> Any:
         limits = self.gate.limits(interaction.guild_id)
         return settings_view(panel, self.catalogue, limits, interaction.locale)
-
-    def _names(self, name: str, panel: Panel) -> Sequence[str]:
-        if name == "model":
-            return [model.name for model in self.catalogue.models]
-        if name == "vae":
-            return vae_names(self.catalogue, panel.explained.model)
-        return SAMPLER_NAMES
 
 
 def _check_owner(interaction: Interaction, owner: int | None) -> None:

@@ -74,9 +74,9 @@ def settings_view(
 ) -> ui.LayoutView:
     """Return a panel of its own for one message."""
     selects = [
-        _select(name, panel, offered, locale)
-        for name, offered in _choices(panel.explained, catalogue, limits).items()
-        if offered
+        _select(name, panel, values, locale)
+        for name, values in offered(panel.explained, catalogue, limits).items()
+        if values
     ]
     text = ui.TextDisplay[ui.LayoutView](_text(panel, locale))
     items = [text, *(row(select) for select in selects), _buttons(panel, locale)]
@@ -134,13 +134,11 @@ def _text(panel: Panel, locale: Locale) -> str:
     return "\n".join(lines)
 
 
-def _choices(
-    explained: Explained, catalogue: Catalogue, limits: Limits
-) -> dict[str, Sequence[str]]:
+def offered(explained: Explained, catalogue: Catalogue, limits: Limits) -> dict[str, Sequence[str]]:
     """The values that each select offers, best first."""
     highest = {name: int(allowed.high) for name, allowed in RANGES.items()} | bounds(limits)
-    offered: dict[str, Sequence[str]] = {name: OPTIONS[name].choices for name in SELECTS}
-    offered |= {
+    values: dict[str, Sequence[str]] = {name: OPTIONS[name].choices for name in SELECTS}
+    values |= {
         "model": [model.name for model in catalogue.models],
         "vae": vae_names(catalogue, explained.model),
         "sampler": sorted(SAMPLER_NAMES, key=_rank),
@@ -148,8 +146,8 @@ def _choices(
     }
     for name in set(SELECTS) & set(RANGES):
         low = int(RANGES[name].low)
-        offered[name] = [str(number) for number in range(low, highest[name] + 1)]
-    return offered
+        values[name] = [str(number) for number in range(low, highest[name] + 1)]
+    return values
 
 
 def _rank(name: str) -> int:
@@ -157,9 +155,9 @@ def _rank(name: str) -> int:
     return 0 if name in SAMPLERS else 1 if name.endswith(" Karras") else 2
 
 
-def _select(name: str, panel: Panel, offered: Iterable[str], locale: Locale) -> Standing:
+def _select(name: str, panel: Panel, values: Iterable[str], locale: Locale) -> Standing:
     now = str(panel.explained.values[name])
-    names = [one for one in panel.found.get(name, offered) if len(one) <= MAX_LABEL]
+    names = [one for one in panel.found.get(name, values) if len(one) <= MAX_LABEL]
     if now not in names and len(now) <= MAX_LABEL and name not in panel.found:
         names.insert(0, now)
     searched = name == "size" or len(names) > MAX_OPTIONS
