@@ -1,4 +1,4 @@
-"""/explore: one prompt over the values of one or two axes, as a sheet with legends."""
+"""/explore: a prompt over one or two axes, as a sheet with legends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.translate import text
 from cogs import options
 from core.models.catalogue import Catalogue
 from core.models.names import search
-from core.options import AUTOMATIC, NONE, OPTIONS, Place, names
+from core.options import OPTIONS, Place, names
 from core.typed import separated
 
 GIVEN: Final = ("x_axis", "x_values", "y_axis", "y_values")
@@ -26,7 +26,7 @@ AXES: Final = [Choice(name=text(field_key(kind.field)), value=kind.field) for ki
 
 
 class ExploreCog(commands.Cog):
-    """The command, and suggestions for the values of its axes."""
+    """The command for sheets, and the autocomplete of its values."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.jobs = bot.jobs
@@ -36,12 +36,12 @@ class ExploreCog(commands.Cog):
     @app_commands.choices(x_axis=AXES, y_axis=AXES)
     @options.takes("prompt", *GIVEN, *names(Place.EXPLORE), *options.AROUND)
     async def explore(self, interaction: Interaction, /, **given: Any) -> None:
-        """Draw a sheet; without an axis it is the strip of every clip skip."""
+        """Draw a sheet; without an axis it is that of every clip skip."""
         prompt, preset, style = given["prompt"], given["preset"], given["style"]
         x_axis, x_values, y_axis, y_values = (given[name] for name in GIVEN)
         axes = ((x_axis, x_values), (y_axis, y_values))
         start = Start(given["start_image"], given["denoising_strength"])
-        values = options.said(given)
+        values = options.given_options(given)
         await self.jobs.imagine(interaction, prompt, values, preset, style, start, axes)
 
     @explore.autocomplete("x_values")
@@ -56,10 +56,10 @@ class ExploreCog(commands.Cog):
 
 
 def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]]:
-    """Return what was typed with its last name completed; an example where it is numbers."""
+    """Complete the last name typed; for an axis of numbers, give an example."""
     offered = {
         "model": [model.name for model in catalogue.models],
-        "vae": [AUTOMATIC, NONE, *(vae.name for vae in catalogue.vaes)],
+        "vae": catalogue.vae_names,
         "sampler": SAMPLER_NAMES,
     }.get(axis) or (OPTIONS[axis].choices if axis in OPTIONS else ())
     if not offered:

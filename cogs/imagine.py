@@ -1,4 +1,4 @@
-"""/imagine: a picture from a prompt and options."""
+"""/imagine: generate images from a prompt and options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class ImagineCog(commands.Cog):
     @app_commands.command(name="imagine", description=text("command.imagine"))
     @options.takes("prompt", *names(Place.IMAGINE), *options.AROUND)
     async def imagine(self, interaction: Interaction, /, **given: Any) -> None:
-        """Draw a prompt; what is not given comes from the member's preset, the model, the bot."""
+        """Draw a prompt; what is not given comes from the layers below."""
         prompt, preset, style = given["prompt"], given["preset"], given["style"]
         start = Start(given["start_image"], given["denoising_strength"])
-        await self.jobs.imagine(interaction, prompt, options.said(given), preset, style, start)
+        values = options.given_options(given)
+        await self.jobs.imagine(interaction, prompt, values, preset, style, start)

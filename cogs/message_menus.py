@@ -25,7 +25,7 @@ from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_
 from bot.ordering.layers import BOT, Layers, read_pasted
 from bot.ordering.orders import Start
 from bot.posts import forms, panel, parameters
-from bot.posts.controls import row
+from bot.posts.controls import row, standing_id
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
@@ -130,7 +130,7 @@ class MessageMenusCog(commands.Cog):
             negative_prompt=options.get("negative_prompt", "")[:MAX_PROMPT],
             clip_skip=options.get("clip_skip", BOT["clip_skip"]),
         )
-        form = forms.foreign_start_form(number, request, interaction.locale)
+        form = forms.start_form(standing_id("start", number), request, interaction.locale)
         await interaction.response.send_modal(form)
 
     @standing("start")
@@ -143,9 +143,9 @@ class MessageMenusCog(commands.Cog):
             await answers.say(interaction, answers.with_prompt(interaction, lost, prompt))
             return
         nothing = GenerationRequest("", "", 0)
-        form = partial(forms.foreign_start_form, number, nothing, interaction.locale)
+        form = partial(forms.start_form, standing_id("start", number), nothing, interaction.locale)
         async with self.retry.typed(interaction, form) as typed:
-            asked, strength = forms.started(nothing, typed)
+            asked, strength = forms.read_start(nothing, typed)
             options = pending.options | {
                 "negative_prompt": asked.negative_prompt,
                 "clip_skip": asked.clip_skip,

@@ -1,7 +1,7 @@
 """The options that several commands share: their types, descriptions and search.
 
-Discord shows at most 25 choices and asks again with each letter typed, so there is a search
-behind every list; all of them look into memory, and wait for neither engine nor disk.
+Discord shows at most 25 choices and asks again with each letter typed. So every list is searched,
+in memory: an autocomplete that waits for the engine or the disk would come too late.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from core.options import OPTIONS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# What /imagine and /explore take after the options that have a place there.
+# What /imagine and /explore take after the options of their place.
 AROUND: Final = ("start_image", "denoising_strength", "preset", "style", "private")
 
-# A prompt has no bound of its own here: it may be a whole picture's parameters. What cannot be
-# left out is plain.
+# A parameter that is required is a plain str. A prompt is not bounded: it may be infotext.
 _OTHERS: Final[Mapping[str, Any]] = {
     "prompt": str,
     "name": str,
@@ -38,10 +37,10 @@ _OTHERS: Final[Mapping[str, Any]] = {
 
 
 def takes(*names: str, **others: Any) -> Callable[[Function], Function]:
-    """Give a command parameters: ``others`` by type, then options as their rows say.
+    """Give a command parameters: ``others`` by type, then options by name.
 
-    discord.py reads a command's parameters from the signature of its function, which takes them
-    by name and gets None for what was not given.
+    discord.py reads a command's parameters from the signature of its function, which gets them
+    by keyword, None for what was not given.
     """
     types = others | {name: _type(name) for name in names}
 
@@ -68,13 +67,13 @@ def takes(*names: str, **others: Any) -> Callable[[Function], Function]:
     return decorate
 
 
-def said(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a command's parameters the values of options that were given."""
+def given_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Select from a command's parameters the options that were given."""
     return {name: given[name] for name in LAYERED if given.get(name) is not None}
 
 
 def _type(name: str) -> Any:
-    """What discord.py makes a parameter of: a number within bounds, a text of a length."""
+    """Make the annotation of a parameter: a number within bounds, a text of a length."""
     if name in _OTHERS:
         return _OTHERS[name]
     option = OPTIONS[name]
@@ -89,7 +88,7 @@ def _type(name: str) -> Any:
 
 
 def shared(*names: str) -> Callable[[Function], Function]:
-    """Describe these options of a command, and search where there is something to search."""
+    """Describe these options of a command, and add the autocomplete where there is one."""
 
     def decorate(function: Function) -> Function:
         searches = {name: _SEARCHES[name] for name in names if name in _SEARCHES}
@@ -102,48 +101,41 @@ def shared(*names: str) -> Callable[[Function], Function]:
 
 
 def choices(names: Iterable[str]) -> list[Choice[str]]:
-    """As many as Discord takes; a name too long to be sent back can still be typed."""
+    """Make as many choices as Discord takes; a name too long for a choice can still be typed."""
     fitting = [name for name in names if len(name) <= MAX_CHOICE]
     return [Choice(name=name, value=name) for name in fitting[:MAX_CHOICES]]
 
 
-async def _models(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    # Those this server uses, and this member may.
+def _searching(names: Callable[[Interaction], Iterable[str]]) -> Callable[..., Any]:
+    """Make an autocomplete that searches these names, which must be in memory."""
+
+    async def complete(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        return choices(search(names(interaction), typed))
+
+    return complete
+
+
+def _models(interaction: Interaction) -> Iterable[str]:
+    """List the models that this server uses and this member may."""
     server = interaction.client.gate.server(interaction.guild_id)
     who = of_interaction(interaction).who
-    models = interaction.client.catalogue.models
-    return choices(search((m.name for m in models if may_use(server, who, m.name)), typed))
+    found = interaction.client.catalogue.models
+    return (model.name for model in found if may_use(server, who, model.name))
 
 
-async def _vaes(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    return choices(interaction.client.catalogue.search_vaes(typed))
-
-
-async def _samplers(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    return choices(search(SAMPLER_NAMES, typed))
-
-
-async def _sizes(interaction: Interaction, typed: str) -> list[Choice[str]]:
+async def _sizes(_: Interaction, typed: str) -> list[Choice[str]]:
     # Any size may be typed, and Discord sends only what is picked or typed to its end.
     return choices(search(SHAPES, typed) if not typed[:1].isdecimal() else (typed,))
 
 
-async def _presets(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    presets = interaction.client.store.presets
-    return choices(search(presets.names(interaction.user.id), typed))
-
-
-async def _styles(interaction: Interaction, typed: str) -> list[Choice[str]]:
-    styles = interaction.client.store.styles
-    return choices(search(styles.names(interaction.guild_id), typed))
-
+_presets: Final = _searching(lambda each: each.client.store.presets.names.of(each.user.id))
 
 _SEARCHES: Final = {
-    "model": _models,
-    "vae": _vaes,
-    "sampler": _samplers,
+    "model": _searching(_models),
+    "vae": _searching(lambda each: each.client.catalogue.vae_names),
+    "sampler": _searching(lambda _: SAMPLER_NAMES),
     "size": _sizes,
     "preset": _presets,
     "name": _presets,
-    "style": _styles,
+    "style": _searching(lambda each: each.client.store.styles.names.of(each.guild_id)),
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from discord import ui
+
 from bot.actions.dispatch import control, form
 from bot.actions.retry import Retry
 from bot.answers import Interaction
@@ -17,6 +19,7 @@ from bot.jobs.jobs import Jobs
 from bot.ordering import axes, variations
 from bot.ordering.variations import STRONGLY, SUBTLY
 from bot.posts import forms
+from bot.posts.controls import custom_id
 from bot.store import Job
 from core.notes import Note
 from core.request import GenerationRequest
@@ -56,17 +59,21 @@ class Derive:
     async def start(self, interaction: Interaction, job: Job, position: int | None = None) -> None:
         """Show the form for img2img from one of a job's pictures."""
         await self._jobs.picture(job, position or 0)
-        form = forms.start_form(job, position or 0, interaction.locale)
-        await self._retry.ask(interaction, form, job.request)
+        await self._retry.ask(interaction, _start_form(interaction, job, position), job.request)
 
     @form("start")
     async def _started(self, interaction: Interaction, job: Job, position: int | None) -> None:
         _, png = await self._jobs.picture(job, position or 0)
-        form = partial(forms.start_form, job, position or 0, interaction.locale)
+        form = partial(_start_form, interaction, job, position)
         async with self._retry.typed(interaction, form) as typed:
-            request, strength = forms.started(one_picture(job, position), typed)
+            request, strength = forms.read_start(one_picture(job, position), typed)
             request = variations.started_from(request, png, strength)
             await self._jobs.derive(interaction, job, request)
+
+
+def _start_form(interaction: Interaction, job: Job, position: int | None) -> ui.Modal:
+    number = custom_id("start", job.id, position or None)
+    return forms.start_form(number, job.request, interaction.locale)
 
 
 def one_picture(job: Job, position: int | None) -> GenerationRequest:

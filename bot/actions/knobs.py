@@ -48,7 +48,7 @@ class Knobs:
     async def _edited(self, interaction: Interaction, job: Job, _: int | None) -> None:
         form = partial(forms.edit_form, job, interaction.locale)
         async with self._retry.typed(interaction, form) as typed:
-            request = forms.edited(job.request, typed)
+            request = forms.read_edit(job.request, typed)
             await self._jobs.derive(interaction, job, request, job.sheet)
 
     @control("open")

@@ -62,7 +62,8 @@ class More:
 
     @control("preset")
     async def _save_preset(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        await interaction.response.send_modal(forms.preset_form(job, interaction.locale))
+        form = forms.name_form(job, interaction.locale, "preset")
+        await interaction.response.send_modal(form)
 
     @form("preset")
     async def _preset_named(self, interaction: Interaction, job: Job, _: int | None) -> None:
@@ -70,7 +71,8 @@ class More:
         own = {"seed", "count"} | (job.sheet.options if job.sheet else set())
         values = {name: value for name, value in values_of(job.request).items() if name not in own}
         locale, presets = interaction.locale, self._store.presets
-        async with self._retry.typed(interaction, partial(forms.preset_form, job, locale)) as typed:
+        form = partial(forms.name_form, job, locale, "preset")
+        async with self._retry.typed(interaction, form) as typed:
             preset = await presets.save(interaction.user.id, typed.get("name", ""), values)
             key = "preset.saved_default" if preset.name.casefold() == YOURS else "preset.saved"
             shown = answers.excerpt(preset.name, 2 * len(preset.name))
@@ -107,7 +109,7 @@ class More:
         model = self._catalogue.find(job.request.model)
         offers = panel.Offers(
             explore=model is not None and model.family != "sd2",
-            compare=model is not None and bool(other_vaes(job.request, self._catalogue, model)),
+            compare=model is not None and bool(other_vaes(job.request, self._catalogue)),
             delete=self._visibility.may_remove(interaction, job),
         )
         return panel.panel_view(job, interaction.locale, offers, position)

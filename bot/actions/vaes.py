@@ -6,6 +6,7 @@ that searches by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,13 +22,12 @@ from bot.jobs.jobs import Jobs
 from bot.ordering.axes import other_vaes
 from bot.ordering.choices import vae_names
 from bot.posts import forms
-from bot.posts.controls import MAX_OPTIONS, chosen, layout, row
+from bot.posts.controls import chosen, layout, row
 from bot.posts.result import SEARCH, vae_select
 from bot.store import Job
 from bot.translate import t
-from core.errors import UnknownName
 from core.models.catalogue import Catalogue
-from core.models.names import search
+from core.models.names import find
 from core.sheets.sheet import Sheet, axis_of
 
 
@@ -52,7 +52,7 @@ class Vaes:
     ) -> None:
         name = chosen(interaction)
         if name == SEARCH:
-            form = forms.vae_form(job, interaction.locale, action, position)
+            form = forms.name_form(job, interaction.locale, action, position)
             await self._retry.ask(interaction, form, job.request)
         else:
             await self._use(action, interaction, job, position, name)
@@ -61,12 +61,9 @@ class Vaes:
     async def _searched(
         self, action: str, interaction: Interaction, job: Job, position: int | None
     ) -> None:
-        form = partial(forms.vae_form, job, interaction.locale, action, position)
+        form = partial(forms.name_form, job, interaction.locale, action, position)
         async with self._retry.typed(interaction, form) as typed:
-            name = typed.get("name", "")
-            found = tuple(search(self._names(action, job), name, MAX_OPTIONS))
-            if not found:
-                raise UnknownName("VAE", name)
+            found = find("VAE", self._names(action, job), typed.get("name", ""))
             await self._offer(action, interaction, job, position, found, search=False)
 
     async def _offer(
@@ -75,7 +72,7 @@ class Vaes:
         interaction: Interaction,
         job: Job,
         position: int | None,
-        names: tuple[str, ...],
+        names: Sequence[str],
         *,
         search: bool = True,
     ) -> None:
@@ -99,7 +96,6 @@ class Vaes:
             await self._jobs.derive(interaction, job, request, sheet)
 
     def _names(self, action: str, job: Job) -> tuple[str, ...]:
-        model = self._catalogue.model(job.request.model)
         if action == "vae":
-            return vae_names(self._catalogue, model)
-        return other_vaes(job.request, self._catalogue, model)
+            return vae_names(self._catalogue, self._catalogue.model(job.request.model))
+        return other_vaes(job.request, self._catalogue)

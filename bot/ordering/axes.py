@@ -84,9 +84,12 @@ def check_change(parent: Job, changes: Collection[str], catalogue: Catalogue) ->
             raise CannotExplore("clip_skip")
 
 
-def other_vaes(request: GenerationRequest, catalogue: Catalogue, model: Model) -> tuple[str, ...]:
-    """Name the VAEs that a request's own can be compared with; none where there is only one."""
-    names = vae_names(catalogue, model)
+def other_vaes(request: GenerationRequest, catalogue: Catalogue) -> tuple[str, ...]:
+    """Name the VAEs that a request's own can be compared with; none where there is only one.
+
+    Raises :class:`~core.errors.UnknownName` when its model is gone.
+    """
+    names = vae_names(catalogue, catalogue.model(request.model))
     own = request.vae
     if own == NONE and NONE not in names:
         own = AUTOMATIC

@@ -1,4 +1,4 @@
-"""The modals: what each asks, and what was typed into it.
+"""The modals, and how what was typed into them is read.
 
 A modal is never kept in memory: its submit is recognised by its ``custom_id``, so that one
 opened before a restart still works.
@@ -16,7 +16,7 @@ from discord import ui
 from bot.answers import Interaction, payload
 from bot.exceptions import Gone
 from bot.ordering.layers import values_of
-from bot.posts.controls import custom_id, standing_id
+from bot.posts.controls import custom_id
 from bot.store import Job
 from bot.store.names import MAX_NAME
 from bot.translate import t
@@ -26,151 +26,64 @@ from core.request import GenerationRequest, draw_seed, parse_size
 from core.typed import half_width
 
 MAX_SEARCH: Final = 100
-# Far enough to see the prompt in the picture, near enough to know it again.
+# High enough to show the prompt, low enough to keep the composition of the start image.
 START_DENOISING: Final = 0.6
 
 
 def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
-    """Everything about a picture that one types, filled in."""
-    request = job.request
-    # They share a field: a modal has at most five.
-    values = values_of(request)
+    """Build the form for a job's prompts and numbers, filled in."""
+    request, values = job.request, values_of(job.request)
     settings = ", ".join(
         f"{value:g}" if isinstance(value := values[name], float) else str(value)
         for name in names(Place.EDIT)
     )
-    form = _form("edit", job, t("edit.title", locale))
-    _add_prompts(form, request, locale)
-    # What a sheet varies, its cells have their own values of.
-    if not (job.sheet and job.sheet.varies("clip_skip")):
-        _add(form, "clip_skip", str(request.clip_skip), 2, locale)
-    if not (job.sheet and job.sheet.varies("seed")):
-        _add(form, "seed", str(request.seed), 10, locale, required=False)
-    return _add(form, "settings", settings, 40, locale)
+    fields = _prompts(request, locale)
+    # What a sheet varies has its own value in each cell.
+    varied = job.sheet.options if job.sheet else ()
+    if "clip_skip" not in varied:
+        fields.append(_field("edit", "clip_skip", str(request.clip_skip), 2, locale))
+    if "seed" not in varied:
+        fields.append(_field("edit", "seed", str(request.seed), 10, locale, required=False))
+    # These share a field: a modal has at most five.
+    fields.append(_field("edit", "settings", settings, 40, locale))
+    return build_form(t("edit.title", locale), custom_id("edit", job.id), *fields)
 
 
-def start_form(job: Job, position: int, locale: discord.Locale) -> ui.Modal:
-    """What to draw from one of a job's pictures, and how far to go from it."""
-    form = _form("start", job, t("start.title", locale), position or None)
-    return _start_fields(form, job.request, locale)
+def start_form(custom_id: str, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
+    """Build the form for img2img, filled in from the request that made the start image."""
+    return build_form(
+        t("start.title", locale),
+        custom_id,
+        *_prompts(request, locale),
+        _field("start", "denoising_strength", f"{START_DENOISING:g}", 5, locale),
+        _field("edit", "clip_skip", str(request.clip_skip), 2, locale),
+        _field("edit", "seed", "", 10, locale, required=False),
+    )
 
 
-def foreign_start_form(number: int, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
-    """The same for a picture that is no job's, kept at hand under ``number``."""
-    form = build_form(t("start.title", locale), standing_id("start", number))
-    return _start_fields(form, request, locale)
-
-
-def _start_fields(form: ui.Modal, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
-    _add_prompts(form, request, locale)
-    _add(form, "denoising_strength", f"{START_DENOISING:g}", 5, locale, group="start")
-    _add(form, "clip_skip", str(request.clip_skip), 2, locale)
-    return _add(form, "seed", "", 10, locale, required=False)
-
-
-def _add_prompts(form: ui.Modal, request: GenerationRequest, locale: discord.Locale) -> None:
-    for name in ("prompt", "negative_prompt"):
-        label, value = t(f"edit.{name}", locale), getattr(request, name)
-        long = discord.TextStyle.paragraph
-        form.add_item(text_field(name, label, MAX_PROMPT, value, required=False, style=long))
-
-
-def _add(
-    form: ui.Modal,
-    name: str,
-    value: str,
-    length: int,
-    locale: discord.Locale,
-    *,
-    required: bool = True,
-    group: str = "edit",
+def name_form(
+    job: Job, locale: discord.Locale, action: str, argument: int | None = None
 ) -> ui.Modal:
-    """One line with a hint below its name."""
+    """Build the form for a preset's name, or for a part of a VAE's name to search."""
+    length = MAX_NAME if action == "preset" else MAX_SEARCH
+    field = text_field("name", t(f"form.{action}.label", locale), length)
+    title = t(f"form.{action}.title", locale)
+    return build_form(title, custom_id(action, job.id, argument), field)
+
+
+def _prompts(request: GenerationRequest, locale: discord.Locale) -> list[ui.Label[ui.Modal]]:
+    look: dict[str, Any] = {"required": False, "style": discord.TextStyle.paragraph}
+    return [
+        text_field(name, t(f"edit.{name}", locale), MAX_PROMPT, getattr(request, name), **look)
+        for name in ("prompt", "negative_prompt")
+    ]
+
+
+def _field(
+    group: str, name: str, value: str, length: int, locale: discord.Locale, **look: Any
+) -> ui.Label[ui.Modal]:
     label, hint = t(f"{group}.{name}", locale), t(f"{group}.{name}_hint", locale)
-    return form.add_item(text_field(name, label, length, value, hint, required=required))
-
-
-def edited(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
-    """The request with what was typed into :func:`edit_form`.
-
-    Raises :class:`~core.errors.InvalidRequest` for what is no number or out of range.
-    """
-    values = _settings(fields["settings"])
-    width, height = parse_size(values.pop("size"))
-    typed = _typed(request, fields)
-    return replace(typed, width=width, height=height, **_numbers(values))
-
-
-def started(request: GenerationRequest, fields: dict[str, str]) -> tuple[GenerationRequest, float]:
-    """The request with what was typed into :func:`start_form`, and the denoising strength.
-
-    Raises as :func:`edited`.
-    """
-    strength = RANGES["denoising_strength"].read("denoising_strength", fields["denoising_strength"])
-    return _typed(request, fields), strength
-
-
-def _typed(request: GenerationRequest, fields: dict[str, str]) -> GenerationRequest:
-    typed = {
-        "clip_skip": fields.get("clip_skip", str(request.clip_skip)),
-        "seed": fields.get("seed", str(request.seed)).strip() or str(RANDOM_SEED),
-    }
-    numbers = _numbers(typed)
-    if numbers["seed"] == RANDOM_SEED:
-        numbers["seed"] = draw_seed()
-    return replace(
-        request,
-        prompt=fields["prompt"],
-        negative_prompt=fields["negative_prompt"],
-        **numbers,
-    )
-
-
-def preset_form(job: Job, locale: discord.Locale) -> ui.Modal:
-    """Asks for a preset's name."""
-    return _question("preset", job, MAX_NAME, locale)
-
-
-def vae_form(
-    job: Job, locale: discord.Locale, action: str = "vae", argument: int | None = None
-) -> ui.Modal:
-    """Asks for a part of a VAE's name."""
-    return _question(action, job, MAX_SEARCH, locale, argument)
-
-
-class Fields(dict[str, str]):
-    """What was typed, by field. Raises :class:`~bot.exceptions.Gone` for one that is missing."""
-
-    def __missing__(self, name: str) -> str:
-        """A form of another version, or made up."""
-        raise Gone("modal")
-
-
-def fields(interaction: Interaction) -> Fields:
-    """What was typed into the form that was sent."""
-    return Fields(
-        (str(component["custom_id"]), str(component.get("value") or ""))
-        for component in _walk(payload(interaction).get("components") or [])
-        if "custom_id" in component
-    )
-
-
-def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Fields stand inside labels, or inside rows in older clients."""
-    for component in components:
-        inner = component.get("components") or [component.get("component")]
-        yield from (item for item in inner if isinstance(item, dict))
-
-
-def _question(
-    action: str, job: Job, length: int, locale: discord.Locale, argument: int | None = None
-) -> ui.Modal:
-    form = _form(action, job, t(f"form.{action}.title", locale), argument)
-    return form.add_item(text_field("name", t(f"form.{action}.label", locale), length))
-
-
-def _form(action: str, job: Job, title: str, argument: int | None = None) -> ui.Modal:
-    return build_form(title, custom_id(action, job.id, argument))
+    return text_field(name, label, length, value, hint, **look)
 
 
 def build_form(title: str, custom_id: str, *fields: ui.Label[ui.Modal]) -> ui.Modal:
@@ -197,12 +110,63 @@ def text_field(
     return ui.Label(text=label, description=hint, component=field)
 
 
-def _settings(text: str) -> dict[str, str]:
-    parts = half_width(text).replace(",", " ").replace(";", " ").split()
-    asked = names(Place.EDIT)
-    if len(parts) != len(asked):
-        raise InvalidRequest("settings", text, "settings")
-    return dict(zip(asked, parts, strict=True))
+class Fields(dict[str, str]):
+    """What was typed, by field. Raises :class:`~bot.exceptions.Gone` for one that is missing."""
+
+    def __missing__(self, name: str) -> str:
+        """Raise for the form of another version, or a made-up one."""
+        raise Gone("modal")
+
+
+def fields(interaction: Interaction) -> Fields:
+    """Read what was typed into the form that was submitted."""
+    return Fields(
+        (str(component["custom_id"]), str(component.get("value") or ""))
+        for component in _walk(payload(interaction).get("components") or [])
+        if "custom_id" in component
+    )
+
+
+def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the fields, which are inside labels, or inside rows in older clients."""
+    for component in components:
+        inner = component.get("components") or [component.get("component")]
+        yield from (item for item in inner if isinstance(item, dict))
+
+
+def read_edit(request: GenerationRequest, fields: Mapping[str, str]) -> GenerationRequest:
+    """Change the request by what was typed into :func:`edit_form`.
+
+    Raises :class:`~core.errors.InvalidRequest` for what is no number or out of range.
+    """
+    settings = fields["settings"]
+    parts = half_width(settings).replace(",", " ").replace(";", " ").split()
+    if len(parts) != len(names(Place.EDIT)):
+        raise InvalidRequest("settings", settings, "settings")
+    typed = dict(zip(names(Place.EDIT), parts, strict=True))
+    width, height = parse_size(typed.pop("size"))
+    return replace(_read(request, fields), width=width, height=height, **_numbers(typed))
+
+
+def read_start(
+    request: GenerationRequest, fields: Mapping[str, str]
+) -> tuple[GenerationRequest, float]:
+    """Change the request by what was typed into :func:`start_form`; also return the strength.
+
+    Raises as :func:`read_edit`.
+    """
+    strength = RANGES["denoising_strength"].read("denoising_strength", fields["denoising_strength"])
+    return _read(request, fields), strength
+
+
+def _read(request: GenerationRequest, fields: Mapping[str, str]) -> GenerationRequest:
+    clip_skip = fields.get("clip_skip", str(request.clip_skip))
+    seed = fields.get("seed", str(request.seed)).strip() or str(RANDOM_SEED)
+    values = _numbers({"clip_skip": clip_skip, "seed": seed})
+    if values["seed"] == RANDOM_SEED:
+        values["seed"] = draw_seed()
+    values |= {name: fields[name] for name in ("prompt", "negative_prompt")}
+    return replace(request, **values)
 
 
 def _numbers(typed: Mapping[str, str]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class ConfigCog(
         self, interaction: Interaction, /, channel: Place | None, **given: Any
     ) -> None:
         """Set what is given, for the server or a channel, and show what is set."""
-        given = options.said(given)
+        given = options.given_options(given)
         place = channel.id if channel else None
         limits = self.bot.gate.limits(interaction.guild_id)
 

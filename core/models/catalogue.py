@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeVar
 from core.errors import Refused, UnknownName, VaeMismatch
 from core.families import Family, Prediction
 from core.models.cards import Card, read_card
-from core.models.names import closest, printable, search, unique
+from core.models.names import closest, printable, unique
 from core.models.weights import diffusers_folder, single_file
 from core.models.weights.hashes import Hashes
 from core.models.weights.safetensors_header import PICKLE_SUFFIXES, Header, read_header
@@ -147,9 +147,10 @@ class Catalogue:
         """Return the external VAEs that fit ``model``."""
         return tuple(vae for vae in self.vaes if vae.fits(model))
 
-    def search_vaes(self, text: str, limit: int = 25) -> list[str]:
-        """Return VAE names for an autocomplete, best first, Automatic and None among them."""
-        return search((AUTOMATIC, NONE, *(vae.name for vae in self.vaes)), text, limit)
+    @property
+    def vae_names(self) -> tuple[str, ...]:
+        """Every name that a request can give its VAE."""
+        return (AUTOMATIC, NONE, *(vae.name for vae in self.vaes))
 
 
 _Entry = TypeVar("_Entry", Model, Vae)

@@ -133,10 +133,10 @@ def test_forms_are_ones_that_discord_takes(locale: discord.Locale) -> None:
     job = longest_job(locale)
     for form in (
         forms.edit_form(job, locale),
-        forms.preset_form(job, locale),
-        forms.vae_form(job, locale),
-        forms.vae_form(job, locale, "vae_ab", 7),
-        forms.start_form(job, 7, locale),
+        forms.name_form(job, locale, "preset"),
+        forms.name_form(job, locale, "vae"),
+        forms.name_form(job, locale, "vae_ab", 7),
+        forms.start_form(custom_id("start", job.id, 7), job.request, locale),
     ):
         sent = form.to_dict()
         validate_modal(sent)

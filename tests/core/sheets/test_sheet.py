@@ -206,13 +206,13 @@ def test_what_would_change_nothing_is_refused() -> None:
 def test_what_a_vae_can_be_compared_with() -> None:
     found = catalogue()
     plain = found.models[0]
-    assert axes.other_vaes(BASE, found, plain) == ("vivid", "soft")
+    assert axes.other_vaes(BASE, found) == ("vivid", "soft")
     soft = GenerationRequest("x", "plain", 1, vae="soft")
-    assert axes.other_vaes(soft, found, plain) == ("Automatic", "vivid")
+    assert axes.other_vaes(soft, found) == ("Automatic", "vivid")
     # Without a sibling file "None" is what "Automatic" is.
     none = GenerationRequest("x", "plain", 1, vae="None")
-    assert axes.other_vaes(none, found, plain) == ("vivid", "soft")
-    assert axes.other_vaes(BASE, Catalogue(models=found.models), plain) == ()
+    assert axes.other_vaes(none, found) == ("vivid", "soft")
+    assert axes.other_vaes(BASE, Catalogue(models=found.models)) == ()
     assert vae("x").fits(plain)
 
 
