@@ -90,7 +90,8 @@ def pictures_in(message: discord.Message) -> list[Readable]:
     found: list[Readable] = []
     parts: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
     for part in parts:
-        found += [file for file in part.attachments if _is_picture(file)]
+        files = ((file, file.content_type or "") for file in part.attachments)
+        found += [file for file, kind in files if kind.startswith("image/")]
         links = [link for embed in part.embeds for link in (embed.image, embed.thumbnail)]
         urls = [link.proxy_url or link.url for link in links]
         urls += [item.proxy_url or item.url for item in _media(part.components)]
@@ -99,10 +100,6 @@ def pictures_in(message: discord.Message) -> list[Readable]:
     for picture in found:
         once.setdefault(urlsplit(picture.url).path, picture)
     return list(once.values())
-
-
-def _is_picture(file: discord.Attachment) -> bool:
-    return (file.content_type or "").startswith("image/")
 
 
 def _is_discords(url: str) -> bool:

@@ -207,9 +207,4 @@ def bounds(limits: Limits) -> dict[str, int]:
     """Give the highest value that is allowed, by field of a request."""
     # A recommended size is cut to the limit, which must be a size that a request can have.
     side = limits.max_size // RANGES["width"].multiple * RANGES["width"].multiple
-    return {
-        "width": side,
-        "height": side,
-        "steps": limits.max_steps,
-        "count": limits.max_count,
-    }
+    return {"width": side, "height": side, "steps": limits.max_steps, "count": limits.max_count}

@@ -1,12 +1,12 @@
-"""The result post: the pictures, one line about them, and the three knobs right underneath.
+"""The result post: the images, a line about them, and the controls for clip skip, seed and VAE.
 
 Pure layout: what is shown comes in as a :class:`Post`, what a press does is in
-:mod:`bot.actions.knobs`. Calm on a phone, everything further behind "More…".
+:mod:`bot.actions.knobs`. For a phone's screen, everything else is behind "More…".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,13 +29,13 @@ PROMPT_LENGTH: Final = 240
 NEGATIVE_LENGTH: Final = 80
 NAME_LENGTH: Final = 60
 NOTES_LENGTH: Final = 900
-# Discord's bound for a picture's description, which screen readers read.
+# Discord's limit for an image's description, which screen readers read.
 ALT_TEXT_LENGTH: Final = 1024
 
 LOWEST: Final = int(RANGES["clip_skip"].low)
 HIGHEST: Final = int(RANGES["clip_skip"].high)
 
-# What a note of the core may name.
+# The keys of what a note of the core names.
 _NAMED: Final = {
     "prompt": "option.prompt",
     "negative prompt": "option.negative_prompt",
@@ -46,7 +46,7 @@ _NAMED: Final = {
     "upscaler": "kind.upscaler",
 }
 
-# The value of the VAE select's last option; no catalogue name is empty inside.
+# The value of a select's last option; no name in the catalogue has an unprintable character.
 SEARCH: Final = "\x1fsearch"
 
 
@@ -54,10 +54,10 @@ SEARCH: Final = "\x1fsearch"
 class Post:
     """What a result post shows.
 
-    ``files`` are the names of the files sent with it. ``usual`` are the values nobody needs to
-    read: only what differs from them is named. ``vaes`` fit the model; ``clip_skip_works`` is
-    False where the family ignores clip skip. ``mention`` writes the member's name at the top,
-    for a message that is to notify. ``remarks`` are sentences about the delivery itself.
+    ``files`` are the names of the files sent with it. Only values that differ from the ``usual``
+    ones are named. ``vaes`` fit the model; ``clip_skip_works`` is False where the family ignores
+    clip skip. ``mention`` puts the member's mention first, for a message that is to notify.
+    ``remarks`` are sentences about the delivery itself.
     """
 
     job: Job
@@ -71,7 +71,7 @@ class Post:
 
 
 def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
-    """What a request has by itself on this model: the bot's values under the card's."""
+    """Give the defaults on this model: the bot's values under the card's."""
     usual = dict(BOT) | (model_values(model) if model else {})
     if catalogue.models:
         usual["model"] = catalogue.models[0].name
@@ -79,7 +79,7 @@ def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
 
 
 def result_view(post: Post) -> ui.LayoutView:
-    """A fresh view of a finished job."""
+    """Build a fresh view of a finished job."""
     job = post.job
     if job.sheet is not None:
         return layout(_gallery(post), ui.TextDisplay(_text(post)), *sheet_rows(job, job.sheet))
@@ -102,7 +102,7 @@ def _gallery(post: Post) -> ui.MediaGallery[ui.LayoutView]:
 
 
 def alt_text(job: Job) -> str:
-    """The pictures' description: the beginning of the prompt, for a sheet its axes before that."""
+    """Describe the images by the beginning of the prompt; a sheet by its axes before that."""
     text = " ".join(job.request.prompt.split()) or "—"
     if job.sheet is not None:
         axes = " × ".join(axis_text(axis, job.locale) for axis in job.sheet.axes)
@@ -112,14 +112,14 @@ def alt_text(job: Job) -> str:
 
 def vae_select(
     job: Job,
-    vaes: tuple[str, ...],
+    vaes: Sequence[str],
     locale: Locale | str,
     *,
     search: bool = True,
     action: str = "vae",
     argument: int | None = None,
 ) -> Control:
-    """The VAEs to choose from; past 24 the last option leads to a search."""
+    """Build the select of VAEs; of more than fit, the last option leads to a search."""
     names = [name for name in vaes if len(name) <= MAX_LABEL]
     more = search and len(names) > MAX_OPTIONS
     options = [
@@ -154,7 +154,8 @@ def _text(post: Post) -> str:
 
 
 def _facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
-    """What varies, clip skip and seed, how it was made if not in one go, and what is unusual."""
+    """Yield what varies, clip skip, seed, any variation, start image or hires fix, and what else
+    differs from the usual."""
     request, locale = job.request, job.locale
     varied = {axis.kind.field for axis in job.sheet.axes} if job.sheet else set()
     for axis in job.sheet.axes if job.sheet else ():
@@ -186,27 +187,27 @@ def _differences(job: Job, usual: Mapping[str, Any], known: set[str]) -> Iterabl
 
 
 def axis_text(axis: Axis, locale: str) -> str:
-    """What an axis varies and its values, as they were asked for."""
+    """Name an axis and its values, as they were typed."""
     return t("result.value", locale, name=axis_name(axis, locale), value=axis.text)
 
 
 def axis_name(axis: Axis, locale: Locale | str) -> str:
-    """What an axis varies, in words."""
+    """Name the option that an axis varies."""
     return t(field_key(axis.kind.field), locale)
 
 
 def field_key(field: str) -> str:
-    """The key of an axis's name; searching the prompt and replacing is not the prompt."""
+    """Give the key of an axis's name; an axis of the prompt is Prompt S/R."""
     return "option.prompt_sr" if field == "prompt" else f"option.{field}"
 
 
 def _notes(job: Job) -> Iterable[str]:
-    # A remark of another version, which this one has no words for, is left out.
+    # A note of another version may have no sentence in this one.
     return (note_text(note, job.locale) for note in job.notes if note.key in NOTES)
 
 
 def note_text(note: Note, locale: str) -> str:
-    """A remark on the request, in the member's language."""
+    """Write a note in the member's language."""
     values = {
         name: excerpt(_in_words(name, value, locale), NAME_LENGTH) for name, value in note.values
     }
@@ -214,7 +215,7 @@ def note_text(note: Note, locale: str) -> str:
 
 
 def _in_words(name: str, value: str | tuple[str, ...], locale: str) -> str:
-    """What the core named in plain English, in the member's language; all else as it is."""
+    """Translate what a note of the core names in English; anything else stays."""
     if isinstance(value, tuple):
         return listed(value, locale)
     key = _NAMED.get(value) if name in ("which", "kind") else None
@@ -239,7 +240,7 @@ def _knobs(post: Post) -> ui.ActionRow[Any]:
 
 
 def _openers(job: Job) -> Iterable[ui.ActionRow[Any]]:
-    """Buttons 1, 2, 3, 4 that open one picture of several as its own result."""
+    """Yield rows of numbered buttons that open one image of several as its own result."""
     count = job.request.count
     if count == 1:
         return
@@ -263,7 +264,7 @@ def _clip_skips(post: Post) -> Control:
 
 
 def sheet_rows(job: Job, sheet: Sheet) -> Iterable[ui.ActionRow[Any]]:
-    """Under a sheet: a seed for all of it, and a select an axis to post one of its cells."""
+    """Yield a sheet's rows: a new seed for all of it, and per axis a select to post one cell."""
     again = button(t("control.new_seed", job.locale), "seed", job.id, emoji="🎲")
     more = button(t("control.more", job.locale), "more", job.id)
     yield row(more) if sheet.varies("seed") else row(again, more)
@@ -275,7 +276,7 @@ def sheet_rows(job: Job, sheet: Sheet) -> Iterable[ui.ActionRow[Any]]:
 def cell_select(
     job: Job, axis: Axis, action: str, locale: Locale | str, other: int | None = None
 ) -> Control:
-    """A select over one axis's values; ``other`` is the place on the other axis, once known."""
+    """Build the select of an axis's values; ``other`` is the index on the other axis, if known."""
     name = axis_name(axis, locale)
     options = [
         discord.SelectOption(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from core.errors import UnknownName
+
 # Discord shows and sends back at most 100 characters of a choice.
 MAX_NAME: Final = 100
 
@@ -33,6 +35,14 @@ def search(names: Iterable[str], text: str, limit: int = 25) -> list[str]:
     if not ranked:
         return list(closest(text, names, limit))
     return [name for _, name in sorted(ranked, key=lambda pair: pair[0])][:limit]
+
+
+def find(kind: str, names: Iterable[str], text: str) -> list[str]:
+    """Search as :func:`search` does. Raises :class:`UnknownName` where nothing is close."""
+    found = search(names, text)
+    if not found:
+        raise UnknownName(kind, text)
+    return found
 
 
 def closest(name: str, names: Iterable[str], limit: int = 3) -> tuple[str, ...]:
