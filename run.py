@@ -1,4 +1,7 @@
-"""The door: ``python run.py [start | sandbox | generate | doctor]``. No logic, imports inside."""
+"""The command line: ``python run.py [start | sandbox | generate | doctor]``.
+
+Modules are imported inside functions, so that a missing package is a sentence, not a traceback.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ import sys
 
 
 def parser() -> argparse.ArgumentParser:
-    """The subcommands and their options."""
+    """Make the parser of the subcommands and their options."""
     from core.options import OPTIONS
 
-    door = argparse.ArgumentParser(
+    top = argparse.ArgumentParser(
         prog="run.py", description="Penultimate, a Discord bot for Stable Diffusion."
     )
-    commands = door.add_subparsers(dest="command", metavar="command")
+    commands = top.add_subparsers(dest="command", metavar="command")
     commands.add_parser("start", help="run the bot on Discord (the default; needs a token)")
     sandbox = commands.add_parser("sandbox", help="run the whole bot in a browser, offline")
     sandbox.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -39,13 +42,13 @@ def parser() -> argparse.ArgumentParser:
             help='a sheet, like --x "Clip skip" 1-12',
         )
     commands.add_parser("doctor", help="say what is installed, found, and wrong")
-    return door
+    return top
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit code: 0, or 2 with a sentence on what to do."""
     arguments = parser().parse_args(argv)
-    # A console that cannot show a character shows another one, rather than a traceback.
+    # Where a console cannot show a character, print a replacement instead of failing.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:

@@ -16,7 +16,7 @@ from bot.store import Job
 from core.models.catalogue import Catalogue, Model
 from core.options import AUTOMATIC, NONE
 from core.request import GenerationRequest
-from core.sheets.axes import AXES, Axis, Value, kind_of, read_axis
+from core.sheets.axes import AXES, Axis, kind_of, read_axis
 from core.sheets.cells import MAX_CELLS
 from core.sheets.sheet import Sheet, axis_of
 from core.work import Item
@@ -72,12 +72,10 @@ def check_sheet(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) ->
 def check_change(parent: Job, changes: Collection[str], catalogue: Catalogue) -> None:
     """Raise :class:`~bot.exceptions.CannotExplore` when changing these fields would change nothing:
     a sheet has its own values where it varies them, and SD 2.x ignores clip skip."""
-    models: Sequence[Value] = (parent.request.model,)
-    for axis in parent.sheet.axes if parent.sheet else ():
-        if axis.kind.field in changes:
-            raise CannotExplore("varied")
-        if axis.kind.field == "model":
-            models = axis.values
+    varied = {axis.kind.field: axis.values for axis in parent.sheet.axes} if parent.sheet else {}
+    if varied.keys() & set(changes):
+        raise CannotExplore("varied")
+    models = varied.get("model", (parent.request.model,))
     if "clip_skip" in changes:
         families = {catalogue.model(str(name)).family for name in models}
         if families == {"sd2"}:

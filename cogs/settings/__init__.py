@@ -1,1 +1,1 @@
-"""/settings: the values of a member's own."""
+"""/settings: a panel for a member's default values."""

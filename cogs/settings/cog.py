@@ -1,6 +1,6 @@
-"""/settings: a panel of what a member's pictures have where a command does not say otherwise.
+"""/settings: a panel for a member's default values.
 
-It edits the member's preset ``default``, a value at a time; nothing of it is kept in memory.
+It edits the member's preset ``default``, one value at a time; nothing of it is kept in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bot.exceptions import NotYours
 from bot.gate.origin import of_interaction
 from bot.ordering.layers import LAYERED
 from bot.ordering.resolve import checked, explain
-from bot.posts.controls import MAX_OPTIONS, chosen
+from bot.posts.controls import chosen
 from bot.posts.result import SEARCH
 from bot.translate import t, text
 from cogs.settings.panel import (
@@ -34,15 +34,16 @@ from cogs.settings.panel import (
     settings_view,
 )
 from core.errors import UnknownName, VaeMismatch
-from core.models.names import search
+from core.models.names import find
 from core.options import RANGES
 
-# What is searched, and what such a thing is called in an error.
+NAME_LENGTH: Final = 50
+# The options that are searched, by the kind of name that an error gives.
 SEARCHED: Final = {"model": "model", "vae": "VAE", "sampler": "sampler"}
 
 
 class SettingsCog(commands.Cog):
-    """The command, and every control of its panel."""
+    """The command, and what the controls of its panel do."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.presets = bot.store.presets
@@ -53,11 +54,11 @@ class SettingsCog(commands.Cog):
 
     @app_commands.command(name="settings", description=text("command.settings"))
     async def settings(self, interaction: Interaction) -> None:
-        """Show the panel, to the member alone."""
-        await answers.show(interaction, self._view(interaction, await self._panel(interaction)))
+        """Show the panel to the member alone."""
+        await answers.show(interaction, await self._view(interaction))
 
     @standing(**{f"set_{name}": name for name in SELECTS})
-    async def _select(self, name: str, interaction: Interaction, owner: int | None) -> None:
+    async def _picked(self, name: str, interaction: Interaction, owner: int | None) -> None:
         """Set the value picked in a select, or open the form of its search."""
         _check_owner(interaction, owner)
         value = chosen(interaction)
@@ -68,24 +69,24 @@ class SettingsCog(commands.Cog):
             given = RANGES[name].read(name, value) if name in RANGES else value
             await self._set(interaction, name, given)
 
-    @standing(find_size="size", **{f"find_{name}": name for name in SEARCHED})
-    async def _search(self, name: str, interaction: Interaction, owner: int | None) -> None:
-        """Set the size typed, or the only name that has what was typed; offer several names."""
+    @standing(**{f"find_{name}": name for name in SEARCHED})
+    async def _searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
+        """Set the one name that has the text typed; offer them where there are several."""
         _check_owner(interaction, owner)
-        form = partial(search_form, name, interaction.user.id, interaction.locale)
-        async with self.retry.typed(interaction, form) as typed:
-            words = typed.get("typed", "")
-            found: tuple[str, ...] = (words,)
-            if name in SEARCHED:
-                panel = await self._panel(interaction)
-                names = offered(panel.explained, self.catalogue, self.limits)[name]
-                found = tuple(search(names, words, MAX_OPTIONS))
-            if not found:
-                raise UnknownName(SEARCHED[name], words)
+        async with self.retry.typed(interaction, _search_form(name, interaction)) as typed:
+            names = self._names(name, await self._panel(interaction))
+            found = find(SEARCHED[name], names, typed.get("typed", ""))
             if len(found) == 1:
                 await self._set(interaction, name, found[0])
             else:
                 await self._render(interaction, found={name: found})
+
+    @standing("find_size")
+    async def _size_typed(self, interaction: Interaction, owner: int | None) -> None:
+        """Set the size that was typed."""
+        _check_owner(interaction, owner)
+        async with self.retry.typed(interaction, _search_form("size", interaction)) as typed:
+            await self._set(interaction, "size", typed.get("typed", ""))
 
     @standing(set_private=True, set_public=False)
     async def _set_private(
@@ -104,7 +105,7 @@ class SettingsCog(commands.Cog):
 
     @standing("numbers_typed")
     async def _numbers_typed(self, interaction: Interaction, owner: int | None) -> None:
-        """Set the numbers typed; an empty field resets one."""
+        """Set the numbers that were typed; an empty field resets its number."""
         _check_owner(interaction, owner)
         form = partial(numbers_form, await self._panel(interaction), interaction.locale)
         async with self.retry.typed(interaction, form) as typed:
@@ -117,7 +118,7 @@ class SettingsCog(commands.Cog):
 
     @standing("reset")
     async def _reset(self, interaction: Interaction, owner: int | None) -> None:
-        """Remove one value from the preset, or all of them."""
+        """Reset one value, or all of them."""
         _check_owner(interaction, owner)
         name = chosen(interaction)
         names = LAYERED if name == EVERYTHING else (name,)
@@ -137,7 +138,7 @@ class SettingsCog(commands.Cog):
                 catalogue.resolve_vae(vae, catalogue.model(changes["model"]))
             except (UnknownName, VaeMismatch):
                 changes["vae"] = None
-                shown = answers.excerpt(vae, 2 * MAX_OPTIONS)
+                shown = answers.excerpt(vae, NAME_LENGTH)
                 remark = t("settings.vae_let_go", interaction.locale, name=shown)
         await self._change(interaction, changes, remark)
 
@@ -148,16 +149,18 @@ class SettingsCog(commands.Cog):
         await self._render(interaction, remark=remark)
 
     async def _render(self, interaction: Interaction, **shown: Any) -> None:
-        panel = await self._panel(interaction, **shown)
-        await interaction.response.edit_message(view=self._view(interaction, panel))
+        await interaction.response.edit_message(view=await self._view(interaction, **shown))
 
     async def _panel(self, interaction: Interaction, **shown: Any) -> Panel:
         layers = await self.gate.layers(of_interaction(interaction), {})
         explained = explain(layers, self.catalogue, self.gate.limits(interaction.guild_id))
         return Panel(interaction.user.id, explained, layers.yours, **shown)
 
-    def _view(self, interaction: Interaction, panel: Panel) -> Any:
-        limits = self.gate.limits(interaction.guild_id)
+    async def _view(self, interaction: Interaction, **shown: Any) -> ui.LayoutView:
+        panel, limits = (
+            await self._panel(interaction, **shown),
+            self.gate.limits(interaction.guild_id),
+        )
         return settings_view(panel, self.catalogue, limits, interaction.locale)
 
 

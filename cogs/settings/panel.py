@@ -1,6 +1,6 @@
-"""The settings panel: each option's value, where it comes from, and controls to change it.
+"""The settings panel: a member's default values, the layer each comes from, and their controls.
 
-Pure layout: what a press does is in :mod:`cogs.settings.cog`.
+Pure layout. What a press does is in :mod:`cogs.settings.cog`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from core.models.catalogue import Catalogue
 from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, Place, names
 from core.request import parse_size
 
-# The options that have a select, and those with too many numbers for one, which are typed.
+# What is picked from a select; a number that has more values than fit into one is typed.
 SELECTS: Final = tuple(
     name
     for name in names(Place.SETTINGS)
@@ -44,9 +44,9 @@ SELECTS: Final = tuple(
 )
 NUMBERS: Final = tuple(name for name in names(Place.SETTINGS) if name not in SELECTS)
 
-# Sizes in the select; any other can be typed.
+# The sizes offered where the limits allow them; any size can be typed.
 SIZES: Final = ("512x512", "512x768", "768x512", "640x640", "768x768", "832x1216", "1216x832")
-# The value that resets all options at once; no option has that name.
+# The reset select's value for all of them; no option has that name.
 EVERYTHING: Final = "everything"
 
 VALUE_LENGTH: Final = 120
@@ -58,8 +58,8 @@ MAX_DIGITS: Final = 6
 class Panel:
     """What the panel shows to a member.
 
-    ``yours`` is the member's own preset. ``found`` are the results of a search, by option, shown
-    in that option's select; ``remark`` is a sentence about the last change.
+    ``yours`` is the member's preset ``default``. ``found`` are the results of a search, by option,
+    shown in that option's select; ``remark`` is a sentence about the last change.
     """
 
     user_id: int
@@ -72,7 +72,7 @@ class Panel:
 def settings_view(
     panel: Panel, catalogue: Catalogue, limits: Limits, locale: Locale
 ) -> ui.LayoutView:
-    """Return a panel of its own for one message."""
+    """Build a fresh panel."""
     selects = [
         _select(name, panel, values, locale)
         for name, values in offered(panel.explained, catalogue, limits).items()
@@ -86,14 +86,14 @@ def settings_view(
 
 
 def search_form(name: str, user_id: int, locale: Locale) -> ui.Modal:
-    """Ask for a part of a name, or for a size."""
+    """Build the form for a part of a name, or for a size."""
     field_ = text_field("typed", t(f"settings.search_label.{name}", locale), MAX_TYPED)
     title = t(f"settings.search.{name}", locale)
     return build_form(title, standing_id(f"find_{name}", user_id), field_)
 
 
 def numbers_form(panel: Panel, locale: Locale) -> ui.Modal:
-    """Ask for :data:`NUMBERS`; an empty field lets the model or the bot choose."""
+    """Build the form for :data:`NUMBERS`; an empty field resets its number."""
     fields = []
     for name in NUMBERS:
         label, value = t(f"option.{name}", locale), panel.yours.get(name)
@@ -134,8 +134,10 @@ def _text(panel: Panel, locale: Locale) -> str:
     return "\n".join(lines)
 
 
-def offered(explained: Explained, catalogue: Catalogue, limits: Limits) -> dict[str, Sequence[str]]:
-    """The values that each select offers, best first."""
+def _choices(
+    explained: Explained, catalogue: Catalogue, limits: Limits
+) -> dict[str, Sequence[str]]:
+    """List what each select offers, likeliest first."""
     highest = {name: int(allowed.high) for name, allowed in RANGES.items()} | bounds(limits)
     values: dict[str, Sequence[str]] = {name: OPTIONS[name].choices for name in SELECTS}
     values |= {
@@ -151,7 +153,7 @@ def offered(explained: Explained, catalogue: Catalogue, limits: Limits) -> dict[
 
 
 def _rank(name: str) -> int:
-    """Samplers alone, then with Karras, then the rest, each in the bot's order."""
+    """Rank samplers alone before those with Karras, and these before the others."""
     return 0 if name in SAMPLERS else 1 if name.endswith(" Karras") else 2
 
 
@@ -194,7 +196,7 @@ def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
 
 
 def _reset(panel: Panel, locale: Locale) -> Standing:
-    """A select of the member's own values, to reset one of them or all."""
+    """Build the select that resets a value of the member's own, or all of them."""
     options = [
         discord.SelectOption(
             label=t("settings.reset", locale, name=t(f"option.{name}", locale)), value=name
