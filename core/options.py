@@ -1,4 +1,4 @@
-"""Every option of a picture, one row each; what else is known of an option is derived from here.
+"""The options of an image, one row each, from which everything else about an option is derived.
 
 A new option is a row of :class:`Options`, its sentences ``option.<name>`` and ``describe.<name>``
 in the locale files, and the code that acts on it.
@@ -14,7 +14,7 @@ from core.errors import InvalidRequest, UnknownName
 from core.typed import half_width
 
 MAX_SEED: Final = 2**32 - 1
-# Said in a seed's place, it stands for a number that is drawn.
+# Given as a seed, it means a random one.
 RANDOM_SEED: Final = -1
 MAX_PROMPT: Final = 4000
 
@@ -58,7 +58,7 @@ EVERYWHERE: Final = COMMANDS | Place.SERVER | Place.CARD | Place.SETTINGS
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Inclusive bounds of a number; ``multiple`` is the step that ``whole`` numbers fall on."""
+    """Inclusive bounds of a number. ``whole`` numbers are multiples of ``multiple``."""
 
     low: float
     high: float
@@ -70,41 +70,41 @@ class Range:
         return f"a multiple of {self.multiple} from {text}" if self.multiple > 1 else text
 
     def check(self, name: str, value: Any) -> None:
-        """Raise :class:`InvalidRequest` when ``value`` is not a number in here."""
+        """Raise :class:`InvalidRequest` when ``value`` is not a number in the range."""
         inside = self.takes(value) and self.low <= value <= self.high
         if not inside or (self.multiple > 1 and value % self.multiple):
             raise self.invalid(name, shown(value))
 
     def takes(self, value: Any) -> bool:
-        """Whether it is a number, and a whole one where those count; a yes or no is none."""
+        """Whether ``value`` is a number of the right type; a bool is none."""
         kind = int if self.whole else int | float
         return isinstance(value, kind) and not isinstance(value, bool)
 
     def read(self, name: str, text: str) -> float:
-        """The number in ``text``, in range or not. Raises :class:`InvalidRequest` for no number."""
+        """Read a number, in range or not. Raises :class:`InvalidRequest` when it is none."""
         try:
             return int(half_width(text)) if self.whole else float(half_width(text))
         except ValueError:
             raise self.invalid(name, text) from None
 
     def invalid(self, name: str, value: str) -> InvalidRequest:
-        """The error that says that ``value`` does not lie in here."""
+        """Make the error for a ``value`` that is not in the range."""
         allowed = "multiple" if self.multiple > 1 else "range"
         return InvalidRequest(name, value, allowed, self.low, self.high, self.multiple)
 
 
 def shown(value: object) -> str:
-    """A value that cannot be used, as an error names it."""
-    # A whole number may be larger than any float.
+    """Write a value that cannot be used, as an error names it."""
+    # Formatting an int with :g fails when it is larger than any float.
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class AxisKind:
-    """An option as the axis of a sheet. ``name`` is A1111's; ``place`` its order among them.
+    """An option as the axis of a sheet. ``name`` is A1111's; ``place`` its order among the axes.
 
-    ``bare`` legends show the value without the name. ``cost`` says how dear a change of the value
-    is: the dearer axis changes least often. ``example`` are the values when nobody names any.
+    ``bare`` legends show the value without the name. ``cost`` is the relative cost of changing the
+    value: the costlier axis changes least often. ``example`` are the values when none are given.
     ``field`` and ``type`` are the option's.
     """
 
@@ -120,7 +120,7 @@ class AxisKind:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One row. ``name``, ``type`` and, where there is one, ``default`` are the field's own.
+    """A row of the table. ``name``, ``type`` and, where there is one, ``default`` are the field's.
 
     ``infotext`` is A1111's key. The pairs with a ``rank`` are always written, in its order, the
     others where they differ from the default. ``longest`` bounds a text, in characters. ``flag``,
@@ -154,7 +154,7 @@ class Option:
             raise UnknownName(self.name.replace("_", " "), value)
 
     def spelt(self, name: str) -> str:
-        """One of the choices, written in any case. Raises :class:`UnknownName`."""
+        """Spell a choice that is given in any case. Raises :class:`UnknownName`."""
         known = {each.casefold(): each for each in self.choices}
         if name.casefold() not in known:
             raise UnknownName(self.name.replace("_", " "), name[:80])
@@ -162,7 +162,7 @@ class Option:
 
 
 def _row(default: Any, **facts: Any) -> Any:
-    """A field with this default, and its row."""
+    """Make a field with this default and its row."""
     return field(default=default, metadata={"row": Option(**facts)})
 
 
@@ -170,8 +170,8 @@ def _row(default: Any, **facts: Any) -> Any:
 class Options:
     """The table, in the order in which members see the options.
 
-    A field is a value of the request. What members say in other words than the request's is a
-    class variable: ``size`` is width and height; a sampler is said with its schedule type.
+    A field is a value of the request. An option that members give otherwise than a request has it
+    is a class variable: ``size`` is width and height. A sampler's name includes its schedule type.
     """
 
     prompt: str = field(
@@ -327,5 +327,5 @@ RANGES: Final = {
 
 
 def names(place: Place) -> tuple[str, ...]:
-    """The options that can be set in this place."""
+    """List the options that can be set in this place."""
     return tuple(name for name, option in OPTIONS.items() if place in option.places)

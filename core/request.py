@@ -1,6 +1,6 @@
-"""``GenerationRequest``: everything that decides the pixels, frozen and validated.
+"""``GenerationRequest``: everything that decides the pixels, immutable and validated.
 
-Two equal requests give equal pictures, so the seed is a number here, never −1.
+Two equal requests give equal images, so the seed is a number, never −1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UPSCALERS: Final = ("Latent", "Lanczos")
 
 @dataclass(frozen=True, slots=True)
 class HiresFix:
-    """A second pass on an enlarged first picture, as A1111 does it.
+    """Hires fix: a second pass over the upscaled result of the first, as in A1111.
 
     ``steps`` 0 means as many as the first pass; ``upscaler`` is one of :data:`UPSCALERS`.
     """
@@ -52,7 +52,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest(Options):
-    """What decides the pixels of one job's ``count`` pictures.
+    """What decides the pixels of one job's ``count`` images.
 
     ``clip_skip`` is A1111's number: 1 is the text encoder's last layer, 2 the penultimate.
     Picture ``i`` uses seed ``seed + i`` (modulo 2³²), or with a variation strength above 0
@@ -83,25 +83,25 @@ class GenerationRequest(Options):
             RANGES[name].check(name, size)
 
     def alone(self, index: int) -> GenerationRequest:
-        """The request of one of its pictures, alone."""
+        """Make the request of one of its images alone, ``index`` counted from 0."""
         name = "variation_seed" if self.variation_strength > 0 else "seed"
         seed = (getattr(self, name) + index) % (MAX_SEED + 1)
         return replace(self, **{name: seed, "count": 1})
 
     @property
     def rows(self) -> int:
-        """UNet rows a picture takes: without guidance the negative prompt needs none. Each further
-        AND part takes one more, which only the engine counts."""
+        """UNet rows of an image: 2, or 1 at CFG scale 1, where the negative prompt cancels out.
+        Each further AND part takes one more, which only the engine counts."""
         return 1 if self.cfg_scale == 1 else 2
 
     @property
     def init_image(self) -> bytes | None:
-        """The start image, where there is one."""
+        """The start image; None for text-to-image."""
         return self.inputs.init_image
 
     @property
     def final_size(self) -> tuple[int, int]:
-        """Width and height in pixels of the finished pictures."""
+        """Width and height in pixels of the finished images."""
         if self.hires is None:
             return self.width, self.height
         # A latent is 8 pixels: the enlarged size is cut to whole latents.
@@ -111,14 +111,14 @@ class GenerationRequest(Options):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but ``inputs``, in JSON's types."""
+        """Convert everything but ``inputs`` to JSON's types."""
         values = asdict(self)
         del values["inputs"]
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], inputs: Inputs = Inputs()) -> GenerationRequest:
-        """The inverse of :meth:`to_dict`; keys of a newer version are ignored."""
+        """Make a request from :meth:`to_dict`'s values; keys of a newer version are ignored."""
         known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
         if isinstance(known.get("hires"), dict):
             names = HiresFix.__dataclass_fields__
@@ -127,12 +127,12 @@ class GenerationRequest(Options):
 
 
 def draw_seed() -> int:
-    """A seed nobody can guess, 0 to 2³²−1: what −1 stands for."""
+    """Draw a seed from 0 to 2³²−1 that nobody can guess, as −1 asks for."""
     return secrets.randbelow(MAX_SEED + 1)
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """``"512x768"`` → (512, 768), in pixels; ``×``, ``*`` and spaces are understood too.
+    """Read ``"512x768"`` as (512, 768), in pixels; ``×``, ``*`` and spaces are read as well.
 
     Raises :class:`InvalidRequest` when it is not two whole numbers.
     """
@@ -145,7 +145,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def split_sampler(name: str) -> tuple[str, str]:
-    """A sampler as members write it → (sampler, schedule type), in any case.
+    """Split a sampler's name, in any case, into (sampler, schedule type).
 
     Both name styles are read: ``"DPM++ 2M Karras"`` → ``("DPM++ 2M", "Karras")`` and
     ``"DPM++ 2M"`` → ``("DPM++ 2M", "Automatic")``. Raises :class:`UnknownName`.

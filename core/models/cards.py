@@ -19,11 +19,11 @@ from core.request import split_sampler
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the card file says; None where it is silent.
+    """The content of a card file; None for what it does not have.
 
     ``values`` are what it recommends, by option; the ``size`` is in pixels.
-    ``latent_space``, ``prediction_type`` and ``zero_terminal_snr`` are facts rather than
-    advice: they go before what was guessed from the file.
+    ``latent_space``, ``prediction_type`` and ``zero_terminal_snr`` take the place of what was
+    detected in the file.
     """
 
     name: str | None = None
@@ -33,7 +33,7 @@ class Card:
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
     zero_terminal_snr: bool | None = None
     size: tuple[int, int] | None = None
-    # A mapping has no hash; without it equal cards still have the same one.
+    # A mapping has no hash; equal cards still have equal hashes without it.
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -90,18 +90,18 @@ _VALUES: Final = {name: _value(OPTIONS[name]) for name in names(Place.CARD) if n
 
 
 def card_path(path: Path) -> Path:
-    """Where the card of the folder or file ``path`` would lie."""
+    """Give the path of the card of the folder or file ``path``."""
     return path / "card.toml" if path.is_dir() else path.with_suffix(".toml")
 
 
 def read_card(path: Path) -> tuple[Card, tuple[str, ...]]:
-    """The card of the model or VAE at ``path``, and what is wrong with it in plain English."""
+    """Read the card of the model or VAE at ``path``, and warnings in plain English."""
     file = card_path(path)
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Card(), ()
-    # A number of thousands of digits is a ValueError too, a thousand brackets are a recursion.
+    # A number of thousands of digits is a ValueError, a thousand brackets are a RecursionError.
     except (OSError, ValueError, RecursionError) as error:
         return Card(), (f"the card {file.name} of {path.name} cannot be read: {error}",)
     known: dict[str, Any] = {}

@@ -1,6 +1,6 @@
-"""Parameters read from a text or a picture, as values for a request of our own.
+"""Convert parameters read from a text or an image into values for a request.
 
-What can be used is used; everything else that would change the picture is named in a note.
+What can be used is used; everything else that would change the image is named in a note.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from core.options import AUTOMATIC, NONE, OPTIONS, RANGES, Option
 from core.pictures.infotext import ASSUMED
 from core.request import UPSCALERS, HiresFix, split_sampler
 
-# The one that is left out is the hires pass's where there is one.
+# The denoising strength is the second pass's where there is one.
 _NUMBERS: Final = [
     option
     for option in OPTIONS.values()
     if option.infotext and option.range is not None and option.name != "denoising_strength"
 ]
-# Samplers and their schedule types have a rule of their own.
+# A sampler's name may include its schedule type, so they are read together.
 _CHOICES: Final = [
     option
     for option in OPTIONS.values()
     if option.infotext and option.choices and option.name not in ("sampler", "schedule_type")
 ]
-# They tell about a picture and do not decide its pixels, or are told elsewhere.
+# They do not decide the pixels, or have their effect elsewhere.
 _SILENT: Final = frozenset(
     {"Version", "User", "Model hash", "VAE hash", "Hashes", "Lora hashes", "TI hashes"}
     | {"Batch size", "Batch pos", "Emphasis", "RNG", "First pass size-1", "First pass size-2"}
@@ -41,9 +41,9 @@ def to_request_values(
     models: Collection[str] | None = None,
     vaes: Collection[str] | None = None,
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """What :func:`core.pictures.infotext.parse` read → ``GenerationRequest`` fields, and remarks.
+    """Convert what :func:`core.pictures.infotext.parse` read to a request's fields, and notes.
 
-    Fields the text does not state are left out. With ``models`` and ``vaes`` (the names there
+    Fields that the text does not have are left out. With ``models`` and ``vaes`` (the names there
     are) a name is matched as A1111 does, whatever its case and file ending, and left out with
     a note where it is unknown; without them names are passed on as they are.
     """
@@ -57,7 +57,7 @@ def to_request_values(
     reading.name("Model", "model", models)
     reading.name("VAE", "vae", vaes)
     if "VAE" not in parsed and reading.ours:
-        # We always write an external VAE, so that its absence means the checkpoint's own.
+        # This bot always writes an external VAE, so without one it was the checkpoint's own.
         reading.values["vae"] = NONE
     reading.denoising()
     reading.leftovers()
@@ -65,7 +65,7 @@ def to_request_values(
 
 
 class _Reading:
-    """One pass over the parsed parameters, collecting values and notes."""
+    """Collects values and notes in one pass over the parsed parameters."""
 
     def __init__(self, parsed: Mapping[str, Any]) -> None:
         self.parsed = parsed
@@ -92,7 +92,7 @@ class _Reading:
             self.values[field] = value
 
     def checked(self, key: str, text: str, field: str) -> float | None:
-        """The number in ``text`` when it lies in the range of ``field``; otherwise a note."""
+        """Read the number in ``text``; where it is out of the range of ``field``, note that."""
         allowed = RANGES[field]
         try:
             value = allowed.read(field, text)
@@ -111,13 +111,13 @@ class _Reading:
                 self.unknown(error.kind, text)
 
     def size(self) -> None:
-        """Half a size is none."""
+        """Drop a width without a height, and the reverse."""
         if ("width" in self.values) != ("height" in self.values):
             self.values.pop("width", None)
             self.values.pop("height", None)
 
     def sampler(self) -> None:
-        """``DPM++ 2M`` with its schedule type beside it, or ``DPM++ 2M Karras`` as of old."""
+        """Read ``DPM++ 2M`` with its schedule type beside it, or the older ``DPM++ 2M Karras``."""
         name, schedule = self.text("Sampler"), self.text("Schedule type")
         if name:
             try:
@@ -153,7 +153,7 @@ class _Reading:
             self.unknown(key if key == "VAE" else key.lower(), name)
 
     def denoising(self) -> None:
-        """Denoising strength is the hires pass's where there is one, else img2img's."""
+        """Read the denoising strength: the second pass's where there is one, else img2img's."""
         text = self.text("Denoising strength")
         hires = self.hires()
         if hires is None:
@@ -182,7 +182,7 @@ class _Reading:
         return hires
 
     def scale(self) -> float | None:
-        """``Hires upscale``, or the factor to ``Hires resize``; None without a hires pass."""
+        """Read ``Hires upscale``, or the factor to ``Hires resize``; None without hires fix."""
         key, text = "Hires upscale", self.text("Hires upscale")
         own = [self.values.get("width", 0), self.values.get("height", 0)]
         resize = [self.text("Hires resize-1"), self.text("Hires resize-2")]
@@ -209,7 +209,7 @@ class _Reading:
 
 
 def _factor(resize: list[str], own: list[int]) -> str:
-    """How much larger the sides ``resize`` are than ``own``; a missing or 0 side follows."""
+    """Give the factor from ``own`` to ``resize``; a missing or 0 side follows the other."""
     try:
         factor = max(int(size or 0) / side for size, side in zip(resize, own, strict=True))
     except (ValueError, OverflowError):
@@ -218,6 +218,6 @@ def _factor(resize: list[str], own: list[int]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A checkpoint's or VAE's name without folder and file ending, in one case."""
+    """Fold a checkpoint's or VAE's name: without folder and file ending, in one case."""
     name = re.split(r"[/\\]", name.strip())[-1]
     return re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", name, flags=re.IGNORECASE).casefold()

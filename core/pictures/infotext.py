@@ -1,4 +1,4 @@
-"""The text inside a picture ("infotext"): a request written as A1111 writes it, and read back.
+"""Infotext, the parameters in an image file: a request written as A1111 does, and read back.
 
 Ordinary prompts come out byte for byte as A1111 1.10 writes them; what its plain layout cannot
 carry (a prompt that itself says "Negative prompt:" …) travels along as a quoted exact copy.
@@ -21,10 +21,10 @@ VERSION: Final = f"Penultimate {metadata.version('penultimate')}"
 
 NEGATIVE: Final = "Negative prompt:"
 
-# Ours: the prompts as JSON, written only where the plain lines would read back differently.
+# Not A1111's: the prompts as JSON, only where the plain lines would be read differently.
 EXACT: Final = {"Prompt": "Exact prompt", "Negative prompt": "Exact negative prompt"}
 
-# What A1111 1.10 takes for granted where a text is silent, in its own types.
+# What A1111 1.10 assumes where a text has no such pair, in its own types.
 ASSUMED: Final[dict[str, Any]] = {
     "Clip skip": "1",
     "Hires resize-1": 0,
@@ -53,7 +53,7 @@ _ALWAYS: Final = sorted(
     (option for option in OPTIONS.values() if option.rank), key=lambda option: option.rank
 )
 _VARIATION: Final = (OPTIONS["variation_seed"], OPTIONS["variation_strength"])
-# Written by rules of their own: beside a file's hash, as the size, for img2img or the hires pass.
+# Written apart: with a file's hash, as the size, for img2img or the second pass.
 _APART: Final = {"model", "vae", "width", "height", "denoising_strength"}
 _DIFFERING: Final = [
     option
@@ -65,7 +65,7 @@ _SIZE: Final = re.compile(r"(\d+)x(\d+)")
 _QUOTED: Final = re.compile(r'"(?:\\.|[^\\"])+"')
 _STEPS: Final = re.compile(r"Steps:\s*\d+\s*,")
 _NEEDS_QUOTES: Final = re.compile(r'[,:\n]|^["\s]|\s$|^\d+x\d+$')
-# Tabs and newlines are text; other controls and half characters would not survive every file.
+# Not every file format can hold control characters, but tab and newline, or lone surrogates.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -79,7 +79,7 @@ def format(
     extra: Mapping[str, object] | None = None,
     version: str = VERSION,
 ) -> str:
-    """The infotext of picture ``index`` of a request.
+    """Write the infotext of image ``index`` of a request.
 
     ``vae`` and ``vae_hash`` belong to the external VAE really used, if one was; hashes are the
     first ten digits of the file's SHA-256. ``extra`` pairs stand just before the version; a
@@ -118,13 +118,13 @@ def _hires(request: GenerationRequest) -> dict[str, object]:
         pairs["Hires steps"] = hires.steps
     pairs["Hires upscaler"] = hires.upscaler
     if request.init_image is not None:
-        # A1111 knows no hires pass after img2img; its own strength is the pass's.
+        # A1111 has no second pass after img2img: its one key is the second pass's strength.
         pairs["Init denoising strength"] = request.denoising_strength
     return pairs
 
 
 def compose(prompt: str, negative: str, pairs: Mapping[str, object]) -> str:
-    """Prompts and parameters → infotext that :func:`parse` reads back to the same strings."""
+    """Write prompts and parameters so that :func:`parse` reads the same strings."""
     line = _line(pairs)
     text = _lay_out(prompt, negative, line)
     read = _split(text)
@@ -152,7 +152,7 @@ def _line(pairs: Mapping[str, object]) -> str:
 
 
 def quote(value: object) -> str:
-    """A parameter's value as text, in JSON's quotes where it would be misread without."""
+    """Write a parameter's value, in JSON's quotes where it would be misread without."""
     text = str(value)
     if not _NEEDS_QUOTES.search(text) and not _CONTROL.search(text):
         return text
@@ -160,7 +160,7 @@ def quote(value: object) -> str:
 
 
 def unquote(text: str) -> str:
-    """The inverse of :func:`quote`; broken quotes are left as they stand."""
+    """Undo :func:`quote`; broken quotes are left as they are."""
     if len(text) < 2 or not (text[0] == text[-1] == '"'):
         return text
     try:
@@ -170,9 +170,9 @@ def unquote(text: str) -> str:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Infotext → A1111's names and values: ``Prompt``, ``Negative prompt``, ``Steps`` ….
+    """Read infotext as A1111's names and values: ``Prompt``, ``Negative prompt``, ``Steps`` ….
 
-    What the text says is a ``str``; what A1111 assumes where it is silent (:data:`ASSUMED`)
+    What the text has is a ``str``; what A1111 assumes where it has none (:data:`ASSUMED`)
     has A1111's types. ``Size: 512x768`` is ``Size-1`` and ``Size-2``. Any text at all is read,
     in time linear in its length; one without parameters is all prompt. A text flattened to one
     line, as chat clients paste it, is read too.
@@ -195,7 +195,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def looks_like_infotext(text: str) -> bool:
-    """Whether a pasted text carries generation parameters, rather than being just a prompt."""
+    """Whether a text has generation parameters, and is not just a prompt."""
     keys = {pair.key for pair in _split(text).pairs}
     return len(keys & {"Steps", "Sampler", "CFG scale", "Seed", "Size"}) >= 2
 
@@ -214,7 +214,7 @@ class _Read(NamedTuple):
 
 
 def _split(text: str) -> _Read:
-    """Lines of prompt, lines of negative prompt, and a last line of at least three pairs."""
+    """Split off the prompt, the negative prompt, and a last line of at least three pairs."""
     text = text.strip()
     *lines, last = (text if "\n" in text else _unflatten(text)).split("\n")
     pairs = list(_pairs(last))
@@ -232,9 +232,9 @@ def _split(text: str) -> _Read:
 
 
 def _pairs(line: str, at: int = 0) -> Iterator[_Pair]:
-    """The ``key: value`` pairs of a line from ``at`` on; what stands between them is skipped.
+    """Yield the ``key: value`` pairs of a line from ``at`` on, and skip what is between them.
 
-    By hand: A1111's regular expression takes quadratic time on a long run of letters.
+    No regular expression: A1111's takes quadratic time on a long run of letters.
     """
     while (colon := line.find(":", at)) >= 0:
         start = colon
@@ -257,11 +257,11 @@ def _pairs(line: str, at: int = 0) -> Iterator[_Pair]:
 
 
 def _unflatten(text: str) -> str:
-    """Put back the newlines of a text that was pasted as one line."""
+    """Restore the newlines of a text that was pasted as one line."""
     starts = [match.start() for match in _STEPS.finditer(text)]
     if not starts:
         return text
-    # A prompt may speak of "Steps: 3, …" itself: the parameters are what reads without a flaw.
+    # A prompt may itself contain "Steps: 3, …": the parameters are those that are only pairs.
     start = next((start for start in starts if _is_clean(text, start)), starts[-1])
     if len(list(_pairs(text, start))) < 3:
         return text
@@ -269,7 +269,7 @@ def _unflatten(text: str) -> str:
 
 
 def _is_clean(text: str, start: int) -> bool:
-    """Whether all from ``start`` to the end is pairs, each key once, no stray colon."""
+    """Whether everything from ``start`` on is pairs, each key once, without a stray colon."""
     seen: set[str] = set()
     at = start
     for pair in _pairs(text, start):
@@ -282,13 +282,13 @@ def _is_clean(text: str, start: int) -> bool:
 
 
 def _restore_first_pass(values: dict[str, Any]) -> None:
-    """Old hires texts give the final size, and the first pass's under a name of its own."""
+    """Convert old hires fix texts, which give the final size as ``Size``."""
     first = _size(values, "First pass size")
     final = _size(values, "Size") or (512, 512)
     if first is None:
         return
     if 0 in first and 0 not in final:
-        # 0x0 meant: about 512×512 pixels in the final shape, in whole 64s.
+        # 0x0 meant the area of 512×512 in the final shape, in multiples of 64.
         scale = math.sqrt(512 * 512 / (final[0] * final[1]))
         first = math.ceil(scale * final[0] / 64) * 64, math.ceil(scale * final[1] / 64) * 64
     values["Size-1"], values["Size-2"] = first

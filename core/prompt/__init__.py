@@ -1,1 +1,1 @@
-"""The prompt language: a text to weighted chunks, prompt editing, choices. No torch."""
+"""The prompt language: weights, chunks, prompt editing, choices. No torch."""

@@ -1,6 +1,6 @@
-"""A prompt's text as CLIP's tokenizer is given it: mangled Unicode mended, entities undone.
+"""Clean a prompt's text for CLIP's tokenizer: broken Unicode repaired, HTML entities unescaped.
 
-Apart from the encoder, so that whoever looks for words looks at what will be drawn.
+It is apart from the encoder, so that a search for words sees what the encoder sees.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import ftfy
 
 
 def clean(text: str, *, open_clip: bool = False) -> str:
-    """Mend ``text`` as A1111's tokenizers do first; transformers 5 no longer does.
+    """Clean ``text`` as A1111's tokenizers do first; transformers 5 no longer does.
 
-    ``open_clip``: HTML entities are undone twice more, as OpenCLIP's own tokenizer does.
+    With ``open_clip`` HTML entities are unescaped twice more, as OpenCLIP's own tokenizer does.
     """
-    # What ftfy leaves alone, and it is slow: plain ASCII on one line, without entities.
+    # ftfy is slow, and changes nothing in plain ASCII on one line without entities.
     if text.isascii() and text.isprintable() and "&" not in text:
         return text
     text = ftfy.fix_text(text)

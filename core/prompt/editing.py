@@ -1,4 +1,4 @@
-"""Prompt editing: ``[from:to:when]`` and ``[a|b]``, which change the words while the picture forms.
+"""Prompt editing: ``[from:to:when]`` and ``[a|b]``, which change the text during sampling.
 
 One linear scan builds a small tree, which is then read once for every step at which it changes.
 """
@@ -118,7 +118,7 @@ def parse(text: str) -> EditTree:
 
 
 def _spill(stack: list[_Open], tree: EditTree) -> None:
-    """Take every open bracket as the plain sign it is."""
+    """Take every open bracket as an ordinary character."""
     for opened in stack:
         tree.nodes.append(opened.bracket)
         for sign, nodes in zip(["", *opened.signs], opened.fields, strict=True):
@@ -171,7 +171,7 @@ def texts(tree: EditTree, steps: int, hires_steps: int | None = None) -> list[tu
 
 
 def _text_at(nodes: list[Node], step: int, when: Callable[[str], int]) -> str:
-    """Return the text at ``step``. No recursion: nests go deeper than Python's stack."""
+    """Return the text at ``step``. No recursion: nesting may be deeper than Python's stack."""
     text: list[str] = []
     left: list[Node] = [nodes]
     while left:

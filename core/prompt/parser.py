@@ -1,6 +1,6 @@
-"""The prompt language, A1111's: a text → what to tokenise, with which weight, in which chunk.
+"""Parse A1111's prompt language: what to tokenise, with which weight, in which chunk.
 
-Pure functions without torch. None of them raises, on any text, and each takes linear time.
+Pure functions without torch. They raise for no text, and take linear time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from core.request import MAX_AND_PARTS
 BREAK: Final = ("BREAK", -1.0)
 CHUNK: Final = 75
 COMMA_REACH: Final = 20
-# Deeper than anybody means it, shallow enough that 100 kB of brackets takes no time.
+# Deeper than prompts need; without a limit 100 kB of brackets would take quadratic time.
 MAX_DEPTH: Final = 128
-# fp32 ends at 3e38, and emphasis sums a chunk's 77 × width numbers.
+# fp32 ends at 3e38, and emphasis sums the 77 × width numbers of a chunk.
 MAX_WEIGHT: Final = 1e30
 MAX_NOTES: Final = 10
 
@@ -34,9 +34,9 @@ _FACTOR: Final = {"(": 1.1, "[": 1 / 1.1}
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt read whole: ``parts`` is ``((AND weight, ((until, text), …)), …)``.
+    """A parsed prompt: ``parts`` is ``((AND weight, ((until, text), …)), …)``.
 
-    ``negative`` says that it was read as a negative prompt.
+    ``negative`` is True for a negative prompt.
     """
 
     parts: tuple[tuple[float, tuple[tuple[int, str], ...]], ...]
@@ -46,7 +46,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What the text encoder takes at once: start, 75 tokens, end; and a weight for each."""
+    """The text encoder's input: start, 75 tokens, end; and a weight for each."""
 
     tokens: tuple[int, ...]
     weights: tuple[float, ...]
@@ -59,12 +59,12 @@ def read(
     hires_steps: int | None = None,
     negative: bool = False,
 ) -> Prompt:
-    """Take ``text`` apart in A1111's order, up to the texts whose weights are then read.
+    """Parse ``text`` in A1111's order, up to the texts whose weights are then read.
 
     That is: take out ``<lora:…>``, split on ``AND`` (a negative prompt knows none; at most
     :data:`~core.request.MAX_AND_PARTS`), then schedule each part over ``steps`` model calls
     (:func:`core.prompt.editing.texts` says how, and what ``hires_steps`` are).
-    ``notes`` says what was ignored or looks like a slip, at most :data:`MAX_NOTES`.
+    ``notes`` are on what was ignored or looks like a mistake, at most :data:`MAX_NOTES`.
     """
     text, notes = take_out_networks(text)
     parts = [(text, 1.0)]
@@ -121,7 +121,7 @@ def _part_weight(part: str) -> tuple[str, float]:
 
 
 def _end_weight(text: str, parts: list[tuple[str, float]]) -> list[Note]:
-    """What A1111 would have taken for a weight, without any AND."""
+    """Note what A1111 takes for a weight in a prompt without AND."""
     if len(parts) > 1 or _part_weight(text)[0] == parts[0][0]:
         return []
     return [Note.of("end_weight", number=text.rpartition(":")[2].strip()[:20])]
@@ -196,7 +196,7 @@ def _number(text: str) -> float | None:
 
 
 def _split_breaks(text: str) -> list[str]:
-    """The texts between the BREAKs; the space around a BREAK goes with it."""
+    """Split at the BREAKs, and strip the space around them."""
     first, *rest = _BREAK.split(text)
     if not rest:
         return [text]
@@ -220,7 +220,7 @@ def _merge(texts: list[str], weights: list[float], breaks: set[int]) -> list[tup
 
 
 def _bounded(weight: float) -> float:
-    """Within ±MAX_WEIGHT. Not a number is what infinity × 0 gives: nothing."""
+    """Cut to ±MAX_WEIGHT. NaN, which infinity × 0 gives, is 0."""
     return 0.0 if math.isnan(weight) else min(max(weight, -MAX_WEIGHT), MAX_WEIGHT)
 
 

@@ -1,7 +1,7 @@
 r"""Choices in a prompt, ``{red|blue}``: drawn once for a job, from its seed.
 
-What is a choice is read here, next to the prompt language's own ``[a|b]`` and ``\|``, and
-dynamicprompts draws it. What is drawn is what is stored, so that a replay is the same picture.
+They are parsed here, for the prompt language has its own ``[a|b]`` and ``\|``, and drawn by
+dynamicprompts. The drawn prompt is what is stored, so that a repeated job gives the same image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dynamicprompts.wildcards import WildcardManager
 from core.notes import Note
 from core.request import GenerationRequest
 
-# Choices inside choices, and how many of a choice's options are taken at once.
+# How deep choices can be nested, and how many of a choice's options are taken at once.
 MAX_DEPTH: Final = 20
 MAX_TAKEN: Final = 50
 
@@ -31,12 +31,12 @@ _BOUND: Final = re.compile(
     r"\s*(?=-?\d)(?P<low>\d{0,4})(?P<to>-?)(?P<high>\d{0,4})\$\$(?:(?P<separator>[^$]*)\$\$)?"
 )
 _WEIGHT: Final = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})::")
-# What stands for a weight of 0: the library cannot draw when nothing that is left weighs anything.
+# In place of a weight of 0: the library cannot draw when all weights left are 0.
 _NEXT_TO_NOTHING: Final = 1e-30
 
-# Unicode's last two planes, for private use: a sign stands for words that are read already.
+# Private-use characters of Unicode, each a placeholder for text that is parsed already.
 _SIGNS: Final = range(0xF0000, 0x110000)
-# Without a path there are no files of wildcards.
+# Without a path no wildcard files are read.
 _CONTEXT: Final = SamplingContext(SamplingMethod.RANDOM, WildcardManager())
 
 
@@ -84,7 +84,7 @@ def draw(text: str, random: Random) -> tuple[str, tuple[Note, ...]]:
         return hide(words.text)
 
     left = _ESCAPED.sub(lambda escaped: hide(escaped[0]), text)
-    # From the inside out: what stood inside a choice is drawn, and one sign, when its turn comes.
+    # From the inside out: a choice inside a choice is drawn, and one placeholder, by its turn.
     for _ in range(MAX_DEPTH):
         left = _INNERMOST.sub(read, left)
     if _INNERMOST.search(left):
@@ -95,7 +95,7 @@ def draw(text: str, random: Random) -> tuple[str, tuple[Note, ...]]:
 
 
 def _choice(words: str) -> VariantCommand | None:
-    """What is to be drawn for the words between braces; None when they are no choice."""
+    """Parse the text between braces; None when it is no choice."""
     bound = _BOUND.match(words)
     options = _options(words[bound.end() :] if bound else words)
     if not bound and len(options) == 1:
@@ -104,7 +104,7 @@ def _choice(words: str) -> VariantCommand | None:
     if bound:
         low, separator = int(bound["low"] or 1), bound["separator"]
         high = int(bound["high"] or (MAX_TAKEN if bound["to"] else low))
-    # By weight, as with an option that it took the library drops the first weight that is equal.
+    # Sorted by weight: with an option taken, the library drops the first weight that is equal.
     weighed = sorted(_weighed(option) for option in options)
     return VariantCommand.from_literals_and_weights(
         [option for _, option in weighed],
@@ -116,7 +116,7 @@ def _choice(words: str) -> VariantCommand | None:
 
 
 def _options(words: str) -> list[str]:
-    """What the bars divide; those inside ``[ ]`` belong to the prompt language."""
+    """Split at the bars, but those inside ``[ ]``, which are the prompt language's."""
     bars: list[int] = []
     before: list[int] = []
     for sign in re.finditer(r"[\[\]|]", words):

@@ -1,6 +1,6 @@
-"""The noise of the SDE samplers: increments of one Brownian path per seed, as k-diffusion draws it.
+"""The noise of the SDE samplers: increments of a Brownian path per seed, as in k-diffusion.
 
-The path is always drawn on the CPU in fp32, so that a seed gives the same picture on every device.
+The path is always drawn on the CPU in fp32, so that a seed gives the same image on every device.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from typing import Any
 import torch
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
-# A draw costs a few milliseconds, so the next one is made while the model is busy. Threads start
-# with the first draw.
+# A draw takes a few milliseconds, so the next one is made while the model runs.
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="brownian")
 
 
 class BrownianNoise:
-    """Noise of unit variance between pairs of sigmas, known beforehand and taken in order.
+    """Noise of unit variance between pairs of sigmas, which are known beforehand, in order.
 
-    ``shape`` is one picture's (C, h, w); ``bounds`` are the lowest and highest sigma of the whole
+    ``shape`` is one image's (C, h, w); ``bounds`` are the lowest and highest sigma of the whole
     schedule: they shape the path, also where only its lower part is used.
     """
 

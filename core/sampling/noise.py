@@ -1,7 +1,7 @@
-"""The noise a picture starts from, bit for bit what A1111 draws on its CPU.
+"""The initial noise of an image, bit for bit what A1111 draws on its CPU.
 
-One generator per picture, always on the CPU and in fp32, so that a seed gives the same picture on
-every device, alone or in a batch; the same generator goes on to serve ancestral samplers.
+One generator per image, always on the CPU and in fp32, so that a seed gives the same image on
+every device, alone or in a batch; ancestral samplers draw on from the same generator.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def initial_noise(
 def slerp(weight: float, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """Interpolate spherically from ``low`` (weight 0) to ``high`` (weight 1), both (C, h, w).
 
-    As in A1111, the angles are taken between the columns of each channel (dimension 1), not
-    between the whole tensors: that is what makes its variation seeds come out the same.
+    As in A1111, the angles are between the columns of each channel (dimension 1), not between the
+    whole tensors, so that variation seeds give the same noise.
     """
     low_unit = low / torch.linalg.vector_norm(low, dim=1, keepdim=True)
     high_unit = high / torch.linalg.vector_norm(high, dim=1, keepdim=True)

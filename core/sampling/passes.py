@@ -1,6 +1,6 @@
 """The passes of a request: how often the sampler is run, at what size, for how many steps.
 
-Pure arithmetic without torch, for the bot's process counts with it what a request costs.
+Arithmetic without torch: the bot's process computes the cost of a request with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from core.request import GenerationRequest
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One run of the sampler at a size in pixels; ``steps`` are those that it really runs."""
+    """A run of the sampler at a size in pixels; ``steps`` are those that are run."""
 
     width: int
     height: int
@@ -20,7 +20,7 @@ class Pass:
 
 
 def passes(request: GenerationRequest) -> tuple[Pass, ...]:
-    """Return the sampler's runs for one picture: one, and with hires fix a second, larger one."""
+    """Return the sampler's runs for one image: one, and with hires fix a second, larger one."""
     steps = request.steps
     if request.init_image is not None:
         steps = img2img_start(steps, request.denoising_strength)[1] + 1

@@ -123,13 +123,13 @@ def plan_multistep_sde(
 
 
 def _unit(sigma: torch.Tensor) -> tuple[float, float]:
-    """The shares of signal and noise at ``sigma`` in latents of unit variance."""
+    """Return the shares of signal and noise at ``sigma`` in latents of unit variance."""
     signal = 1 / (sigma**2 + 1) ** 0.5
     return signal.item(), (sigma * signal).item()
 
 
 def _whole(schedule: NoiseSchedule, steps: int, t_enc: int | None) -> tuple[int, int | None]:
-    """``steps`` and ``t_enc`` for samplers that only know whole timesteps.
+    """Bound ``steps`` and ``t_enc`` for samplers that only take whole timesteps.
 
     A second pass at a small strength would need more of them than there are; the strength stays
     and there are fewer steps.
@@ -141,7 +141,7 @@ def _whole(schedule: NoiseSchedule, steps: int, t_enc: int | None) -> tuple[int,
 
 
 def _ladder(schedule: NoiseSchedule, steps: int) -> list[int]:
-    """A1111's timesteps for DDIM and UniPC, rising from 1.
+    """Return A1111's timesteps for DDIM and UniPC, rising from 1.
 
     A whole number of timesteps apart, so there may be more of them than ``steps``, and the
     highest may lie one above the last that was trained; see :class:`Plan`.
@@ -174,7 +174,7 @@ def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: i
 
 
 def _shares(schedule: NoiseSchedule, timestep: int) -> tuple[float, float]:
-    """The shares of signal and noise in latents of unit variance at a whole timestep."""
+    """Return the shares of signal and noise at a whole timestep in latents of unit variance."""
     alpha_cumprod = schedule.alphas_cumprod[min(timestep, schedule.num_train_timesteps - 1)]
     return alpha_cumprod.sqrt().item(), (1 - alpha_cumprod).sqrt().item()
 
@@ -205,7 +205,7 @@ def plan_unipc(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: 
 
 
 def _sigma_in_log_alpha(schedule: NoiseSchedule, timesteps: torch.Tensor) -> torch.Tensor:
-    """Sigma at fractional timesteps, interpolated in log ᾱ as UniPC's own code does."""
+    """Return sigma at fractional timesteps, interpolated in log ᾱ as UniPC's own code does."""
     log_alphas = 0.5 * schedule.alphas_cumprod.log()
     low, high, weight = timesteps.floor().long(), timesteps.ceil().long(), timesteps.frac()
     log_alpha = log_alphas[low] + weight * (log_alphas[high] - log_alphas[low])

@@ -190,7 +190,7 @@ class Trajectory:
         self._latents = latents[None]
         self._x0 = noise.to(device) if init_latents is None else init_latents.to(device)
         self.call = 0
-        # As a person counts them: Heun calls the model twice in each, DDIM rounds their number.
+        # Sampler steps, not model calls: Heun has two calls in each, DDIM rounds their number.
         self.steps = steps if t_enc is None else t_enc + 1
 
     @property
@@ -244,7 +244,7 @@ class Trajectory:
         self.call += 1
 
     def _noise(self) -> dict[str, Any]:
-        """What the scheduler's step needs to add noise."""
+        """Return the arguments with which the scheduler's step adds noise."""
         if self._draws == "generator":
             return {"generator": self._generator}
         if self._draws == "variance":

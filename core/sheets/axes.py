@@ -1,4 +1,4 @@
-"""Axes of an X/Y sheet: what can vary, and an axis's text → its values and legends.
+"""Axes of an X/Y sheet: what can vary, and how an axis's text is read into values.
 
 The names, the syntax and the values are those of A1111's X/Y/Z plot script.
 """
@@ -37,7 +37,7 @@ AXES: Final = sorted(
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis as asked for (``text``) and the values it takes, none of them −1."""
+    """An axis as it was typed (``text``), and its values, none of them −1."""
 
     kind: AxisKind
     text: str
@@ -51,7 +51,7 @@ class Axis:
 
 
 def parse_axis(name: str, text: str) -> list[Value]:
-    """An axis's text → its values; a seed of −1 is left as it is.
+    """Read an axis's text as values; a seed of −1 stays.
 
     Numbers: ``1-12`` inclusive, ``1-10 (+2)``, ``10-1 (-3)``, ``1-10 [5]`` for five values
     evenly spread, and comma lists of these, as any keyboard writes them. Names: a comma list,
@@ -76,7 +76,7 @@ def read_axis(
 
 
 def kind_of(name: str) -> AxisKind:
-    """The axis of this name, A1111's or the option's. Raises :class:`UnknownName`."""
+    """Find the axis by A1111's name or the option's. Raises :class:`UnknownName`."""
     names = {
         _plain(alias): kind for kind in AXES for alias in (kind.name, kind.field, *kind.aliases)
     }
@@ -102,7 +102,7 @@ def _values(kind: AxisKind, text: str, limit: int) -> list[Value]:
         ]
     except csv.Error:
         raise _no_values(kind, text) from None
-    # An empty text is something to replace a word with, and nothing else.
+    # Only Prompt S/R takes an empty value: the word is removed.
     fields = [field for field in fields if field or kind.field == "prompt"]
     count = sum(_count(kind, field) for field in fields)
     if count > MAX_VALUES:
@@ -117,7 +117,7 @@ def _values(kind: AxisKind, text: str, limit: int) -> list[Value]:
 
 
 def _count(kind: AxisKind, field: str) -> int:
-    """How many values a field stands for, none of them made: a range may have billions."""
+    """Count the values of a field without making them: a range may have billions."""
     found = _RANGE.fullmatch(field)
     if kind.type is str or found is None:
         return 1
@@ -129,7 +129,7 @@ def _count(kind: AxisKind, field: str) -> int:
             return max(0, -((int(start) - int(end) - 1) // int(step or 1)))
         return _steps(float(start), float(end), float(step or 1))
     except (ValueError, OverflowError, ZeroDivisionError):
-        # No such value; whoever reads it says so.
+        # The error is raised where the value is read.
         return 1
 
 
@@ -169,7 +169,7 @@ def _whole(start: str, end: str, step: str | None, count: str | None) -> Sequenc
 def _fractional(
     allowed: Range, start: str, end: str, step: str | None, count: str | None
 ) -> Sequence[float]:
-    """As in A1111 a range ends with the first value at or past its end, where that is allowed."""
+    """List a range, which ends as in A1111 with the first value at or past its end, if allowed."""
     first, last = float(start), float(end)
     if count is not None:
         return _spread(first, last, int(count))
@@ -177,7 +177,7 @@ def _fractional(
     if stride == 0:
         raise ValueError(step)
     length = _steps(first, last, stride)
-    # The additions of numpy.arange, so that the same digits come out.
+    # Added up as numpy.arange does, to the same digits.
     stride = (first + stride) - first
     values = []
     for value in (first + index * stride for index in range(length)):
@@ -190,7 +190,7 @@ def _fractional(
 
 
 def _spread(first: float, last: float, count: int) -> list[float]:
-    """``count`` values from first to last, as numpy.linspace adds them up."""
+    """List ``count`` values from first to last, added up as numpy.linspace does."""
     if count < 2:
         return [float(first)] * count
     stride = (last - first) / (count - 1)
@@ -198,7 +198,7 @@ def _spread(first: float, last: float, count: int) -> list[float]:
 
 
 def _name(kind: AxisKind, field: str) -> str:
-    """A name as the request spells it. Models and VAEs are the catalogue's to check."""
+    """Spell a name as the request does. Models and VAEs are checked against the catalogue later."""
     match kind.field:
         case "sampler":
             sampler, schedule = split_sampler(field)

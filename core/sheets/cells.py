@@ -1,6 +1,6 @@
-"""X/Y sheets: one request a cell, and the pictures of the cells on one sheet with legends.
+"""The cells of an X/Y sheet: a request each, and their images drawn as one with legends.
 
-core/sheets/axes.py reads the axes, core/sheets/drawing.py draws; this is what a command calls.
+The axes are read in core/sheets/axes.py; core/sheets/drawing.py draws.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_CELLS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One picture of a sheet and its place, counted from 0 at the upper left."""
+    """An image of a sheet and its place, counted from 0 at the upper left."""
 
     row: int
     column: int
@@ -44,7 +44,7 @@ class Cell:
 def cells(
     base: GenerationRequest, x: Axis, y: Axis | None = None, *, limit: int = MAX_CELLS
 ) -> list[Cell]:
-    """One request a cell, in the order to run them: the costlier axis changes least often.
+    """Make the cells in the order to run them: the costlier axis changes least often.
 
     All share ``base``'s seed unless an axis sets it. Raises :class:`SheetTooLarge` beyond
     ``limit``, and what a :class:`GenerationRequest` raises.
@@ -71,9 +71,9 @@ def draw(
     *,
     fold: int | None = None,
 ) -> Image.Image:
-    """The sheet of :func:`cells`'s pictures, given in the cells' order; None for a failed one.
+    """Draw the images of :func:`cells`, given in the cells' order, None for a failed one.
 
-    A sheet of one axis is folded after ``fold`` columns, for screens that are not that wide.
+    A sheet of one axis is wrapped after ``fold`` columns, for narrow screens.
     """
     columns = len(x.values)
     fields: list[Image.Image | None] = [None] * (columns * (len(y.values) if y else 1))
@@ -87,7 +87,7 @@ def draw(
 
 
 def describe(x: Axis, y: Axis | None = None) -> dict[str, str]:
-    """The pairs A1111 adds to a sheet's infotext."""
+    """Give the pairs that A1111 adds to a sheet's infotext."""
     pairs = {"Script": "X/Y/Z plot", "X Type": x.kind.name, "X Values": x.text}
     return pairs if y is None else pairs | {"Y Type": y.kind.name, "Y Values": y.text}
 
@@ -110,7 +110,7 @@ def _apply(request: GenerationRequest, axis: Axis, value: Value) -> GenerationRe
 
 
 def _replaced(request: GenerationRequest, wanted: str, value: str) -> dict[str, str]:
-    """Prompt S/R: the axis's first value is what is searched for, in both prompts."""
+    """Apply Prompt S/R: the axis's first value is replaced by ``value`` in both prompts."""
     prompts = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
     if not wanted or not any(wanted in text for text in prompts.values()):
         raise InvalidRequest("prompt", wanted[:80], "contains")

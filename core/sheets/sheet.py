@@ -1,7 +1,7 @@
-"""A sheet as a job knows it: its axes over a base request, its cells, its picture with legends.
+"""The sheet of a job: its axes over a base request, its cells, and the image with legends.
 
-The picture of the whole is the job's picture 0, so that whatever shows a job's first picture
-shows the sheet; the cells follow row by row.
+The image of the whole is the job's image 0, so that whatever shows a job's first image shows the
+sheet; the cells follow row by row.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from core.sheets.axes import AXES, Axis, Value
 from core.sheets.cells import MAX_CELLS, Cell
 from core.sheets.drawing import MAX_SHEET_PIXELS, MAX_SIDE
 
-# Of a sheet's longest side the cells' share; the rest is for legends.
+# The cells' share of a sheet's longest side; the rest is for legends.
 CELLS_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What a job's cells differ in. With its base request it is everything to draw it again."""
+    """What a job's cells differ in: with its base request, all that is needed to repeat it."""
 
     x: Axis
     y: Axis | None = None
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """One or two."""
+        """The one or two axes."""
         return (self.x,) if self.y is None else (self.x, self.y)
 
     def varies(self, field: str) -> bool:
@@ -46,28 +46,28 @@ class Sheet:
 
     @property
     def options(self) -> set[str]:
-        """The same in options, as members say them: a sampler is said with its schedule type."""
+        """The options that vary. A schedule type is part of the option sampler."""
         fields = {axis.kind.field for axis in self.axes}
         return {"sampler" if field == "schedule_type" else field for field in fields}
 
     def cells(self, base: GenerationRequest, *, limit: int = MAX_CELLS) -> list[Cell]:
-        """The cells in the order to run them.
+        """Make the cells in the order to run them.
 
         Raises :class:`~core.errors.SheetTooLarge` beyond ``limit``, and what a request raises.
         """
         return grid.cells(base, self.x, self.y, limit=limit)
 
     def position(self, row: int, column: int) -> int:
-        """Which of the job's pictures a cell is."""
+        """Give the index of a cell among the job's images."""
         return 1 + row * len(self.x.values) + column
 
     def request(self, base: GenerationRequest, position: int) -> GenerationRequest:
-        """The request of the cell that is the job's picture ``position``."""
+        """Make the request of the cell that is the job's image ``position``."""
         wanted = divmod(position - 1, len(self.x.values))
         return next(c.request for c in self.cells(base) if (c.row, c.column) == wanted)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The axes in JSON's types."""
+        """Convert the axes to JSON's types."""
         return [
             {"axis": axis.kind.field, "text": axis.text, "values": list(axis.values)}
             for axis in self.axes
@@ -75,13 +75,13 @@ class Sheet:
 
     @classmethod
     def from_json(cls, axes: list[dict[str, Any]]) -> Sheet:
-        """The inverse of :meth:`to_json`. Raises :class:`~core.errors.UnknownName`, or
+        """Make a sheet from :meth:`to_json`'s values. Raises :class:`~core.errors.UnknownName`, or
         :class:`ValueError` for values that the axis cannot have."""
         return cls(*(_axis(each["axis"], each["text"], each["values"]) for each in axes))
 
 
 def axis_of(field: str, values: Sequence[Value]) -> Axis:
-    """The axis of a request's ``field`` with these values."""
+    """Make the axis of a request's ``field`` with these values."""
     return _axis(field, ", ".join(map(_quoted, values)), values)
 
 
@@ -105,7 +105,7 @@ def _axis(field: str, text: str, values: Sequence[Value]) -> Axis:
 def pictures_of(
     sheet: Sheet, base: GenerationRequest, images: Sequence[Image], *, folded: bool = True
 ) -> list[Image]:
-    """What a job keeps: the sheet, then its cells row by row.
+    """List the images that a job keeps: the sheet, then its cells row by row.
 
     ``images`` are in the order of :meth:`Sheet.cells`. A sheet of one axis is ``folded`` to a
     screen's shape. Takes seconds: call it in a thread.
@@ -124,12 +124,12 @@ def pictures_of(
 
 
 def columns_of_strip(count: int) -> int:
-    """After how many pictures a strip is folded: a little higher than wide, as a phone is."""
+    """Give the columns of a wrapped sheet of one axis: a little higher than wide, for phones."""
     return count if count <= 3 else max(2, round(math.sqrt(count * 0.75)))
 
 
 def _scale(images: Sequence[Image], columns: int) -> float:
-    """How much smaller the cells must be drawn: never more pixels in memory than a sheet's."""
+    """Give the scale, at most 1, at which the cells fit into a sheet's limits."""
     width = max(image.width for image in images)
     height = max(image.height for image in images)
     rows = math.ceil(len(images) / columns)
@@ -148,7 +148,7 @@ def _opened(png: bytes, scale: float) -> PillowImage.Image:
 
 
 def _infotext(sheet: Sheet, request: GenerationRequest, first: Image) -> str:
-    """As A1111 writes it: the first cell's, with the axes added."""
+    """Write a sheet's infotext as A1111 does: the first cell's, with the axes added."""
     known = infotext.parse(first.infotext)
     return infotext.format(
         request,

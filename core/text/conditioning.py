@@ -1,6 +1,6 @@
-"""``TextConditioner``: a prompt at a clip skip → what the UNet is conditioned on, call by call.
+"""``TextConditioner``: encode a prompt at a clip skip to the UNet's conditioning at each call.
 
-Needs transformers' tokenizers and text encoders only, no pipeline. Facts: A1111 1.8/1.10.
+Needs transformers' tokenizers and text encoders only, no pipeline. Behaves as A1111 1.8/1.10.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class TextConditioner:
 
     @property
     def layers(self) -> int:
-        """The largest clip skip: how many layers the (shorter) encoder has."""
+        """The largest clip skip, which is the number of layers of the (shorter) encoder."""
         return min(encoder.layers for encoder in self.encoders)
 
     def encode(self, prompt: Prompt, clip_skip: int) -> Conditioning:
@@ -162,7 +162,7 @@ class TextConditioner:
         return {clip_skip: conditioning(clip_skip) for clip_skip in clip_skips}
 
     def _exit(self, clip_skip: int) -> int:
-        """Which layer from the end the UNet of this family expects."""
+        """Return the layer, counted from the end, that the UNet of this family expects."""
         if self.family == "sd1":
             return clip_skip
         if self.family == "sd2":
@@ -213,7 +213,7 @@ class TextConditioner:
 def _encode_chunks(
     encoder: TextEncoder, texts: Sequence[Sequence[Chunk]], copies: Sequence[int], exits: set[int]
 ) -> dict[int, Tensor]:
-    """Texts of equally many chunks → {exit: (texts, chunks · 77, width)}, emphasised."""
+    """Encode texts of equally many chunks to {exit: (texts, chunks · 77, width)}, emphasised."""
     columns: dict[int, list[Tensor]] = {exit_: [] for exit_ in exits}
     for place, row in enumerate(zip(*texts, strict=True)):
         wanted = {*exits, POOLED} if encoder.pools and place == 0 else exits
@@ -224,7 +224,7 @@ def _encode_chunks(
 
 
 def _emphasise(states: Tensor, row: Sequence[Chunk], copies: Sequence[int]) -> Tensor:
-    """A1111's emphasis "Original" on one chunk of each text of a schedule, (texts, 77, width).
+    """Apply A1111's emphasis "Original" to a chunk of each text of a schedule, (texts, 77, width).
 
     Every vector times its token's weight, then all of them times (mean before ÷ mean after):
     the mean over this chunk of all the schedule's entries, of which ``copies`` have each text.
@@ -236,7 +236,7 @@ def _emphasise(states: Tensor, row: Sequence[Chunk], copies: Sequence[int]) -> T
     share = plain.new_tensor(copies) / sum(copies)
     weighted = plain * weights
     scale = (plain.mean((1, 2)) @ share) / (weighted.mean((1, 2)) @ share)
-    # Weights of 0 everywhere, or absurd ones, leave no mean to restore.
+    # With weights that are all 0, or overflow, there is no mean to restore.
     scale = torch.where(scale.isfinite(), scale, 1.0)
     limit = torch.finfo(states.dtype).max
     return (weighted * scale).clamp(-limit, limit).to(states.dtype)

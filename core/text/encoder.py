@@ -1,6 +1,6 @@
-"""One CLIP text encoder and its tokenizer: chunks of tokens in, any of its layers out.
+"""A CLIP text encoder and its tokenizer: chunks of tokens to the output of any layers.
 
-transformers runs all layers whatever is asked; here a pass ends where its last exit is.
+transformers always runs all layers; here a pass ends at the last layer that is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POOLED: Final = 0
 
 
 class Cache:
-    """Hidden states by (encoder, tokens, exit): the least recently used go when bytes run out."""
+    """Hidden states by (encoder, tokens, exit), at most ``limit`` bytes of the latest used."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -38,7 +38,7 @@ class Cache:
         return self._tensors.get(key)
 
     def put(self, key: tuple[Any, ...], tensor: Tensor) -> None:
-        """Keep ``tensor``, and let go of others until all fit."""
+        """Keep ``tensor``, and drop the least recently used until all fit."""
         replaced = self._tensors.pop(key, None)
         self.size += tensor.nbytes - (0 if replaced is None else replaced.nbytes)
         self._tensors[key] = tensor
@@ -47,11 +47,12 @@ class Cache:
 
 
 class TextEncoder:
-    """``model`` is transformers' CLIPTextModel, with or without its projection.
+    """A text encoder. ``model`` is transformers' CLIPTextModel, with or without its projection.
 
     ``normed`` puts every exit through the final layer norm (SD 1 and 2; SDXL takes them raw).
-    ``open_clip`` marks an encoder trained by OpenCLIP: padded with id 0 after the first end
-    token, HTML entities undone twice before tokenising. ``pools`` means :data:`POOLED` is wanted.
+    ``open_clip`` marks an encoder trained by OpenCLIP: padded with id 0 after the first
+    end token, HTML entities unescaped twice before tokenising. With ``pools`` :data:`POOLED` is
+    wanted.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class TextEncoder:
 
     @property
     def layers(self) -> int:
-        """How many transformer layers there are: 12 in CLIP-L."""
+        """The number of transformer layers: 12 in CLIP-L."""
         return len(self.text_model.encoder.layers)
 
     @property
     def length(self) -> int:
-        """Tokens in a chunk with its start and end: 77."""
+        """The tokens in a chunk with its start and end: 77."""
         return int(self.text_model.config.max_position_embeddings)
 
     def chunks(self, text: str) -> tuple[list[Chunk], int]:
@@ -102,7 +103,7 @@ class TextEncoder:
         if not texts:
             return []
         cleaned = [clean(text, open_clip=self.open_clip) for text in texts]
-        # verbose: a long prompt is no mistake here.
+        # verbose=False: no warning for more tokens than fit, as they are divided into chunks.
         ids = self.tokenizer(cleaned, add_special_tokens=False, truncation=False, verbose=False)
         return list(ids["input_ids"])
 

@@ -1,4 +1,4 @@
-"""A request's two prompts, encoded: the rows a model call needs, and how their outputs mix."""
+"""Guidance: a request's encoded prompts, the rows of a model call, and how outputs are mixed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.request import GenerationRequest
 from core.sampling.samplers import conditioning_steps
 from core.text.conditioning import Conditioning, TextConditioner
 
-# Of all the texts a prompt switches between: some 25 times the longest prompt there is.
+# Of all the texts that a prompt's editing gives: about 25 times the longest prompt allowed.
 MAX_LENGTH: Final = 100_000
 
 
@@ -67,12 +67,12 @@ class Guidance:
 
     @property
     def _positive_alone(self) -> bool:
-        """The negative prompt cancels out: uncond + 1·(cond − uncond) = cond."""
+        """Whether the negative prompt cancels out: uncond + 1·(cond − uncond) = cond."""
         return self._weights == [1.0]
 
     @property
     def rows_needed(self) -> int:
-        """One row for each AND part, and one for the negative prompt."""
+        """The number of rows: one for each AND part, and one for the negative prompt."""
         return len(self.positive.parts) + (not self._positive_alone)
 
     def at(self, call: int) -> list[tuple[Tensor, Tensor | None]]:
@@ -98,7 +98,7 @@ class Guidance:
 
 
 def _check_length(prompt: Prompt, field: str) -> None:
-    """Refuse what would keep the text encoder busy for minutes, and everybody waiting.
+    """Raise :class:`InvalidRequest` for texts that would take the text encoder minutes.
 
     A prompt of many alternations (``[a|b]`` of different lengths) is another text at every call.
     """
