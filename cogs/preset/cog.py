@@ -1,6 +1,6 @@
-"""/preset: a member's own named values. The one called ``default`` always applies.
+"""/preset: a member's named values. The one called ``default`` is the member's own defaults.
 
-They can be shared in a post, exported as JSON and imported.
+Presets can be shared in a post, and exported and imported as JSON.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ UNNAMED: Final = "imported"
 class PresetCog(
     commands.GroupCog, group_name="preset", group_description=text("command.preset.about")
 ):
-    """Commands that are answered to the member alone, except the post that shares a preset."""
+    """The commands. All answers but the post that shares a preset are for the member alone."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.store = bot.store
@@ -53,7 +53,7 @@ class PresetCog(
     @app_commands.command(name="save", description=text("command.preset.save"))
     @options.takes("name", *LAYERED)
     async def save(self, interaction: Interaction, /, name: str, **given: Any) -> None:
-        """Save the values that are given, replacing a preset of the same name."""
+        """Save the values that are given, in place of a preset of the same name."""
         values = checked(given, self.catalogue, self.limits)
         if not values:
             await answers.say(interaction, t("preset.nothing_given", interaction.locale))
@@ -67,7 +67,7 @@ class PresetCog(
 
     @app_commands.command(name="list", description=text("command.preset.list"))
     async def list(self, interaction: Interaction) -> None:
-        """Show every preset of the member, a line each."""
+        """List every preset of the member, a line each."""
         presets = await self.store.presets.list(interaction.user.id)
         locale = interaction.locale
         if not presets:
@@ -90,7 +90,7 @@ class PresetCog(
     @app_commands.command(name="delete", description=text("command.preset.delete"))
     @options.shared("name")
     async def delete(self, interaction: Interaction, name: str) -> None:
-        """Delete one preset. Pictures made with it keep their values."""
+        """Delete one preset. Images made with it keep their values."""
         preset = await self.store.presets.get(interaction.user.id, name)
         await self.store.presets.delete(interaction.user.id, preset.name)
         title = excerpt(preset.name, NAME_LENGTH)
@@ -100,14 +100,17 @@ class PresetCog(
     @options.shared("name")
     async def share(self, interaction: Interaction, name: str) -> None:
         """Post the values as they are now, with a button that copies them."""
-        # The post is public, so the rules for pictures apply to it.
+        # It is a post for everybody, so for members who may generate images here.
         check_member(self.gate.server(interaction.guild_id), of_interaction(interaction).who)
         preset = await self.store.presets.get(interaction.user.id, name)
-        # Each member decides alone whether their pictures are private.
+        # Nobody else's images become private by an import.
         values = {name: value for name, value in preset.values.items() if name != "private"}
         if not values:
             raise BadPreset("empty")
-        self._check_name(interaction, preset.name)
+        # Everybody reads the name. A negative prompt may have blocked words, to keep them out.
+        word = find_blocked(preset.name, self.gate.server(interaction.guild_id).words)
+        if word is not None:
+            raise NotAllowed("word", word)
         share = await self.store.shares.create(interaction.user.id, preset.name, values)
         locale = self.gate.locale(interaction.guild_id, interaction.locale.value)
         answer = await interaction.response.send_message(view=share_view(share, locale))
@@ -115,18 +118,9 @@ class PresetCog(
             place = MessagePlace(interaction.channel_id, answer.message_id)
             await self.store.shares.set_message(share.id, place)
 
-    def _check_name(self, interaction: Interaction, name: str) -> None:
-        """Raise :class:`~bot.exceptions.NotAllowed` for a name with a blocked word.
-
-        A negative prompt may have one: it says what a picture is not to show.
-        """
-        word = find_blocked(name, self.gate.server(interaction.guild_id).words)
-        if word is not None:
-            raise NotAllowed("word", word)
-
     @standing("import")
     async def _import_shared(self, interaction: Interaction, share_id: int | None) -> None:
-        """Copy a shared preset for whoever pressed."""
+        """Save a copy of a shared preset for the member who pressed *Import*."""
         share = await self.store.shares.get(share_id or 0)
         if share is None:
             raise Gone("share")
@@ -135,7 +129,7 @@ class PresetCog(
 
     @standing("unshare")
     async def _unshare(self, interaction: Interaction, share_id: int | None) -> None:
-        """Stop sharing, for whoever shared it and those who may manage messages."""
+        """Stop sharing: for its owner, and for those who may manage messages."""
         share = await self.store.shares.get(share_id or 0)
         manages = interaction.guild_id is not None and interaction.permissions.manage_messages
         if share is not None and interaction.user.id != share.user_id and not manages:
@@ -148,7 +142,7 @@ class PresetCog(
     @app_commands.command(name="export", description=text("command.preset.export"))
     @options.shared("name")
     async def export(self, interaction: Interaction, name: str) -> None:
-        """Send one preset as a JSON file."""
+        """Export one preset as a JSON file."""
         preset = await self.store.presets.get(interaction.user.id, name)
         await interaction.response.send_message(
             view=file_view(preset.name, EXPORT, interaction.locale),
@@ -170,28 +164,28 @@ class PresetCog(
         pasted: str | None = None,
         name: str | None = None,
     ) -> None:
-        """Import a preset from a file or a pasted text."""
+        """Import a preset from a file or a pasted text, as far as it can be used."""
         if file is None and pasted is None:
             raise BadPreset("nothing")
-        data = await _fetched(file) if file is not None else (pasted or "").encode()
+        data = await _read(file) if file is not None else (pasted or "").encode()
         await self._keep(interaction, read(data, self.catalogue, self.limits), name)
 
     async def _keep(
         self, interaction: Interaction, imported: Imported, name: str | None = None
     ) -> None:
-        """Save what was imported; only a name that the member gave replaces a preset."""
+        """Save what was imported; it replaces a preset only under a ``name`` the member gave."""
         if not imported.values:
             raise BadPreset("empty")
         presets, values = self.store.presets, imported.values
         if name is not None:
             preset = await presets.save(interaction.user.id, name, values)
         else:
-            preset = await presets.add(interaction.user.id, _usable(imported.name), values)
+            preset = await presets.add(interaction.user.id, _clean(imported.name), values)
         title = t("preset.imported", interaction.locale, name=excerpt(preset.name, NAME_LENGTH))
         await answers.show(interaction, imported_view(title, imported, interaction.locale))
 
 
-async def _fetched(file: discord.Attachment) -> bytes:
+async def _read(file: discord.Attachment) -> bytes:
     if file.size > MAX_BYTES:
         raise BadPreset("too_large")
     try:
@@ -200,8 +194,8 @@ async def _fetched(file: discord.Attachment) -> bytes:
         raise BadPreset("missing") from None
 
 
-def _usable(name: str | None) -> str:
-    """Return the name in a file if it can be a preset's, else :data:`UNNAMED`."""
+def _clean(name: str | None) -> str:
+    """Clean the name in a file; one that cannot be used is :data:`UNNAMED`."""
     try:
         return clean_name(name or "")
     except InvalidRequest:

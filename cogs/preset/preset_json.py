@@ -1,6 +1,6 @@
-"""Presets as JSON: exported for other bots of this kind, and imported from anybody.
+"""Presets as JSON, to be moved to another account or bot.
 
-The usable values of a file are imported; the others are left out and named.
+Values of a file that cannot be used here are left out, and named.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _VERSION_KEY: Final = "penultimate_preset"
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The contents of a file: its preset's name if it has one, the values that can be used here,
-    and the names of the others with the error of each, None for an unknown name."""
+    """The content of a file: the preset's name if it has one, the values that can be used here, and
+    the names of the others, each with the error, or None for an unknown name."""
 
     name: str | None
     values: Mapping[str, Any]
@@ -38,15 +38,15 @@ class Imported:
 
 
 def to_json(preset: Preset) -> str:
-    """Write a preset as :func:`read` reads it."""
+    """Write the preset as a text that :func:`read` reads."""
     content = {_VERSION_KEY: VERSION, "name": preset.name, "values": dict(preset.values)}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def read(data: bytes, catalogue: Catalogue, limits: Limits) -> Imported:
-    """Read a text of :func:`to_json`, or a bare object of values.
+    """Read a text by :func:`to_json`, or an object of values alone.
 
-    Raises :class:`~bot.exceptions.BadPreset` for anything else.
+    Raises :class:`~bot.exceptions.BadPreset` when it is neither.
     """
     if len(data) > MAX_BYTES:
         raise BadPreset("too_large")
@@ -68,7 +68,7 @@ def read(data: bytes, catalogue: Catalogue, limits: Limits) -> Imported:
 def readable(
     values: Mapping[str, Any], catalogue: Catalogue, limits: Limits
 ) -> tuple[dict[str, Any], tuple[tuple[str, PenultimateError | None], ...]]:
-    """Return the values that can be used here, as the catalogue spells them, and the others."""
+    """Split the values into those that can be used here, spelt as here, and the others."""
     usable: dict[str, Any] = {}
     left_out: list[tuple[str, PenultimateError | None]] = []
     for name, value in values.items():
@@ -89,7 +89,7 @@ def readable(
 
 
 def _without_fence(text: str) -> str:
-    """Remove the code fence that a text copied out of Discord may have."""
+    """Remove the ``` that a text copied from Discord may have around it."""
     text = text.strip()
     if text.startswith("```") and text.endswith("```"):
         text = text.strip("`").removeprefix("json")
