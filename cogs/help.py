@@ -16,7 +16,7 @@ from discord.ext import commands
 from bot.actions.dispatch import standing
 from bot.answers import MAX_TEXT, Interaction, excerpt
 from bot.client import Penultimate
-from bot.posts.controls import Standing, chosen, layout, row, standing_select
+from bot.posts.controls import Standing, chosen, layout, row, select_options, standing_select
 from bot.settings import SHIPPED_DATA
 from bot.translate import t, text
 
@@ -109,8 +109,5 @@ def _description(command: Command, locale: Locale) -> str:
 
 
 def _pages(page: str, locale: Locale) -> Standing:
-    options = [
-        discord.SelectOption(label=t(f"help.{name}.name", locale), value=name, default=name == page)
-        for name in PAGES
-    ]
+    options = select_options({name: t(f"help.{name}.name", locale) for name in PAGES}, page)
     return standing_select(t("help.placeholder", locale), "help", options=options)

@@ -22,8 +22,8 @@ from bot.jobs.jobs import Jobs
 from bot.ordering.axes import other_vaes
 from bot.ordering.choices import vae_names
 from bot.posts import forms
-from bot.posts.controls import chosen, layout, row
-from bot.posts.result import SEARCH, vae_select
+from bot.posts.controls import SEARCH, chosen, layout, row
+from bot.posts.result import vae_select
 from bot.store import Job
 from bot.translate import t
 from core.models.catalogue import Catalogue

@@ -118,7 +118,7 @@ class Accepting:
         self, origin: Origin, ordering: Awaitable[Order], parent: Job | None
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         order = await ordering
-        await self._gate.check(origin, order.requests)
+        await self._gate.check(origin, [item.request for item in order.items])
         job = await self.write(origin, order, parent)
         work = work_of(job, order)
         try:

@@ -47,11 +47,6 @@ class Order:
     sheet: Sheet | None = None
     notes: tuple[Note, ...] = ()
 
-    @property
-    def requests(self) -> list[GenerationRequest]:
-        """The request of every item."""
-        return [item.request for item in self.items]
-
 
 async def new_order(
     prompt: str,

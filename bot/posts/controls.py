@@ -8,7 +8,7 @@ send and edit builds a fresh view that holds only these DynamicItems.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self
 
 import discord
@@ -35,6 +35,9 @@ NUMBER: Final = re.compile(r"[0-9]{1,4}")
 # A select shows at most 25 options, a label and a value at most 100 characters each.
 MAX_OPTIONS: Final = 25
 MAX_LABEL: Final = 100
+
+# The value of a select's option that opens a search; no name has an unprintable character.
+SEARCH: Final = "\x1fsearch"
 
 
 class Control(ui.DynamicItem[ui.Item[Any]], template=PATTERN):
@@ -102,6 +105,23 @@ def select(
     """A select of a job, of the first :data:`MAX_OPTIONS` options."""
     action_id, shown = custom_id(action, job_id, argument), list(options)[:MAX_OPTIONS]
     return Control(ui.Select(placeholder=placeholder, options=shown, custom_id=action_id))
+
+
+def select_options(
+    labels: Mapping[str, str], *chosen: str, search: str | None = None
+) -> list[discord.SelectOption]:
+    """The first options of a select, from labels by value; ``chosen`` are marked.
+
+    With ``search``, a label, a last option has the value :data:`SEARCH`.
+    """
+    shown = list(labels.items())[: MAX_OPTIONS - bool(search)]
+    options = [
+        discord.SelectOption(label=label[:MAX_LABEL], value=value, default=value in chosen)
+        for value, label in shown
+    ]
+    if search:
+        options.append(discord.SelectOption(label=search, value=SEARCH, emoji="🔎"))
+    return options
 
 
 def row(*controls: Control) -> ui.ActionRow[Any]:

@@ -11,7 +11,7 @@ from discord import ui
 
 from bot.answers import excerpt
 from bot.ordering.attachments import Readable
-from bot.posts.controls import Control, button, layout, row, select, standing_button
+from bot.posts.controls import Control, button, layout, row, select, select_options, standing_button
 from bot.store import Job
 from bot.translate import t
 
@@ -47,14 +47,9 @@ def panel_view(
 
 def which_select(job: Job, locale: discord.Locale, position: int, action: str = "which") -> Control:
     """A select over the pictures of a job."""
-    options = [
-        discord.SelectOption(
-            label=t("control.which_option", locale, number=index + 1),
-            value=str(index),
-            default=index == position,
-        )
-        for index in range(job.request.count)
-    ]
+    count = job.request.count
+    labels = {str(i): t("control.which_option", locale, number=i + 1) for i in range(count)}
+    options = select_options(labels, str(position))
     return select(t("control.which", locale), action, job.id, options)
 
 

@@ -15,7 +15,16 @@ from discord import Locale, ui
 
 from bot.answers import excerpt
 from bot.ordering.layers import BOT, model_values, values_of
-from bot.posts.controls import MAX_LABEL, MAX_OPTIONS, Control, button, layout, row, select
+from bot.posts.controls import (
+    MAX_LABEL,
+    MAX_OPTIONS,
+    Control,
+    button,
+    layout,
+    row,
+    select,
+    select_options,
+)
 from bot.posts.option_text import value_text
 from bot.store import Job
 from bot.translate import listed, t
@@ -45,9 +54,6 @@ _NAMED: Final = {
     "schedule type": "kind.schedule_type",
     "upscaler": "kind.upscaler",
 }
-
-# The value of a select's last option; no name in the catalogue has an unprintable character.
-SEARCH: Final = "\x1fsearch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +127,9 @@ def vae_select(
 ) -> Control:
     """Build the select of VAEs; of more than fit, the last option leads to a search."""
     names = [name for name in vaes if len(name) <= MAX_LABEL]
-    more = search and len(names) > MAX_OPTIONS
-    options = [
-        discord.SelectOption(
-            label=t("control.vae_option", locale, name=name)[:MAX_LABEL],
-            value=name,
-            default=name == job.request.vae,
-        )
-        for name in (names[: MAX_OPTIONS - 1] if more else names[:MAX_OPTIONS])
-    ]
-    if more:
-        label = t("control.vae_search", locale)
-        options.append(discord.SelectOption(label=label, value=SEARCH, emoji="🔎"))
+    labels = {name: t("control.vae_option", locale, name=name) for name in names}
+    more = t("control.vae_search", locale) if search and len(names) > MAX_OPTIONS else None
+    options = select_options(labels, job.request.vae, search=more)
     return select(t(f"control.{action}", locale), action, job.id, options, argument)
 
 
@@ -278,12 +275,9 @@ def cell_select(
 ) -> Control:
     """Build the select of an axis's values; ``other`` is the index on the other axis, if known."""
     name = axis_name(axis, locale)
-    options = [
-        discord.SelectOption(
-            label=(t("result.value", locale, name=name, value=value) or "—")[:MAX_LABEL],
-            value=str(index),
-        )
+    labels = {
+        str(index): t("result.value", locale, name=name, value=value)
         for index, value in enumerate(axis.values)
-    ]
+    }
     placeholder = t("sheet.post_cell", locale, name=name)
-    return select(placeholder, action, job.id, options, other)
+    return select(placeholder, action, job.id, select_options(labels), other)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
-from discord import Locale, SelectOption, ui
+from discord import Locale, ui
 
 from bot.answers import excerpt
 from bot.posts.controls import (
@@ -21,6 +21,7 @@ from bot.posts.controls import (
     Standing,
     layout,
     row,
+    select_options,
     standing_button,
     standing_select,
 )
@@ -115,10 +116,11 @@ class Panels:
         fitting = [name for name in names if len(name) <= MAX_LABEL]
         shown, rows = {name: name for name in fitting[:MAX_OPTIONS]}, []
         if shown:
-            options = _options(shown, *(n for n in shown if policy.named(n, self.server.models)))
+            allowed = [name for name in shown if policy.named(name, self.server.models)]
+            options = select_options(shown, *allowed)
             look: dict[str, Any] = {"options": options, "min_values": 0, "max_values": len(shown)}
             rows.append(row(self._select("config.setting.models", "config_allowed", **look)))
-            one = self._select("config.pick_model", "config_model", options=_options(shown))
+            one = self._select("config.pick_model", "config_model", options=select_options(shown))
             rows.append(row(one))
         if len(self.names) > len(shown):
             rows.append(row(self._button("config.find_model", "config_find", emoji="🔎")))
@@ -150,7 +152,7 @@ class Panels:
                 ui.TextDisplay(text), ui.TextDisplay(t("config.no_defaults", self.locale))
             )
         names = {name: t(f"option.{name}", self.locale) for name in DEFAULTS if name in values}
-        look = {"options": _options(names), "max_values": len(names)}
+        look = {"options": select_options(names), "max_values": len(names)}
         take = self._select("config.take_away", "config_take", channel_id or 0, **look)
         return layout(ui.TextDisplay(text), row(take))
 
@@ -201,10 +203,10 @@ class Panels:
             case "language":
                 names = {OWN_LANGUAGE: t("config.value.own_language", self.locale)}
                 names |= {code: LANGUAGES[code] for code in catalogues() if code in LANGUAGES}
-                return {"options": _options(names, value or OWN_LANGUAGE)}
+                return {"options": select_options(names, value or OWN_LANGUAGE)}
             case _:
                 names = {one: t(f"config.nsfw.{one}", self.locale) for one in self.choices}
-                return {"options": _options(names, value)}
+                return {"options": select_options(names, value)}
 
     def _ids(
         self, ids: Iterable[int], most: int, types: list[discord.ChannelType] | None = None
@@ -219,13 +221,6 @@ class Panels:
         if types:
             return look | {"kind": ui.ChannelSelect, "channel_types": types}
         return look | {"kind": ui.RoleSelect}
-
-
-def _options(names: Mapping[str, str], *picked: str) -> list[SelectOption]:
-    return [
-        SelectOption(label=label[:MAX_LABEL], value=value, default=value in picked)
-        for value, label in names.items()
-    ]
 
 
 def closed_view(locale: Locale) -> ui.LayoutView:

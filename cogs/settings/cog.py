@@ -20,8 +20,7 @@ from bot.exceptions import NotYours
 from bot.gate.origin import of_interaction
 from bot.ordering.layers import LAYERED
 from bot.ordering.resolve import checked, explain
-from bot.posts.controls import chosen
-from bot.posts.result import SEARCH
+from bot.posts.controls import SEARCH, chosen
 from bot.translate import t, text
 from cogs.settings.panel import (
     EVERYTHING,

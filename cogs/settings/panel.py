@@ -22,13 +22,13 @@ from bot.posts.controls import (
     Standing,
     layout,
     row,
+    select_options,
     standing_button,
     standing_id,
     standing_select,
 )
 from bot.posts.forms import build_form, text_field
 from bot.posts.option_text import value_text
-from bot.posts.result import SEARCH
 from bot.settings import Limits
 from bot.translate import t
 from core.models.catalogue import Catalogue
@@ -162,24 +162,20 @@ def _select(name: str, panel: Panel, values: Iterable[str], locale: Locale) -> S
     names = [one for one in panel.found.get(name, values) if len(one) <= MAX_LABEL]
     if now not in names and len(now) <= MAX_LABEL and name not in panel.found:
         names.insert(0, now)
-    searched = name == "size" or len(names) > MAX_OPTIONS
-    if searched:
-        shown = names[: MAX_OPTIONS - 1]
-        names = shown if now in shown or now not in names else [now, *shown[:-1]]
-    options = [
-        discord.SelectOption(label=_label(name, one, locale), value=one, default=one == now)
-        for one in names[:MAX_OPTIONS]
-    ]
-    if searched:
-        label = t(f"settings.search.{name}", locale)
-        options.append(discord.SelectOption(label=label, value=SEARCH, emoji="🔎"))
+    more = None
+    if name == "size" or len(names) > MAX_OPTIONS:
+        more = t(f"settings.search.{name}", locale)
+        if now in names[MAX_OPTIONS - 1 :]:
+            names.insert(0, now)
+    labels = {one: _label(name, one, locale) for one in names}
+    options = select_options(labels, now, search=more)
     label = t(f"option.{name}", locale)
     return standing_select(label, f"set_{name}", panel.user_id, options=options)
 
 
 def _label(name: str, value: str, locale: Locale) -> str:
     shown = t(f"shape.{value}", locale) if name == "size" and value in SHAPES else value
-    return t("settings.choice", locale, name=t(f"option.{name}", locale), value=shown)[:MAX_LABEL]
+    return t("settings.choice", locale, name=t(f"option.{name}", locale), value=shown)
 
 
 def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
@@ -197,13 +193,10 @@ def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
 
 def _reset(panel: Panel, locale: Locale) -> Standing:
     """Build the select that resets a value of the member's own, or all of them."""
-    options = [
-        discord.SelectOption(
-            label=t("settings.reset", locale, name=t(f"option.{name}", locale)), value=name
-        )
-        for name in LAYERED
-        if name in panel.yours
-    ]
+    yours = [name for name in LAYERED if name in panel.yours]
+    options = select_options(
+        {name: t("settings.reset", locale, name=t(f"option.{name}", locale)) for name in yours}
+    )
     everything = t("settings.reset_everything", locale)
     options.append(discord.SelectOption(label=everything, value=EVERYTHING, emoji="🧹"))
     label = t("settings.reset_placeholder", locale)
