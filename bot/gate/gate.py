@@ -25,7 +25,6 @@ from bot.store import Job, Store
 from bot.translate import ENGLISH, speaks
 from core.events import Image
 from core.models.catalogue import Catalogue
-from core.options import AUTOMATIC, NONE
 from core.request import GenerationRequest
 from core.work import Work
 
@@ -60,10 +59,8 @@ class Gate:
         Raises :class:`~core.errors.UnknownName` when there is no such preset.
         """
         layers = await layers_of(self._store, origin.who.user_id, option, preset)
-        vaes = (AUTOMATIC, NONE, *(vae.name for vae in self._catalogue.vaes))
-        channel, server = policy.values_below(
-            self.server(origin.guild_id), origin.who, self._catalogue.models, vaes
-        )
+        settings, found = self.server(origin.guild_id), self._catalogue
+        channel, server = policy.values_below(settings, origin.who, found.models, found.vae_names)
         return replace(layers, channel=channel, server=server)
 
     async def keeps_private(self, origin: Origin) -> bool:
