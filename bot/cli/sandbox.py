@@ -41,7 +41,7 @@ SECONDS_TO_RETRY: Final = 0.1
 
 WELCOME: Final = (
     "This is an offline Discord with the real bot in it.\n"
-    "Type `/imagine` below, give it a prompt, and turn the knobs under the picture."
+    "Type `/imagine` below, give it a prompt, and press the buttons under the image."
 )
 
 

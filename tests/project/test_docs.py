@@ -91,6 +91,39 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
+# What looks like a path and is none of the checkout: what owners and the bot make, a library.
+NO_PATHS = {"data/models", "data/penultimate.sqlite3", "data/vaes", "discord.py"}
+FOLDERS = ("benchmarks", "bot", "cogs", "core", "data", "docs", "tests", "tools")
+INSIDE = tuple(f"{folder}/" for folder in FOLDERS)
+
+
+def paths_named(text: str) -> set[str]:
+    """What stands in backticks and looks like a file or a folder of this repository."""
+    without_blocks = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    named = set()
+    for code in re.findall(r"`([^`]+)`", without_blocks):
+        modules = re.findall(r"-m ((?:benchmarks|tools)[\w.]+)", code)
+        named |= {f"{module.replace('.', '/')}.py" for module in modules}
+        words = re.findall(r"[\w./-]+", code)
+        named |= {word for word in words if word.endswith(".py") or word.startswith(INSIDE)}
+    return named - NO_PATHS
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_path_that_is_named_exists(path: Path) -> None:
+    for name in paths_named(path.read_text("utf-8")):
+        # A file may be named without its folder.
+        anywhere = "/" not in name and any(
+            found for folder in FOLDERS for found in (ROOT / folder).rglob(name)
+        )
+        assert anywhere or (ROOT / name).exists(), name
+
+
+def test_a_path_that_does_not_exist_would_be_found() -> None:
+    text = "`bot/ask/`, `python x.py bot/y.py`, `docs`, `python -m tools.gone`, `p:clip:12`, `a/b`"
+    assert paths_named(text) == {"bot/ask/", "x.py", "bot/y.py", "tools/gone.py"}
+
+
 # What a page has in bold that is no button: emphasis, and buttons of Discord's.
 EMPHASIS = {
     *("Add App", "Not in the negative prompt.", "However it is written."),
