@@ -104,7 +104,7 @@ def paths_named(text: str) -> set[str]:
     for code in re.findall(r"`([^`]+)`", without_blocks):
         modules = re.findall(r"-m ((?:benchmarks|tools)[\w.]+)", code)
         named |= {f"{module.replace('.', '/')}.py" for module in modules}
-        words = re.findall(r"[\w./-]+", code)
+        words = re.findall(r"\w[\w./-]+", code)
         named |= {word for word in words if word.endswith(".py") or word.startswith(INSIDE)}
     return named - NO_PATHS
 
