@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="run the whole bot in a browser, offline")
     sandbox.add_argument("--no-browser", action="store_true", help="only print the address")
     sandbox.add_argument("--port", type=int, default=0, help="default: any free one")
-    generate = commands.add_parser("generate", help="draw from this terminal")
+    generate = commands.add_parser("generate", help="generate images from this terminal")
     generate.add_argument("prompt")
     for option in OPTIONS.values():
         if option.flag:
@@ -34,12 +34,12 @@ def parser() -> argparse.ArgumentParser:
                 help=option.about or (str(option.range) if option.range else None),
             )
     generate.add_argument("--out", default="out", metavar="DIR", help="default: out")
-    for axis in ("x", "y"):
+    for axis, example in (("x", '"Clip skip" 1-12'), ("y", '"CFG scale" 5,7,11')):
         generate.add_argument(
             f"--{axis}",
             nargs=2,
             metavar=("AXIS", "VALUES"),
-            help='a sheet, like --x "Clip skip" 1-12',
+            help=f"a grid, like --{axis} {example}",
         )
     commands.add_parser("doctor", help="say what is installed, found, and wrong")
     return top

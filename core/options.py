@@ -224,7 +224,7 @@ class Options:
                 rank=5,
                 axis=AxisKind("Seed", 4, example="-1, -1, -1, -1"),
                 flag="--seed",
-                about="-1 draws one",
+                about="-1 picks one at random",
             )
         },
     )

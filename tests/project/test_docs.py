@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 # What looks like a path and is none of the checkout: what owners and the bot make, a library.
 NO_PATHS = {"data/models", "data/penultimate.sqlite3", "data/vaes", "discord.py"}
 FOLDERS = ("benchmarks", "bot", "cogs", "core", "data", "docs", "tests", "tools")
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 INSIDE = tuple(f"{folder}/" for folder in FOLDERS)
 
 
@@ -122,6 +124,25 @@ def test_every_path_that_is_named_exists(path: Path) -> None:
 def test_a_path_that_does_not_exist_would_be_found() -> None:
     text = "`bot/ask/`, `python x.py bot/y.py`, `docs`, `python -m tools.gone`, `p:clip:12`, `a/b`"
     assert paths_named(text) == {"bot/ask/", "x.py", "bot/y.py", "tools/gone.py"}
+
+
+def defined() -> set[str]:
+    """Every class of the code, and every method as ``Class.method``."""
+    names = set()
+    for folder in ("bot", "cogs", "core"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    inside = (each for each in node.body if isinstance(each, FUNCTIONS))
+                    names |= {node.name, *(f"{node.name}.{each.name}" for each in inside)}
+    return names
+
+
+def test_the_life_of_an_imagine_names_what_there_is() -> None:
+    text = page("docs/life-of-an-imagine.md")
+    named = set(re.findall(r"`([A-Z][a-z]\w+(?:\.\w+)?)`", text)) - {"LayoutView"}
+    assert len(named) > 20
+    assert named - defined() == set()
 
 
 # What a page has in bold that is no button: emphasis, and buttons of Discord's.
