@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from discord import app_commands
+from discord import app_commands, ui
 from discord.ext import commands
 
 from bot import answers
@@ -68,24 +68,21 @@ class SettingsCog(commands.Cog):
             given = RANGES[name].read(name, value) if name in RANGES else value
             await self._set(interaction, name, given)
 
-    @standing(**{f"find_{name}": name for name in SEARCHED})
+    @standing(find_size="size", **{f"find_{name}": name for name in SEARCHED})
     async def _searched(self, name: str, interaction: Interaction, owner: int | None) -> None:
-        """Set the one name that has the text typed; offer them where there are several."""
+        """Set the size typed, or the only name that has the text typed; offer several names."""
         _check_owner(interaction, owner)
-        async with self.retry.typed(interaction, _search_form(name, interaction)) as typed:
-            names = self._names(name, await self._panel(interaction))
-            found = find(SEARCHED[name], names, typed.get("typed", ""))
+        form = partial(search_form, name, interaction.user.id, interaction.locale)
+        async with self.retry.typed(interaction, form) as typed:
+            found = [typed.get("typed", "")]
+            if name in SEARCHED:
+                panel = await self._panel(interaction)
+                names = offered(panel.explained, self.catalogue, self.limits)[name]
+                found = find(SEARCHED[name], names, found[0])
             if len(found) == 1:
                 await self._set(interaction, name, found[0])
             else:
                 await self._render(interaction, found={name: found})
-
-    @standing("find_size")
-    async def _size_typed(self, interaction: Interaction, owner: int | None) -> None:
-        """Set the size that was typed."""
-        _check_owner(interaction, owner)
-        async with self.retry.typed(interaction, _search_form("size", interaction)) as typed:
-            await self._set(interaction, "size", typed.get("typed", ""))
 
     @standing(set_private=True, set_public=False)
     async def _set_private(
@@ -156,10 +153,8 @@ class SettingsCog(commands.Cog):
         return Panel(interaction.user.id, explained, layers.yours, **shown)
 
     async def _view(self, interaction: Interaction, **shown: Any) -> ui.LayoutView:
-        panel, limits = (
-            await self._panel(interaction, **shown),
-            self.gate.limits(interaction.guild_id),
-        )
+        panel = await self._panel(interaction, **shown)
+        limits = self.gate.limits(interaction.guild_id)
         return settings_view(panel, self.catalogue, limits, interaction.locale)
 
 

@@ -134,9 +134,7 @@ def _text(panel: Panel, locale: Locale) -> str:
     return "\n".join(lines)
 
 
-def _choices(
-    explained: Explained, catalogue: Catalogue, limits: Limits
-) -> dict[str, Sequence[str]]:
+def offered(explained: Explained, catalogue: Catalogue, limits: Limits) -> dict[str, Sequence[str]]:
     """List what each select offers, likeliest first."""
     highest = {name: int(allowed.high) for name, allowed in RANGES.items()} | bounds(limits)
     values: dict[str, Sequence[str]] = {name: OPTIONS[name].choices for name in SELECTS}
