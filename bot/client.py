@@ -1,6 +1,6 @@
-"""The Discord client: opens the store and the engine, loads the cogs, hands presses on.
+"""The Discord client: opens the store and the engine, builds the parts, loads the cogs.
 
-It answers before the engine is warm: nothing here waits for torch.
+It answers before the engine is warm, for nothing here waits for torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import discord
 from discord import app_commands
@@ -39,22 +39,22 @@ from bot.store import Store
 from bot.translate import CatalogueTranslator
 from core.config import EngineConfig
 from core.models.catalogue import Catalogue
-from core.serving.client import EngineClient, EngineStatus
+from core.serving.client import EngineClient
 from core.serving.queue import GpuQueue
 
 log = logging.getLogger(__name__)
 
-# There is no voice here, so nobody need hear that its libraries lack.
+# The bot uses no voice, so discord.py need not warn that its libraries are missing.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
-# None of them is privileged: the bot reads no messages and no member lists.
+# Without privileged intents: the bot reads no messages and no member lists.
 INTENTS: Final = discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True)
 
-# Every command, unless it says otherwise: added to a server or to an account, used anywhere.
+# The default of every command: installed on a server or an account, used anywhere.
 INSTALLS: Final = app_commands.AppInstallationType(guild=True, user=True)
 CONTEXTS: Final = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
 
-# What the invite link asks for, and nothing more.
+# The permissions that the invite link asks for.
 PERMISSIONS: Final = discord.Permissions(
     view_channel=True,
     send_messages=True,
@@ -64,49 +64,33 @@ PERMISSIONS: Final = discord.Permissions(
 )
 
 
-class EngineHandle(Protocol):
-    """What the bot needs of an ``EngineClient``. Tests have one in memory."""
-
-    @property
-    def status(self) -> EngineStatus:
-        """Where the engine stands now."""
-        ...
-
-    async def start(self) -> None:
-        """Begin serving the queue. Returns before the engine is warm."""
-        ...
-
-    async def close(self) -> None:
-        """Stop serving; jobs that are left fail."""
-        ...
-
-
 class Commands(app_commands.CommandTree["Penultimate"]):
-    """Answers what a command raised, in the member's language."""
+    """The command tree, which answers errors in the member's language."""
 
     async def interaction_check(self, interaction: Interaction, /) -> bool:
-        """Before every command, menu and autocomplete."""
+        """Set the language before every command, menu and autocompletion."""
         self.client.gate.address(interaction)
         return True
 
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /
     ) -> None:
-        """One sentence, for who used the command."""
+        """Answer with the error's sentence."""
         await refuse(interaction, error)
 
 
 class Penultimate(commands.AutoShardedBot):
-    """The bot: builds the parts, in the order in which they need each other, and holds them.
+    """The bot, which builds its parts in the order in which they need each other.
 
-    ``engine``, ``queue`` and ``catalogue`` make what it draws with. ``clock`` gives Unix seconds.
+    ``engine`` (an :class:`EngineClient`, or its substitute in tests), ``queue`` and ``catalogue``
+    make what it draws with. ``clock`` gives Unix seconds.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        engine: Callable[[EngineConfig, GpuQueue], EngineHandle] = EngineClient,
+        engine: Callable[[EngineConfig, GpuQueue], Any] = EngineClient,
         queue: Callable[[int, int], GpuQueue] = GpuQueue,
         catalogue: Callable[[Settings], Catalogue] = Settings.catalogue,
         clock: Callable[[], float] = time.time,
@@ -129,12 +113,12 @@ class Penultimate(commands.AutoShardedBot):
         self._make_catalogue = catalogue
 
     async def setup_hook(self) -> None:
-        """After the login, before the gateway: everything the first command needs."""
+        """Prepare what the first command needs, after the login and before the gateway."""
         settings = self.settings
         self.store = await Store.open(settings.database_path, settings.images_dir, self.clock)
         self.catalogue = await asyncio.to_thread(self._make_catalogue, settings)
         self.queue = self._make_queue(settings.queue_per_member, settings.queue_total)
-        self.engine = self._make_engine(settings.engine_config(), self.queue)
+        self.engine: EngineClient = self._make_engine(settings.engine_config(), self.queue)
         await self.engine.start()
         self._build()
         self.add_dynamic_items(Control, Standing)
@@ -176,9 +160,9 @@ class Penultimate(commands.AutoShardedBot):
         )
 
     async def close(self) -> None:
-        """Leave Discord, then let go: first of the jobs, which are resumed, then of the engine."""
+        """Disconnect, then stop following jobs, which the next start resumes, then the engine."""
         await super().close()
-        # In the order of setup_hook backwards, as far as that came.
+        # Only what setup_hook got to, in reverse order.
         if hasattr(self, "jobs"):
             await self.jobs.close()
             self.gate.classifier.close()
@@ -188,17 +172,17 @@ class Penultimate(commands.AutoShardedBot):
             await self.store.close()
 
     async def reload_catalogue(self) -> None:
-        """Look through the folders of models and VAEs again; what is found holds at once."""
+        """Scan the folders of models and VAEs again, and use what is found at once."""
         self.catalogue.update(await asyncio.to_thread(self._make_catalogue, self.settings))
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Submitted modals, by their id: those of before a restart are unknown to discord.py."""
+        """Dispatch modals by ``custom_id``: discord.py drops those from before a restart."""
         if interaction.type is discord.InteractionType.modal_submit:
             await self.actions.press(interaction)
 
     @property
     def invite_url(self) -> str:
-        """The link that adds the bot to a server, with the least it needs."""
+        """The link that adds the bot to a server, with the permissions it needs."""
         assert self.application_id is not None
         return discord.utils.oauth_url(
             self.application_id,
@@ -207,12 +191,12 @@ class Penultimate(commands.AutoShardedBot):
         )
 
     async def _sync_commands(self) -> None:
-        """Tell Discord our commands: to one server at once, or everywhere."""
+        """Register the commands with Discord: on one server at once, or everywhere."""
         guild = discord.Object(self.settings.guild_id) if self.settings.guild_id else None
         if guild is not None:
             self.tree.copy_global_to(guild=guild)
         try:
             await self.tree.sync(guild=guild)
         except DISCORD_ERRORS as error:
-            # The commands of the last start are still there, and work.
+            # Those registered by the last start still work.
             log.error("Discord did not take the commands: %s", error)

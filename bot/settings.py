@@ -180,8 +180,18 @@ class Settings:
 
         Raises :class:`SettingsError` naming every value that cannot be used.
         """
+        # Without interpolation: a token or a path may contain "${".
+        from_file = dotenv_values(dotenv_path, interpolate=False) if dotenv_path else {}
+        values: dict[str, Any] = {}
         problems: list[str] = []
-        values = _read(environ, dotenv_path, problems)
+        for name, parse in READERS.items():
+            variable = name.upper()
+            text = (environ.get(variable) or from_file.get(variable) or "").strip()
+            try:
+                if text:
+                    values[name] = parse(text)
+            except ValueError as problem:
+                problems.append(f"{variable} {problem}")
         if "nsfw_model" in values:
             problems += _of_classifier(values["nsfw_model"], values.get("nsfw_labels", ()))
         # The defaults of both folders are inside the data folder, wherever that is.
@@ -190,25 +200,6 @@ class Settings:
         if problems:
             raise SettingsError(tuple(problems))
         return cls(**values)
-
-
-def _read(
-    environ: Mapping[str, str], dotenv_path: Path | None, problems: list[str]
-) -> dict[str, Any]:
-    """The valid settings that are given, by field; sentences are added to ``problems``."""
-    # Without interpolation: a token or a path may contain "${".
-    from_file = dotenv_values(dotenv_path, interpolate=False) if dotenv_path else {}
-    values: dict[str, Any] = {}
-    for name, parse in READERS.items():
-        variable = name.upper()
-        text = (environ.get(variable) or from_file.get(variable) or "").strip()
-        if not text:
-            continue
-        try:
-            values[name] = parse(text)
-        except ValueError as problem:
-            problems.append(f"{variable} {problem}")
-    return values
 
 
 def _of_classifier(folder: Path, asked: tuple[str, ...]) -> list[str]:

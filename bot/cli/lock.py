@@ -31,7 +31,6 @@ class FolderInUse(Exception):
         super().__init__(
             f"Another bot is running in {folder}. Stop that one, or set DATA_DIR to another folder."
         )
-        self.folder = folder
 
 
 @contextmanager

@@ -6,7 +6,7 @@ They read from memory; only quotas are in the database.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,16 +99,14 @@ class Gate:
         for model in dict.fromkeys(request.model for request in requests):
             policy.check_model(server, origin.who, model)
         # Not the negative prompt: its words are kept out of the picture.
-        await self._check_words(server, dict.fromkeys(request.prompt for request in requests))
-        if server.nsfw == "block" and not self.classifier.available:
-            raise NotAllowed("unchecked")
-
-    async def _check_words(self, server: Server, prompts: Collection[str]) -> None:
+        prompts = dict.fromkeys(request.prompt for request in requests)
         changes = any("[" in prompt for prompt in prompts)
         if server.words and (changes or sum(map(len, prompts)) > QUICK):
             await asyncio.to_thread(policy.check_words, server, prompts)
         else:
             policy.check_words(server, prompts)
+        if server.nsfw == "block" and not self.classifier.available:
+            raise NotAllowed("unchecked")
 
     async def charge(self, origin: Origin, job: Job, work: Work) -> None:
         """Charge a job, written and not yet queued, to its member's quota.

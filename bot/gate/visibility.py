@@ -84,8 +84,13 @@ async def _reads(member: discord.Member, channel: Any) -> bool:
     if isinstance(channel, discord.VoiceChannel | discord.StageChannel):
         # Discord shows its messages only to those who may connect.
         return allowed.connect
-    if isinstance(channel, discord.Thread) and channel.is_private():
-        return allowed.manage_threads or await _is_in(member, channel)
+    private = isinstance(channel, discord.Thread) and channel.is_private()
+    if private and not allowed.manage_threads:
+        # The gateway lists a thread's members only to bots with the members intent.
+        try:
+            await channel.fetch_member(member.id)
+        except DISCORD_ERRORS:
+            return False
     return True
 
 
@@ -95,12 +100,3 @@ def _permissions(member: discord.Member, channel: Any) -> discord.Permissions:
         return discord.Permissions.none()
     permissions: discord.Permissions = channel.permissions_for(member)
     return permissions
-
-
-async def _is_in(member: discord.Member, thread: discord.Thread) -> bool:
-    # The gateway lists a thread's members only to bots with the members intent.
-    try:
-        await thread.fetch_member(member.id)
-    except DISCORD_ERRORS:
-        return False
-    return True

@@ -22,7 +22,7 @@ from bot.gate.origin import Origin
 from bot.jobs.following import Following
 from bot.ordering.orders import Order
 from bot.posts.delivery import Delivery
-from bot.posts.live import News, live_view
+from bot.posts.live import LiveEvent, live_view
 from bot.store import Job, Store
 from core.errors import PenultimateError
 from core.events import Queued, Started
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 # Seconds after which the interaction is deferred, for Discord wants a response within 3 s. Usually
 # the job is written sooner and the response is its post, or an ephemeral error.
-PATIENCE: Final = 1.5
+SECONDS_TO_DEFER: Final = 1.5
 
 
 @dataclass(eq=False)
@@ -61,7 +61,7 @@ class Accepting:
         ``ephemeral`` says whether a response deferred now is.
         """
         accepting = asyncio.ensure_future(self._accept(origin, ordering, parent))
-        done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
+        done, _ = await asyncio.wait({accepting}, timeout=SECONDS_TO_DEFER)
         if not done and not interaction.response.is_done():
             with _without_answer():
                 await interaction.response.defer(thinking=True, ephemeral=ephemeral())
@@ -120,7 +120,7 @@ class Accepting:
         order = await ordering
         await self._gate.check(origin, [item.request for item in order.items])
         job = await self.write(origin, order, parent)
-        work = work_of(job, order)
+        work = Work(job.id, str(job.user_id), order.items)
         try:
             await self._gate.charge(origin, job, work)
             return job, self._queue.submit(work), order.notes
@@ -136,25 +136,20 @@ class Accepting:
     ) -> None:
         """Send the first answer, then follow the job, even if the answer fails."""
         job, ticket, notes = accepted
-        post, news = self._following.live_post(job), self._news(job)
-        view = partial(live_view, job, news, self._following.engine_state())
-        post.noted(news)
+        post, event = self._following.live_post(job), self._event(job)
+        view = partial(live_view, job, event, self._following.engine_state())
+        post.mark_shown(event)
         with _without_answer():
             job = await self.posted(job, await answer(job, view))
         self._following.begin(job, self._following.follow(job, ticket, post, notes, limit))
 
-    def _news(self, job: Job) -> News:
+    def _event(self, job: Job) -> LiveEvent:
         """The job's present position in the queue."""
         waiting = [place for place in self._queue.snapshot() if place.position is not None]
         for place in waiting:
             if place.job_id == job.id and place.position is not None:
                 return Queued(job.id, place.position, len(waiting), place.eta)
         return Started(job.id)
-
-
-def work_of(job: Job, order: Order) -> Work:
-    """The job's part that the queue gets."""
-    return Work(job.id, str(job.user_id), order.items)
 
 
 @contextmanager

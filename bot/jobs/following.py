@@ -48,9 +48,9 @@ class Following:
     _clock: Callable[[], float]
     _tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
-    def begin(self, job: Job, to_its_end: Coroutine[Any, Any, None]) -> None:
+    def begin(self, job: Job, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run one of the coroutines below in the job's own task."""
-        task = asyncio.create_task(to_its_end, name=f"job {job.id}")
+        task = asyncio.create_task(coroutine, name=f"job {job.id}")
         self._tasks[job.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
 

@@ -15,7 +15,7 @@ from bot.answers import Interaction
 from bot.exceptions import Gone
 from bot.gate.gate import Gate
 from bot.gate.origin import Origin, of_interaction
-from bot.jobs.accepting import Accepting, work_of
+from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.ordering.axes import Axes, check_change
 from bot.ordering.orders import NO_START, Order, Start, new_order, order_of
@@ -30,6 +30,7 @@ from core.prompt.variants import draw_choices
 from core.request import GenerationRequest
 from core.serving.queue import GpuQueue
 from core.sheets.sheet import Sheet
+from core.work import Work
 
 
 @dataclass(eq=False)
@@ -176,7 +177,8 @@ class Jobs:
             except PenultimateError as error:
                 following.begin(job, following.ended(job, error))
                 continue
-            ticket = self._queue.submit(work_of(job, order), resumed=True)
+            work = Work(job.id, str(job.user_id), order.items)
+            ticket = self._queue.submit(work, resumed=True)
             following.begin(job, following.follow(job, ticket, following.live_post(job), ()))
 
     async def close(self) -> None:

@@ -156,7 +156,7 @@ class Delivery:
         def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
             post = Post(
                 job,
-                packed.names,
+                tuple(name for name, _ in packed.files),
                 usual=usual_values(catalogue, model),
                 vaes=vae_names(catalogue, model),
                 clip_skip_works=model is None or model.family != "sd2",

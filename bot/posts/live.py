@@ -31,7 +31,7 @@ SECONDS_BETWEEN_PLACES: Final = 10.0
 PROMPT_LENGTH: Final = 200
 BAR: Final = 12
 
-News = Queued | Started | Progress | Restarting
+LiveEvent = Queued | Started | Progress | Restarting
 EngineState = Literal["starting", "ready", "restarting", "stopped"]
 Edit = Callable[[ui.LayoutView, list[discord.File]], Awaitable[None]]
 
@@ -56,19 +56,19 @@ class LivePost:
         self._engine_state = engine_state
         self._clock = clock
         self._late = late
-        self._shown: type[News] | None = None
+        self._shown: type[LiveEvent] | None = None
         self._edited_at = 0.0
         self._lost = False
 
-    def noted(self, event: News) -> None:
+    def mark_shown(self, event: LiveEvent) -> None:
         """Note that the post shows ``event``."""
         self._shown, self._edited_at = type(event), self._clock()
 
-    async def show(self, event: News) -> None:
+    async def show(self, event: LiveEvent) -> None:
         """Show ``event``, or skip it if the last edit was too recent."""
         if self._lost or not self._due(event):
             return
-        self.noted(event)
+        self.mark_shown(event)
         preview = event.preview if isinstance(event, Progress) else None
         if self._job.spoiler:
             # It has not been checked for NSFW content.
@@ -82,7 +82,7 @@ class LivePost:
             self._lost = isinstance(error, discord.HTTPException) and error.status < 500
             log.info("job %d: its progress was not shown: %s", self._job.id, error)
 
-    def _due(self, event: News) -> bool:
+    def _due(self, event: LiveEvent) -> bool:
         # The first progress follows "started" at once, so that is shown only after a pause.
         at_once = type(event) is not self._shown and not isinstance(event, Started)
         pause = SECONDS_BETWEEN_PLACES if isinstance(event, Queued) else SECONDS_BETWEEN_EDITS
@@ -90,7 +90,7 @@ class LivePost:
 
 
 def live_view(
-    job: Job, event: News, engine_state: EngineState, *, late: bool = False
+    job: Job, event: LiveEvent, engine_state: EngineState, *, late: bool = False
 ) -> ui.LayoutView:
     """The post that shows ``event``; a preview is the attached file ``preview.png``.
 
@@ -99,7 +99,7 @@ def live_view(
     items: list[ui.Item[ui.LayoutView]] = []
     if isinstance(event, Progress) and event.preview and not job.spoiler:
         items.append(ui.MediaGallery(discord.MediaGalleryItem("attachment://preview.png")))
-    text = f"{_news(job, event, engine_state)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
+    text = f"{_status(job, event, engine_state)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
     if late:
         text += f"\n-# {t('live.late', job.locale)}"
     cancel = button(t("control.cancel", job.locale), "cancel", job.id)
@@ -118,7 +118,7 @@ def ended_view(
     return layout(ui.TextDisplay(text), row(again, edit))
 
 
-def _news(job: Job, event: News, engine_state: EngineState) -> str:
+def _status(job: Job, event: LiveEvent, engine_state: EngineState) -> str:
     match event:
         case Progress(step=step, steps=steps):
             done = round(BAR * step / steps) if steps else 0

@@ -28,11 +28,6 @@ class Packed:
     shrunk: bool
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The files' names."""
-        return tuple(name for name, _ in self.files)
-
-    @property
     def largest(self) -> int:
         """Bytes of the largest file."""
         return max(len(data) for _, data in self.files)

@@ -44,7 +44,7 @@ def from_json(text: str) -> Server:
     Invalid defaults and other conveniences are left out, and logged. Raises
     :class:`~bot.exceptions.UnreadableSettings` where any other setting is invalid.
     """
-    changes, remarks = _read(_loaded(text), kept=True)
+    changes, remarks = _read(text, kept=True)
     for _, said in remarks:
         log.warning("a setting in the database cannot be used: %s", said["name"])
         if said["name"] in SETTINGS and not SETTINGS[said["name"]].convenience:
@@ -57,7 +57,7 @@ def read(text: str) -> tuple[dict[str, Any], list[Remark]]:
 
     Raises :class:`~bot.exceptions.UnreadableSettings` for another kind of file, or a newer version.
     """
-    changes, remarks = _read(_loaded(text))
+    changes, remarks = _read(text)
     for name, setting in SETTINGS.items():
         if name in changes and (limit := _exceeded(setting.kind, changes[name])):
             del changes[name]
@@ -74,7 +74,7 @@ def _exceeded(kind: Kind, value: Any) -> int | None:
     return next(filter(None, (_exceeded(kind.of, item) for item in value.values())), None)
 
 
-def _loaded(text: str) -> dict[str, Any]:
+def _read(text: str, *, kept: bool = False) -> tuple[dict[str, Any], list[Remark]]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
@@ -83,10 +83,6 @@ def _loaded(text: str) -> dict[str, Any]:
         raise UnreadableSettings("not_settings")
     if data.pop("version") > VERSION:
         raise UnreadableSettings("newer")
-    return data
-
-
-def _read(data: dict[str, Any], *, kept: bool = False) -> tuple[dict[str, Any], list[Remark]]:
     changes: dict[str, Any] = {}
     remarks: list[Remark] = []
     unset = Server()

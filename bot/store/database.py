@@ -25,7 +25,6 @@ class DatabaseTooNew(Exception):
             f"{path} is from a newer version of this bot (database version {found}; this one "
             f"knows {known}). Update the bot, or set DATA_DIR to another folder."
         )
-        self.path, self.found, self.known = path, found, known
 
 
 class Database:

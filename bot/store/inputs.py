@@ -22,6 +22,8 @@ COLUMNS: Final = ", ".join(
     f" WHERE job_id = jobs.id AND kind = '{kind}') AS {kind}"
     for kind in KINDS
 )
+# To be executed in the transaction that deletes jobs.
+DELETE_UNUSED: Final = "DELETE FROM inputs WHERE sha256 NOT IN (SELECT sha256 FROM job_inputs)"
 
 
 def take(row: dict[str, Any]) -> Inputs:
@@ -41,10 +43,3 @@ async def write(connection: aiosqlite.Connection, job_id: int, inputs: Inputs) -
             await connection.execute(
                 "INSERT INTO job_inputs VALUES (?, ?, ?)", (job_id, kind, sha256)
             )
-
-
-async def delete_unused(connection: aiosqlite.Connection) -> None:
-    """Delete the bytes that no job uses any more, inside the caller's transaction."""
-    await connection.execute(
-        "DELETE FROM inputs WHERE sha256 NOT IN (SELECT sha256 FROM job_inputs)"
-    )

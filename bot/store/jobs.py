@@ -210,7 +210,7 @@ class JobsTable:
 
         async def work(connection: aiosqlite.Connection) -> bool:
             cursor = await connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-            await inputs.delete_unused(connection)
+            await connection.execute(inputs.DELETE_UNUSED)
             return cursor.rowcount > 0
 
         deleted = await self._database.write(work)

@@ -35,15 +35,11 @@ class Members:
 
     async def rows(self, user_id: int) -> dict[str, list[dict[str, Any]]]:
         """Return every row about a member, by table, in JSON's types."""
-        return {
-            table: [
-                _readable(row)
-                for row in await self._database.read(
-                    f"SELECT * FROM {table} WHERE user_id = ?", user_id
-                )
-            ]
-            for table in TABLES
-        }
+        rows = {}
+        for table in TABLES:
+            sql = f"SELECT * FROM {table} WHERE user_id = ?"
+            rows[table] = [_readable(row) for row in await self._database.read(sql, user_id)]
+        return rows
 
     async def counts(self, user_id: int) -> tuple[int, int]:
         """Return how many jobs and how many presets a member has."""
@@ -96,7 +92,7 @@ class Members:
             for table, goes in TABLES.items():
                 if goes:
                     await connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,))
-            await inputs.delete_unused(connection)
+            await connection.execute(inputs.DELETE_UNUSED)
             return [int(row[0]) for row in rows]
 
         job_ids = await self._database.write(work, lambda _: self._presets.forget(user_id))

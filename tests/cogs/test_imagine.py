@@ -89,7 +89,7 @@ def slow_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("slow_disk")
 async def test_a_slow_disk_is_bridged_by_thinking(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="a red circle", seed=7)
-    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.SECONDS_TO_DEFER)
     assert answer(result).flags.loading
     await world.env.advance_time(10)
     assert not answer(result).flags.loading
@@ -99,7 +99,7 @@ async def test_a_slow_disk_is_bridged_by_thinking(world: World) -> None:
 @pytest.mark.usefixtures("slow_disk")
 async def test_an_error_after_thinking_ends_the_thinking(world: World) -> None:
     result = await world.ann.slash(world.channel, "imagine", prompt="x", model="nothing")
-    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.SECONDS_TO_DEFER)
     await world.env.advance_time(10)
     assert not answer(result).flags.loading
     assert "no model called" in text(answer(result))

@@ -355,7 +355,7 @@ async def test_while_it_is_not_known_whether_it_is_private_nobody_else_sees_it(
     monkeypatch.setattr(bot.gate.gate, "layers_of", slow)
     world.env.settle_timeout = 1.0
     result = await world.bob.click(post, label="New seed")
-    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.SECONDS_TO_DEFER)
     assert answer(result).flags.loading
     assert answer(result).ephemeral
     await world.env.advance_time(10)
@@ -374,7 +374,7 @@ async def test_what_is_known_to_be_public_waits_in_public(
     monkeypatch.setattr(world.bot.store.jobs, "create", slow)
     world.env.settle_timeout = 1.0
     result = await world.bob.click(post, label="New seed")
-    await world.env.advance_time(bot.jobs.accepting.PATIENCE)
+    await world.env.advance_time(bot.jobs.accepting.SECONDS_TO_DEFER)
     assert answer(result).flags.loading
     assert not answer(result).ephemeral
     await world.env.advance_time(10)

@@ -189,7 +189,7 @@ async def test_nobody_else_reads_what_was_typed(world: World) -> None:
 async def test_an_answer_that_came_late_stands_in_the_place_of_thinking(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.jobs.accepting.PATIENCE", 0.0)
+    monkeypatch.setattr("bot.jobs.accepting.SECONDS_TO_DEFER", 0.0)
     made = await world.ann.slash(world.channel, "imagine", prompt="x", private=True)
     form = await world.ann.click(answer(made), label="Edit")
     refused = await world.ann.submit_modal(form, EDIT | {"settings": "20, 7, 2048x2048"})

@@ -8,7 +8,7 @@ import discord
 import pytest
 from discord import ui
 
-from bot.posts.live import SECONDS_BETWEEN_EDITS, EngineState, LivePost, News, live_view
+from bot.posts.live import SECONDS_BETWEEN_EDITS, EngineState, LiveEvent, LivePost, live_view
 from core.events import Progress, Queued, Restarting, Started
 from tests.simulation import a_job, view_text
 
@@ -38,7 +38,7 @@ def channel() -> Channel:
 @pytest.fixture
 def post(channel: Channel) -> LivePost:
     post = LivePost(a_job(), channel.edit, lambda: "ready", lambda: channel.now)
-    post.noted(Queued(1, 1, 1, None))
+    post.mark_shown(Queued(1, 1, 1, None))
     return post
 
 
@@ -99,7 +99,7 @@ async def test_a_post_that_is_gone_is_let_go(post: LivePost, channel: Channel) -
         (Progress(1, 5, 20), "ready", "▰▰▰▱▱▱▱▱▱▱▱▱ 5 / 20"),
     ],
 )
-def test_what_is_said(event: News, state: EngineState, said: str) -> None:
+def test_what_is_said(event: LiveEvent, state: EngineState, said: str) -> None:
     assert said in view_text(live_view(a_job(prompt="a red circle"), event, state))
     assert "a red circle" in view_text(live_view(a_job(prompt="a red circle"), event, state))
 
