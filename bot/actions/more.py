@@ -48,7 +48,8 @@ class More:
 
     @control("parameters")
     async def _parameters(self, interaction: Interaction, job: Job, position: int | None) -> None:
-        view, files = parameters.plain(await self._text(job, position or 0), interaction.locale)
+        found, locale = await self._text(job, position or 0), interaction.locale
+        view, files = parameters.parameters_view(found, "", (), (), locale)
         await interaction.response.send_message(view=view, files=files, ephemeral=True)
 
     @control("read")

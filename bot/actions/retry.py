@@ -85,7 +85,10 @@ class Retry:
         self, interaction: Interaction, said: str, form: ui.Modal, values: dict[str, str]
     ) -> None:
         """Answer with ``said`` and a button that opens the form with ``values`` in it."""
-        number = self._kept.keep(Typed(interaction.user.id, _filled(form, values)))
+        for item in form.walk_children():
+            if isinstance(item, ui.TextInput):
+                item.default = values.get(item.custom_id, "")[: item.max_length]
+        number = self._kept.keep(Typed(interaction.user.id, form))
         label = t("control.again", interaction.locale)
         again = standing_button(label, "typed_again", number, emoji="✏️")
         said = answers.with_prompt(interaction, said, values.get("prompt", ""))
@@ -111,10 +114,3 @@ def _retryable(error: PenultimateError) -> bool:
     if isinstance(error, NotAllowed):
         return error.rule in RETRYABLE
     return not isinstance(error, (Gone, NotYours))
-
-
-def _filled(form: ui.Modal, values: dict[str, str]) -> ui.Modal:
-    for item in form.walk_children():
-        if isinstance(item, ui.TextInput):
-            item.default = values.get(item.custom_id, "")[: item.max_length]
-    return form

@@ -54,19 +54,15 @@ def main(settings: Settings) -> int:
 
 async def serve(settings: Settings, token: str) -> None:
     """Log in, print the invite link, and serve until cancelled."""
-    _stop_on_sigterm()
-    async with Penultimate(settings) as bot:
-        await bot.login(token)
-        print(f"Invite the bot to a server: {bot.invite_url}", flush=True)
-        await bot.connect()
-
-
-def _stop_on_sigterm() -> None:
-    """Handle a service manager's SIGTERM as Ctrl-C, so that the engine process ends too."""
+    # A service manager's SIGTERM is handled as Ctrl-C, so that the engine process ends too.
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with Penultimate(settings) as bot:
+        await bot.login(token)
+        print(f"Invite the bot to a server: {bot.invite_url}", flush=True)
+        await bot.connect()
 
 
 def _why(error: Exception) -> str:

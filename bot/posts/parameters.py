@@ -1,6 +1,5 @@
-"""What a picture was made with, as a member reads it: its text, the line that says it here, and
-what of it is not used. Pure layout.
-"""
+"""The view of a picture's generation parameters: their text, the command that draws them here, and
+remarks on what it leaves out."""
 
 from __future__ import annotations
 
@@ -27,9 +26,9 @@ NOTES_LENGTH: Final = 1000
 def shown(
     found: str, catalogue: Catalogue, locale: Locale, *further: ui.ActionRow[Any]
 ) -> tuple[ui.LayoutView, list[discord.File]]:
-    """A view of the parameters ``found`` in a picture, and the files to send with it.
+    """The view of the parameters ``found`` in a picture, and the files to send with it.
 
-    ``further`` are rows of controls to stand below.
+    ``further`` are rows of controls below.
     """
     prompt, layers, exact, notes = read_pasted(found, Layers(), catalogue)
     line = imagine_line(prompt, layers.pasted)
@@ -37,7 +36,7 @@ def shown(
 
 
 def imagine_line(prompt: str, values: Mapping[str, Any]) -> str:
-    """``/imagine prompt:… clip_skip:2``, as it can be pasted into Discord's own line."""
+    """``/imagine prompt:… clip_skip:2``, to paste into Discord's text input."""
     said = {"prompt": prompt} | {name: values[name] for name in LAYERED if name in values}
     return "/imagine " + " ".join(
         f"{name}:{typed_text(value)}" for name, value in said.items() if value != ""
@@ -52,27 +51,20 @@ def parameters_view(
     locale: Locale,
     *further: ui.ActionRow[Any],
 ) -> tuple[ui.LayoutView, list[discord.File]]:
-    """The parameters, the line to draw them here, and what of them is not used."""
+    """The parameters ``found``, the command ``line`` that draws them, if any, and remarks: the
+    options ``exact`` that no command can set, and ``notes``.
+
+    Text that is too long for a post is attached as a file.
+    """
+    title = t("panel.parameters", locale)
     remarks = [t("remix.partly", locale, names=_names(exact, locale))] if exact else []
     remarks += [f"-# {note_text(note, locale.value)}" for note in notes]
     below = "\n".join(remarks)[:NOTES_LENGTH]
-    how = f"{t('remix.line', locale)}\n```\n{line}\n```\n{below}"
-    return _view(found, f"{found}\n\n{line}\n", how, below, locale, *further)
-
-
-def plain(found: str, locale: Locale) -> tuple[ui.LayoutView, list[discord.File]]:
-    """The parameters alone, to be copied."""
-    return _view(found, found, "", "", locale)
-
-
-def _view(
-    found: str, whole: str, how: str, below: str, locale: Locale, *further: ui.ActionRow[Any]
-) -> tuple[ui.LayoutView, list[discord.File]]:
-    """What does not fit into a post goes into a file, which says the ``whole`` of it."""
-    title = t("panel.parameters", locale)
+    how = f"{t('remix.line', locale)}\n```\n{line}\n```\n{below}" if line else ""
     text = f"{title}\n```\n{found}\n```\n{how}".strip()
     if len(text) <= MAX_TEXT and "```" not in found:
         return layout(ui.TextDisplay(text), *further), []
+    whole = f"{found}\n\n{line}\n" if line else found
     file = discord.File(io.BytesIO(whole.encode()), "parameters.txt")
     said = ui.TextDisplay[ui.LayoutView](f"{title}\n{below}".strip())
     return layout(said, ui.File(f"attachment://{file.filename}"), *further), [file]

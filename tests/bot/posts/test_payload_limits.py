@@ -106,10 +106,10 @@ def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
     yield "read", parameters.parameters_view("x" * 3600, "y" * 150, (), (), locale, which)[0]
     yield "confirm", panel.confirm_view(job, locale)
     yield "seed", panel.seed_view(job, MAX_SEED, locale)
-    code, attached = parameters.plain("x" * 3800, locale)
+    code, attached = parameters.parameters_view("x" * 3800, "", (), (), locale)
     assert not attached
     yield "code", code
-    file, attached = parameters.plain("x" * 3900, locale)
+    file, attached = parameters.parameters_view("x" * 3900, "", (), (), locale)
     assert attached
     yield "file", file
     search = ui.LayoutView(timeout=None)
