@@ -24,12 +24,12 @@ from core.families import Family
 
 log = logging.getLogger(__name__)
 
-# Of what is allowed, so many are named.
+# The most allowed values that a sentence lists.
 MAX_NAMED: Final = 12
 
-# The key of a class's sentence, in which fields of the error may stand. The fields fill the places
-# of the sentence as well; what is no figure or plain text is put into words by _places. A class
-# that is not here has the sentence of the nearest one above it.
+# The key of a class's sentence, with placeholders for the error's fields. The fields are also the
+# sentence's values; those that need a translation are converted by _places. A class without a key
+# has that of its nearest base class.
 KEYS: Final[dict[type[BaseException], str]] = {
     bot_errors.Unexpected: "error.unexpected",
     bot_errors.Gone: "error.gone.{what}",
@@ -70,7 +70,7 @@ KEYS: Final[dict[type[BaseException], str]] = {
 
 
 def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
-    """Say what happened and what to do next.
+    """The sentence for an error: what happened and what to do next.
 
     An unexpected error is logged with its traceback under the number in the sentence.
     """
@@ -79,7 +79,7 @@ def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
     if key is not None:
         return t(key, locale, **_places(error, locale))
     if isinstance(error, PenultimateError):
-        # A class nobody has given a sentence yet: its plain English is better than nothing.
+        # A class without a sentence: its English message.
         return _shown(str(error))
     return sentence(expected(error), locale)
 
@@ -95,7 +95,7 @@ def expected(error: BaseException) -> PenultimateError:
 
 
 def _unwrap(error: BaseException) -> BaseException:
-    """What a command raised, out of the wrappers discord.py puts around it."""
+    """The error inside discord.py's wrappers."""
     while isinstance(error, app_commands.CommandInvokeError):
         error = error.original
     if isinstance(error, app_commands.TransformerError) and error.__cause__ is not None:
@@ -106,7 +106,7 @@ def _unwrap(error: BaseException) -> BaseException:
 def _key(error: BaseException) -> str | None:
     match error:
         case InvalidRequest() if error.allowed not in core_errors.ALLOWED:
-            # Before its bounds were figures, an error was kept with them in English.
+            # Older versions stored the bounds in English, as one text.
             return "error.invalid.other"
         case UnknownName() if error.close:
             return "error.unknown_name.close"
@@ -138,7 +138,7 @@ def _places(error: BaseException, locale: Locale | str | None) -> dict[str, obje
         case app_commands.CommandOnCooldown():
             places |= {"seconds": math.ceil(error.retry_after)}
         case app_commands.MissingPermissions() | app_commands.BotMissingPermissions():
-            # By the names in Discord's own settings, as far as this bot ever asks for them.
+            # Named as in Discord's settings; these are the only permissions the bot requires.
             wanted = (t(f"permission.{name}", locale) for name in error.missing_permissions)
             places |= {"names": listed(wanted, locale)}
         case app_commands.TransformerError():
@@ -149,7 +149,7 @@ def _places(error: BaseException, locale: Locale | str | None) -> dict[str, obje
 
 
 def _shown(value: str) -> str:
-    """A member's own words, safe to put into a sentence: short, on one line, no markdown."""
+    """A member's text for use in a sentence: short, on one line, its markdown escaped."""
     line = " ".join(value.split())
     return discord.utils.escape_markdown(line if len(line) <= 80 else line[:79] + "…")
 
@@ -159,12 +159,12 @@ def _kind(kind: str, locale: Locale | str | None) -> str:
 
 
 def _family(latent_space: str, locale: Locale | str | None) -> str:
-    """A latent space as a name of models; a card may have named one of its own."""
+    """The name of a latent space's models; a card may define a latent space of its own."""
     known = latent_space in get_args(Family)
     return t(f"family.{latent_space}", locale) if known else _shown(latent_space)
 
 
 def _allowed(items: Iterable[str], locale: Locale | str | None) -> str:
-    # Mentions stand as they are: Discord shows the channel or the role.
+    # Mentions are not escaped, so that Discord shows the channel or the role.
     shown = [item if item.startswith("<") else _shown(item) for item in items]
     return listed(shown[:MAX_NAMED], locale) + (" …" if len(shown) > MAX_NAMED else "")

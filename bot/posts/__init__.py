@@ -1,1 +1,1 @@
-"""What stands in Discord: the live post, the result, what is under them, and its delivery."""
+"""Posts in Discord: the live post, the result, their controls and forms, and their delivery."""
