@@ -12,7 +12,7 @@ from cogs.imagine import ImagineCog
 from cogs.message_menus import MessageMenusCog
 from cogs.models import ModelsCog
 from cogs.preset.cog import PresetCog
-from cogs.privacy.cog import PrivacyCog
+from cogs.privacy import PrivacyCog
 from cogs.queue import QueueCog
 from cogs.reactions import ReactionsCog
 from cogs.settings.cog import SettingsCog

@@ -10,30 +10,36 @@ from typing import Any, Final
 
 import aiohttp
 import discord
-from discord import app_commands
+from discord import Locale, app_commands, ui
 from discord.ext import commands
 
 from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.client import Penultimate
-from bot.exceptions import BadPreset, Gone, NotAllowed, NotYours
+from bot.errors import sentence
+from bot.exceptions import BadPreset, Gone, NotYours
 from bot.gate.origin import of_interaction
 from bot.ordering.layers import LAYERED
 from bot.ordering.resolve import checked
+from bot.posts.controls import layout, row, standing_button
 from bot.posts.option_text import option_list, option_texts
 from bot.posts.panel import text_view
-from bot.rules.policy import check_member
-from bot.rules.words import find_blocked
-from bot.store.names import clean_name
+from bot.rules.policy import check_member, check_words
+from bot.store.names import MAX_NAME, clean_name
 from bot.store.posts import MessagePlace
 from bot.store.presets import MAX_PER_USER, YOURS
+from bot.store.shares import Share
 from bot.translate import t, text
 from cogs import options
-from cogs.preset.panels import NAME_LENGTH, file_view, imported_view, share_view
 from cogs.preset.preset_json import MAX_BYTES, Imported, read, readable, to_json
 from core.errors import InvalidRequest
 
+# Escaping can double a name.
+NAME_LENGTH: Final = 2 * MAX_NAME
+# How many of the values that an import left out are named.
+MAX_LEFT_OUT: Final = 5
+KEY_LENGTH: Final = 40
 EXPORT: Final = "preset.json"
 # The name of an import without one.
 UNNAMED: Final = "imported"
@@ -101,16 +107,15 @@ class PresetCog(
     async def share(self, interaction: Interaction, name: str) -> None:
         """Post the values as they are now, with a button that copies them."""
         # It is a post for everybody, so for members who may generate images here.
-        check_member(self.gate.server(interaction.guild_id), of_interaction(interaction).who)
+        server = self.gate.server(interaction.guild_id)
+        check_member(server, of_interaction(interaction).who)
         preset = await self.store.presets.get(interaction.user.id, name)
         # Nobody else's images become private by an import.
         values = {name: value for name, value in preset.values.items() if name != "private"}
         if not values:
             raise BadPreset("empty")
         # Everybody reads the name. A negative prompt may have blocked words, to keep them out.
-        word = find_blocked(preset.name, self.gate.server(interaction.guild_id).words)
-        if word is not None:
-            raise NotAllowed("word", word)
+        check_words(server, [preset.name])
         share = await self.store.shares.create(interaction.user.id, preset.name, values)
         locale = self.gate.locale(interaction.guild_id, interaction.locale.value)
         answer = await interaction.response.send_message(view=share_view(share, locale))
@@ -200,3 +205,38 @@ def _clean(name: str | None) -> str:
         return clean_name(name or "")
     except InvalidRequest:
         return UNNAMED
+
+
+def share_view(share: Share, locale: Locale | str) -> ui.LayoutView:
+    """The public post: who shares what, a button to take a copy, and one to stop sharing."""
+    member, name = f"<@{share.user_id}>", excerpt(share.name, NAME_LENGTH)
+    title = t("preset.shared", locale, member=member, name=name)
+    look = {"emoji": "📥", "style": discord.ButtonStyle.primary}
+    buttons = row(
+        standing_button(t("control.import_preset", locale), "import", share.id, **look),
+        standing_button(t("control.unshare", locale), "unshare", share.id),
+    )
+    return layout(ui.TextDisplay(option_list(title, share.values, locale)), buttons)
+
+
+def imported_view(title: str, imported: Imported, locale: Locale | str) -> ui.LayoutView:
+    """What was imported, then what was left out and why."""
+    lines = [option_list(title, imported.values, locale)]
+    if imported.newer:
+        lines.append(t("preset.newer", locale))
+    for name, error in imported.left_out[:MAX_LEFT_OUT]:
+        if error is None:
+            shown = excerpt(name, KEY_LENGTH)
+            lines.append(t("preset.unknown_value", locale, name=shown))
+        else:
+            lines.append(t("preset.left_out", locale, reason=sentence(error, locale)))
+    more = len(imported.left_out) - MAX_LEFT_OUT
+    if more > 0:
+        lines.append(t("preset.left_out_more", locale, count=more))
+    return text_view("\n".join(lines))
+
+
+def file_view(name: str, file: str, locale: Locale | str) -> ui.LayoutView:
+    """A preset exported as the attached ``file``."""
+    title = t("preset.exported", locale, name=excerpt(name, NAME_LENGTH))
+    return layout(ui.TextDisplay(title), ui.File(f"attachment://{file}"))

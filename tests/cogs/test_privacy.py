@@ -17,8 +17,8 @@ from PIL import Image
 from bot.actions.retry import Typed
 from bot.settings import ROOT
 from bot.store.members import TABLES
-from cogs.privacy import export
-from cogs.privacy.export import ROOM, Export
+from cogs import privacy
+from cogs.privacy import ROOM, Export
 from core.errors import PenultimateError
 from core.request import GenerationRequest, Inputs
 from tests.simulation import World, answer, buttons, spent, text
@@ -139,7 +139,7 @@ async def test_no_part_is_larger_than_can_be_sent(
     ]
     assert len(parts) > 2
     assert left_out == 0
-    monkeypatch.setattr(export, "MAX_PARTS", 2)
+    monkeypatch.setattr(privacy, "MAX_PARTS", 2)
     parts, left_out = await parts_of(world, ROOM + 5000)
     assert len(parts) == 2
     shown = sum(name.startswith("pictures/") for part in parts for name in part.namelist())

@@ -1,1 +1,0 @@
-"""/privacy: a member's own data, exported or deleted."""
