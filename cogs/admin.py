@@ -41,7 +41,8 @@ class AdminCog(
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Let the application's owner and its team pass."""
-        await self._check_owner(interaction)
+        if not await self.bot.is_owner(interaction.user):
+            raise app_commands.CheckFailure
         return True
 
     @app_commands.command(name="status", description=text("command.admin.status"))
@@ -66,18 +67,12 @@ class AdminCog(
 
     @standing("admin_status")
     async def _refresh(self, interaction: Interaction, _: int | None) -> None:
-        await self._check_owner(interaction)
         await interaction.response.edit_message(view=self._status_view(interaction.locale))
 
     @standing("admin_drain")
     async def _drain(self, interaction: Interaction, drain: int | None) -> None:
-        await self._check_owner(interaction)
         self.gate.draining = bool(drain)
         await interaction.response.edit_message(view=self._status_view(interaction.locale))
-
-    async def _check_owner(self, interaction: Interaction) -> None:
-        if not await self.bot.is_owner(interaction.user):
-            raise app_commands.CheckFailure
 
     def _status_view(self, locale: Locale) -> ui.LayoutView:
         draining = self.gate.draining

@@ -128,7 +128,7 @@ async def _sizes(_: Interaction, typed: str) -> list[Choice[str]]:
     return choices(search(SHAPES, typed) if not typed[:1].isdecimal() else (typed,))
 
 
-_presets: Final = _searching(lambda each: each.client.store.presets.names.of(each.user.id))
+_presets: Final = _searching(lambda each: each.client.store.presets.names(each.user.id))
 
 _SEARCHES: Final = {
     "model": _searching(_models),
@@ -137,5 +137,5 @@ _SEARCHES: Final = {
     "size": _sizes,
     "preset": _presets,
     "name": _presets,
-    "style": _searching(lambda each: each.client.store.styles.names.of(each.guild_id)),
+    "style": _searching(lambda each: each.client.store.styles.names(each.guild_id)),
 }

@@ -63,13 +63,19 @@ class Dispatch:
     standing: dict[str, OfNoJob] = field(default_factory=dict, init=False)
 
     def add(self, *parts: object) -> None:
-        """Register the decorated methods of ``parts``."""
+        """Register the decorated methods of ``parts``.
+
+        A cog's ``interaction_check`` is for its controls too: a panel may stay open longer than a
+        right lasts.
+        """
         for part in parts:
+            check = getattr(part, "interaction_check", None)
             for attribute in dir(type(part)):
                 method = getattr(type(part), attribute, None)
                 for table, action, first in getattr(method, _MARKS, ()):
                     assert action not in getattr(self, table), action
-                    getattr(self, table)[action] = partial(getattr(part, attribute), *first)
+                    act = partial(getattr(part, attribute), *first)
+                    getattr(self, table)[action] = partial(_checked, check, act) if check else act
 
     async def press(self, interaction: Interaction) -> None:
         """Run the action of a control or a form, and answer its errors."""
@@ -102,3 +108,11 @@ class Dispatch:
             ):
                 raise Gone("job")
             await action(interaction, job, int(match["argument"]) if match["argument"] else None)
+
+
+async def _checked(
+    check: Callable[[Interaction], Any], act: Callable[..., Awaitable[None]], *arguments: Any
+) -> None:
+    # A cog that has no check of its own has discord.py's, which is no coroutine.
+    await discord.utils.maybe_coroutine(check, arguments[0])
+    await act(*arguments)

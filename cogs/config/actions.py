@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar
 
 import discord
 from discord import app_commands, ui
@@ -32,30 +32,6 @@ from core.models.names import search
 
 K = TypeVar("K")
 V = TypeVar("V")
-Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
-
-
-def managed(*actions: str, **first: Any) -> Callable[[Method], Method]:
-    """Mark a method as :func:`~bot.actions.dispatch.standing` does, for those who may manage the
-    server: checked at every press, since a panel may stay open longer than a right lasts."""
-
-    def mark(method: Method) -> Method:
-        @wraps(method)
-        async def checked(*arguments: Any) -> None:
-            check_manager(arguments[-2])
-            await method(*arguments)
-
-        return standing(*actions, **first)(cast(Method, checked))
-
-    return mark
-
-
-def check_manager(interaction: Interaction) -> None:
-    """Raise discord.py's own errors for whoever may not manage this server."""
-    if interaction.guild_id is None:
-        raise app_commands.NoPrivateMessage
-    if not interaction.permissions.manage_guild:
-        raise app_commands.MissingPermissions(["manage_guild"])
 
 
 @dataclass(eq=False)
@@ -69,6 +45,13 @@ class Actions:
     _catalogue: Catalogue
     _classifier: Classifier
     _retry: Retry
+
+    async def interaction_check(self, interaction: Interaction) -> None:
+        """Raise discord.py's own errors for whoever may not manage this server."""
+        if interaction.guild_id is None:
+            raise app_commands.NoPrivateMessage
+        if not interaction.permissions.manage_guild:
+            raise app_commands.MissingPermissions(["manage_guild"])
 
     def server(self, interaction: Interaction) -> Server:
         """Return the settings of the server.
@@ -107,7 +90,7 @@ class Actions:
         assert interaction.guild_id is not None
         return await self._servers.update(interaction.guild_id, change, anew=anew)
 
-    @managed(**{f"config_{panel}": panel for panel in PANELS})
+    @standing(**{f"config_{panel}": panel for panel in PANELS})
     async def open(self, panel: str, interaction: Interaction, _: int | None) -> None:
         """Answer with a panel of its own; the blocked words are a form."""
         if panel == "words":
@@ -115,7 +98,7 @@ class Actions:
         else:
             await answers.show(interaction, self.view(panel, interaction))
 
-    @managed(**{action: name for name, action in CONTROLS.items()})
+    @standing(**{action: name for name, action in CONTROLS.items()})
     async def _set(self, name: str, interaction: Interaction, _: int | None) -> None:
         """Set what a button or a select of one setting says, and show its panel again."""
 
@@ -144,7 +127,7 @@ class Actions:
                 picked = chosen(interaction)
                 return picked if picked in self.panels(interaction).choices else before
 
-    @managed("config_allowed")
+    @standing("config_allowed")
     async def _allow(self, interaction: Interaction, _: int | None) -> None:
         """Of the models that were shown, those picked are allowed; the others stay as they are."""
         shown = tuple(_options(interaction))
@@ -157,21 +140,21 @@ class Actions:
         await self.change(interaction, change)
         await _edit(interaction, self.panels(interaction).models(shown))
 
-    @managed("config_find")
+    @standing("config_find")
     async def _find(self, interaction: Interaction, _: int | None) -> None:
         await interaction.response.send_modal(forms.find_form(interaction.locale))
 
-    @managed("config_found")
+    @standing("config_found")
     async def _found(self, interaction: Interaction, _: int | None) -> None:
         panels = self.panels(interaction)
         names = search(panels.names, fields(interaction).get("name", ""))
         await _edit(interaction, panels.models(names))
 
-    @managed("config_model")
+    @standing("config_model")
     async def _model(self, interaction: Interaction, _: int | None) -> None:
         await _edit(interaction, self.panels(interaction).model(chosen(interaction)))
 
-    @managed("config_model_roles")
+    @standing("config_model_roles")
     async def _model_roles(self, interaction: Interaction, key: int | None) -> None:
         names = self.panels(interaction).names
         model = next((name for name in names if model_key(name) == key), None)
@@ -189,11 +172,11 @@ class Actions:
         await self.change(interaction, change)
         await _edit(interaction, self.panels(interaction).model(model))
 
-    @managed("config_models_back")
+    @standing("config_models_back")
     async def _back(self, interaction: Interaction, _: int | None) -> None:
         await _edit(interaction, self.view("models", interaction))
 
-    @managed(
+    @standing(
         config_quota_all=("quota",),
         config_quota_role=("quota",),
         **{f"config_limits_{form}": names for form, names in LIMITS.items()},
@@ -204,7 +187,7 @@ class Actions:
         form = forms.settings_form(self.server(interaction), names, interaction.locale, role)
         await interaction.response.send_modal(form)
 
-    @managed(**{f"config_{panel}_set": panel for panel in ("limits", "quota", "words")})
+    @standing(**{f"config_{panel}_set": panel for panel in ("limits", "quota", "words")})
     async def _typed(self, panel: str, interaction: Interaction, role: int | None) -> None:
         """Set what was typed into a form; ``role`` is the one whose quota was asked for."""
         names = [name for name in fields(interaction) if name in SETTINGS]
@@ -226,7 +209,7 @@ class Actions:
             else:
                 await _edit(interaction, self.view(panel, interaction))
 
-    @managed("config_take")
+    @standing("config_take")
     async def _take(self, interaction: Interaction, channel: int | None) -> None:
         """Remove the defaults picked, from the server's or a channel's."""
         names = set(_values(interaction))
@@ -237,13 +220,13 @@ class Actions:
         await self.change(interaction, lambda server: with_defaults(server, channel, left))
         await _edit(interaction, self.panels(interaction).defaults(channel))
 
-    @managed("config_forget")
+    @standing("config_forget")
     async def _forget(self, interaction: Interaction, panel: int | None) -> None:
         """Take out the channels and roles that were deleted."""
         await self.change(interaction, lambda server: forgotten(server, interaction.guild))
         await _edit(interaction, self.view(FORGETTING[panel or 0], interaction))
 
-    @managed("config_anew")
+    @standing("config_anew")
     async def _reset(self, interaction: Interaction, _: int | None) -> None:
         """Replace settings that cannot be read; those that can be, by now, stay as they are."""
         await self.change(interaction, lambda server: server, anew=True)

@@ -21,7 +21,7 @@ from bot.rules.server import DEFAULTS, Server
 from bot.translate import t, text
 from cogs import options
 from cogs.config import exchange
-from cogs.config.actions import Actions, check_manager, with_defaults
+from cogs.config.actions import Actions, with_defaults
 
 Place = discord.TextChannel | discord.VoiceChannel | discord.ForumChannel | discord.CategoryChannel
 FILE: Final = "penultimate-settings.json"
@@ -55,7 +55,7 @@ class ConfigCog(
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Check the right itself: a server's admins can show the commands to anybody."""
-        check_manager(interaction)
+        await self.actions.interaction_check(interaction)
         return True
 
     show = _opens("show", "overview")
