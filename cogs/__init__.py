@@ -1,1 +1,1 @@
-"""One feature a file: a cog parses, asks, and answers, nothing more."""
+"""The commands, one feature a file: a cog reads the input, calls a part of the bot and answers."""

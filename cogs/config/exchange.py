@@ -15,7 +15,7 @@ from bot.rules.policy_json import Remark, read
 from bot.rules.server import SETTINGS, Kind, changed
 from bot.settings import Limits
 from bot.translate import t
-from cogs.config.missing import ids_text, missing, without
+from cogs.config.missing import existing, ids_text
 from core.errors import PenultimateError, UnknownName
 from core.models.catalogue import Catalogue
 
@@ -61,10 +61,10 @@ def _without_missing(
     """
     remarks: list[Remark] = []
     for name in [name for name in SETTINGS if name in changes]:
-        if not (found := missing(name, changes[name], guild)):
+        changes[name], found = existing(name, changes[name], guild)
+        if not found:
             continue
-        changes[name] = without(name, changes[name], found)
-        if not changes[name] or missing(name, changes[name], guild):
+        if not changes[name] or existing(name, changes[name], guild)[1]:
             del changes[name]
             remarks.append(("all_gone", {"name": name}))
         else:

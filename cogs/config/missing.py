@@ -22,37 +22,25 @@ LOOKED_UP: Final = ("channel", "role")
 Missing = set[tuple[Kind, int]]
 
 
-def missing(name: str, value: Any, guild: discord.Guild | None) -> Missing:
-    """Return the channels and roles in one setting's value that the server does not have."""
+def existing(name: str, value: Any, guild: discord.Guild | None) -> tuple[Any, Missing]:
+    """Return one setting's value without the channels and roles that the server does not have, and
+    those. A list keeps its last entries, since an empty one would allow everybody."""
     found: Missing = set()
-    if guild is None:
-        return found
-    look = {"channel": guild.get_channel_or_thread, "role": guild.get_role}
-
-    def note(kind: Kind, part: Any) -> Any:
-        if kind in look and look[kind](part) is None:
-            found.add((kind, part))
-        return part
-
-    changed(SETTINGS[name].kind, value, note)
-    return found
-
-
-def without(name: str, value: Any, missing: Missing) -> Any:
-    """Return one setting's value without what is missing; a list keeps its last entries, since an
-    empty one would allow everybody."""
+    look = {"channel": guild.get_channel_or_thread, "role": guild.get_role} if guild else {}
 
     def left(kind: Kind, part: Any) -> Any:
-        return None if kind in LOOKED_UP and (kind, part) in missing else part
+        if kind not in look or look[kind](part) is not None:
+            return part
+        found.add((kind, part))
+        return None
 
-    return changed(SETTINGS[name].kind, value, left)
+    return changed(SETTINGS[name].kind, value, left), found
 
 
 def forgotten(server: Server, guild: discord.Guild | None) -> Server:
-    """Return the settings :func:`without` what is missing."""
-    values = {name: getattr(server, name) for name in SETTINGS}
-    left = {name: without(name, each, missing(name, each, guild)) for name, each in values.items()}
-    return replace(server, **left)
+    """Return the settings without the channels and roles that were deleted."""
+    values = {name: existing(name, getattr(server, name), guild)[0] for name in SETTINGS}
+    return replace(server, **values)
 
 
 def ids_text(ids: Iterable[int], locale: Locale) -> str:
@@ -62,7 +50,7 @@ def ids_text(ids: Iterable[int], locale: Locale) -> str:
 
 def missing_text(server: Server, guild: discord.Guild | None, locale: Locale) -> str:
     """Say what was deleted, and what that means; empty where nothing was."""
-    found = {each for name in SETTINGS for each in missing(name, getattr(server, name), guild)}
+    found = {each for name in SETTINGS for each in existing(name, getattr(server, name), guild)[1]}
     lines = []
     for kind in LOOKED_UP:
         if ids := [id for other, id in found if other == kind]:
