@@ -38,8 +38,7 @@ class ExploreCog(commands.Cog):
     async def explore(self, interaction: Interaction, /, **given: Any) -> None:
         """Draw a sheet; without an axis it is that of every clip skip."""
         prompt, preset, style = given["prompt"], given["preset"], given["style"]
-        x_axis, x_values, y_axis, y_values = (given[name] for name in GIVEN)
-        axes = ((x_axis, x_values), (y_axis, y_values))
+        axes = [(given[f"{each}_axis"], given[f"{each}_values"]) for each in "xy"]
         start = Start(given["start_image"], given["denoising_strength"])
         values = options.given_options(given)
         await self.jobs.imagine(interaction, prompt, values, preset, style, start, axes)

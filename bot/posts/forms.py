@@ -17,6 +17,7 @@ from bot.answers import Interaction, payload
 from bot.exceptions import Gone
 from bot.ordering.layers import values_of
 from bot.posts.controls import custom_id
+from bot.posts.option_text import typed_text
 from bot.store import Job
 from bot.store.names import MAX_NAME
 from bot.translate import t
@@ -33,10 +34,7 @@ START_DENOISING: Final = 0.6
 def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     """Build the form for a job's prompts and numbers, filled in."""
     request, values = job.request, values_of(job.request)
-    settings = ", ".join(
-        f"{value:g}" if isinstance(value := values[name], float) else str(value)
-        for name in names(Place.EDIT)
-    )
+    settings = ", ".join(typed_text(values[name]) for name in names(Place.EDIT))
     fields = _prompts(request, locale)
     # What a sheet varies has its own value in each cell.
     varied = job.sheet.options if job.sheet else ()

@@ -144,7 +144,9 @@ def _text(post: Post) -> str:
     if post.parent_url:
         facts.append(t("result.parent", job.locale, url=post.parent_url))
     lines.append("-# " + " · ".join(facts))
-    remarks = "\n".join(f"-# {line}" for line in (*_notes(job), *post.remarks))
+    # A note of another version may have no sentence in this one.
+    notes = (note_text(note, job.locale) for note in job.notes if note.key in NOTES)
+    remarks = "\n".join(f"-# {line}" for line in (*notes, *post.remarks))
     if remarks:
         lines.append(remarks[:NOTES_LENGTH])
     return "\n".join(lines)
@@ -174,7 +176,7 @@ def _facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _differences(job: Job, usual: Mapping[str, Any], known: set[str]) -> Iterable[str]:
-    """Every other value that is not what it would have been by itself, in words."""
+    """Yield every other value that differs from the usual one."""
     for name, value in values_of(job.request).items():
         if name in known or value in ("", usual.get(name)):
             continue
@@ -196,11 +198,6 @@ def axis_name(axis: Axis, locale: Locale | str) -> str:
 def field_key(field: str) -> str:
     """Give the key of an axis's name; an axis of the prompt is Prompt S/R."""
     return "option.prompt_sr" if field == "prompt" else f"option.{field}"
-
-
-def _notes(job: Job) -> Iterable[str]:
-    # A note of another version may have no sentence in this one.
-    return (note_text(note, job.locale) for note in job.notes if note.key in NOTES)
 
 
 def note_text(note: Note, locale: str) -> str:
@@ -265,9 +262,8 @@ def sheet_rows(job: Job, sheet: Sheet) -> Iterable[ui.ActionRow[Any]]:
     again = button(t("control.new_seed", job.locale), "seed", job.id, emoji="🎲")
     more = button(t("control.more", job.locale), "more", job.id)
     yield row(more) if sheet.varies("seed") else row(again, more)
-    yield row(cell_select(job, sheet.x, "cell_x", job.locale))
-    if sheet.y is not None:
-        yield row(cell_select(job, sheet.y, "cell_y", job.locale))
+    for axis, action in zip(sheet.axes, ("cell_x", "cell_y"), strict=False):
+        yield row(cell_select(job, axis, action, job.locale))
 
 
 def cell_select(
