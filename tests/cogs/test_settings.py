@@ -50,14 +50,14 @@ async def test_the_panel_says_every_value_and_why(world: World) -> None:
     )
     panel = await opened(world)
     assert text(panel).splitlines()[2:] == [
-        "- negative prompt **lowres** — recommended for the model",
+        "- negative prompt **lowres** — model recommendation",
         "- model **anime** — set by you",
         "- VAE **Automatic** — bot default",
-        "- clip skip **2** — recommended for the model",
+        "- clip skip **2** — model recommendation",
         "- steps **12** — set by you",
         "- CFG scale **5.5** — server default",
         "- sampler **DDIM** — channel default",
-        "- size **512x512** — recommended for the model",
+        "- size **512x512** — model recommendation",
         "- image count **1** — bot default",
         "- private **no** — bot default",
     ]
