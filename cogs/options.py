@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice
 
-from bot.answers import Interaction
+from bot.client import Penultimate
 from bot.gate.origin import of_interaction
 from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES
 from bot.ordering.layers import LAYERED, SHAPES
@@ -23,6 +23,8 @@ from bot.translate import text
 from core.models.names import search
 from core.options import OPTIONS
 
+# discord.py calls an autocomplete with no more than this.
+Interaction: TypeAlias = discord.Interaction[Penultimate]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # What /imagine and /explore take after the options of their place.
