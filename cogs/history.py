@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import discord
@@ -24,7 +23,7 @@ from bot.store import Job
 from bot.translate import t, text
 from core.errors import UnknownName, UnreadablePicture
 from core.events import Image
-from core.pictures.files import read_pixels
+from core.pictures import resizing
 
 # A row of Discord's holds five buttons.
 PAGE: Final = 5
@@ -125,7 +124,7 @@ class HistoryCog(commands.Cog):
     async def _thumbnail(self, job: Job) -> bytes | None:
         first = (await self.store.pictures.of_job(job.id))[0]
         try:
-            return await asyncio.to_thread(_small, first.path)
+            return await asyncio.to_thread(resizing.thumbnail, await first.read(), THUMBNAIL)
         except (OSError, UnreadablePicture):
             # The bot's owner may have removed the file; the rest of the entry is still shown.
             return None
@@ -181,11 +180,3 @@ def _age_restricted(interaction: Interaction, job: Job) -> bool:
 
 def _name(job: Job) -> str:
     return f"{job.id}.webp"
-
-
-def _small(path: Path) -> bytes:
-    pixels = read_pixels(path.read_bytes())
-    pixels.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    pixels.save(file, "WEBP", quality=80)
-    return file.getvalue()

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,16 +18,13 @@ import aiohttp
 import discord
 
 from core.errors import UnreadablePicture
-from core.notes import Note
-from core.options import RANGES
-from core.pictures.files import is_animated, read_infotext, read_pixels
+from core.pictures.files import read_infotext
+from core.pictures.resizing import StartImage, start_image
 
 T = TypeVar("T")
 
 
 MAX_BYTES: Final = 25 * 2**20
-# No image is generated larger, so none need be kept larger.
-MAX_SIDE: Final = int(RANGES["width"].high)
 SECONDS_TO_READ: Final = 30.0
 # Several times what two prompts of the greatest length and all parameters take.
 MAX_TEXT: Final = 32_000
@@ -37,19 +33,6 @@ HOSTS: Final = re.compile(r"(cdn\.discordapp\.com|([\w-]+\.)?discordapp\.net)")
 
 # One at a time: the largest takes some 300 MB while it is decoded.
 _decoder = ThreadPoolExecutor(1, "picture")
-
-
-@dataclass(frozen=True, slots=True)
-class StartImage:
-    """An image ready for ``Inputs.init_image``; sizes in pixels.
-
-    ``notes`` are on what of the file is not used.
-    """
-
-    png: bytes
-    width: int
-    height: int
-    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +118,8 @@ async def read_bytes(attachment: Readable, patience: float | None = None) -> byt
 
 
 async def to_start_image(data: bytes) -> StartImage:
-    """Decode an image file of any supported kind: first frame, upright, RGB, bounded.
-
-    Raises :class:`~core.errors.UnreadablePicture`.
-    """
-    return await _decode(_start_image, data)
+    """Decode a start image in a thread. Raises :class:`~core.errors.UnreadablePicture`."""
+    return await _decode(start_image, data)
 
 
 async def parameters_of(data: bytes) -> str | None:
@@ -155,14 +135,3 @@ async def parameters_of(data: bytes) -> str | None:
 
 async def _decode(work: Callable[[bytes], T], data: bytes) -> T:
     return await asyncio.get_running_loop().run_in_executor(_decoder, work, data)
-
-
-def _start_image(data: bytes) -> StartImage:
-    pixels = read_pixels(data)
-    pixels.thumbnail((MAX_SIDE, MAX_SIDE))
-    file = BytesIO()
-    # The file's own texts, and where a photograph was taken, are not kept.
-    pixels.info.clear()
-    pixels.save(file, "PNG", compress_level=1)
-    notes = (Note.of("first_frame"),) if is_animated(data) else ()
-    return StartImage(file.getvalue(), pixels.width, pixels.height, notes)

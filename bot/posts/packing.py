@@ -9,15 +9,11 @@ import asyncio
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import discord
 
 from bot.store import Picture
-from core.pictures.files import read_pixels, write_webp
-
-# (scale, WebP quality), tried in this order for a picture whose PNG is too large.
-STEPS: Final = ((1.0, 90), (1.0, 75), (0.5, 85), (0.25, 85), (0.125, 80))
+from core.pictures.resizing import shrink
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +54,5 @@ def _pack(pictures: Sequence[Picture], limit: int) -> Packed:
             files.append((f"{stem}.png", data))
             continue
         shrunk = True
-        files.append((f"{stem}.webp", _shrink(data, picture.infotext, limit)))
+        files.append((f"{stem}.webp", shrink(data, picture.infotext, limit)))
     return Packed(tuple(files), shrunk)
-
-
-def _shrink(png: bytes, infotext: str, limit: int) -> bytes:
-    pixels = read_pixels(png)
-    data = b""
-    for scale, quality in STEPS:
-        size = max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale))
-        data = write_webp(pixels.resize(size) if scale < 1 else pixels, infotext, quality=quality)
-        if len(data) <= limit:
-            break
-    return data

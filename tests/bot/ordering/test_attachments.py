@@ -15,8 +15,9 @@ from PIL import Image, PngImagePlugin
 
 from bot.errors import sentence
 from bot.ordering import attachments
-from bot.ordering.attachments import MAX_BYTES, MAX_SIDE, parameters_of, read_bytes, to_start_image
+from bot.ordering.attachments import MAX_BYTES, parameters_of, read_bytes, to_start_image
 from core.errors import UnreadablePicture
+from core.pictures.resizing import MAX_SIDE
 
 
 class Attachment:
