@@ -16,7 +16,7 @@ from bot.translate import t
 
 log = logging.getLogger(__name__)
 
-# Of any client: no part gets at another through ``interaction.client``.
+# Of any client: parts are given what they use, and do not ask the client for it.
 Interaction: TypeAlias = discord.Interaction[Any]
 
 # Failures of a request to Discord that are no bug: it was refused, or did not arrive.

@@ -85,7 +85,10 @@ def _imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                # It would hide which room is meant.
+                raise ValueError(f"{path}:{node.lineno} imports relatively")
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 if full in known or node.module in known:

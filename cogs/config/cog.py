@@ -23,7 +23,9 @@ from cogs import options
 from cogs.config import exchange
 from cogs.config.actions import Actions, with_defaults
 
-Place = discord.TextChannel | discord.VoiceChannel | discord.ForumChannel | discord.CategoryChannel
+Channel = (
+    discord.TextChannel | discord.VoiceChannel | discord.ForumChannel | discord.CategoryChannel
+)
 FILE: Final = "penultimate-settings.json"
 FORMER: Final = "former-settings.json"
 
@@ -68,9 +70,9 @@ class ConfigCog(
     general = _opens("general", "general")
 
     @app_commands.command(name="defaults", description=text("command.config.defaults"))
-    @options.takes(*DEFAULTS, channel=Place | None)
+    @options.takes(*DEFAULTS, channel=Channel | None)
     async def defaults(
-        self, interaction: Interaction, /, channel: Place | None, **given: Any
+        self, interaction: Interaction, /, channel: Channel | None, **given: Any
     ) -> None:
         """Set what is given, for the server or a channel, and show what is set."""
         given = options.given_options(given)

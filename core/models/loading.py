@@ -27,7 +27,6 @@ from core.models.residents import LoadedModel, Resident, WeightsKey
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint, ldm_keys, single_file
 from core.models.weights.components import (
-    Config,
     DiffusersTensors,
     LdmTensors,
     Tensors,
@@ -35,6 +34,7 @@ from core.models.weights.components import (
 )
 from core.models.weights.diffusers_folder import check_vae_config, read_json, weight_files
 from core.models.weights.hashes import Hashes
+from core.models.weights.ldm_keys import Config
 from core.models.weights.safetensors_header import read_header
 from core.text.conditioning import TextConditioner
 

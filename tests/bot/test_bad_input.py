@@ -1,10 +1,8 @@
 """Bad input, through the whole bot: a sentence each, and nothing lost.
 
-What each reader makes of a file or a text by itself stands with that reader: pictures in
-test_attachments.py, test_picture.py and test_start_image.py (CMYK, the first frame of an animated
-file), axes in test_grid.py and test_sheets.py, presets in test_preset_sharing.py, a server's
-settings in test_config_cog.py and test_servers_store.py, parameters in test_infotext.py and
-test_message_menus.py, things that are gone in test_gone.py.
+What each reader makes of a file or a text is tested beside that reader: images in
+tests/core/pictures and tests/bot/ordering, axes in tests/core/sheets, presets and settings of a
+server in tests/cogs and tests/bot/store.
 """
 
 from __future__ import annotations

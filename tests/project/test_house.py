@@ -112,14 +112,45 @@ def test_few_files_stand_loose_in_bot() -> None:
     assert len(list((ROOT / "bot").glob("*.py"))) <= MAX_LOOSE
 
 
+def types_in(path: Path) -> set[str]:
+    """The public classes of a file, and the other names of types: ``Channel = A | B``."""
+    names = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {each.id for each in targets if isinstance(each, ast.Name)}
+    return {name for name in names if re.fullmatch(r"[A-Z]\w*[a-z]\w*", name)}
+
+
 def test_no_two_public_classes_share_a_name() -> None:
-    names = Counter(
-        node.name
-        for path in rooms.files().values()
-        for node in ast.parse(path.read_text("utf-8")).body
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-    )
-    assert [name for name, count in names.items() if count > 1] == []
+    names = Counter(name for path in rooms.files().values() for name in types_in(path))
+    # A type variable is its file's own; so is the client's own kind of interaction.
+    shared = {name for name, count in names.items() if count > 1} - {"Interaction"}
+    assert shared == set()
+
+
+def test_nothing_is_imported_by_its_name() -> None:
+    """It would hide an import from these tests. discord.py loads one file so: the cogs' list."""
+    by_name = ("import_module", "__import__", "load_extension")
+    found = {
+        f"{module} {name}"
+        for module, path in rooms.files().items()
+        for name in by_name
+        if name in path.read_text("utf-8")
+    }
+    assert found == {"bot.client load_extension"}
+
+
+def test_nobody_reaches_through_the_client() -> None:
+    """Parts are given what they use; only what discord.py makes itself has nothing else."""
+    reaching = {
+        module
+        for module, path in rooms.files().items()
+        if "interaction.client." in (text := path.read_text("utf-8")) or "each.client." in text
+    }
+    assert reaching == {"bot.posts.controls", "cogs.options"}
 
 
 def words() -> list[list[str]]:
@@ -154,10 +185,16 @@ def test_a_word_that_the_glossary_rules_out_is_in_no_name() -> None:
 
 
 def names_in(path: Path) -> list[str]:
-    """What a file defines."""
-    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    tree = ast.parse(path.read_text("utf-8"))
-    return [node.name for node in ast.walk(tree) if isinstance(node, kinds)]
+    """What a file defines: classes, functions, parameters, fields, variables."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.append(node.name)
+        elif isinstance(node, ast.arg):
+            names.append(node.arg)
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.append(node.id if isinstance(node, ast.Name) else node.attr)
+    return names
 
 
 def test_no_two_modules_of_a_room_share_a_name() -> None:

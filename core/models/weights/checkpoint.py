@@ -17,7 +17,7 @@ from core.errors import Refused
 from core.models.catalogue import Model, Vae
 from core.models.weights import ldm_keys, single_file
 from core.models.weights.clip_tokenizer import END, clip_tokenizer, read_merges
-from core.models.weights.components import Config, DiffusersTensors, LdmTensors, Tensors
+from core.models.weights.components import DiffusersTensors, LdmTensors, Tensors
 from core.models.weights.diffusers_folder import (
     COMPONENTS,
     check_betas,
@@ -25,6 +25,7 @@ from core.models.weights.diffusers_folder import (
     read_json,
     weight_files,
 )
+from core.models.weights.ldm_keys import Config
 from core.models.weights.safetensors_header import read_header
 from core.sampling.sigmas import NoiseSchedule
 

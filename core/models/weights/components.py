@@ -7,7 +7,7 @@ layouts use the same code, and nothing is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,10 +19,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from core.errors import Refused
-from core.models.weights.ldm_keys import KeyMap
+from core.models.weights.ldm_keys import Config, KeyMap
 from core.models.weights.safetensors_header import Header, read_header
-
-Config = Mapping[str, Any]
 
 
 class Tensors(Protocol):

@@ -7,17 +7,15 @@ an autoencoder's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from core.errors import Refused
 from core.families import Family, Prediction
+from core.models.weights.ldm_keys import Config
 from core.models.weights.safetensors_header import PICKLE_SUFFIXES, read_header
 from core.models.weights.single_file import SD_LATENTS, SDXL_LATENTS, Facts
 from core.options import RANGES
-
-Config = Mapping[str, Any]
 
 COMPONENTS: Final[dict[Family, tuple[str, ...]]] = {
     "sd1": ("unet", "vae", "text_encoder"),
