@@ -115,12 +115,13 @@ def test_one_job_at_a_time_is_paid_for_as_many_at_once_are() -> None:
         queue.submit(work(job_id, "bob"))
     order = []
     for job_id in range(10, 14):
-        # Ada has nothing in line whenever the engine takes a job of Bob's.
+        # Ada has no job at all whenever the engine takes one of Bob's.
         queue.submit(work(job_id, "ada"))
         for _ in range(2):
             taken = queue.take()
             assert taken is not None
             order.append(taken.job_id)
+        queue.publish(Finished(job_id, ()))
     assert order == [0, 10, 1, 11, 2, 12, 3, 13]
 
 
