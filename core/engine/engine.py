@@ -264,4 +264,6 @@ def _image(run: Run, picture: RunningPicture, vae: int, pixels: Pixels) -> Image
         vae_hash=loaded.hash if external else "",
     )
     height, width = pixels.shape[:2]
-    return Image(write_png(pixels, text), run.seed(picture), width, height, text)
+    return Image(
+        write_png(pixels, text), run.request.alone(picture.index).seed, width, height, text
+    )

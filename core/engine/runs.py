@@ -21,7 +21,6 @@ from core.engine.running_job import RunningJob
 from core.models.residents import LoadedModel
 from core.models.vae import LoadedVae
 from core.notes import Note
-from core.options import MAX_SEED
 from core.pictures.files import read_pixels
 from core.sampling.noise import initial_noise
 from core.sampling.passes import passes
@@ -101,11 +100,6 @@ class Run:
         """Whether no picture has a phase left."""
         return not any(picture.phases for picture in self.pictures)
 
-    def seed(self, picture: RunningPicture) -> int:
-        """Return the picture's seed; with a variation only its variation seed counts up."""
-        varied = self.request.variation_strength > 0
-        return (self.request.seed + (0 if varied else picture.index)) % (MAX_SEED + 1)
-
     # Phases other than denoising
 
     def perform(self, picture: RunningPicture) -> Pixels | None:
@@ -176,11 +170,11 @@ class Run:
 
     def _new_trajectory(self, picture: RunningPicture, phase: Denoise) -> Trajectory:
         """Make the sampler's state; a second pass draws new noise from the same seed."""
-        request, seed = self.request, self.seed(picture)
+        request = self.request.alone(picture.index)
         noise, generator = initial_noise(
-            seed,
+            request.seed,
             (self.vaes[0].channels, phase.height // 8, phase.width // 8),
-            (request.variation_seed + picture.index) % (MAX_SEED + 1),
+            request.variation_seed,
             request.variation_strength,
         )
         return Trajectory(
@@ -188,7 +182,7 @@ class Run:
             request.schedule_type,
             phase.steps,
             self.loaded.schedule,
-            seed=seed,
+            seed=request.seed,
             generator=generator,
             noise=noise,
             init_latents=picture.latents,

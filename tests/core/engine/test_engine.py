@@ -170,10 +170,12 @@ def test_a_variation_keeps_the_seed_and_moves_the_variation_seed(
 ) -> None:
     engine = make_engine(strict=True)
     base = picture(engine, model)
-    engine.add(work(model, count=2, variation_seed=3, variation_strength=0.2))
+    engine.add(work(model, count=2, variation_seed=2**32 - 1, variation_strength=0.2))
     first, second = images(drive(engine))
     assert first.seed == second.seed == 7
     assert len({pixels(base), pixels(first.png), pixels(second.png)}) == 3
+    alone = picture(engine, model, variation_seed=0, variation_strength=0.2)
+    assert pixels(alone) == pixels(second.png)
 
 
 def pixels(png: bytes) -> bytes:
