@@ -104,11 +104,12 @@ class GenerationRequest(Options):
         """Width and height in pixels of the finished images."""
         if self.hires is None:
             return self.width, self.height
-        # A latent is 8 pixels: the enlarged size is cut to whole latents.
-        return (
-            int(self.width * self.hires.scale) // 8 * 8,
-            int(self.height * self.hires.scale) // 8 * 8,
-        )
+        return enlarged(self.width, self.height, self.hires.scale)
+
+    @property
+    def second_steps(self) -> int:
+        """Steps of the second pass: hires fix's, or as many as the first."""
+        return (self.hires and self.hires.steps) or self.steps
 
     def to_dict(self) -> dict[str, Any]:
         """Convert everything but ``inputs`` to JSON's types."""
@@ -129,6 +130,11 @@ class GenerationRequest(Options):
 def draw_seed() -> int:
     """Draw a seed from 0 to 2³²−1 that nobody can guess, as −1 asks for."""
     return secrets.randbelow(MAX_SEED + 1)
+
+
+def enlarged(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Multiply a size in pixels by ``scale``, cut to whole latents, which are 8 pixels."""
+    return int(width * scale) // 8 * 8, int(height * scale) // 8 * 8
 
 
 def parse_size(text: str) -> tuple[int, int]:

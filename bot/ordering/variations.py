@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.exceptions import TooLarge
 from core.options import RANGES
-from core.request import GenerationRequest, HiresFix, Inputs, draw_seed
+from core.request import GenerationRequest, HiresFix, Inputs, draw_seed, enlarged
 
 # Lanczos and a low strength: the second pass keeps the image that was chosen.
 UPSCALER: Final = "Lanczos"
@@ -26,7 +26,7 @@ def upscaled(request: GenerationRequest, scale: float, max_size: int) -> Generat
 
     Raises :class:`~bot.exceptions.TooLarge` when a side would be over ``max_size`` pixels.
     """
-    width, height = (int(side * scale) // 8 * 8 for side in (request.width, request.height))
+    width, height = enlarged(request.width, request.height, scale)
     if max(width, height) > min(max_size, RANGES["width"].high):
         raise TooLarge(width, height, max_size)
     hires = HiresFix(scale, denoising_strength=UPSCALE_DENOISING, upscaler=UPSCALER)

@@ -70,7 +70,7 @@ def phases(
         plan += [Encode(), Denoise(width, height, steps, guidances[0], strength)]
     if (hires := request.hires) is not None:
         width, height = request.final_size
-        steps, strength = hires.steps or steps, hires.denoising_strength
+        steps, strength = request.second_steps, hires.denoising_strength
         plan.append(Upscale(width, height, hires.upscaler))
         plan.append(Denoise(width, height, steps, guidances[1], strength, second_pass=True))
     return (*plan, *(Decode(vae) for vae in range(vaes)))

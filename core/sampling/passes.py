@@ -27,7 +27,7 @@ def passes(request: GenerationRequest) -> tuple[Pass, ...]:
     first = Pass(request.width, request.height, steps)
     if request.hires is None:
         return (first,)
-    return first, Pass(*request.final_size, request.hires.steps or request.steps)
+    return first, Pass(*request.final_size, request.second_steps)
 
 
 def img2img_start(steps: int, denoising_strength: float) -> tuple[int, int]:

@@ -44,8 +44,7 @@ class Guidance:
         steps = conditioning_steps(request.sampler, request.steps)
         hires_steps = None
         if second_pass and request.hires is not None:
-            passes = request.hires.steps or request.steps
-            hires_steps = conditioning_steps(request.sampler, passes)
+            hires_steps = conditioning_steps(request.sampler, request.second_steps)
 
         def conditioning(field: str) -> Conditioning:
             prompt = read(
