@@ -109,7 +109,7 @@ class More:
     ) -> discord.ui.LayoutView:
         model = self._catalogue.find(job.request.model)
         offers = panel.Offers(
-            explore=model is not None and model.family != "sd2",
+            explore=model is not None and model.uses_clip_skip,
             compare=model is not None and bool(other_vaes(job.request, self._catalogue)),
             delete=self._visibility.may_remove(interaction, job),
         )

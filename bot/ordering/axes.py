@@ -65,7 +65,7 @@ def check_sheet(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) ->
     """Raise :class:`~bot.exceptions.CannotExplore` when an axis would change nothing."""
     if sheet.varies("denoising_strength") and base.init_image is None and base.hires is None:
         raise CannotExplore("denoising")
-    if sheet.varies("clip_skip") and all(item.model.family == "sd2" for item in items):
+    if sheet.varies("clip_skip") and not any(item.model.uses_clip_skip for item in items):
         raise CannotExplore("clip_skip")
 
 
@@ -77,8 +77,8 @@ def check_change(parent: Job, changes: Collection[str], catalogue: Catalogue) ->
         raise CannotExplore("varied")
     models = varied.get("model", (parent.request.model,))
     if "clip_skip" in changes:
-        families = {catalogue.model(str(name)).family for name in models}
-        if families == {"sd2"}:
+        used = [catalogue.model(str(name)).uses_clip_skip for name in models]
+        if not any(used):
             raise CannotExplore("clip_skip")
 
 

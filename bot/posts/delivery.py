@@ -159,7 +159,7 @@ class Delivery:
                 tuple(name for name, _ in packed.files),
                 usual=usual_values(catalogue, model),
                 vaes=vae_names(catalogue, model),
-                clip_skip_works=model is None or model.family != "sd2",
+                clip_skip_works=model is None or model.uses_clip_skip,
                 parent_url=_url(parent, job.guild_id) if parent else None,
                 mention=mention,
                 remarks=remarks,

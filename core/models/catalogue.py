@@ -49,6 +49,11 @@ class Model:
     sibling_vae: Vae | None = None
     card: Card = field(default_factory=Card)
 
+    @property
+    def uses_clip_skip(self) -> bool:
+        """Whether clip skip changes its images: SD 2.x always takes the penultimate layer."""
+        return self.family != "sd2"
+
 
 @dataclass(frozen=True, slots=True)
 class Vae:
