@@ -1,1 +1,1 @@
-"""The generation core: requests, the waiting line and the engine. Knows no Discord."""
+"""The generation core: requests, the queue and the engine. Knows no Discord."""

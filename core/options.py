@@ -101,7 +101,7 @@ def shown(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AxisKind:
-    """An option as the axis of a sheet. ``name`` is A1111's; ``place`` its order among the axes.
+    """An option as the axis of a sheet. ``name`` is A1111's; ``order`` its place among the axes.
 
     ``bare`` legends show the value without the name. ``cost`` is the relative cost of changing the
     value: the costlier axis changes least often. ``example`` are the values when none are given.
@@ -109,7 +109,7 @@ class AxisKind:
     """
 
     name: str
-    place: int = 99
+    order: int = 99
     aliases: tuple[str, ...] = ()
     bare: bool = False
     cost: float = 0.0
@@ -161,9 +161,14 @@ class Option:
         return known[name.casefold()]
 
 
+def _facts(**facts: Any) -> dict[str, Option]:
+    """Make the row of a required option; its ``field`` is written out, for mypy reads it there."""
+    return {"row": Option(**facts)}
+
+
 def _row(default: Any, **facts: Any) -> Any:
     """Make a field with this default and its row."""
-    return field(default=default, metadata={"row": Option(**facts)})
+    return field(default=default, metadata=_facts(**facts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +181,7 @@ class Options:
 
     prompt: str = field(
         kw_only=False,
-        metadata={"row": Option(longest=MAX_PROMPT, axis=AxisKind("Prompt S/R", 10, bare=True))},
+        metadata=_facts(longest=MAX_PROMPT, axis=AxisKind("Prompt S/R", 10, bare=True)),
     )
     negative_prompt: str = _row(
         "",
@@ -187,14 +192,12 @@ class Options:
     )
     model: str = field(
         kw_only=False,
-        metadata={
-            "row": Option(
-                places=EVERYWHERE & ~Place.CARD,
-                infotext="Model",
-                axis=AxisKind("Checkpoint name", 8, ("Model", "Checkpoint"), bare=True, cost=1.0),
-                flag="--model",
-            )
-        },
+        metadata=_facts(
+            places=EVERYWHERE & ~Place.CARD,
+            infotext="Model",
+            axis=AxisKind("Checkpoint name", 8, ("Model", "Checkpoint"), bare=True, cost=1.0),
+            flag="--model",
+        ),
     )
     vae: str = _row(
         AUTOMATIC,
@@ -215,18 +218,16 @@ class Options:
     )
     seed: int = field(
         kw_only=False,
-        metadata={
-            "row": Option(
-                default=RANDOM_SEED,
-                range=Range(0, MAX_SEED),
-                places=COMMANDS,
-                infotext="Seed",
-                rank=5,
-                axis=AxisKind("Seed", 4, example="-1, -1, -1, -1"),
-                flag="--seed",
-                about="-1 picks one at random",
-            )
-        },
+        metadata=_facts(
+            default=RANDOM_SEED,
+            range=Range(0, MAX_SEED),
+            places=COMMANDS,
+            infotext="Seed",
+            rank=5,
+            axis=AxisKind("Seed", 4, example="-1, -1, -1, -1"),
+            flag="--seed",
+            about="-1 picks one at random",
+        ),
     )
     steps: int = _row(
         20,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO
@@ -31,7 +31,7 @@ Value = int | float | str
 
 
 AXES: Final = sorted(
-    (option.axis for option in OPTIONS.values() if option.axis), key=lambda kind: kind.place
+    (option.axis for option in OPTIONS.values() if option.axis), key=lambda kind: kind.order
 )
 
 
@@ -62,16 +62,14 @@ def parse_axis(name: str, text: str) -> list[Value]:
     return _values(kind_of(name), text, MAX_VALUES)
 
 
-def read_axis(
-    name: str, text: str, *, seed: Callable[[], int] = draw_seed, limit: int = MAX_VALUES
-) -> Axis:
+def read_axis(name: str, text: str, *, limit: int = MAX_VALUES) -> Axis:
     """Read an axis for a sheet as :func:`parse_axis` does: 1 to ``limit`` values, each −1 drawn."""
     kind = kind_of(name)
     values = _values(kind, text, limit)
     if not values:
         raise _no_values(kind, text)
     if kind.field in ("seed", "variation_seed"):
-        values = [seed() if value == -1 else value for value in values]
+        values = [draw_seed() if value == -1 else value for value in values]
     return Axis(kind, text, tuple(values))
 
 

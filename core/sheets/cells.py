@@ -14,20 +14,8 @@ from PIL import Image
 from core.errors import InvalidRequest, SheetTooLarge
 from core.options import AUTOMATIC
 from core.request import GenerationRequest, parse_size, split_sampler
-from core.sheets.axes import AXES, Axis, Value, parse_axis, read_axis
+from core.sheets.axes import Axis, Value
 from core.sheets.drawing import draw_sheet, stack
-
-__all__ = [
-    "AXES",
-    "Axis",
-    "Cell",
-    "cells",
-    "describe",
-    "draw",
-    "draw_sheet",
-    "parse_axis",
-    "read_axis",
-]
 
 MAX_CELLS: Final = 400
 

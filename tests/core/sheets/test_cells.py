@@ -12,7 +12,8 @@ from core.errors import InvalidRequest, PenultimateError, SheetTooLarge, Unknown
 from core.options import RANGES
 from core.request import GenerationRequest, HiresFix
 from core.sheets import axes, drawing
-from core.sheets.cells import cells, describe, draw, parse_axis, read_axis
+from core.sheets.axes import parse_axis, read_axis
+from core.sheets.cells import cells, describe, draw
 from tests.strategies import texts
 
 CAT = GenerationRequest("a cat on a mat", "m", 7, negative_prompt="bad cat", count=4)
@@ -181,9 +182,10 @@ def test_labels() -> None:
     assert read_axis("Denoising", "0.1-0.3 (+0.1)").labels[2] == "Denoising: 0.3"
 
 
-def test_seeds_are_drawn_once_for_all_rows() -> None:
+def test_seeds_are_drawn_once_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([11, 22])
-    x = read_axis("Seed", "-1, 5, -1", seed=lambda: next(drawn))
+    monkeypatch.setattr(axes, "draw_seed", lambda: next(drawn))
+    x = read_axis("Seed", "-1, 5, -1")
     assert x.values == (11, 5, 22)
     assert x.labels[0] == "Seed: 11"
     sheet = cells(CAT, x, read_axis("Clip skip", "1,2"))

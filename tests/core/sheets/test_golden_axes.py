@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import PenultimateError
 from core.options import RANGES
-from core.sheets.cells import parse_axis, read_axis
+from core.sheets.axes import parse_axis, read_axis
 from tests.golden_data import load
 
 
