@@ -57,8 +57,8 @@ class GenerationRequest(Options):
     ``clip_skip`` is A1111's number: 1 is the text encoder's last layer, 2 the penultimate.
     Picture ``i`` uses seed ``seed + i`` (modulo 2³²), or with a variation strength above 0
     the same seed and variation seed ``variation_seed + i``. ``vae`` is a catalogue name,
-    :data:`AUTOMATIC` or :data:`NONE`. With a start image among its ``inputs`` the job is img2img
-    at ``denoising_strength``.
+    :data:`AUTOMATIC` or :data:`~core.options.NONE`. With a start image among its ``inputs`` the
+    job is img2img at ``denoising_strength``.
 
     Raises :class:`InvalidRequest` or :class:`UnknownName` when built from values out of range.
     """

@@ -119,7 +119,7 @@ def quota_of(server: Server, asker: Asker) -> int | None:
 def values_below(
     server: Server, asker: Asker, models: Iterable[Model], vaes: Iterable[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The channel's and the server's values: two layers of :class:`~bot.ordering.resolve.Layers`.
+    """The channel's and the server's values: two layers of :class:`~bot.ordering.layers.Layers`.
 
     Models and VAEs that are missing, or not allowed to this member, are left out. Where the bot's
     first model is not allowed, the first allowed one is the server's default.

@@ -47,8 +47,8 @@ class Presets(NamedTable):
     async def save(self, user_id: int, name: str, values: Mapping[str, Any]) -> Preset:
         """Store ``values`` under ``name``, in place of what was there.
 
-        Raises :class:`InvalidRequest` for a name too long or empty and :class:`TooMany` when the
-        member has :data:`MAX_PER_USER` others.
+        Raises :class:`~core.errors.InvalidRequest` for a name too long or empty and
+        :class:`~bot.exceptions.TooMany` when the member has :data:`MAX_PER_USER` others.
         """
         preset = Preset(clean_name(name), dict(values), self._clock())
         await self._save(user_id, **preset.columns())

@@ -50,7 +50,7 @@ class Styles(NamedTable):
         """Store a style under ``name``, in place of what was there.
 
         Raises :class:`InvalidRequest` for a name or texts too long or empty and
-        :class:`TooMany` when the server has :data:`MAX_PER_SERVER` others.
+        :class:`~bot.exceptions.TooMany` when the server has :data:`MAX_PER_SERVER` others.
         """
         style = Style(clean_name(name, "style_name"), template.strip(), negative_prompt.strip())
         for field, text, least in (
@@ -66,7 +66,7 @@ class Styles(NamedTable):
     async def get(self, guild_id: int | None, name: str) -> Style:
         """Return the server's style; in direct messages there is none.
 
-        Raises :class:`UnknownName`.
+        Raises :class:`~core.errors.UnknownName`.
         """
         return _style(await self._row(guild_id, name))
 

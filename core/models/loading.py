@@ -111,8 +111,8 @@ class Models:
     def load(self, model: Model) -> LoadedModel:
         """Return the model on the device; the same object while it is referenced.
 
-        Raises :class:`Refused` when its files are not valid, and :class:`OutOfMemory` when it
-        does not fit even alone.
+        Raises :class:`~core.errors.Refused` when its files are not valid, and
+        :class:`OutOfMemory` when it does not fit even alone.
         """
         key = WeightsKey.of(model)
         handle = self._handles.get(key)
@@ -137,8 +137,8 @@ class Models:
         """Return the VAE on the device; for None the checkpoint's own.
 
         A single file carries no config: it gets that of the checkpoint's VAE, scaling factor
-        included (SD's and SDXL's have the same shapes). Raises :class:`Refused` and
-        :class:`OutOfMemory`.
+        included (SD's and SDXL's have the same shapes). Raises :class:`~core.errors.Refused`
+        and :class:`OutOfMemory`.
         """
         if vae is None:
             return model.vae

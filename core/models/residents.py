@@ -23,7 +23,10 @@ _CPU: Final = torch.device("cpu")
 
 @dataclass(eq=False)
 class LoadedModel:
-    """A checkpoint ready to use; :meth:`Models.load` keeps it on the device while referenced."""
+    """A checkpoint ready to use.
+
+    :meth:`core.models.loading.Models.load` keeps it on the device while it is referenced.
+    """
 
     model: Model
     unet: nn.Module

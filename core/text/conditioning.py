@@ -115,7 +115,7 @@ class TextConditioner:
 
         Layers after the exit are not run. SDXL's empty negative prompt is zeros.
 
-        Raises :class:`InvalidRequest` for a clip skip the encoder has no layer for.
+        Raises :class:`~core.errors.InvalidRequest` for a clip skip the encoder has no layer for.
         """
         if not 1 <= clip_skip <= self.layers:
             raise Range(1, self.layers).invalid("clip_skip", str(clip_skip))
