@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from core.models.weights.clip_tokenizer import clip_tokenizer
-from core.prompt.parser import read
+from core.prompt.parser import parse_weights, read
 from core.text.conditioning import Conditioning, TextConditioner
 
 # One chunk each: the tokenizer has no merges, so a token is a byte.
@@ -78,7 +78,7 @@ class Variants:
     @torch.no_grad()
     def whole_pass(self, text: str, clip_skip: int) -> Tensor:
         """Encode by transformers' pass through all layers."""
-        (chunk,), _ = self.conditioner.encoders[0].chunks(text)
+        (chunk,), _ = self.conditioner.encoders[0].chunks(parse_weights(text))
         tokens = torch.tensor([chunk.tokens], device=self.model.device)
         states = self.model(tokens, output_hidden_states=True).hidden_states
         normed: Tensor = self.model.final_layer_norm(states[-clip_skip])[0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,14 +32,20 @@ _NETWORK: Final = re.compile(r"<(\w+):([^>]+)>")
 _FACTOR: Final = {"(": 1.1, "[": 1 / 1.1}
 
 
+# Texts with their weights.
+Segments = Sequence[tuple[str, float]]
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A parsed prompt: ``parts`` is ``((AND weight, ((until, text), …)), …)``.
 
-    ``negative`` is True for a negative prompt.
+    ``weighted`` has each of these texts as :func:`parse_weights` reads it. ``negative`` is True
+    for a negative prompt.
     """
 
     parts: tuple[tuple[float, tuple[tuple[int, str], ...]], ...]
+    weighted: Mapping[str, Segments]
     notes: tuple[Note, ...]
     negative: bool = False
 
@@ -59,11 +65,12 @@ def read(
     hires_steps: int | None = None,
     negative: bool = False,
 ) -> Prompt:
-    """Parse ``text`` in A1111's order, up to the texts whose weights are then read.
+    """Parse ``text`` in A1111's order.
 
     That is: take out ``<lora:…>``, split on ``AND`` (a negative prompt knows none; at most
-    :data:`~core.request.MAX_AND_PARTS`), then schedule each part over ``steps`` model calls
-    (:func:`core.prompt.editing.texts` says how, and what ``hires_steps`` are).
+    :data:`~core.request.MAX_AND_PARTS`), schedule each part over ``steps`` model calls
+    (:func:`core.prompt.editing.texts` says how, and what ``hires_steps`` are), then read the
+    weights of each of these texts.
     ``notes`` are on what was ignored or looks like a mistake, at most :data:`MAX_NOTES`.
     """
     text, notes = take_out_networks(text)
@@ -71,18 +78,20 @@ def read(
     if not negative:
         parts = split_and(text)
     scheduled = []
+    weighted: dict[str, Segments] = {}
     for part, weight in parts[:MAX_AND_PARTS]:
         tree = parse(part)
         entries = texts(tree, steps, hires_steps)
         scheduled.append((weight, tuple(entries)))
         notes += tree.notes
-        for variant in dict.fromkeys(entry for _, entry in entries):
-            notes += _weigh(variant)[1]
+        for variant in {entry: None for _, entry in entries if entry not in weighted}:
+            weighted[variant], found = _weigh(variant)
+            notes += found
     if len(parts) > MAX_AND_PARTS:
         notes.append(Note.of("too_many_parts", limit=MAX_AND_PARTS))
     elif not negative and not any(note.key == "unclosed_bracket" for note in notes):
         notes += _end_weight(text, parts)
-    return Prompt(tuple(scheduled), tuple(dict.fromkeys(notes))[:MAX_NOTES], negative)
+    return Prompt(tuple(scheduled), weighted, tuple(dict.fromkeys(notes))[:MAX_NOTES], negative)
 
 
 def take_out_networks(text: str) -> tuple[str, list[Note]]:

@@ -131,7 +131,7 @@ class TextConditioner:
     def _encode(self, prompt: Prompt, clip_skips: Sequence[int]) -> dict[int, Conditioning]:
         exits = {clip_skip: self._exit(clip_skip) for clip_skip in clip_skips}
         parts = [
-            self._encode_part([text for _, text in entries], set(exits.values()), prompt.negative)
+            self._encode_part([text for _, text in entries], set(exits.values()), prompt)
             for _, entries in prompt.parts
         ]
         tokens = max(part.tokens for part in parts)
@@ -178,17 +178,18 @@ class TextConditioner:
             return [Note.of("clip_skip_sdxl")]
         return []
 
-    def _encode_part(self, texts: Sequence[str], exits: set[int], negative: bool) -> _Part:
+    def _encode_part(self, texts: Sequence[str], exits: set[int], prompt: Prompt) -> _Part:
         """Encode a schedule's texts, given once per entry, at all ``exits``."""
         copies = Counter(texts)
-        tokenised = [[encoder.chunks(text) for text in copies] for encoder in self.encoders]
+        weighted = [prompt.weighted[text] for text in copies]
+        tokenised = [[encoder.chunks(text) for text in weighted] for encoder in self.encoders]
         tokens = max(count for _, count in tokenised[0])
         length = max(len(chunks) for column in tokenised for chunks, _ in column)
         contexts: dict[int, list[Tensor]] = {exit_: [] for exit_ in exits}
         pooled: dict[str, Tensor] = {}
         for encoder, column in zip(self.encoders, tokenised, strict=True):
             # A1111 fills the shorter texts of a schedule up with empty chunks.
-            empty = encoder.chunks("")[0]
+            empty = encoder.chunks([("", 1.0)])[0]
             filled = [chunks + empty * (length - len(chunks)) for chunks, _ in column]
             encoded = _encode_chunks(encoder, filled, list(copies.values()), exits)
             for exit_, context in encoded.items():
@@ -204,7 +205,7 @@ class TextConditioner:
             for exit_, columns in contexts.items()
             for text, context in zip(copies, torch.cat(columns, dim=2), strict=True)
         }
-        if negative and self.family == "sdxl" and not any(text.strip() for text in copies):
+        if prompt.negative and self.family == "sdxl" and not any(text.strip() for text in copies):
             by_text = {key: torch.zeros_like(context) for key, context in by_text.items()}
             pooled = {text: torch.zeros_like(vector) for text, vector in pooled.items()}
         return _Part(by_text, pooled, tokens, length)

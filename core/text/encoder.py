@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers.masking_utils import create_causal_mask
 
 from core.prompt.cleaning import clean
-from core.prompt.parser import BREAK, Chunk, chunk, parse_weights
+from core.prompt.parser import BREAK, Chunk, Segments, chunk
 
 POOLED: Final = 0
 
@@ -85,9 +85,8 @@ class TextEncoder:
         """The tokens in a chunk with its start and end: 77."""
         return int(self.text_model.config.max_position_embeddings)
 
-    def chunks(self, text: str) -> tuple[list[Chunk], int]:
+    def chunks(self, segments: Segments) -> tuple[list[Chunk], int]:
         """Divide one text of a schedule into chunks; also count its tokens."""
-        segments = parse_weights(text)
         tokens = iter(self.tokenize([segment[0] for segment in segments if segment != BREAK]))
         return chunk(
             [None if segment == BREAK else (next(tokens), segment[1]) for segment in segments],

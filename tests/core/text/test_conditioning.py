@@ -20,7 +20,7 @@ from transformers import (
 
 from core.errors import InvalidRequest, Refused
 from core.models.weights.clip_tokenizer import clip_tokenizer
-from core.prompt.parser import Chunk, read
+from core.prompt.parser import Chunk, parse_weights, read
 from core.text.conditioning import Conditioning, TextConditioner
 from core.text.encoder import Cache
 from tests.strategies import any_text
@@ -93,7 +93,7 @@ def own_pass(model: Any, chunks: Sequence[Chunk]) -> Any:
 
 
 def test_every_exit_is_transformers_own(sd1: TextConditioner, clip_l: Any) -> None:
-    chunks, _ = sd1.encoders[0].chunks("a cat")
+    chunks, _ = sd1.encoders[0].chunks(parse_weights("a cat"))
     states = own_pass(clip_l, chunks).hidden_states
     every = sd1.encode_all_exits(read("a cat", 20))
     assert list(every) == list(range(1, 13))
@@ -151,7 +151,7 @@ def test_no_layer_runs_that_is_not_needed(clip_l: Any, clip_g: Any) -> None:
 
 
 def test_emphasis_keeps_the_mean(sd1: TextConditioner, clip_l: Any) -> None:
-    chunks, _ = sd1.encoders[0].chunks("a cat")
+    chunks, _ = sd1.encoders[0].chunks(parse_weights("a cat"))
     plain = clip_l.final_layer_norm(own_pass(clip_l, chunks).hidden_states[-2])[0]
     weights = np.ones((77, 1), np.float32)
     weights[2:5] = 1.5
@@ -166,7 +166,7 @@ def test_the_mean_spans_the_schedule_entries(sd1: TextConditioner, clip_l: Any) 
     encoded = sd1.encode(read("[a|(b:2)]", 3), 1)
     states = [
         clip_l.final_layer_norm(
-            own_pass(clip_l, sd1.encoders[0].chunks(text)[0]).hidden_states[-1]
+            own_pass(clip_l, sd1.encoders[0].chunks(parse_weights(text))[0]).hidden_states[-1]
         )[0]
         .detach()
         .numpy()
@@ -182,7 +182,7 @@ def test_the_mean_spans_the_schedule_entries(sd1: TextConditioner, clip_l: Any) 
 
 
 def test_weights_of_minus_one_are_no_break(sd1: TextConditioner) -> None:
-    chunks, count = sd1.encoders[0].chunks("a (b:-1) c BREAK d")
+    chunks, count = sd1.encoders[0].chunks(parse_weights("a (b:-1) c BREAK d"))
     assert len(chunks) == 2
     assert chunks[0].weights[1:4] == (1.0, -1.0, 1.0)
     assert count == 76
@@ -217,8 +217,8 @@ def test_a_negative_prompt_knows_no_and(sd1: TextConditioner) -> None:
 def test_sdxl_moves_both_encoders_from_3_on(
     sdxl: TextConditioner, clip_l: Any, clip_g: Any
 ) -> None:
-    (left,), _ = sdxl.encoders[0].chunks("a cat")
-    (right,), _ = sdxl.encoders[1].chunks("a cat")
+    (left,), _ = sdxl.encoders[0].chunks(parse_weights("a cat"))
+    (right,), _ = sdxl.encoders[1].chunks(parse_weights("a cat"))
     assert left.tokens[:6] == right.tokens[:6]
     assert left.tokens[6:] == (END,) * 71
     assert right.tokens[6:] == (0,) * 71
@@ -269,7 +269,7 @@ def test_sd2_is_always_at_the_penultimate(layers: int, exit_: int) -> None:
     model = text_model(layers, "gelu", 2)
     sd2 = TextConditioner(clip_tokenizer((), "!"), model)
     assert sd2.family == "sd2"
-    states = own_pass(model, sd2.encoders[0].chunks("a cat")[0]).hidden_states
+    states = own_pass(model, sd2.encoders[0].chunks(parse_weights("a cat"))[0]).hidden_states
     expected = model.final_layer_norm(states[-exit_])[0]
     for clip_skip, encoded in sd2.encode_all_exits(read("a cat", 20)).items():
         assert torch.equal(context(encoded), expected)
@@ -278,7 +278,7 @@ def test_sd2_is_always_at_the_penultimate(layers: int, exit_: int) -> None:
 
 def test_the_family_can_be_said(clip_l: Any) -> None:
     sd2 = TextConditioner([clip_tokenizer(())], [clip_l], family="sd2")
-    assert sd2.encoders[0].chunks("a")[0][0].tokens == (START, 320, END, *[0] * 74)
+    assert sd2.encoders[0].chunks(parse_weights("a"))[0][0].tokens == (START, 320, END, *[0] * 74)
 
 
 @pytest.mark.parametrize("clip_skip", [0, -1, 13])

@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from core.models.loading import CONFIGS
 from core.models.weights.clip_tokenizer import clip_tokenizer, read_merges
-from core.prompt.parser import read
+from core.prompt.parser import parse_weights, read
 from core.text.conditioning import TextConditioner
 from tests import golden_encoders
 from tests.golden_data import HERE, arrays, kept, load
@@ -77,7 +77,7 @@ def test_tokens_and_multipliers(golden: Path, sd1: TextConditioner) -> None:
     for row in rows(golden / "sd1_prompts.json"):
         for part in row["parts"]:
             for entry in part["schedule"]:
-                chunks, _ = encoder.chunks(entry["text"])
+                chunks, _ = encoder.chunks(parse_weights(entry["text"]))
                 assert [list(chunk.tokens) for chunk in chunks] == [
                     chunk["tokens"] for chunk in entry["chunks"]
                 ], row["name"]
@@ -88,7 +88,7 @@ def test_tokens_and_multipliers(golden: Path, sd1: TextConditioner) -> None:
 
 def test_token_counts(golden: Path, sd1: TextConditioner) -> None:
     for row in rows(golden / "sd1_prompts.json"):
-        _, count = sd1.encoders[0].chunks(row["prompt"])
+        _, count = sd1.encoders[0].chunks(parse_weights(row["prompt"]))
         if len(row["schedule_steps20"]) == 1 and row["name"] not in TRAPS:
             encoded = sd1.encode(read(row["prompt"], 20), 1)
             assert encoded.tokens == count == row["token_count_raw_text"], row["name"]

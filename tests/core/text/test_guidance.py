@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from transformers import CLIPTextModelWithProjection
 
 from core.errors import InvalidRequest
 from core.models.weights.clip_tokenizer import clip_tokenizer
@@ -36,6 +37,26 @@ def test_each_prompt_is_parsed_once(
     monkeypatch.setattr(parser, "parse", counted)
     Guidance.encode(conditioner, REQUEST, all_exits=all_exits)
     assert parsed == [REQUEST.prompt, REQUEST.negative_prompt]
+
+
+def test_each_text_s_weights_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for two text encoders, and where AND parts share a text."""
+    models = [
+        text_model(12, "quick_gelu", 0),
+        text_model(14, "gelu", 1, CLIPTextModelWithProjection),
+    ]
+    conditioner = TextConditioner([clip_tokenizer(())] * 2, models)
+    weighed: list[str] = []
+    weigh = parser._weigh
+
+    def counted(text: str) -> Any:
+        weighed.append(text)
+        return weigh(text)
+
+    monkeypatch.setattr(parser, "_weigh", counted)
+    request = replace(REQUEST, prompt=" a (cat) AND [a|b] (cat)")
+    Guidance.encode(conditioner, request, all_exits=True)
+    assert weighed == [" a (cat)", " b (cat)", "d", "e"]
 
 
 def test_the_texts_of_the_second_pass_are_counted_too(conditioner: TextConditioner) -> None:
