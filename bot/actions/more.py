@@ -9,6 +9,7 @@ from functools import partial
 import discord
 
 from bot import answers
+from bot.actions.derive import one_picture
 from bot.actions.dispatch import control, form
 from bot.actions.retry import Retry
 from bot.answers import Interaction
@@ -81,7 +82,8 @@ class More:
 
     @control("take_seed")
     async def _take_seed(self, interaction: Interaction, job: Job, position: int | None) -> None:
-        seed = job.request.alone(position or 0).seed
+        # A sheet of one seed offers it too, but has no other pictures.
+        seed = (job.request if job.sheet else one_picture(job, position)).seed
         await self._store.presets.change_yours(interaction.user.id, {"seed": seed})
         view = panel.seed_view(job, seed, interaction.locale)
         await interaction.response.edit_message(view=view)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import discord
 from discord import app_commands, ui
@@ -29,6 +30,8 @@ from cogs.config.panels import CONTROLS, FORGETTING, LIMITS, PANELS, Panels, clo
 from cogs.config.wording import setting_text
 from core.models.catalogue import Catalogue
 from core.models.names import search
+
+ID: Final = re.compile(r"[0-9]{1,20}")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -223,6 +226,8 @@ class Actions:
     @standing("config_forget")
     async def _forget(self, interaction: Interaction, panel: int | None) -> None:
         """Take out the channels and roles that were deleted."""
+        if (panel or 0) >= len(FORGETTING):
+            raise Gone("control")
         await self.change(interaction, lambda server: forgotten(server, interaction.guild))
         await _edit(interaction, self.view(FORGETTING[panel or 0], interaction))
 
@@ -254,7 +259,11 @@ def _values(interaction: Interaction) -> list[str]:
 
 
 def _ids(interaction: Interaction) -> list[int]:
-    return [int(value) for value in _values(interaction) if 0 < int(value) <= MAX_ID]
+    """The ids of channels or roles picked. Raises :class:`~bot.exceptions.Gone` for no ids."""
+    values = _values(interaction)
+    if not all(map(ID.fullmatch, values)):
+        raise Gone("control")
+    return [int(value) for value in values if 0 < int(value) <= MAX_ID]
 
 
 def _options(interaction: Interaction) -> list[str]:

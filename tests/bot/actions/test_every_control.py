@@ -17,6 +17,7 @@ from simcord.enums import ComponentType, InteractionType
 from simcord.results import InteractionResult
 
 from bot.posts.controls import PATTERN, STANDING
+from bot.rules.server import Server
 from cogs import reactions
 from cogs.config.actions import Actions
 from cogs.models import SECTIONS
@@ -357,6 +358,28 @@ async def test_a_number_too_large_for_the_database_is_of_nothing(
 async def test_a_control_of_a_newer_version(world: World, post: Any, custom_id: str) -> None:
     assert UNKNOWN in said(await press(world, world.bob, post, custom_id))
     assert UNKNOWN in said(await submit(world, world.bob, custom_id))
+
+
+@pytest.mark.parametrize(
+    ("control", "value"),
+    [
+        ("config_forget:99", None),
+        *((f"config_{name}", "x") for name in ("roles", "channels", "log", "quota_role")),
+        ("config_roles", "9" * 5000),
+        ("config_channels", "²"),
+    ],
+)
+async def test_a_setting_is_not_changed_by_what_the_bot_never_offered(
+    world: World, post: Any, control: str, value: str | None
+) -> None:
+    settings = Server(roles=(111,), channels=(222,), log_channel=333)
+    await world.bot.store.servers.update(world.guild.id, lambda _: settings)
+    manages = world.guild.create_role(
+        "Managers", permissions=discord.Permissions(manage_guild=True)
+    )
+    owner = world.guild.add_member(world.env.create_user("owner"), roles=[manages])
+    assert UNKNOWN in said(await press(world, owner, post, f"s:{control}", value))
+    assert world.bot.store.servers.get(world.guild.id) == settings
 
 
 @pytest.mark.parametrize("section", ["nope", "page"])

@@ -341,7 +341,9 @@ async def test_a_picture_whose_file_is_gone(world: World, panel: Any) -> None:
     assert len(world.engine.seen) == 2
 
 
-@pytest.mark.parametrize("action", ["explore", "upscale", "vary_subtly", "cell_x", "cell_y"])
+@pytest.mark.parametrize(
+    "action", ["explore", "upscale", "vary_subtly", "take_seed", "cell_x", "cell_y"]
+)
 async def test_a_made_up_custom_id_does_nothing(world: World, action: str) -> None:
     post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
     stored = world.env.backend.get_message(world.channel.id, post.id)
@@ -350,6 +352,7 @@ async def test_a_made_up_custom_id_does_nothing(world: World, action: str) -> No
     result = answer(await world.bob.click(post, custom_id=control["custom_id"]))
     assert "image file no longer exists" in text(result)
     assert len(world.engine.seen) == 1
+    assert await world.bot.store.presets.list(world.bob.id) == ()
 
 
 async def test_makers_of_a_private_picture_are_private(world: World) -> None:
