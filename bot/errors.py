@@ -17,15 +17,23 @@ from discord import Locale, app_commands
 
 from bot import exceptions as bot_errors
 from bot.exceptions import NotAllowed, QuotaUsed, Unexpected
-from bot.translate import listed, t
+from bot.translate import listed, option_names, t
 from core import errors as core_errors
 from core.errors import InvalidRequest, PenultimateError, Refused, UnknownName, VaeMismatch
 from core.families import Family
+from core.options import OPTIONS, Place, names
 
 log = logging.getLogger(__name__)
 
 # The most allowed values that a sentence lists.
 MAX_NAMED: Final = 12
+
+# What the last line of the edit form takes, and an example of it, from the defaults.
+EDITED: Final = names(Place.EDIT)
+_SIZE: Final = f"{OPTIONS['width'].default}x{OPTIONS['height'].default}"
+EDIT_EXAMPLE: Final = ", ".join(
+    _SIZE if name == "size" else f"{OPTIONS[name].default:g}" for name in EDITED
+)
 
 # The key of a class's sentence, with placeholders for the error's fields. The fields are also the
 # sentence's values; those that need a translation are converted by _places. A class without a key
@@ -122,6 +130,7 @@ def _places(error: BaseException, locale: Locale | str | None) -> dict[str, obje
     match error:
         case InvalidRequest():
             places |= error.bounds | {"field": t(f"option.{error.field}", locale)}
+            places |= {"options": option_names(EDITED, locale), "example": EDIT_EXAMPLE}
         case UnknownName():
             names = listed((f"**{_shown(name)}**" for name in error.close), locale)
             places |= {"kind": _kind(error.kind, locale), "names": names}

@@ -15,6 +15,8 @@ from discord import Locale, app_commands
 from bot.settings import SHIPPED_DATA
 
 ENGLISH: Final = "en"
+# Discord's limit for the title of a form and the label of a field, in characters.
+MAX_FORM_LABEL: Final = 45
 _FOLDER: Final = SHIPPED_DATA / "locales"
 
 
@@ -68,6 +70,17 @@ def listed(items: Iterable[str], locale: Locale | str | None, most: int | None =
     items = list(items)
     rest = len(items) - len(items[:most])
     return t("list.between", locale).join(items[:most]) + (f" +{rest}" if rest else "")
+
+
+def option_names(names: Iterable[str], locale: Locale | str | None = None) -> str:
+    """The names of options, joined as :func:`listed` does."""
+    return listed((t(f"option.{name}", locale) for name in names), locale)
+
+
+def option_label(names: Iterable[str], locale: Locale | str | None = None) -> str:
+    """The names of options as a label, or the title of a form: ``Steps, CFG scale``."""
+    said = option_names(names, locale)
+    return (said[:1].upper() + said[1:])[:MAX_FORM_LABEL]
 
 
 def text(key: str) -> app_commands.locale_str:

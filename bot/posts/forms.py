@@ -14,19 +14,22 @@ import discord
 from discord import ui
 
 from bot.answers import Interaction, payload
+from bot.errors import EDIT_EXAMPLE, EDITED
 from bot.exceptions import Gone
 from bot.ordering.layers import values_of
 from bot.posts.controls import custom_id
 from bot.posts.option_text import typed_text
 from bot.store import Job
 from bot.store.names import MAX_NAME
-from bot.translate import t
+from bot.translate import option_label, t
 from core.errors import InvalidRequest
-from core.options import MAX_PROMPT, RANDOM_SEED, RANGES, Place, names
+from core.options import MAX_PROMPT, RANDOM_SEED, RANGES
 from core.request import GenerationRequest, draw_seed, parse_size
 from core.typed import half_width
 
 MAX_SEARCH: Final = 100
+# Discord's limit for a form.
+MAX_FIELDS: Final = 5
 # High enough to show the prompt, low enough to keep the composition of the start image.
 START_DENOISING: Final = 0.6
 
@@ -34,7 +37,7 @@ START_DENOISING: Final = 0.6
 def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     """Build the form for a job's prompts and numbers, filled in."""
     request, values = job.request, values_of(job.request)
-    settings = ", ".join(typed_text(values[name]) for name in names(Place.EDIT))
+    settings = ", ".join(typed_text(values[name]) for name in EDITED)
     fields = _prompts(request, locale)
     # What a sheet varies has its own value in each cell.
     varied = job.sheet.options if job.sheet else ()
@@ -42,8 +45,10 @@ def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
         fields.append(_field("edit", "clip_skip", str(request.clip_skip), 2, locale))
     if "seed" not in varied:
         fields.append(_field("edit", "seed", str(request.seed), 10, locale, required=False))
-    # These share a field: a modal has at most five.
-    fields.append(_field("edit", "settings", settings, 40, locale))
+    # These share a field: there are at most MAX_FIELDS.
+    label = option_label(EDITED, locale)
+    hint = t("edit.settings_hint", locale, example=EDIT_EXAMPLE)
+    fields.append(text_field("settings", label, 40, settings, hint))
     return build_form(t("edit.title", locale), custom_id("edit", job.id), *fields)
 
 
@@ -139,9 +144,9 @@ def read_edit(request: GenerationRequest, fields: Mapping[str, str]) -> Generati
     """
     settings = fields["settings"]
     parts = half_width(settings).replace(",", " ").replace(";", " ").split()
-    if len(parts) != len(names(Place.EDIT)):
+    if len(parts) != len(EDITED):
         raise InvalidRequest("settings", settings, "settings")
-    typed = dict(zip(names(Place.EDIT), parts, strict=True))
+    typed = dict(zip(EDITED, parts, strict=True))
     width, height = parse_size(typed.pop("size"))
     return replace(_read(request, fields), width=width, height=height, **_numbers(typed))
 

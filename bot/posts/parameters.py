@@ -14,7 +14,7 @@ from bot.ordering.layers import LAYERED, Layers, read_pasted
 from bot.posts.controls import layout
 from bot.posts.option_text import typed_text
 from bot.posts.result import note_text
-from bot.translate import listed, t
+from bot.translate import option_names, t
 from core.models.catalogue import Catalogue
 from core.notes import Note
 
@@ -71,5 +71,4 @@ def parameters_view(
 
 
 def _names(fields: tuple[str, ...], locale: Locale) -> str:
-    keys = ("option.hires_scale" if name == "hires" else f"option.{name}" for name in fields)
-    return listed((t(key, locale) for key in keys), locale)
+    return option_names(("hires_scale" if name == "hires" else name for name in fields), locale)

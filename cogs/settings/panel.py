@@ -27,10 +27,10 @@ from bot.posts.controls import (
     standing_id,
     standing_select,
 )
-from bot.posts.forms import build_form, text_field
+from bot.posts.forms import MAX_FIELDS, build_form, text_field
 from bot.posts.option_text import value_text
 from bot.settings import Limits
-from bot.translate import t
+from bot.translate import option_label, t
 from core.models.catalogue import Catalogue
 from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, Place, names
 from core.request import parse_size
@@ -43,6 +43,7 @@ SELECTS: Final = tuple(
     or (allowed.whole and allowed.high - allowed.low < MAX_OPTIONS)
 )
 NUMBERS: Final = tuple(name for name in names(Place.SETTINGS) if name not in SELECTS)
+assert len(NUMBERS) <= MAX_FIELDS, f"one form holds no more numbers to type: {NUMBERS}"
 
 # The sizes offered where the limits allow them; any size can be typed.
 SIZES: Final = ("512x512", "512x768", "768x512", "640x640", "768x768", "832x1216", "1216x832")
@@ -96,10 +97,10 @@ def numbers_form(panel: Panel, locale: Locale) -> ui.Modal:
     """Build the form for :data:`NUMBERS`; an empty field resets its number."""
     fields = []
     for name in NUMBERS:
-        label, value = t(f"option.{name}", locale), panel.yours.get(name)
+        value = panel.yours.get(name)
         field_ = text_field(
             name,
-            label[:1].upper() + label[1:],
+            option_label([name], locale),
             MAX_DIGITS,
             None if value is None else f"{value:g}",
             t("settings.number_hint", locale),
@@ -107,7 +108,7 @@ def numbers_form(panel: Panel, locale: Locale) -> ui.Modal:
             placeholder=f"{panel.explained.values[name]:g}",
         )
         fields.append(field_)
-    title = t("settings.numbers", locale)
+    title = option_label(NUMBERS, locale)
     return build_form(title, standing_id("numbers_typed", panel.user_id), *fields)
 
 
@@ -184,7 +185,7 @@ def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
         else ("settings.make_private", "set_private", "🔒")
     )
     return row(
-        standing_button(t("settings.numbers", locale), "numbers", panel.user_id, emoji="🔢"),
+        standing_button(option_label(NUMBERS, locale), "numbers", panel.user_id, emoji="🔢"),
         standing_button(t(label, locale), action, panel.user_id, emoji=emoji),
     )
 

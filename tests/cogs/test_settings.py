@@ -95,15 +95,15 @@ async def test_a_select_sets_a_value_that_applies(
 
 async def test_steps_and_cfg_are_typed(world: World) -> None:
     panel = await opened(world)
-    form = await world.ann.click(panel, label="Steps and CFG scale")
+    form = await world.ann.click(panel, label="Steps, CFG scale")
     result = await world.ann.submit_modal(form, {"steps": "12", "cfg_scale": " 5.5 "})
     assert await yours(world) == {"steps": 12, "cfg_scale": 5.5}
     assert line(answer(result), "steps") == "- steps **12** — set by you"
-    form = await world.ann.click(answer(result), label="Steps and CFG scale")
+    form = await world.ann.click(answer(result), label="Steps, CFG scale")
     assert form.modal is not None
     await world.ann.submit_modal(form, {"steps": "", "cfg_scale": "6"})
     assert await yours(world) == {"cfg_scale": 6.0}
-    form = await world.ann.click(answer(result), label="Steps and CFG scale")
+    form = await world.ann.click(answer(result), label="Steps, CFG scale")
     await world.ann.submit_modal(form, {"steps": "１２", "cfg_scale": "５．５"})
     assert await yours(world) == {"steps": 12, "cfg_scale": 5.5}
 
@@ -119,7 +119,7 @@ async def test_steps_and_cfg_are_typed(world: World) -> None:
     ],
 )
 async def test_bad_numbers_change_nothing(world: World, typed: dict[str, str], words: str) -> None:
-    form = await world.ann.click(await opened(world), label="Steps and CFG scale")
+    form = await world.ann.click(await opened(world), label="Steps, CFG scale")
     result = await world.ann.submit_modal(form, typed)
     assert words in text(answer(result))
     assert await yours(world) == {}
@@ -264,12 +264,12 @@ async def test_nobody_elses_press_works(world: World) -> None:
 
 async def test_controls_and_forms_survive_a_restart(world: World) -> None:
     panel = await opened(world)
-    form = await world.ann.click(panel, label="Steps and CFG scale")
+    form = await world.ann.click(panel, label="Steps, CFG scale")
     await world.restart()
     await world.ann.submit_modal(form, {"steps": "9", "cfg_scale": ""})
     await pick(world, panel, "set_clip_skip", "4")
     assert await yours(world) == {"steps": 9, "clip_skip": 4}
-    assert list(buttons(panel)) == ["Steps and CFG scale", "Make results private"]
+    assert list(buttons(panel)) == ["Steps, CFG scale", "Make results private"]
 
 
 async def test_the_servers_bounds_are_shown(world: World) -> None:

@@ -16,7 +16,6 @@ import run
 from bot.cli import generate
 from bot.errors import sentence
 from bot.settings import ROOT, Settings
-from bot.translate import t
 from core.errors import UnknownName
 from core.models.cards import read_card
 from core.options import Range
@@ -28,7 +27,7 @@ from tests.simulation import World, answer, catalogue, text
 
 NAME = "sharpness"
 OUT_OF_RANGE = sentence(Range(0, 2, whole=False).invalid(NAME, "9"))
-NUMBERS = t("settings.numbers")
+NUMBERS = "Steps, CFG scale, sharpness"
 
 
 @pytest.fixture
@@ -107,6 +106,21 @@ async def test_the_settings_panel_shows_and_changes_it(world: World) -> None:
     panel = answer(await world.ann.submit_modal(form, typed | {"sharpness": "0.25"}))
     assert "- sharpness **0.25** —" in text(panel)
     await world.ann.slash(world.channel, "imagine", prompt="x")
+    assert drawn(world) == [0.25]
+
+
+async def test_the_edit_form_names_and_takes_it(world: World) -> None:
+    post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
+    form = await world.ann.click(post, label="Edit")
+    assert form.modal is not None
+    field = form.modal["components"][-1]
+    assert field["label"] == "Steps, CFG scale, sharpness, size"
+    assert field["description"] == "For example: 20, 7, 1, 512x512"
+    typed = {"prompt": "x", "negative_prompt": "", "clip_skip": "1", "seed": ""}
+    refused = answer(await world.ann.submit_modal(form, typed | {"settings": "20, 7, 512x512"}))
+    assert "Enter steps, CFG scale, sharpness, size, such as 20, 7, 1, 512x512" in text(refused)
+    form = await world.ann.click(post, label="Edit")
+    await world.ann.submit_modal(form, typed | {"settings": "20, 7, 0.25, 512x512"})
     assert drawn(world) == [0.25]
 
 

@@ -18,7 +18,7 @@ ROW: Final = """\
     sharpness: float = _row(
         1.0,
         range=Range(0, 2, whole=False),
-        places=EVERYWHERE,
+        places=EVERYWHERE | Place.EDIT,
         infotext="Sharpness",
         axis=AxisKind("Sharpness", example="0, 0.5, 1.5"),
         flag="--sharpness",
@@ -69,4 +69,4 @@ def test_one_row_and_its_sentences_are_an_option_everywhere(tmp_path: Path) -> N
         stdin=subprocess.DEVNULL,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "9 passed" in ended.stdout
+    assert "10 passed" in ended.stdout

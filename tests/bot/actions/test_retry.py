@@ -51,7 +51,7 @@ async def preset(world: World, who: MemberActor) -> Any:
 
 async def numbers(world: World, who: MemberActor) -> Any:
     panel = answer(await who.slash(world.channel, "settings"))
-    return await who.click(panel, label="Steps and CFG scale")
+    return await who.click(panel, label="Steps, CFG scale")
 
 
 async def size(world: World, who: MemberActor) -> Any:

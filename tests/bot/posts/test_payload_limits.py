@@ -19,12 +19,14 @@ from bot.posts.result import Post, cell_select, result_view, vae_select
 from bot.posts.sender import _nonce
 from bot.store import Job
 from bot.translate import CatalogueTranslator
+from cogs.settings.panel import numbers_form
 from core.errors import Refused
 from core.events import Progress, Queued, Restarting, Started
 from core.notes import NOTES, Note
 from core.options import MAX_PROMPT, MAX_SEED
 from core.request import Inputs
 from core.sheets.sheet import Sheet, axis_of
+from tests.cogs.test_settings_panel import longest
 from tests.simulation import World, a_job, within_limits
 
 # One character that becomes two when escaped, and one of four bytes.
@@ -137,6 +139,7 @@ def test_forms_are_ones_that_discord_takes(locale: discord.Locale) -> None:
         forms.name_form(job, locale, "vae"),
         forms.name_form(job, locale, "vae_ab", 7),
         forms.start_form(custom_id("start", job.id, 7), job.request, locale),
+        numbers_form(longest(), locale),
     ):
         sent = form.to_dict()
         validate_modal(sent)
