@@ -5,12 +5,9 @@ Each carries fields; ``message`` is for the log, and members' sentences are in :
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from core.errors import PenultimateError
 
 
-@dataclass(eq=False)
 class Gone(PenultimateError):
     """Something that was pressed or named no longer exists.
 
@@ -21,7 +18,6 @@ class Gone(PenultimateError):
     what: str
 
 
-@dataclass(eq=False)
 class NotYours(PenultimateError):
     """Only the owner may ``what``: ``delete``, ``cancel`` or ``edit``."""
 
@@ -29,7 +25,6 @@ class NotYours(PenultimateError):
     what: str
 
 
-@dataclass(eq=False)
 class TooMany(PenultimateError):
     """There are already ``limit`` of ``what`` (``presets``)."""
 
@@ -38,7 +33,6 @@ class TooMany(PenultimateError):
     limit: int
 
 
-@dataclass(eq=False)
 class TooManyWords(PenultimateError):
     """A server's list of blocked words over ``limit``, or with one over ``length`` characters."""
 
@@ -47,7 +41,6 @@ class TooManyWords(PenultimateError):
     length: int
 
 
-@dataclass(eq=False)
 class BadPreset(PenultimateError):
     """A file or text that is no preset.
 
@@ -59,14 +52,12 @@ class BadPreset(PenultimateError):
     reason: str
 
 
-@dataclass(eq=False)
 class NoModels(PenultimateError):
     """The catalogue is empty: not even the demo model is there."""
 
     message = "there is no model to draw with; put one into MODELS_DIR"
 
 
-@dataclass(eq=False)
 class NotAllowed(PenultimateError):
     """``rule`` of the server or the bot's owner (``channel``, ``word`` …) forbids ``name``.
 
@@ -79,7 +70,6 @@ class NotAllowed(PenultimateError):
     allowed: tuple[str, ...] = ()
 
 
-@dataclass(eq=False)
 class QuotaUsed(PenultimateError):
     """``used`` of the day's ``quota`` and ``cost`` more, all in pictures, exceed the quota.
 
@@ -93,7 +83,6 @@ class QuotaUsed(PenultimateError):
     resets_at: int
 
 
-@dataclass(eq=False)
 class UnreadableSettings(PenultimateError):
     """A server's settings that cannot be read.
 
@@ -105,7 +94,6 @@ class UnreadableSettings(PenultimateError):
     reason: str
 
 
-@dataclass(eq=False)
 class CannotExplore(PenultimateError):
     """Axes that make no sheet.
 
@@ -118,7 +106,6 @@ class CannotExplore(PenultimateError):
     reason: str
 
 
-@dataclass(eq=False)
 class TooLarge(PenultimateError):
     """A picture of ``width`` × ``height``, where a side may have ``limit`` pixels."""
 
@@ -128,14 +115,12 @@ class TooLarge(PenultimateError):
     limit: int
 
 
-@dataclass(eq=False)
 class Unreachable(PenultimateError):
     """The member accepts no direct messages from the bot."""
 
     message = "this member takes no direct messages"
 
 
-@dataclass(eq=False)
 class Unexpected(PenultimateError):
     """A bug; the log has the traceback under ``incident``."""
 

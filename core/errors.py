@@ -19,19 +19,26 @@ is made from the class and the fields in ``bot/errors.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, dataclass_transform
 
 
 def _restore(cls: type[PenultimateError], values: dict[str, Any]) -> PenultimateError:
     return cls(**values)
 
 
+@dataclass_transform(eq_default=False)
 @dataclass(eq=False)
 class PenultimateError(Exception):
-    """The base class. Picklable, for errors are sent from the engine process to the bot."""
+    """The base class; each class below it is a dataclass by itself.
+
+    Picklable, because errors are sent from the engine process to the bot.
+    """
 
     # What str() says; placeholders are the fields.
     message: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(eq=False)(cls)
 
     def __str__(self) -> str:
         return self.message.format_map(vars(self)).strip() or type(self).__name__
@@ -57,7 +64,6 @@ ALLOWED: Final = {
 }
 
 
-@dataclass(eq=False)
 class InvalidRequest(PenultimateError):
     """``value`` is not what ``field`` allows.
 
@@ -82,7 +88,6 @@ class InvalidRequest(PenultimateError):
         return f"{self.field} must be {allowed}, not {self.value}"
 
 
-@dataclass(eq=False)
 class UnknownName(PenultimateError):
     """No ``kind`` (model, VAE, sampler …) has this ``name``; ``close`` are similar names."""
 
@@ -105,7 +110,6 @@ REFUSALS: Final = {
 }
 
 
-@dataclass(eq=False)
 class Refused(PenultimateError):
     """A file or folder that is not loaded.
 
@@ -124,7 +128,6 @@ class Refused(PenultimateError):
         return f"the {self.kind} {self.name!r} " + sentence.format(detail=self.detail)
 
 
-@dataclass(eq=False)
 class VaeMismatch(PenultimateError):
     """The VAE ``vae`` was made for the latent space ``fits``; ``model`` uses ``needs``."""
 
@@ -148,7 +151,6 @@ PICTURES: Final = {
 }
 
 
-@dataclass(eq=False)
 class UnreadablePicture(PenultimateError):
     """A picture file that cannot be used; ``reason`` is a key of :data:`PICTURES`.
 
@@ -163,7 +165,6 @@ class UnreadablePicture(PenultimateError):
         return "the picture " + PICTURES[self.reason].format(detail=self.detail)
 
 
-@dataclass(eq=False)
 class SheetTooLarge(PenultimateError):
     """A sheet has ``count`` of ``what``, more than ``limit``.
 
@@ -178,7 +179,6 @@ class SheetTooLarge(PenultimateError):
         return f"a sheet can have {self.limit} {self.what}, not {self.count}"
 
 
-@dataclass(eq=False)
 class QueueFull(PenultimateError):
     """The queue is full; ``limit`` is the number of jobs queued or running.
 
@@ -193,7 +193,6 @@ class QueueFull(PenultimateError):
         return f"{whose} is full ({self.limit} jobs); wait for one to finish or cancel one"
 
 
-@dataclass(eq=False)
 class OutOfMemory(PenultimateError):
     """A picture of this size (pixels) does not fit on the device even alone."""
 
@@ -204,7 +203,6 @@ class OutOfMemory(PenultimateError):
         return f"a {self.width}×{self.height} picture does not fit in the device's memory"
 
 
-@dataclass(eq=False)
 class EngineCrashed(PenultimateError):
     """The engine process died twice while this was the only job it ran."""
 
@@ -214,7 +212,6 @@ class EngineCrashed(PenultimateError):
         return f"the engine crashed twice on job {self.job_id}, so it was given up"
 
 
-@dataclass(eq=False)
 class EngineStopped(PenultimateError):
     """The engine cannot be started, or is being shut down; ``detail`` is the reason, if known."""
 
