@@ -128,10 +128,10 @@ class Settings:
     engine_timeout: Annotated[int, _timeout] = 600
     queue_per_member: Annotated[int, _whole(1, 100)] = 5
     queue_total: Annotated[int, _whole(1, 10_000)] = 100
-    max_size: Annotated[int, _whole(64, int(RANGES["width"].high))] = 1536
-    max_steps: Annotated[int, _whole(1, int(RANGES["steps"].high))] = 150
-    max_count: Annotated[int, _whole(1, int(RANGES["count"].high))] = 4
-    max_cells: Annotated[int, _whole(12, MAX_CELLS)] = 36
+    max_size: Annotated[int, _whole(64, int(RANGES["width"].high))] = Limits().max_size
+    max_steps: Annotated[int, _whole(1, int(RANGES["steps"].high))] = Limits().max_steps
+    max_count: Annotated[int, _whole(1, int(RANGES["count"].high))] = Limits().max_count
+    max_cells: Annotated[int, _whole(12, MAX_CELLS)] = Limits().max_cells
     nsfw_model: Annotated[Path | None, _folder] = None
     nsfw_labels: Annotated[tuple[str, ...], _list] = ()
     nsfw_threshold: Annotated[int, _whole(1, 99)] = 50

@@ -22,7 +22,6 @@ from bot.posts.live import ended_view
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import UnknownName, UnreadablePicture
-from core.events import Image
 from core.pictures import resizing
 
 # A row of Discord's holds five buttons.
@@ -102,11 +101,7 @@ class HistoryCog(commands.Cog):
         """Whether it is hidden here: judged anew, since this server may have stricter rules."""
         if not self.gate.server(guild_id).hides:
             return job.spoiler
-        pictures = await self.store.pictures.of_job(job.id)
-        images = [
-            Image(await each.read(), each.seed, each.width, each.height, each.infotext)
-            for each in pictures
-        ]
+        images = [await each.image() for each in await self.store.pictures.of_job(job.id)]
         return await self.gate.hidden(guild_id, images) or job.spoiler
 
     async def _page(self, interaction: Interaction, page: int) -> None:

@@ -29,8 +29,7 @@ from bot.posts.controls import row, standing_id
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
-from core.options import MAX_PROMPT
-from core.request import GenerationRequest, draw_seed
+from core.request import draw_seed
 
 # A form must be shown within 3 s and cannot be deferred, so a slow download is given up.
 SECONDS_TO_FORM: Final = 2.0
@@ -123,14 +122,8 @@ class MessageMenusCog(commands.Cog):
         data = await read_bytes(picture, SECONDS_TO_FORM)
         prompt, options = self._read(await parameters_of(data) or "")
         number = self._pending.keep(Pending(data, options))
-        request = GenerationRequest(
-            prompt[:MAX_PROMPT],
-            model="",
-            seed=0,
-            negative_prompt=options.get("negative_prompt", "")[:MAX_PROMPT],
-            clip_skip=options.get("clip_skip", BOT["clip_skip"]),
-        )
-        form = forms.start_form(standing_id("start", number), request, interaction.locale)
+        values = {**BOT, **options, "prompt": prompt}
+        form = forms.start_form(standing_id("start", number), values, interaction.locale)
         await interaction.response.send_modal(form)
 
     @standing("start")
@@ -142,17 +135,13 @@ class MessageMenusCog(commands.Cog):
             prompt = forms.fields(interaction).get("prompt", "")
             await answers.say(interaction, answers.with_prompt(interaction, lost, prompt))
             return
-        nothing = GenerationRequest("", "", 0)
-        form = partial(forms.start_form, standing_id("start", number), nothing, interaction.locale)
+        empty = {**BOT, "prompt": ""}
+        form = partial(forms.start_form, standing_id("start", number), empty, interaction.locale)
         async with self.retry.typed(interaction, form) as typed:
-            asked, strength = forms.read_start(nothing, typed)
-            options = pending.options | {
-                "negative_prompt": asked.negative_prompt,
-                "clip_skip": asked.clip_skip,
-                "seed": asked.seed,
-            }
+            typed_values, strength = forms.read_start(typed)
+            prompt, options = typed_values.pop("prompt"), pending.options | typed_values
             start = Start(pending.data, strength)
-            await self.jobs.imagine(interaction, asked.prompt, options, start=start)
+            await self.jobs.imagine(interaction, prompt, options, start=start)
 
     async def _job(self, interaction: Interaction, message: discord.Message) -> Job | None:
         """Return the job that the message shows, if it has pictures and this member may see it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-import discord
 from discord import Locale, app_commands, ui
 from discord.ext import commands
 
@@ -16,6 +15,7 @@ from bot.client import Penultimate
 from bot.exceptions import NotYours
 from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES
 from bot.posts.controls import layout, standing_button
+from bot.posts.live import eta_text
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import UnknownName
@@ -117,8 +117,7 @@ def _job(place: QueuePlace, waiting: int, locale: Locale) -> ui.Section[Any]:
     else:
         state = t("queue.waiting", locale, position=place.position, total=waiting)
     if place.eta is not None:
-        when = int(discord.utils.utcnow().timestamp() + place.eta)
-        state += f" · {t('live.eta', locale, when=f'<t:{when}:R>')}"
+        state += f" · {eta_text(place.eta, locale)}"
     prompt = excerpt(place.prompt, PROMPT_LENGTH)
     cancel = standing_button(t("control.cancel", locale), "take_back", place.job_id)
     return ui.Section(ui.TextDisplay(f"{state}\n-# {prompt}"), accessory=cancel)

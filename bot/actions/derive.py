@@ -5,7 +5,7 @@ The argument of the ``custom_id`` is the position of the picture in its job.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from discord import ui
@@ -17,6 +17,7 @@ from bot.exceptions import Gone
 from bot.gate.gate import Gate
 from bot.jobs.jobs import Jobs
 from bot.ordering import axes, variations
+from bot.ordering.layers import values_of
 from bot.ordering.variations import STRONGLY, SUBTLY
 from bot.posts import forms
 from bot.posts.controls import custom_id
@@ -63,17 +64,19 @@ class Derive:
 
     @form("start")
     async def _started(self, interaction: Interaction, job: Job, position: int | None) -> None:
-        _, png = await self._jobs.picture(job, position or 0)
+        start = await self._jobs.picture(job, position or 0)
         form = partial(_start_form, interaction, job, position)
         async with self._retry.typed(interaction, form) as typed:
-            request, strength = forms.read_start(one_picture(job, position), typed)
-            request = variations.started_from(request, png, strength)
+            values, strength = forms.read_start(typed)
+            request = replace(one_picture(job, position), **values)
+            request = variations.started_from(request, start.png, strength)
             await self._jobs.derive(interaction, job, request)
 
 
 def _start_form(interaction: Interaction, job: Job, position: int | None) -> ui.Modal:
     number = custom_id("start", job.id, position or None)
-    return forms.start_form(number, job.request, interaction.locale)
+    values = values_of(job.request) | {"prompt": job.request.prompt}
+    return forms.start_form(number, values, interaction.locale)
 
 
 def one_picture(job: Job, position: int | None) -> GenerationRequest:

@@ -21,7 +21,7 @@ from bot.ordering.axes import Axes, check_change
 from bot.ordering.orders import NO_START, Order, Start, new_order, order_of
 from bot.posts.delivery import Delivery
 from bot.settings import Limits
-from bot.store import Job, Picture, Store
+from bot.store import Job, Store
 from core.errors import PenultimateError
 from core.events import Image
 from core.models.catalogue import Catalogue
@@ -113,7 +113,7 @@ class Jobs:
 
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
         """Create a job of one picture of several, or one cell, without drawing it again."""
-        picture, png = await self.picture(parent, position)
+        image = await self.picture(parent, position)
         if parent.sheet is not None and position == 0:
             # The sheet as a whole.
             raise Gone("picture")
@@ -127,17 +127,16 @@ class Jobs:
         answer = await interaction.response.defer(thinking=True, ephemeral=private)
         job = await self._accepting.write(origin, Order(request, private, ()), parent)
         job = await self._accepting.posted(job, answer.message_id if answer else None)
-        image = Image(png, picture.seed, picture.width, picture.height, picture.infotext)
         notes = tuple(note for note in parent.notes if note.key != "one_picture_a_cell")
         await self._following.finished(job, [image], notes, origin.filesize_limit)
 
-    async def picture(self, job: Job, position: int) -> tuple[Picture, bytes]:
-        """Return one of a job's pictures and its PNG. Raises :class:`~bot.exceptions.Gone`."""
+    async def picture(self, job: Job, position: int) -> Image:
+        """Return one of a job's pictures. Raises :class:`~bot.exceptions.Gone`."""
         pictures = await self._store.pictures.of_job(job.id)
         if position >= len(pictures):
             raise Gone("picture")
         try:
-            return pictures[position], await pictures[position].read()
+            return await pictures[position].image()
         except FileNotFoundError:
             raise Gone("picture") from None
 

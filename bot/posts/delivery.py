@@ -160,7 +160,7 @@ class Delivery:
                 usual=usual_values(catalogue, model),
                 vaes=vae_names(catalogue, model),
                 clip_skip_works=model is None or model.uses_clip_skip,
-                parent_url=_url(parent, job.guild_id) if parent else None,
+                parent_url=post_url(parent, job.guild_id) if parent else None,
                 mention=mention,
                 remarks=remarks,
             )
@@ -188,7 +188,8 @@ class Delivery:
             await self._sender.delete(job)
 
 
-def _url(job: Job, guild_id: int | None) -> str:
-    # The server of the post: a server's job may have been delivered by direct message.
+def post_url(job: Job, guild_id: int | None) -> str:
+    """The link to a job's post in a server or, without one, in direct messages, where a server's
+    job may have been delivered."""
     place = f"{guild_id or '@me'}/{job.channel_id}/{job.message_id}"
     return f"https://discord.com/channels/{place}"

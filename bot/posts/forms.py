@@ -36,15 +36,15 @@ START_DENOISING: Final = 0.6
 
 def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     """Build the form for a job's prompts and numbers, filled in."""
-    request, values = job.request, values_of(job.request)
+    values = values_of(job.request) | {"prompt": job.request.prompt}
     settings = ", ".join(typed_text(values[name]) for name in EDITED)
-    fields = _prompts(request, locale)
+    fields = _prompts(values, locale)
     # What a sheet varies has its own value in each cell.
     varied = job.sheet.options if job.sheet else ()
     if "clip_skip" not in varied:
-        fields.append(_field("edit", "clip_skip", str(request.clip_skip), 2, locale))
+        fields.append(_field("edit", "clip_skip", str(values["clip_skip"]), 2, locale))
     if "seed" not in varied:
-        fields.append(_field("edit", "seed", str(request.seed), 10, locale, required=False))
+        fields.append(_field("edit", "seed", str(values["seed"]), 10, locale, required=False))
     # These share a field: there are at most MAX_FIELDS.
     label = option_label(EDITED, locale)
     hint = t("edit.settings_hint", locale, example=EDIT_EXAMPLE)
@@ -52,14 +52,14 @@ def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     return build_form(t("edit.title", locale), custom_id("edit", job.id), *fields)
 
 
-def start_form(custom_id: str, request: GenerationRequest, locale: discord.Locale) -> ui.Modal:
-    """Build the form for img2img, filled in from the request that made the start image."""
+def start_form(custom_id: str, values: Mapping[str, Any], locale: discord.Locale) -> ui.Modal:
+    """Build the form for img2img, filled in with the prompt and options of the start image."""
     return build_form(
         t("start.title", locale),
         custom_id,
-        *_prompts(request, locale),
+        *_prompts(values, locale),
         _field("start", "denoising_strength", f"{START_DENOISING:g}", 5, locale),
-        _field("edit", "clip_skip", str(request.clip_skip), 2, locale),
+        _field("edit", "clip_skip", str(values["clip_skip"]), 2, locale),
         _field("edit", "seed", "", 10, locale, required=False),
     )
 
@@ -74,10 +74,10 @@ def name_form(
     return build_form(title, custom_id(action, job.id, argument), field)
 
 
-def _prompts(request: GenerationRequest, locale: discord.Locale) -> list[ui.Label[ui.Modal]]:
+def _prompts(values: Mapping[str, Any], locale: discord.Locale) -> list[ui.Label[ui.Modal]]:
     look: dict[str, Any] = {"required": False, "style": discord.TextStyle.paragraph}
     return [
-        text_field(name, t(f"edit.{name}", locale), MAX_PROMPT, getattr(request, name), **look)
+        text_field(name, t(f"edit.{name}", locale), MAX_PROMPT, values[name][:MAX_PROMPT], **look)
         for name in ("prompt", "negative_prompt")
     ]
 
@@ -148,28 +148,27 @@ def read_edit(request: GenerationRequest, fields: Mapping[str, str]) -> Generati
         raise InvalidRequest("settings", settings, "settings")
     typed = dict(zip(EDITED, parts, strict=True))
     width, height = parse_size(typed.pop("size"))
-    return replace(_read(request, fields), width=width, height=height, **_numbers(typed))
+    # A sheet's form lacks what the sheet varies.
+    varied = {name: str(getattr(request, name)) for name in ("clip_skip", "seed")}
+    values = _read(Fields(varied | dict(fields))) | _numbers(typed)
+    return replace(request, width=width, height=height, **values)
 
 
-def read_start(
-    request: GenerationRequest, fields: Mapping[str, str]
-) -> tuple[GenerationRequest, float]:
-    """Change the request by what was typed into :func:`start_form`; also return the strength.
+def read_start(fields: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+    """Return the prompt and options that were typed into :func:`start_form`, and the strength.
 
     Raises as :func:`read_edit`.
     """
     strength = RANGES["denoising_strength"].read("denoising_strength", fields["denoising_strength"])
-    return _read(request, fields), strength
+    return _read(fields), strength
 
 
-def _read(request: GenerationRequest, fields: Mapping[str, str]) -> GenerationRequest:
-    clip_skip = fields.get("clip_skip", str(request.clip_skip))
-    seed = fields.get("seed", str(request.seed)).strip() or str(RANDOM_SEED)
-    values = _numbers({"clip_skip": clip_skip, "seed": seed})
+def _read(fields: Mapping[str, str]) -> dict[str, Any]:
+    seed = fields["seed"].strip() or str(RANDOM_SEED)
+    values = _numbers({"clip_skip": fields["clip_skip"], "seed": seed})
     if values["seed"] == RANDOM_SEED:
         values["seed"] = draw_seed()
-    values |= {name: fields[name] for name in ("prompt", "negative_prompt")}
-    return replace(request, **values)
+    return values | {name: fields[name] for name in ("prompt", "negative_prompt")}
 
 
 def _numbers(typed: Mapping[str, str]) -> dict[str, Any]:

@@ -147,6 +147,10 @@ def _place(
         return f"{place} · {t('live.warming', job.locale)}"
     if eta is None:
         return place
-    # Discord's client counts a relative time down without an edit.
-    when = int(discord.utils.utcnow().timestamp() + eta)
-    return f"{place} · {t('live.eta', job.locale, when=f'<t:{when}:R>')}"
+    return f"{place} · {eta_text(eta, job.locale)}"
+
+
+def eta_text(seconds: float, locale: Locale | str) -> str:
+    """When a job is likely to be done; Discord's client counts it down without an edit."""
+    when = int(discord.utils.utcnow().timestamp() + seconds)
+    return t("live.eta", locale, when=f"<t:{when}:R>")

@@ -11,6 +11,7 @@ from discord import ui
 
 from bot.answers import DISCORD_ERRORS, excerpt
 from bot.posts.controls import button, layout, row
+from bot.posts.delivery import post_url
 from bot.store import Job, Store
 from bot.translate import t
 
@@ -53,9 +54,14 @@ def log_view(job: Job, locale: str, *, sent: bool = False) -> ui.LayoutView:
     member = f"<@{job.user_id}>"
     if job.private:
         return layout(ui.TextDisplay(t("log.private", locale, member=member)))
-    url = f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
     prompt = excerpt(job.request.prompt, PROMPT_LENGTH) or "—"
-    text = t("log.sent" if sent else "log.made", locale, member=member, url=url, prompt=prompt)
+    text = t(
+        "log.sent" if sent else "log.made",
+        locale,
+        member=member,
+        url=post_url(job, job.guild_id),
+        prompt=prompt,
+    )
     danger = discord.ButtonStyle.danger
     delete = button(t("control.delete", locale), "remove", job.id, emoji="🗑️", style=danger)
     return layout(ui.TextDisplay(text), row(delete))

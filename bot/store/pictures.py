@@ -43,6 +43,10 @@ class Picture:
         """Read the PNG file. Raises :class:`FileNotFoundError` when the owner removed the file."""
         return await asyncio.to_thread(self.path.read_bytes)
 
+    async def image(self) -> Image:
+        """Read it as the engine returned it. Raises as :meth:`read`."""
+        return Image(await self.read(), self.seed, self.width, self.height, self.infotext)
+
 
 class Pictures:
     """Reads and writes of the pictures table and its folder."""

@@ -133,12 +133,13 @@ def test_every_view_is_one_that_discord_takes(view: ui.LayoutView) -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 def test_forms_are_ones_that_discord_takes(locale: discord.Locale) -> None:
     job = longest_job(locale)
+    values = {"prompt": LONG, "negative_prompt": LONG, "clip_skip": 12}
     for form in (
         forms.edit_form(job, locale),
         forms.name_form(job, locale, "preset"),
         forms.name_form(job, locale, "vae"),
         forms.name_form(job, locale, "vae_ab", 7),
-        forms.start_form(custom_id("start", job.id, 7), job.request, locale),
+        forms.start_form(custom_id("start", job.id, 7), values, locale),
         numbers_form(longest(), locale),
     ):
         sent = form.to_dict()
