@@ -148,13 +148,14 @@ class Penultimate(commands.AutoShardedBot):
         )
         self.retry = retry = Retry(catalogue, gate)
         self.derive = Derive(jobs, gate, retry)
+        self.more = More(store, catalogue, visibility, delivery, retry)
         self.actions = Dispatch(store, gate, visibility)
         self.actions.add(
             retry,
             Knobs(jobs, visibility, retry),
             Vaes(jobs, catalogue, retry),
             Cells(jobs),
-            More(store, catalogue, visibility, delivery, retry),
+            self.more,
             self.derive,
             Delete(jobs, visibility),
         )

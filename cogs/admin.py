@@ -36,12 +36,16 @@ class AdminCog(
     """Refuses everybody but the application's owner or team: a server's admins are shown it too."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
+        self.client: commands.AutoShardedBot = bot
         self.gate = bot.gate
+        self.queue = bot.queue
+        self.engine = bot.engine
+        self.catalogue = bot.catalogue
+        self.reload_catalogue = bot.reload_catalogue
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Let the application's owner and its team pass."""
-        if not await self.bot.is_owner(interaction.user):
+        if not await self.client.is_owner(interaction.user):
             raise app_commands.CheckFailure
         return True
 
@@ -60,9 +64,9 @@ class AdminCog(
     async def reload(self, interaction: Interaction) -> None:
         """Read the folders of models and VAEs again, and say what changed."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        before = replace(self.bot.catalogue)
-        await self.bot.reload_catalogue()
-        view = text_view(_changes(before, self.bot.catalogue, interaction.locale))
+        before = replace(self.catalogue)
+        await self.reload_catalogue()
+        view = text_view(_changes(before, self.catalogue, interaction.locale))
         await interaction.edit_original_response(view=view)
 
     @standing("admin_status")
@@ -84,9 +88,9 @@ class AdminCog(
 
     def _status(self, locale: Locale) -> Iterable[str]:
         """A line for each fact that is known of the queue and the engine."""
-        places = self.bot.queue.snapshot()
+        places = self.queue.snapshot()
         waiting = sum(place.position is not None for place in places)
-        engine = self.bot.engine.status
+        engine = self.engine.status
         yield t("admin.title", locale)
         if self.gate.draining:
             yield t("admin.draining", locale, count=len(places))
@@ -104,7 +108,7 @@ class AdminCog(
         if engine.warm:
             warm = (excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES])
             yield t("admin.warm", locale, models=listed(warm, locale))
-        yield t("admin.servers", locale, count=len(self.bot.guilds))
+        yield t("admin.servers", locale, count=len(self.client.guilds))
 
 
 def _changes(before: Catalogue, now: Catalogue, locale: Locale) -> str:

@@ -17,6 +17,7 @@ from discord.ext import commands
 
 from bot import answers
 from bot.actions.dispatch import standing
+from bot.actions.more import several
 from bot.actions.temporary import Temporary
 from bot.answers import Interaction
 from bot.client import Penultimate
@@ -24,8 +25,9 @@ from bot.gate.origin import of_interaction
 from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_bytes
 from bot.ordering.layers import BOT, Layers, read_pasted
 from bot.ordering.orders import Start
-from bot.posts import forms, panel, parameters
-from bot.posts.controls import row, standing_id
+from bot.posts import forms, panel
+from bot.posts.controls import standing_id
+from bot.posts.parameters import parameters_view
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
@@ -54,6 +56,7 @@ class MessageMenusCog(commands.Cog):
         self.visibility = bot.visibility
         self.jobs = bot.jobs
         self.derive = bot.derive
+        self.more = bot.more
         self.retry = bot.retry
         self._pending: Temporary[Pending] = Temporary(MAX_PENDING, lambda each: len(each.data))
         # discord.py finds a cog's commands by itself, but not its menus.
@@ -65,15 +68,13 @@ class MessageMenusCog(commands.Cog):
         """Show what a picture was made with, and the command that draws it here."""
         job, locale = await self._job(interaction, message), interaction.locale
         if job is not None:
-            pictures = await self.store.pictures.of_job(job.id)
-            others = [row(panel.which_select(job, locale, 0, "read"))] if _several(job) else []
-            view, files = parameters.shown(pictures[0].infotext, self.catalogue, locale, *others)
+            view, files = await self.more.parameters(job, 0, locale)
             await interaction.response.send_message(view=view, files=files, ephemeral=True)
             return
         await interaction.response.defer(thinking=True, ephemeral=True)
         found = await self._text(interaction, message)
         if found is not None:
-            view, files = parameters.shown(found, self.catalogue, locale)
+            view, files = parameters_view(found, locale, catalogue=self.catalogue)
             await interaction.edit_original_response(view=view, attachments=files)
 
     async def vary(self, interaction: Interaction, message: discord.Message) -> None:
@@ -99,7 +100,7 @@ class MessageMenusCog(commands.Cog):
         if job is not None and found and not await self._has_files(job):
             # The bot's files are gone, but the message still has its pictures.
             job = None
-        if job is not None and _several(job):
+        if job is not None and several(job):
             await answers.show(interaction, panel.which_start_view(job, found, locale))
         elif job is not None:
             await self.derive.start(interaction, job)
@@ -180,8 +181,3 @@ class MessageMenusCog(commands.Cog):
         return prompt, {
             name: value for name, value in layers.pasted.items() if name not in left_out
         }
-
-
-def _several(job: Job) -> bool:
-    """Whether there is a picture to choose; a sheet's pictures have controls of their own."""
-    return job.sheet is None and job.request.count > 1

@@ -50,17 +50,23 @@ class More:
     @control("parameters")
     async def _parameters(self, interaction: Interaction, job: Job, position: int | None) -> None:
         found, locale = await self._text(job, position or 0), interaction.locale
-        view, files = parameters.parameters_view(found, "", (), (), locale)
+        view, files = parameters.parameters_view(found, locale)
         await interaction.response.send_message(view=view, files=files, ephemeral=True)
 
     @control("read")
     async def _read(self, interaction: Interaction, job: Job, _: int | None) -> None:
         """Show another picture's parameters in place of the present ones."""
-        position, locale = chosen_number(interaction), interaction.locale
-        text = await self._text(job, position)
-        others = row(panel.which_select(job, locale, position, "read"))
-        view, files = parameters.shown(text, self._catalogue, locale, others)
+        view, files = await self.parameters(job, chosen_number(interaction), interaction.locale)
         await interaction.response.edit_message(view=view, attachments=files)
+
+    async def parameters(
+        self, job: Job, position: int, locale: discord.Locale
+    ) -> tuple[discord.ui.LayoutView, list[discord.File]]:
+        """Return a picture's parameters with the command that draws it, and a select of the others
+        where there are several. Raises :class:`~bot.exceptions.Gone`."""
+        found = await self._text(job, position)
+        others = [row(panel.which_select(job, locale, position, "read"))] if several(job) else []
+        return parameters.parameters_view(found, locale, *others, catalogue=self._catalogue)
 
     @control("preset")
     async def _save_preset(self, interaction: Interaction, job: Job, _: int | None) -> None:
@@ -116,3 +122,8 @@ class More:
             delete=self._visibility.may_remove(interaction, job),
         )
         return panel.panel_view(job, interaction.locale, offers, position)
+
+
+def several(job: Job) -> bool:
+    """Whether there is a picture to choose; a sheet's pictures have controls of their own."""
+    return job.sheet is None and job.request.count > 1

@@ -51,7 +51,10 @@ class ConfigCog(
     """Commands that are answered to the member alone; a change applies at once."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.bot = bot
+        self.servers = bot.store.servers
+        self.catalogue = bot.catalogue
+        self.gate = bot.gate
+        self.max_limits = bot.settings.limits
         self.actions = Actions(bot.store.servers, bot.catalogue, bot.gate.classifier, bot.retry)
         bot.actions.add(self.actions)
 
@@ -77,10 +80,10 @@ class ConfigCog(
         """Set what is given, for the server or a channel, and show what is set."""
         given = options.given_options(given)
         place = channel.id if channel else None
-        limits = self.bot.gate.limits(interaction.guild_id)
+        limits = self.gate.limits(interaction.guild_id)
 
         def change(values: Mapping[str, Any]) -> dict[str, Any]:
-            return checked({**values, **given}, self.bot.catalogue, limits)
+            return checked({**values, **given}, self.catalogue, limits)
 
         if given:
             await self.actions.change(
@@ -129,9 +132,9 @@ class ConfigCog(
             await file.read(),
             interaction.guild,
             interaction.locale,
-            self.bot.catalogue,
-            self.bot.settings.limits,
-            classifier=self.bot.gate.classifier.available,
+            self.catalogue,
+            self.max_limits,
+            classifier=self.gate.classifier.available,
         )
         former = self._file(interaction, FORMER)
         await self.actions.change(interaction, lambda server: replace(server, **changes), anew=True)
@@ -140,5 +143,5 @@ class ConfigCog(
 
     def _file(self, interaction: Interaction, name: str) -> discord.File:
         assert interaction.guild_id is not None
-        text = self.bot.store.servers.text(interaction.guild_id)
+        text = self.servers.text(interaction.guild_id)
         return discord.File(io.BytesIO(text.encode()), name)

@@ -15,8 +15,11 @@ from PIL import Image
 from bot.actions.temporary import Temporary
 from bot.ordering import attachments
 from bot.ordering.attachments import Linked, pictures_in, read_bytes
+from bot.ordering.layers import Layers
+from bot.posts import parameters
 from bot.posts.parameters import imagine_line, parameters_view
 from core.errors import PenultimateError, UnreadablePicture
+from core.models.catalogue import Catalogue
 from core.notes import Note
 from core.pictures.files import read_infotext, write_png
 from core.pictures.importing import to_request_values
@@ -159,12 +162,14 @@ async def test_a_private_picture_of_ours_is_not_told_of(world: World) -> None:
     assert "secret" not in text(answer(await menu(world, "Parameters", copy, world.bob)))
 
 
-def test_the_longest_answer_is_one_that_discord_takes() -> None:
+def test_the_longest_answer_is_one_that_discord_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in ("*" * 3000, "`" * 500, "```" * 9000):
-        line = imagine_line(found, {"negative_prompt": found, "cfg_scale": 7.0})
+        layers = Layers(pasted={"negative_prompt": found, "cfg_scale": 7.0})
         notes = (Note.of("not_used", names="*" * 3000),) * 20
         exact = ("hires", "variation_seed", "variation_strength", "denoising_strength")
-        view, files = parameters_view(found, line, exact, notes, discord.Locale.japanese)
+        read = found, layers, dict.fromkeys(exact), notes
+        monkeypatch.setattr(parameters, "read_pasted", lambda *_, read=read: read)
+        view, files = parameters_view(found, discord.Locale.japanese, catalogue=Catalogue())
         within_limits(view)
         assert len(files) == 1
 

@@ -22,6 +22,7 @@ from bot.translate import CatalogueTranslator
 from cogs.settings.panel import numbers_form
 from core.errors import Refused
 from core.events import Progress, Queued, Restarting, Started
+from core.models.catalogue import Catalogue
 from core.notes import NOTES, Note
 from core.options import MAX_PROMPT, MAX_SEED
 from core.request import Inputs
@@ -105,13 +106,15 @@ def views(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
     yield "which start", panel.which_start_view(job, pictures[:8], locale)
     yield "which foreign start", panel.which_foreign_view(pictures, locale)
     which = row(panel.which_select(job, locale, 0, "read"))
-    yield "read", parameters.parameters_view("x" * 3600, "y" * 150, (), (), locale, which)[0]
+    read, attached = parameters.parameters_view("x" * 1880, locale, which, catalogue=Catalogue())
+    assert not attached
+    yield "read", read
     yield "confirm", panel.confirm_view(job, locale)
     yield "seed", panel.seed_view(job, MAX_SEED, locale)
-    code, attached = parameters.parameters_view("x" * 3800, "", (), (), locale)
+    code, attached = parameters.parameters_view("x" * 3800, locale)
     assert not attached
     yield "code", code
-    file, attached = parameters.parameters_view("x" * 3900, "", (), (), locale)
+    file, attached = parameters.parameters_view("x" * 3900, locale)
     assert attached
     yield "file", file
     search = ui.LayoutView(timeout=None)
