@@ -50,7 +50,7 @@ KEYS: Final[dict[type[BaseException], str]] = {
     bot_errors.QuotaUsed: "error.quota_used",
     bot_errors.UnreadableSettings: "error.unreadable_settings.{reason}",
     bot_errors.CannotExplore: "error.cannot_explore.{reason}",
-    bot_errors.TooLarge: "error.too_large",
+    core_errors.TooLarge: "error.too_large",
     bot_errors.Unreachable: "error.unreachable",
     core_errors.InvalidRequest: "error.invalid.{allowed}",
     core_errors.UnknownName: "error.unknown_name.none",

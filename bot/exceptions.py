@@ -106,15 +106,6 @@ class CannotExplore(PenultimateError):
     reason: str
 
 
-class TooLarge(PenultimateError):
-    """A picture of ``width`` × ``height``, where a side may have ``limit`` pixels."""
-
-    message = "{width}×{height} is over {limit} pixels a side"
-    width: int
-    height: int
-    limit: int
-
-
 class Unreachable(PenultimateError):
     """The member accepts no direct messages from the bot."""
 

@@ -10,6 +10,7 @@ is made from the class and the fields in ``bot/errors.py``.
     ├── VaeMismatch           a VAE made for another latent space
     ├── UnreadablePicture     an uploaded file that is no usable picture
     ├── SheetTooLarge         an X/Y sheet of too many values or cells
+    ├── TooLarge              an enlarged image over the limit
     ├── QueueFull             the queue, or this owner's part of it, is full
     ├── OutOfMemory           does not fit on the device, even alone
     ├── EngineCrashed         the engine died twice with only this job running
@@ -177,6 +178,15 @@ class SheetTooLarge(PenultimateError):
 
     def __str__(self) -> str:
         return f"a sheet can have {self.limit} {self.what}, not {self.count}"
+
+
+class TooLarge(PenultimateError):
+    """A picture of ``width`` × ``height``, where a side may have ``limit`` pixels."""
+
+    message = "{width}×{height} is over {limit} pixels a side"
+    width: int
+    height: int
+    limit: int
 
 
 class QueueFull(PenultimateError):

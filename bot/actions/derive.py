@@ -16,14 +16,15 @@ from bot.answers import Interaction
 from bot.exceptions import Gone
 from bot.gate.gate import Gate
 from bot.jobs.jobs import Jobs
-from bot.ordering import axes, variations
+from bot.ordering import axes
 from bot.ordering.layers import values_of
-from bot.ordering.variations import STRONGLY, SUBTLY
 from bot.posts import forms
 from bot.posts.controls import custom_id
 from bot.store import Job
+from core import variations
 from core.notes import Note
 from core.request import GenerationRequest
+from core.variations import STRONGLY, SUBTLY
 
 
 @dataclass(eq=False)

@@ -15,7 +15,6 @@ from bot.ordering.axes import Axes, check_sheet, read_sheet
 from bot.ordering.choices import MAX_CHOICES
 from bot.ordering.layers import COMMAND_SOURCES, Layers
 from bot.ordering.resolve import Resolved, check_limits, resolve
-from bot.ordering.variations import shaped
 from bot.settings import Limits
 from bot.store.styles import Style
 from core.models.catalogue import Catalogue
@@ -23,6 +22,7 @@ from core.notes import Note
 from core.options import AUTOMATIC
 from core.request import GenerationRequest, Inputs
 from core.sheets.sheet import Sheet
+from core.variations import shaped
 from core.work import Item
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.exceptions import TooLarge
-from bot.ordering import variations
+from core import variations
+from core.errors import TooLarge
 from core.models.catalogue import Catalogue
 from core.request import GenerationRequest, HiresFix
 from tests.bot.actions.test_knobs import components_of

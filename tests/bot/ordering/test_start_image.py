@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot.ordering.variations import shaped
+from core.variations import shaped
 from tests.bot.ordering.test_attachments import bomb
 from tests.simulation import World, answer, text
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from bot.exceptions import TooLarge
+from core.errors import TooLarge
 from core.options import RANGES
 from core.request import GenerationRequest, HiresFix, Inputs, draw_seed, enlarged
 
@@ -24,7 +24,7 @@ STRONGLY: Final = 0.45
 def upscaled(request: GenerationRequest, scale: float, max_size: int) -> GenerationRequest:
     """Add a second pass at ``scale`` times the size.
 
-    Raises :class:`~bot.exceptions.TooLarge` when a side would be over ``max_size`` pixels.
+    Raises :class:`~core.errors.TooLarge` when a side would be over ``max_size`` pixels.
     """
     width, height = enlarged(request.width, request.height, scale)
     if max(width, height) > min(max_size, RANGES["width"].high):
