@@ -118,12 +118,14 @@ def _first(axis: Axis, count: int) -> Axis:
 
 
 def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:
-    match name:
+    kind = kind_of(name)
+    match kind.field:
         case "vae":
-            return axis_of(name, vae_names(catalogue, model)[:MAX_CHOICES] or (AUTOMATIC,)).text
+            names = vae_names(catalogue, model)[:MAX_CHOICES] or (AUTOMATIC,)
+            return axis_of("vae", names).text
         case "model":
-            return axis_of(name, [each.name for each in catalogue.models[:MAX_CHOICES]]).text
+            return axis_of("model", [each.name for each in catalogue.models[:MAX_CHOICES]]).text
         case "prompt":
             raise CannotExplore("no_values")
         case _:
-            return kind_of(name).example
+            return kind.example

@@ -85,6 +85,13 @@ def test_names_are_spelt_as_the_catalogue_does() -> None:
     assert sheet(("model", "Anime")).x.values == ("anime",)
 
 
+@pytest.mark.parametrize(
+    ("name", "field"), [("Model", "model"), ("VAE", "vae"), ("CFG", "cfg_scale")]
+)
+def test_an_axis_without_values_is_the_same_by_any_of_its_names(name: str, field: str) -> None:
+    assert sheet((name, None)).x.values == sheet((field, None)).x.values
+
+
 def test_names_with_commas_are_read_back() -> None:
     found = Catalogue(models=(model("a, b"), model('c"d'), model("e")))
     assert sheet(("model", None), found=found).x.values == ("a, b", 'c"d', "e")
