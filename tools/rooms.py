@@ -196,8 +196,9 @@ def _summary(room: str, graph: Imports) -> str:
     if loose.exists():
         text = ast.get_docstring(ast.parse(loose.read_text("utf-8"))) or ""
         return text.splitlines()[0].replace("`", "").rstrip(".")
-    modules = {module for module in graph if room_of(module) == room}
-    return " ".join(sorted({module.rpartition(".")[2] for module in modules} - {room}))
+    package = room.replace("/", ".")
+    modules = {module for module in graph if room_of(module) == room and module != package}
+    return " ".join(sorted({module.rpartition(".")[2] for module in modules}))
 
 
 if __name__ == "__main__":
