@@ -1,6 +1,6 @@
-"""Type and range checks of options' values from files, the database and server settings.
+"""Type checks of options' values from files, the database and server settings.
 
-Discord itself checks the values of a command.
+Discord itself checks the values of a command; a request checks their ranges.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from core.options import OPTIONS, shown
 
 
 def check_kind(name: str, value: Any) -> None:
-    """Raise :class:`~core.errors.InvalidRequest` for a value of the wrong type or range."""
+    """Raise :class:`~core.errors.InvalidRequest` for a value of the wrong type."""
     option = OPTIONS[name]
     if option.range is not None:
         if not option.range.takes(value):
