@@ -21,28 +21,68 @@ MAX_PROMPT: Final = 4000
 AUTOMATIC: Final = "Automatic"
 NONE: Final = "None"
 
-# A1111's names. DPM2, DPM2 a and DPM++ 2S a have no exact diffusers equivalent and are left out.
+# A1111's names.
 SAMPLERS: Final = (
     "Euler",
     "Euler a",
-    "Heun",
     "LMS",
+    "Heun",
+    "DPM2",
+    "DPM2 a",
+    "DPM++ 2S a",
     "DPM++ 2M",
     "DPM++ SDE",
     "DPM++ 2M SDE",
+    "DPM++ 2M SDE Heun",
+    "DPM++ 3M SDE",
+    "DPM fast",
+    "DPM adaptive",
+    "Restart",
     "DDIM",
+    "DDIM CFG++",
+    "PLMS",
     "UniPC",
     "LCM",
 )
-SCHEDULE_TYPES: Final = (AUTOMATIC, "Uniform", "Karras", "Exponential")
+SCHEDULE_TYPES: Final = (
+    AUTOMATIC,
+    "Uniform",
+    "Karras",
+    "Exponential",
+    "Polyexponential",
+    "SGM Uniform",
+    "KL Optimal",
+    "Align Your Steps",
+    "Simple",
+    "Normal",
+    "DDIM",
+    "Beta",
+)
+# The schedule type that A1111 1.10 uses where none is chosen; samplers without one step evenly.
+AUTOMATIC_SCHEDULE: Final = {
+    "DPM2": "Karras",
+    "DPM2 a": "Karras",
+    "DPM++ 2S a": "Karras",
+    "DPM++ 2M": "Karras",
+    "DPM++ SDE": "Karras",
+    "DPM++ 2M SDE": "Exponential",
+    "DPM++ 2M SDE Heun": "Exponential",
+    "DPM++ 3M SDE": "Exponential",
+    "Restart": "Karras",
+}
+NOISE_SOURCES: Final = ("CPU", "GPU", "NV")
+EMPHASIS_MODES: Final = ("Original", "No norm", "Ignore", "None")
 
 
 class Place(Flag):
     """Where members or owners can set an option: commands, presets, a server's defaults, model
-    cards, the settings panel, the last line of the edit form."""
+    cards, the settings panel, the last line of the edit form.
+
+    ``COMMAND`` are the commands that fill presets and defaults; a file sets every option there."""
 
     IMAGINE = auto()
     EXPLORE = auto()
+    COMMAND = auto()
     PRESET = auto()
     SERVER = auto()
     CARD = auto()
@@ -52,8 +92,10 @@ class Place(Flag):
 
 NOWHERE: Final = Place(0)
 # A sheet has one picture a cell, so /explore takes no count.
-COMMANDS: Final = Place.IMAGINE | Place.EXPLORE | Place.PRESET
+COMMANDS: Final = Place.IMAGINE | Place.EXPLORE | Place.COMMAND | Place.PRESET
 EVERYWHERE: Final = COMMANDS | Place.SERVER | Place.CARD | Place.SETTINGS
+# For what is seldom set: pasted texts and axes have it too.
+FILES: Final = Place.PRESET | Place.SERVER | Place.CARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +108,7 @@ class Range:
     whole: bool = True
 
     def __str__(self) -> str:
-        text = f"{self.low:g} to {self.high:.12g}"
+        text = f"{self.low:.12g} to {self.high:.12g}"
         return f"a multiple of {self.multiple} from {text}" if self.multiple > 1 else text
 
     def check(self, name: str, value: Any) -> None:
@@ -115,7 +157,7 @@ class AxisKind:
     cost: float = 0.0
     example: str = ""
     field: str = ""
-    type: type[int] | type[float] | type[str] = str
+    type: type[int] | type[float] | type[str] | type[bool] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +165,9 @@ class Option:
     """A row of the table. ``name``, ``type`` and, where there is one, ``default`` are the field's.
 
     ``infotext`` is A1111's key. The pairs with a ``rank`` are always written, in its order, the
-    others where they differ from the default. ``longest`` bounds a text, in characters. ``flag``,
-    ``metavar`` and ``about`` are for ``run.py generate``; without a flag it is not set there.
+    others where they differ from ``unsaid``, which a text without the key means; None is the
+    default. ``longest`` bounds a text, in characters. ``flag``, ``metavar`` and ``about`` are for
+    ``run.py generate``; without a flag it is not set there.
     """
 
     range: Range | None = None
@@ -133,6 +176,7 @@ class Option:
     places: Place = NOWHERE
     infotext: str = ""
     rank: int = 0
+    unsaid: Any = None
     axis: AxisKind | None = None
     flag: str = ""
     metavar: str = ""
@@ -147,7 +191,7 @@ class Option:
         if self.range is not None:
             self.range.check(self.name, value)
         elif not isinstance(value, self.type):
-            raise InvalidRequest(self.name, shown(value), "text")
+            raise InvalidRequest(self.name, shown(value), "yes_no" if self.type is bool else "text")
         elif self.longest and len(value) > self.longest:
             raise InvalidRequest(self.name, str(len(value)), "at_most", high=self.longest)
         elif self.choices and value not in self.choices:
@@ -279,7 +323,7 @@ class Options:
     count: int = _row(
         1,
         range=Range(1, 8),
-        places=Place.IMAGINE | Place.PRESET | Place.SERVER | Place.SETTINGS,
+        places=Place.IMAGINE | Place.COMMAND | Place.PRESET | Place.SERVER | Place.SETTINGS,
         flag="--count",
     )
     variation_seed: int = _row(
@@ -300,7 +344,164 @@ class Options:
         infotext="Denoising strength",
         axis=AxisKind("Denoising", 9, ("Denoising strength",), example="0.2, 0.4, 0.6, 0.8"),
     )
-    private: ClassVar[Option] = Option(default=False, type=bool, places=Place.PRESET)
+    seed_resize_width: int = _row(
+        0, range=Range(0, 2048, 8), places=FILES, infotext="Seed resize from-1"
+    )
+    seed_resize_height: int = _row(
+        0, range=Range(0, 2048, 8), places=FILES, infotext="Seed resize from-2"
+    )
+    # From here on in the order in which A1111 writes them; the bounds are its settings page's.
+    eta_noise_seed_delta: int = _row(
+        0,
+        range=Range(-(2**31), 2**32 - 1),
+        places=FILES,
+        infotext="ENSD",
+        axis=AxisKind("Eta noise seed delta", 30, ("ENSD",), example="0, 31337"),
+    )
+    noise_source: str = _row(
+        "CPU",
+        choices=NOISE_SOURCES,
+        places=FILES | Place.COMMAND | Place.SETTINGS,
+        infotext="RNG",
+        unsaid="GPU",
+        axis=AxisKind("RNG source", 14, ("RNG",), example=", ".join(NOISE_SOURCES)),
+        flag="--noise-source",
+        about="CPU, GPU or NV: what draws the noise",
+    )
+    noise_multiplier: float = _row(
+        1.0,
+        range=Range(0, 1.5, whole=False),
+        places=FILES,
+        infotext="Noise multiplier",
+        axis=AxisKind("Initial noise multiplier", 32, ("Noise multiplier",), example="0.9, 1, 1.1"),
+    )
+    emphasis: str = _row(
+        EMPHASIS_MODES[0],
+        choices=EMPHASIS_MODES,
+        places=FILES,
+        infotext="Emphasis",
+        axis=AxisKind("Emphasis", 15, example=", ".join(EMPHASIS_MODES)),
+    )
+    discard_penultimate: bool = _row(
+        False,
+        places=FILES,
+        infotext="Discard penultimate sigma",
+        axis=AxisKind("Always discard next-to-last sigma", 28, example="False, True"),
+    )
+    schedule_min_sigma: float = _row(
+        0.0,
+        range=Range(0, 2, whole=False),
+        places=FILES,
+        infotext="Schedule min sigma",
+        axis=AxisKind("Schedule min sigma", 22, example="0, 0.05, 0.1, 0.2"),
+    )
+    schedule_max_sigma: float = _row(
+        0.0,
+        range=Range(0, 60, whole=False),
+        places=FILES,
+        infotext="Schedule max sigma",
+        axis=AxisKind("Schedule max sigma", 23, example="0, 5, 10, 20"),
+    )
+    schedule_rho: float = _row(
+        0.0,
+        range=Range(0, 100, whole=False),
+        places=FILES,
+        infotext="Schedule rho",
+        axis=AxisKind("Schedule rho", 24, example="1, 3, 5, 7, 9"),
+    )
+    beta_alpha: float = _row(
+        0.6,
+        range=Range(0.01, 1, whole=False),
+        places=FILES,
+        infotext="Beta schedule alpha",
+        axis=AxisKind("Beta schedule alpha", 25, example="0.2, 0.4, 0.6, 0.8, 1"),
+    )
+    beta_beta: float = _row(
+        0.6,
+        range=Range(0.01, 1, whole=False),
+        places=FILES,
+        infotext="Beta schedule beta",
+        axis=AxisKind("Beta schedule beta", 26, example="0.2, 0.4, 0.6, 0.8, 1"),
+    )
+    sgm_noise_multiplier: bool = _row(
+        False,
+        places=FILES,
+        infotext="SGM noise multiplier",
+        axis=AxisKind("SGM noise multiplier", 29, example="False, True"),
+    )
+    extra_noise: float = _row(
+        0.0,
+        range=Range(0, 1, whole=False),
+        places=FILES,
+        infotext="Extra noise",
+        axis=AxisKind("Extra noise", 31, example="0, 0.05, 0.1, 0.2"),
+    )
+    eta: float = _row(
+        1.0,
+        range=Range(0, 1, whole=False),
+        places=FILES,
+        infotext="Eta",
+        axis=AxisKind("Eta", 16, example="0, 0.25, 0.5, 0.75, 1"),
+    )
+    eta_ddim: float = _row(
+        0.0,
+        range=Range(0, 1, whole=False),
+        places=FILES,
+        infotext="Eta DDIM",
+        axis=AxisKind("Eta DDIM", 17, example="0, 0.25, 0.5, 0.75, 1"),
+    )
+    sigma_churn: float = _row(
+        0.0,
+        range=Range(0, 100, whole=False),
+        places=FILES,
+        infotext="Sigma churn",
+        axis=AxisKind("Sigma Churn", 18, example="0, 5, 10, 20, 50"),
+    )
+    # 0 is no upper end.
+    sigma_tmin: float = _row(
+        0.0,
+        range=Range(0, 10, whole=False),
+        places=FILES,
+        infotext="Sigma tmin",
+        axis=AxisKind("Sigma min", 19, ("Sigma tmin",), example="0, 0.5, 1, 2"),
+    )
+    sigma_tmax: float = _row(
+        0.0,
+        range=Range(0, 999, whole=False),
+        places=FILES,
+        infotext="Sigma tmax",
+        axis=AxisKind("Sigma max", 20, ("Sigma tmax",), example="0, 1, 5, 10"),
+    )
+    sigma_noise: float = _row(
+        1.0,
+        range=Range(0, 1.1, whole=False),
+        places=FILES,
+        infotext="Sigma noise",
+        axis=AxisKind("Sigma noise", 21, example="0.95, 1, 1.05"),
+    )
+    skip_early_cfg: float = _row(
+        0.0,
+        range=Range(0, 1, whole=False),
+        places=FILES,
+        infotext="Skip Early CFG",
+        axis=AxisKind("Skip Early CFG", 27, example="0, 0.1, 0.2, 0.3"),
+    )
+    ngms: float = _row(
+        0.0,
+        range=Range(0, 15, whole=False),
+        places=FILES,
+        infotext="NGMS",
+        axis=AxisKind("Negative Guidance minimum sigma", 33, ("NGMS",), example="0, 1, 2, 4"),
+    )
+    ngms_all_steps: bool = _row(
+        False,
+        places=FILES,
+        infotext="NGMS all steps",
+        axis=AxisKind("NGMS all steps", 34, example="False, True"),
+    )
+    private: ClassVar[Option] = Option(
+        default=False, type=bool, places=Place.COMMAND | Place.PRESET
+    )
 
 
 def _collected() -> dict[str, Option]:
@@ -314,7 +515,8 @@ def _collected() -> dict[str, Option]:
         else:
             option = getattr(Options, name)
         axis = option.axis and replace(option.axis, field=name, type=option.type)
-        found[name] = replace(option, name=name, axis=axis)
+        unsaid = option.default if option.unsaid is None else option.unsaid
+        found[name] = replace(option, name=name, axis=axis, unsaid=unsaid)
     return found
 
 
@@ -324,9 +526,17 @@ RANGES: Final = {
     "hires_scale": Range(1, 4, whole=False),
     "hires_steps": Range(0, 150),
     "hires_denoising_strength": Range(0, 1, whole=False),
+    "hires_cfg_scale": Range(0, 30, whole=False),
 }
 
 
+def own_schedule(sampler: str, schedule_type: str) -> str:
+    """Resolve Automatic to the sampler's own schedule type, where it has one."""
+    if schedule_type == AUTOMATIC:
+        return AUTOMATIC_SCHEDULE.get(sampler, AUTOMATIC)
+    return schedule_type
+
+
 def names(place: Place) -> tuple[str, ...]:
-    """List the options that can be set in this place."""
+    """List the options that can be set in this place, or in all of several."""
     return tuple(name for name, option in OPTIONS.items() if place in option.places)

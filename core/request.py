@@ -18,25 +18,35 @@ from core.options import (
     SAMPLERS,
     SCHEDULE_TYPES,
     Options,
+    Range,
     shown,
 )
 from core.typed import half_width
 
 MAX_AND_PARTS: Final = 8
 UPSCALERS: Final = ("Latent", "Lanczos")
+# What a checkpoint was trained on, about, in place of a limit of 0.
+SIGMA_MIN: Final = 0.03
+SIGMA_MAX: Final = 14.6
 
 
 @dataclass(frozen=True, slots=True)
 class HiresFix:
     """Hires fix: a second pass over the upscaled result of the first, as in A1111.
 
-    ``steps`` 0 means as many as the first pass; ``upscaler`` is one of :data:`UPSCALERS`.
+    ``upscaler`` is one of :data:`UPSCALERS`. ``steps`` and ``cfg_scale`` of 0 and empty texts are
+    the first pass's.
     """
 
     scale: float = 2.0
     steps: int = 0
     denoising_strength: float = 0.7
     upscaler: str = "Latent"
+    prompt: str = ""
+    negative_prompt: str = ""
+    sampler: str = ""
+    schedule_type: str = ""
+    cfg_scale: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +79,23 @@ class GenerationRequest(Options):
     def __post_init__(self) -> None:
         for each in fields(Options):
             OPTIONS[each.name].check(getattr(self, each.name))
+        highest = self.schedule_max_sigma or SIGMA_MAX
+        if (self.schedule_min_sigma or SIGMA_MIN) >= highest:
+            lowest = shown(float(self.schedule_min_sigma or SIGMA_MIN))
+            raise Range(0, highest, whole=False).invalid("schedule_min_sigma", lowest)
         if self.hires is not None:
             self._check_hires(self.hires)
 
     def _check_hires(self, hires: HiresFix) -> None:
         if not isinstance(hires, HiresFix):
             raise RANGES["hires_scale"].invalid("hires_scale", shown(hires))
-        for name in ("scale", "steps", "denoising_strength"):
+        for name in ("scale", "steps", "denoising_strength", "cfg_scale"):
             RANGES[f"hires_{name}"].check(f"hires_{name}", getattr(hires, name))
+        for name in ("prompt", "negative_prompt"):
+            OPTIONS[name].check(getattr(hires, name))
+        for name in ("sampler", "schedule_type"):
+            if getattr(hires, name) != "":
+                OPTIONS[name].check(getattr(hires, name))
         if hires.upscaler not in UPSCALERS:
             raise UnknownName("upscaler", shown(hires.upscaler))
         for name, size in zip(("width", "height"), self.final_size, strict=True):
@@ -157,10 +176,14 @@ def split_sampler(name: str) -> tuple[str, str]:
     ``"DPM++ 2M"`` → ``("DPM++ 2M", "Automatic")``. Raises :class:`UnknownName`.
     """
     wanted = " ".join(name.split()).casefold()
-    for sampler in SAMPLERS:
-        for kind in SCHEDULE_TYPES:
-            if wanted == f"{sampler} {kind}".casefold():
-                return sampler, kind
-        if wanted == sampler.casefold():
-            return sampler, AUTOMATIC
+    if found := _SPLIT.get(wanted):
+        return found
     raise UnknownName("sampler", name)
+
+
+# No name of a sampler is another's and a schedule type.
+_SPLIT: Final = {
+    f"{sampler} {kind}".casefold(): (sampler, kind)
+    for sampler in SAMPLERS
+    for kind in SCHEDULE_TYPES
+} | {sampler.casefold(): (sampler, AUTOMATIC) for sampler in SAMPLERS}
