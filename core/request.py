@@ -25,9 +25,8 @@ from core.typed import half_width
 
 MAX_AND_PARTS: Final = 8
 UPSCALERS: Final = ("Latent", "Lanczos")
-# What a checkpoint was trained on, about, in place of a limit of 0.
+# The least noise that checkpoints are trained on, about: what a schedule's lower limit of 0 means.
 SIGMA_MIN: Final = 0.03
-SIGMA_MAX: Final = 14.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +78,10 @@ class GenerationRequest(Options):
     def __post_init__(self) -> None:
         for each in fields(Options):
             OPTIONS[each.name].check(getattr(self, each.name))
-        highest = self.schedule_max_sigma or SIGMA_MAX
-        if (self.schedule_min_sigma or SIGMA_MIN) >= highest:
-            lowest = shown(float(self.schedule_min_sigma or SIGMA_MIN))
-            raise Range(0, highest, whole=False).invalid("schedule_min_sigma", lowest)
+        if crossed(self.schedule_min_sigma, self.schedule_max_sigma):
+            allowed = Range(0, self.schedule_max_sigma, whole=False)
+            lowest = self.schedule_min_sigma or SIGMA_MIN
+            raise allowed.invalid("schedule_min_sigma", shown(float(lowest)))
         if self.hires is not None:
             self._check_hires(self.hires)
 
@@ -144,6 +143,11 @@ class GenerationRequest(Options):
             names = HiresFix.__dataclass_fields__
             known["hires"] = HiresFix(**{n: v for n, v in known["hires"].items() if n in names})
         return cls(**known | {"inputs": inputs})
+
+
+def crossed(low: float, high: float) -> bool:
+    """Whether a schedule's limits leave no noise between them; 0 is the checkpoint's own."""
+    return 0 < high <= (low or SIGMA_MIN)
 
 
 def draw_seed() -> int:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from hypothesis import strategies as st
 
-from core.options import MAX_SEED, RANGES, SAMPLERS, SCHEDULE_TYPES
-from core.request import UPSCALERS, GenerationRequest, HiresFix, Inputs
+from core.options import (
+    FILES,
+    MAX_SEED,
+    OPTIONS,
+    RANGES,
+    SAMPLERS,
+    SCHEDULE_TYPES,
+    Option,
+    Place,
+)
+from core.request import UPSCALERS, GenerationRequest, HiresFix, Inputs, crossed
 
 # Every character there is, half characters (surrogates) and controls among them.
 any_text = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -66,6 +77,37 @@ hires = st.builds(
     steps=st.integers(0, 150),
     denoising_strength=_inside("hires_denoising_strength"),
     upscaler=st.sampled_from(UPSCALERS),
+    prompt=texts,
+    negative_prompt=texts,
+    sampler=st.sampled_from(("", *SAMPLERS)),
+    schedule_type=st.sampled_from(("", *SCHEDULE_TYPES)),
+    cfg_scale=st.one_of(st.just(0.0), _inside("hires_cfg_scale")),
+)
+
+# The options that no command has, for the most part at their defaults.
+SELDOM: Final = [
+    option
+    for option in OPTIONS.values()
+    if FILES in option.places and Place.IMAGINE not in option.places
+]
+
+
+def _any_value(option: Option) -> st.SearchStrategy[Any]:
+    if option.choices:
+        return st.sampled_from(option.choices)
+    if option.range is None:
+        return st.booleans()
+    if option.range.whole:
+        step = option.range.multiple
+        low, high = int(option.range.low), int(option.range.high)
+        return st.integers(low // step, high // step).map(lambda number: number * step)
+    return _inside(option.name)
+
+
+seldom = st.fixed_dictionaries(
+    {}, optional={option.name: _any_value(option) for option in SELDOM}
+).filter(
+    lambda made: not crossed(made.get("schedule_min_sigma", 0), made.get("schedule_max_sigma", 0))
 )
 
 
@@ -74,6 +116,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
     """Any valid request for one picture."""
     # Small enough for the hires pass to stay within the largest size.
     sides = st.integers(8, 64).map(lambda eighths: eighths * 8)
+    others = {name: st.just(value) for name, value in draw(seldom).items()}
     return draw(
         st.builds(
             GenerationRequest,
@@ -94,5 +137,6 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
             inputs=st.sampled_from([Inputs(), Inputs(b"an image")]),
             denoising_strength=_inside("denoising_strength"),
             hires=st.one_of(st.none(), hires),
+            **others,
         )
     )

@@ -26,6 +26,7 @@ ORDER: Final = (
     "core/typed",
     "core/options",
     "core/request",
+    "core/effects",
     "core/variations",
     "core/events",
     "core/prompt",

@@ -5,34 +5,44 @@ What can be used is used; everything else that would change the image is named i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from core.effects import BROWNIAN, DDIM
 from core.errors import InvalidRequest, UnknownName
 from core.notes import Note
-from core.options import AUTOMATIC, NONE, OPTIONS, RANGES, Option
+from core.options import AUTOMATIC, MAX_SEED, NONE, OPTIONS, RANGES, Option
 from core.pictures.infotext import ASSUMED
-from core.request import UPSCALERS, HiresFix, split_sampler
+from core.pictures.sampler_names import Named, read_sampler, read_schedule
+from core.request import UPSCALERS, HiresFix, crossed
+from core.typed import half_width
 
-# The denoising strength is the second pass's where there is one.
-_NUMBERS: Final = [
+# Read otherwise: a strength is the second pass's where there is one, a sampler's name may include
+# its schedule type, a seed may be larger, and a size no multiple of 8.
+_SIZES: Final = ("width", "height", "seed_resize_width", "seed_resize_height")
+_SEEDS: Final = ("seed", "variation_seed")
+_APART: Final = {"denoising_strength", "sampler", "schedule_type", *_SEEDS, *_SIZES}
+_PLAIN: Final = [
     option
     for option in OPTIONS.values()
-    if option.infotext and option.range is not None and option.name != "denoising_strength"
-]
-# A sampler's name may include its schedule type, so they are read together.
-_CHOICES: Final = [
-    option
-    for option in OPTIONS.values()
-    if option.infotext and option.choices and option.name not in ("sampler", "schedule_type")
+    if option.infotext
+    and option.name not in _APART
+    and (option.range is not None or option.choices or option.type is bool)
 ]
 # They do not decide the pixels, or have their effect elsewhere.
 _SILENT: Final = frozenset(
     {"Version", "User", "Model hash", "VAE hash", "Hashes", "Lora hashes", "TI hashes"}
-    | {"Batch size", "Batch pos", "Emphasis", "RNG", "First pass size-1", "First pass size-2"}
+    | {"Batch size", "Batch pos", "First pass size-1", "First pass size-2", "Seed resize from"}
 )
 _MAX_NAMES: Final = 12
+# Before texts said which, this bot's noise was the CPU's.
+_WITHOUT_RNG: Final = "Penultimate 0.1.0"
+# Generators that draw the noise on the CPU, in ways of their own.
+_FOREIGN: Final = ("ComfyUI", "InvokeAI", "Fooocus")
+# How many values a GeForce RTX 3090 draws at once. Beyond, the noise depends on the card.
+_CARD_NOISE: Final = 125_952
 
 
 def to_request_values(
@@ -43,17 +53,20 @@ def to_request_values(
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """Convert what :func:`core.pictures.infotext.parse` read to a request's fields, and notes.
 
-    Fields that the text does not have are left out. With ``models`` and ``vaes`` (the names there
-    are) a name is matched as A1111 does, whatever its case and file ending, and left out with
-    a note where it is unknown; without them names are passed on as they are.
+    Fields that the text does not have are left out, but for what drew its noise. With ``models``
+    and ``vaes`` (the names there are) a name is matched as A1111 does, whatever its case and file
+    ending, and left out with a note where it is unknown; without them names are passed on, a VAE's
+    without the ending that the bot's own files have.
     """
     reading = _Reading(parsed)
-    for option in _NUMBERS:
-        reading.number(option.infotext, option.name)
-    for option in _CHOICES:
-        reading.choice(option)
-    reading.size()
+    for option in _PLAIN:
+        reading.plain(option)
+    reading.sizes()
     reading.sampler()
+    reading.sigmas()
+    reading.noise()
+    for name in _SEEDS:
+        reading.seed(name)
     reading.name("Model", "model", models)
     reading.name("VAE", "vae", vaes)
     if "VAE" not in parsed and reading.ours:
@@ -84,8 +97,8 @@ class _Reading:
     def unreadable(self, kind: str, key: str, value: str, **bounds: object) -> None:
         self.notes.append(Note.of(f"unreadable_{kind}", name=key, value=value[:40], **bounds))
 
-    def number(self, key: str, field: str) -> None:
-        if (text := self.text(key)) == "":
+    def number(self, key: str, field: str, text: str | None = None) -> None:
+        if (text := self.text(key) if text is None else text) == "":
             return
         value = self.checked(key, text, field)
         if value is not None:
@@ -103,36 +116,114 @@ class _Reading:
             return None
         return value
 
-    def choice(self, option: Option) -> None:
-        if text := self.text(option.infotext):
+    def plain(self, option: Option) -> None:
+        text = self.text(option.infotext)
+        if option.range is not None:
+            self.number(option.infotext, option.name)
+        elif option.type is bool and text:
+            if text.casefold() in ("true", "false"):
+                self.values[option.name] = text.casefold() == "true"
+            else:
+                self.unreadable("yes_no", option.infotext, text)
+        elif text:
             try:
                 self.values[option.name] = option.spelt(text)
             except UnknownName as error:
                 self.unknown(error.kind, text)
 
-    def size(self) -> None:
-        """Drop a width without a height, and the reverse."""
-        if ("width" in self.values) != ("height" in self.values):
-            self.values.pop("width", None)
-            self.values.pop("height", None)
+    def sizes(self) -> None:
+        """Read both sizes, cut to whole latents as A1111 does; a side alone is no size."""
+        for width, height in zip(_SIZES[::2], _SIZES[1::2], strict=True):
+            key = OPTIONS[width].infotext.removesuffix("-1")
+            texts = [self.text(f"{key}-1"), self.text(f"{key}-2")]
+            if "" in texts:
+                continue
+            whole = [_cut(text) for text in texts]
+            for name, text in zip((width, height), whole, strict=True):
+                self.number(OPTIONS[name].infotext, name, text)
+            if not {width, height} <= self.values.keys():
+                self.values.pop(width, None)
+                self.values.pop(height, None)
+            elif whole != texts and key == "Size":
+                self.notes.append(Note.of("size_cut", value="x".join(texts), used="x".join(whole)))
 
     def sampler(self) -> None:
         """Read ``DPM++ 2M`` with its schedule type beside it, or the older ``DPM++ 2M Karras``."""
-        name, schedule = self.text("Sampler"), self.text("Schedule type")
-        if name:
-            try:
-                sampler, kind = split_sampler(name)
-            except UnknownName:
-                self.unknown("sampler", name)
-                return
-            self.values |= {"sampler": sampler, "schedule_type": kind}
-        try:
-            kind = OPTIONS["schedule_type"].spelt(schedule or AUTOMATIC)
-        except UnknownName:
-            self.unknown("schedule type", schedule)
+        if not (name := self.text("Sampler")):
             return
-        if kind != AUTOMATIC:
-            self.values["schedule_type"] = kind
+        if (named := self.named(name)) is None:
+            return
+        kind = self.schedule("Schedule type")
+        if kind in ("", AUTOMATIC):
+            kind = named.schedule_type
+        self.values |= {"sampler": named.sampler, "schedule_type": kind}
+        if named.sampler in DDIM and "Eta DDIM" not in self.parsed and "eta" in self.values:
+            # Before there were two keys.
+            self.values["eta_ddim"] = self.values.pop("eta")
+
+    def named(self, name: str) -> Named | None:
+        """Read a sampler's name; None if it is unknown."""
+        try:
+            named = read_sampler(name)
+        except UnknownName:
+            self.unknown("sampler", name)
+            return None
+        if not named.exact:
+            self.nearest("sampler", name, f"{named.sampler} {named.schedule_type}")
+        return named
+
+    def sigmas(self) -> None:
+        """Leave out limits of the schedule that cross."""
+        low, high = (self.values.get(f"schedule_{end}_sigma", 0) for end in ("min", "max"))
+        if crossed(low, high):
+            del self.values["schedule_min_sigma"], self.values["schedule_max_sigma"]
+            self.notes.append(Note.of("crossed_sigmas", low=f"{low:g}", high=f"{high:g}"))
+
+    def schedule(self, key: str) -> str:
+        """Read a schedule type; an empty text where there is none, or an unknown one."""
+        text = self.text(key)
+        if text in ("", ASSUMED.get(key)):
+            return ""
+        try:
+            kind, exact = read_schedule(text)
+        except UnknownName as error:
+            self.unknown(error.kind, text)
+            return ""
+        if not exact:
+            self.nearest("schedule type", text, kind)
+        return kind
+
+    def nearest(self, kind: str, name: str, used: str) -> None:
+        used = used.removesuffix(f" {AUTOMATIC}")
+        self.notes.append(Note.of("nearest_name", kind=kind, name=name[:80], used=used))
+
+    def noise(self) -> None:
+        """Find what drew the noise where the text does not say it."""
+        version = str(self.parsed.get("Version", ""))
+        source = self.values.get("noise_source", "GPU")
+        if source == "GPU" and version == _WITHOUT_RNG:
+            source = "CPU"
+        elif source == "GPU" and version.startswith(_FOREIGN):
+            source = "CPU"
+            if "Seed" in self.parsed:
+                self.notes.append(Note.of("other_noise"))
+        elif source == "GPU" and not self.ours:
+            values = 4 * math.prod(self.values.get(side, 512) // 8 for side in ("width", "height"))
+            if values > _CARD_NOISE:
+                self.notes.append(Note.of("card_noise"))
+        self.values["noise_source"] = source
+
+    def seed(self, field: str) -> None:
+        """Read a seed; of a larger one torch's generator on the CPU uses the last 32 bits."""
+        key = OPTIONS[field].infotext
+        text = self.text(key)
+        if not text.isdecimal() or not MAX_SEED < (seed := int(text[:40])) < 2**64:
+            self.number(key, field)
+            return
+        self.values[field] = seed & MAX_SEED
+        exact = self.values["noise_source"] == "CPU" and self.values.get("sampler") not in BROWNIAN
+        if not exact:
+            self.notes.append(Note.of("large_seed", value=text, used=str(seed & MAX_SEED)))
 
     def unknown(self, kind: str, name: str) -> None:
         self.notes.append(Note.of("unknown_name", kind=kind, name=name[:80]))
@@ -144,9 +235,11 @@ class _Reading:
             return
         special = (AUTOMATIC, NONE) if field == "vae" else ()
         names = {_plain(each): each for each in (*(known or ()), *special)}
-        usable = name in known if known is not None else not name.startswith('"')
+        # This bot writes a VAE with the ending of its file, as A1111 does.
+        own = name.removesuffix(".safetensors") if field == "vae" else name
+        usable = own in known if known is not None else not name.startswith('"')
         if usable:
-            self.values[field] = name
+            self.values[field] = own
         elif _plain(name) in names:
             self.values[field] = names[_plain(name)]
         else:
@@ -174,12 +267,31 @@ class _Reading:
         hires: dict[str, Any] = {"scale": scale}
         if steps and (read := self.checked("Hires steps", steps, "hires_steps")) is not None:
             hires["steps"] = read
+        hires |= self.second()
         if upscaler:
             hires["upscaler"] = "Latent" if upscaler.startswith("Latent") else "Lanczos"
             if upscaler not in UPSCALERS:
                 used = hires["upscaler"]
                 self.notes.append(Note.of("other_upscaler", name=upscaler[:80], used=used))
         return hires
+
+    def second(self) -> dict[str, Any]:
+        """Read what the second pass has of its own."""
+        own: dict[str, Any] = {}
+        for name in ("prompt", "negative_prompt"):
+            key = f"Hires {name.replace('_', ' ')}"
+            self.used.add(key)
+            own[name] = str(self.parsed.get(key, ""))
+        sampler = self.text("Hires sampler")
+        if sampler in ("", ASSUMED["Hires sampler"]):
+            own["schedule_type"] = self.schedule("Hires schedule type")
+        elif named := self.named(sampler):
+            of_name = "" if named.schedule_type == AUTOMATIC else named.schedule_type
+            kind = self.schedule("Hires schedule type") or of_name
+            own |= {"sampler": named.sampler, "schedule_type": kind}
+        if text := self.text("Hires CFG Scale"):
+            own["cfg_scale"] = self.checked("Hires CFG Scale", text, "hires_cfg_scale") or 0.0
+        return own
 
     def scale(self) -> float | None:
         """Read ``Hires upscale``, or the factor to ``Hires resize``; None without hires fix."""
@@ -204,8 +316,14 @@ class _Reading:
             more = ("…",) if len(left) > _MAX_NAMES else ()
             names = *(key[:40] for key in left[:_MAX_NAMES]), *more
             self.notes.append(Note.of("not_used", names=names))
-        if "seed" in self.values and self.parsed.get("RNG") != "CPU" and not self.ours:
-            self.notes.append(Note.of("other_noise"))
+
+
+def _cut(side: str) -> str:
+    """Cut a side in pixels to whole latents, which are 8; -1 is 0, and no number stays."""
+    try:
+        return str(max(int(half_width(side)), 0) // 8 * 8)
+    except ValueError:
+        return side
 
 
 def _factor(resize: list[str], own: list[int]) -> str:

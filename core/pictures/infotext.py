@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final, NamedTuple
 
+from core.effects import has_effect, passes
 from core.options import OPTIONS, Option
 from core.prompt.parser import BREAK, parse_weights
 from core.request import GenerationRequest
@@ -53,13 +54,20 @@ _ALWAYS: Final = sorted(
     (option for option in OPTIONS.values() if option.rank), key=lambda option: option.rank
 )
 _VARIATION: Final = (OPTIONS["variation_seed"], OPTIONS["variation_strength"])
-# Written apart: with a file's hash, as the size, for img2img or the second pass.
-_APART: Final = {"model", "vae", "width", "height", "denoising_strength"}
+# Written apart: with a file's hash, as a size, for img2img or the second pass.
+_APART: Final = {"model", "vae", "denoising_strength"}
 _DIFFERING: Final = [
     option
     for option in OPTIONS.values()
-    if option.infotext and option.name not in _APART and option not in (*_ALWAYS, *_VARIATION)
+    if option.infotext
+    and option.name not in _APART
+    and not option.infotext.endswith(("-1", "-2"))
+    and option not in (*_ALWAYS, *_VARIATION)
 ]
+# A1111 writes those of its page before the second pass's, and the samplers' after them.
+_LAST: Final = _DIFFERING.index(OPTIONS["noise_source"]) + 1
+# A1111 looks for a VAE by its file's name; the bot loads only the first kind.
+FILE_ENDINGS: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _SIZE: Final = re.compile(r"(\d+)x(\d+)")
 _QUOTED: Final = re.compile(r'"(?:\\.|[^\\"])+"')
@@ -82,44 +90,76 @@ def format(
     """Write the infotext of image ``index`` of a request.
 
     ``vae`` and ``vae_hash`` belong to the external VAE really used, if one was; hashes are the
-    first ten digits of the file's SHA-256. ``extra`` pairs stand just before the version; a
-    (width, height) among them is written ``512x768``.
+    first ten digits of the file's SHA-256. ``extra`` pairs stand before those of the samplers'
+    options; a (width, height) among them is written ``512x768``. An option without an effect is
+    left out, as A1111 does.
     """
     request = request.alone(index)
     pairs = {option.infotext: _value(request, option) for option in _ALWAYS}
-    files = {"Model hash": model_hash, "Model": request.model, "VAE hash": vae_hash, "VAE": vae}
+    file = vae + FILE_ENDINGS[0] if vae and not vae.endswith(FILE_ENDINGS) else vae
+    files = {"Model hash": model_hash, "Model": request.model, "VAE hash": vae_hash, "VAE": file}
     pairs |= {key: value for key, value in files.items() if value}
     if request.variation_strength > 0:
         pairs |= {option.infotext: _value(request, option) for option in _VARIATION}
+    if request.seed_resize_width and request.seed_resize_height:
+        pairs["Seed resize from"] = request.seed_resize_width, request.seed_resize_height
     if request.hires is not None:
-        pairs["Denoising strength"] = request.hires.denoising_strength
+        pairs["Denoising strength"] = _number(request.hires.denoising_strength)
     elif request.init_image is not None:
-        pairs["Denoising strength"] = request.denoising_strength
-    for option in _DIFFERING:
-        if (value := _value(request, option)) != option.default:
-            pairs[option.infotext] = value
-    pairs |= _hires(request) | dict(extra or {}) | {"Version": version}
+        pairs["Denoising strength"] = _number(request.denoising_strength)
+    pairs |= _differing(request, _DIFFERING[:_LAST]) | _hires(request) | dict(extra or {})
+    pairs |= _differing(request, _DIFFERING[_LAST:]) | {"Version": version}
     return compose(request.prompt, request.negative_prompt, pairs)
 
 
+def _differing(request: GenerationRequest, options: Iterable[Option]) -> dict[str, object]:
+    """Collect what differs from what a text without it means; Beta's numbers in any case."""
+    return {
+        option.infotext: _value(request, option)
+        for option in options
+        if (getattr(request, option.name) != option.unsaid or option.name.startswith("beta_"))
+        and has_effect(option.name, request)
+    }
+
+
 def _value(request: GenerationRequest, option: Option) -> object:
-    if option.name == "size":
-        return request.width, request.height
-    value: object = getattr(request, option.name)
-    return float(value) if option.type is float and isinstance(value, int) else value
+    match option.name:
+        case "size":
+            return request.width, request.height
+        case "schedule_type":
+            return passes(request)[0][1]
+        case name:
+            return _number(getattr(request, name))
+
+
+def _number(value: object) -> object:
+    """Write a whole number as A1111's page does, ``7``; anything else stays."""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else value
 
 
 def _hires(request: GenerationRequest) -> dict[str, object]:
     hires = request.hires
     if hires is None:
         return {}
-    pairs: dict[str, object] = {"Hires upscale": repr(float(hires.scale)).removesuffix(".0")}
+    pairs: dict[str, object] = {}
+    (_, own), (sampler, kind) = passes(request)
+    if sampler != request.sampler:
+        pairs["Hires sampler"] = sampler
+    if kind != own:
+        pairs["Hires schedule type"] = kind
+    if hires.prompt not in ("", request.prompt):
+        pairs["Hires prompt"] = hires.prompt
+    if hires.negative_prompt not in ("", request.negative_prompt):
+        pairs["Hires negative prompt"] = hires.negative_prompt
+    if hires.cfg_scale not in (0, request.cfg_scale):
+        pairs["Hires CFG Scale"] = _number(hires.cfg_scale)
+    pairs["Hires upscale"] = _number(float(hires.scale))
     if hires.steps:
         pairs["Hires steps"] = hires.steps
     pairs["Hires upscaler"] = hires.upscaler
     if request.init_image is not None:
         # A1111 has no second pass after img2img: its one key is the second pass's strength.
-        pairs["Init denoising strength"] = request.denoising_strength
+        pairs["Init denoising strength"] = _number(request.denoising_strength)
     return pairs
 
 

@@ -236,9 +236,17 @@ def test_other_programs_pictures_are_translated(program: str) -> None:
         assert values["schedule_type"] == "Karras"
 
 
-def test_novelai_is_named_for_what_is_not_ours() -> None:
-    _, notes = to_request_values(parameters(png(FOREIGN["NovelAI"])))
-    assert "ENSD" in str(notes[0])
+def test_novelai_draws_on_from_another_seed() -> None:
+    values, notes = to_request_values(parameters(png(FOREIGN["NovelAI"])))
+    assert (values["eta_noise_seed_delta"], values["noise_source"]) == (31337, "GPU")
+    assert notes == ()
+
+
+@pytest.mark.parametrize("program", ["ComfyUI", "InvokeAI", "Fooocus"])
+def test_noise_of_other_programs_is_drawn_on_the_cpu(program: str) -> None:
+    values, notes = to_request_values(parameters(png(FOREIGN[program])))
+    assert values["noise_source"] == "CPU"
+    assert "its noise was drawn elsewhere" in str(notes[-1])
 
 
 @pytest.mark.parametrize("body", ["[]", "3", "null", '{"image": []}', "{" * 5000, '{"a":' * 5000])

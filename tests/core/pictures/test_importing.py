@@ -3,13 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
+from core.effects import has_effect, passes
 from core.options import RANGES
 from core.pictures.importing import to_request_values
 from core.pictures.infotext import ASSUMED, format, parse
 from core.request import GenerationRequest, HiresFix, Inputs
-from tests.strategies import requests, texts
+from tests.strategies import SELDOM, requests, texts
 
 PARAMETERS = "Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 11, Seed: 2, Size: 512x768, RNG: CPU"
 
@@ -34,7 +35,11 @@ def test_older_a1111_texts_become_values() -> None:
         "height": 768,
         "clip_skip": 2,
         "model": "m",
-        "vae": "v.safetensors",
+        "vae": "v",
+        "noise_source": "CPU",
+        "schedule_min_sigma": 0.0,
+        "schedule_max_sigma": 0.0,
+        "schedule_rho": 0.0,
     }
     assert notes == []
 
@@ -43,19 +48,40 @@ def test_missing_clip_skip_means_one() -> None:
     assert read()[0]["clip_skip"] == 1
 
 
-@given(requests())
-def test_our_own_pictures_come_back_whole(request: GenerationRequest) -> None:
-    # A picture does not tell what did not decide its pixels, nor holds its start image.
-    wanted = request
-    if request.vae == "Automatic":
-        wanted = replace(wanted, vae="None")
+def told(request: GenerationRequest) -> GenerationRequest:
+    """What a picture tells of its request: not what did not decide its pixels, nor its start
+    image; Automatic is the schedule type that it became."""
+    idle = [option for option in SELDOM if not has_effect(option.name, request)]
+    changes = {option.name: option.unsaid for option in idle}
     if request.variation_strength == 0:
-        wanted = replace(wanted, variation_seed=0)
+        changes["variation_seed"] = 0
     if request.init_image is None:
-        wanted = replace(wanted, denoising_strength=0.75)
+        changes["denoising_strength"] = 0.75
+    if not (request.seed_resize_width and request.seed_resize_height):
+        changes |= {"seed_resize_width": 0, "seed_resize_height": 0}
+    (_, first), *second = passes(request)
+    if (hires := request.hires) is not None:
+        (sampler, kind) = second[0]
+        changes["hires"] = replace(
+            hires,
+            sampler="" if sampler == request.sampler else sampler,
+            schedule_type="" if kind == first else kind,
+            cfg_scale=0.0 if hires.cfg_scale == request.cfg_scale else hires.cfg_scale,
+            prompt="" if hires.prompt == request.prompt else hires.prompt,
+            negative_prompt=""
+            if hires.negative_prompt == request.negative_prompt
+            else hires.negative_prompt,
+        )
+    vae = "None" if request.vae == "Automatic" else request.vae
+    return replace(request, vae=vae, schedule_type=first, inputs=Inputs(), **changes)
+
+
+@given(requests())
+@settings(max_examples=300)
+def test_our_own_pictures_come_back_whole(request: GenerationRequest) -> None:
     values, notes = to_request_values(parse(format(request)), models=[request.model])
     assert notes == ()
-    assert GenerationRequest(**values) == replace(wanted, inputs=Inputs())
+    assert GenerationRequest(**values) == told(request)
 
 
 @pytest.mark.parametrize("name", ["Anything-V3", "anything-v3", "sd\\Anything-v3.safetensors"])
@@ -67,11 +93,11 @@ def test_names_are_matched_as_files_are_named(name: str) -> None:
 
 
 def test_unknown_names_are_named_and_left_out() -> None:
-    parsed = parse(f"a\n{PARAMETERS}, Model: x, VAE: y".replace("DPM++ 2M Karras", "Restart"))
+    parsed = parse(f"a\n{PARAMETERS}, Model: x, VAE: y".replace("DPM++ 2M Karras", "Solver"))
     values, notes = to_request_values(parsed, models=["m"], vaes=[])
     assert not {"model", "vae", "sampler"} & values.keys()
     assert [str(note) for note in notes] == [
-        "there is no sampler called “Restart” here",
+        "there is no sampler called “Solver” here",
         "there is no model called “x” here",
         "there is no VAE called “y” here",
     ]
@@ -95,7 +121,13 @@ def test_automatic_is_no_model() -> None:
         ("Steps", "-1"),
         ("CFG scale", "nan"),
         ("CFG scale", "1e999"),
-        ("Seed", "4294967296"),
+        ("Seed", "18446744073709551616"),
+        ("ENSD", "4294967296"),
+        ("Eta", "-1"),
+        ("Eta", "1e9"),
+        ("Sigma churn", "inf"),
+        ("NGMS all steps", "perhaps"),
+        ("Schedule rho", "nan"),
         ("Seed", "1.5"),
         ("Variation seed strength", "2"),
         ("Hires upscale", "100"),
@@ -116,9 +148,9 @@ def test_half_a_size_is_none() -> None:
 
 
 def test_what_is_not_used_is_named() -> None:
-    values, notes = read(', ENSD: 31337, ControlNet 0: "a: b", Version: v1.10.1, Lora hashes: x')
-    assert notes == ["not used from the parameters: ENSD, ControlNet 0"]
-    assert "ENSD" not in values
+    values, notes = read(', Tiling: True, ControlNet 0: "a: b", Version: v1.10.1, Lora hashes: x')
+    assert notes == ["not used from the parameters: Tiling, ControlNet 0"]
+    assert "Tiling" not in values
 
 
 def test_the_older_rule_of_prompt_editing_is_named_because_it_is_not_followed() -> None:
@@ -126,9 +158,134 @@ def test_the_older_rule_of_prompt_editing_is_named_because_it_is_not_followed() 
     assert notes == ["not used from the parameters: Old prompt editing timelines"]
 
 
-def test_noise_of_another_device_is_told() -> None:
-    told = read(base=PARAMETERS.replace(", RNG: CPU", ""))[1]
-    assert told == ["its noise was drawn elsewhere, so the same seed may give another picture here"]
+@pytest.mark.parametrize(
+    ("extra", "source"),
+    [
+        ("", "GPU"),
+        (", RNG: GPU", "GPU"),
+        (", RNG: NV", "NV"),
+        (", RNG: CPU", "CPU"),
+        (", Version: v1.10.1", "GPU"),
+        (", Version: Penultimate 0.1.0", "CPU"),
+        (", Version: Penultimate 0.2.0", "GPU"),
+    ],
+)
+def test_a_text_that_does_not_say_it_has_the_noise_of_a_graphics_card(
+    extra: str, source: str
+) -> None:
+    values, notes = read(extra, PARAMETERS.replace(", RNG: CPU", ""))
+    assert values["noise_source"] == source
+    assert notes == []
+
+
+def test_noise_of_more_values_than_a_card_draws_at_once_is_told() -> None:
+    base = PARAMETERS.replace(", RNG: CPU", "")
+    assert read("", base.replace("512x768", "1400x1400"))[1] == []
+    told = ["at this size GPU noise depends on the card, so the picture may be another here"]
+    assert read("", base.replace("512x768", "2048x2048"))[1] == told
+
+
+@pytest.mark.parametrize(
+    ("sampler", "rng", "told"),
+    [("Euler a", "CPU", 0), ("DPM++ SDE", "CPU", 1), ("Euler a", "GPU", 1), ("Euler a", "NV", 1)],
+)
+def test_of_a_larger_seed_the_last_32_bits_count(sampler: str, rng: str, told: int) -> None:
+    base = f"Steps: 30, Sampler: {sampler}, Seed: {2**32 * 5 + 7}, Size: 512x768, RNG: {rng}"
+    values, notes = read(base=base)
+    assert values["seed"] == 7
+    assert notes == ["seed 21474836487 was cut to 7, so the picture is another one"] * told
+
+
+def test_sizes_are_cut_to_whole_latents() -> None:
+    values, notes = read(", Seed resize from: 131x100", PARAMETERS.replace("512x768", "515x775"))
+    assert (values["width"], values["height"]) == (512, 768)
+    assert (values["seed_resize_width"], values["seed_resize_height"]) == (128, 96)
+    assert notes == ["size 515x775 was cut to 512x768, as a latent is 8 pixels"]
+    assert read(", Seed resize from: -1x-1")[1] == []
+
+
+def test_sigmas_that_cross_are_left_out() -> None:
+    values, notes = read(", Schedule min sigma: 1.5, Schedule max sigma: 1")
+    assert not {"schedule_min_sigma", "schedule_max_sigma"} & values.keys()
+    assert notes == ["the schedule’s sigmas from 1.5 to 1 cross, so both were left out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler", "schedule", "used"),
+    [
+        ("k_euler_a", "Euler a", "Automatic", ""),
+        ("k_euler_ancestral", "Euler a", "Automatic", ""),
+        ("Euler Ancestral", "Euler a", "Automatic", ""),
+        ("Euler a SGM Uniform", "Euler a", "SGM Uniform", ""),
+        ("Euler a SGMUniform", "Euler a", "SGM Uniform", ""),
+        ("k_dpmpp_2m", "DPM++ 2M", "Automatic", ""),
+        ("k_dpmpp_2m_ka", "DPM++ 2M", "Karras", ""),
+        ("dpmpp_2m_sde_karras", "DPM++ 2M SDE", "Karras", ""),
+        ("DPM++ 2M SDE Heun Exponential", "DPM++ 2M SDE Heun", "Exponential", ""),
+        ("dpm_2_ancestral", "DPM2 a", "Automatic", ""),
+        ("uni_pc", "UniPC", "Automatic", ""),
+        ("DDIM DDIM", "DDIM", "DDIM", ""),
+        ("DPM++ 2M Karras v2", "DPM++ 2M", "Karras", "DPM++ 2M Karras"),
+        ("DPM++ 2M alt Karras", "DPM++ 2M", "Karras", "DPM++ 2M Karras"),
+        ("dpmpp_2m_sde_gpu", "DPM++ 2M SDE", "Automatic", "DPM++ 2M SDE"),
+        ("EulerAncestralDiscreteScheduler", "Euler a", "Automatic", "Euler a"),
+        ("DPMSolverMultistepScheduler", "DPM++ 2M", "Automatic", "DPM++ 2M"),
+        ("UniPCMultistepScheduler", "UniPC", "Automatic", "UniPC"),
+    ],
+)
+def test_samplers_are_read_as_others_write_them(
+    name: str, sampler: str, schedule: str, used: str
+) -> None:
+    values, notes = read(base=PARAMETERS.replace("DPM++ 2M Karras", name))
+    assert (values["sampler"], values["schedule_type"]) == (sampler, schedule)
+    told = f"the sampler “{name}” is not here; {used} is the nearest"
+    assert notes == ([told] if used else [])
+
+
+def test_schedule_types_are_read_as_others_write_them() -> None:
+    base = PARAMETERS.replace("DPM++ 2M Karras", "DPM++ 2M")
+    values, notes = read(", Schedule type: sgm_uniform", base)
+    assert (values["schedule_type"], notes) == ("SGM Uniform", [])
+    values, notes = read(", Schedule type: AYS GITS", base)
+    assert values["schedule_type"] == "Align Your Steps"
+    assert notes == ["the schedule type “AYS GITS” is not here; Align Your Steps is the nearest"]
+    values, notes = read(", Schedule type: Nope", base)
+    assert values["schedule_type"] == "Automatic"
+    assert notes == ["there is no schedule type called “Nope” here"]
+
+
+def test_a_schedule_type_without_its_sampler_is_not_dropped_in_silence() -> None:
+    base = PARAMETERS.replace("DPM++ 2M Karras", "Solver")
+    _, notes = read(", Schedule type: Karras", base)
+    assert notes == [
+        "there is no sampler called “Solver” here",
+        "not used from the parameters: Schedule type",
+    ]
+
+
+def test_the_eta_of_older_texts_is_ddims() -> None:
+    base = PARAMETERS.replace("DPM++ 2M Karras", "DDIM")
+    assert read(", Eta: 0.5", base)[0]["eta_ddim"] == 0.5
+    values, _ = read(", Eta: 0.5, Eta DDIM: 0.2", base)
+    assert (values["eta"], values["eta_ddim"]) == (0.5, 0.2)
+
+
+def test_the_second_pass_has_its_own_prompts_and_sampler() -> None:
+    values, notes = read(
+        ", Denoising strength: 0.5, Hires upscale: 1.5, Hires upscaler: Latent"
+        ', Hires sampler: Euler a, Hires schedule type: Automatic, Hires prompt: " a cat, sharp"'
+        ", Hires negative prompt: dull, Hires CFG Scale: 5"
+    )
+    assert notes == []
+    assert values["hires"] == HiresFix(
+        scale=1.5,
+        denoising_strength=0.5,
+        prompt=" a cat, sharp",
+        negative_prompt="dull",
+        sampler="Euler a",
+        schedule_type="Automatic",
+        cfg_scale=5.0,
+    )
 
 
 def test_hires_pass() -> None:

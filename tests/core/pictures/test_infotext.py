@@ -30,29 +30,54 @@ def said(text: str) -> dict[str, object]:
 def test_plain_request_is_written_as_a1111_writes_it() -> None:
     assert infotext.format(CAT, model_hash="cc6cb27103", version="v1.10.1") == (
         "a cat\n"
-        "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.0, Seed: 1234567890, "
-        "Size: 512x768, Model hash: cc6cb27103, Model: v1-5-pruned-emaonly, Version: v1.10.1"
+        "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1234567890, "
+        "Size: 512x768, Model hash: cc6cb27103, Model: v1-5-pruned-emaonly, RNG: CPU, "
+        "Version: v1.10.1"
     )
 
 
 def test_everything_a_request_knows_is_written() -> None:
     request = replace(
         CAT,
+        prompt="a (cat)",
         negative_prompt="bad",
         clip_skip=2,
         variation_seed=7,
         variation_strength=0.35,
-        hires=HiresFix(1.5, 12, 0.55, "Latent"),
+        hires=HiresFix(
+            1.5, 12, 0.55, "Latent", "a dog", "worse", "Euler a", "Automatic", cfg_scale=5.0
+        ),
+        seed_resize_width=256,
+        seed_resize_height=512,
+        eta_noise_seed_delta=31337,
+        noise_source="NV",
+        emphasis="No norm",
+        discard_penultimate=True,
+        schedule_min_sigma=0.1,
+        schedule_max_sigma=10.0,
+        schedule_rho=5.0,
+        sgm_noise_multiplier=True,
+        extra_noise=0.1,
+        eta=0.5,
+        skip_early_cfg=0.2,
+        ngms=2.0,
+        ngms_all_steps=True,
     )
     text = infotext.format(
         request, vae="kl-f8, anime: 2", vae_hash="aaaaaaaaaa", extra={"Compile": "regional"}
     )
     assert text.splitlines()[1:] == [
         "Negative prompt: bad",
-        "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.0, Seed: 1234567890, "
-        'Size: 512x768, Model: v1-5-pruned-emaonly, VAE hash: aaaaaaaaaa, VAE: "kl-f8, anime: 2", '
-        "Variation seed: 7, Variation seed strength: 0.35, Denoising strength: 0.55, Clip skip: 2, "
+        "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1234567890, "
+        "Size: 512x768, Model: v1-5-pruned-emaonly, VAE hash: aaaaaaaaaa, "
+        'VAE: "kl-f8, anime: 2.safetensors", Variation seed: 7, Variation seed strength: 0.35, '
+        "Seed resize from: 256x512, Denoising strength: 0.55, Clip skip: 2, ENSD: 31337, RNG: NV, "
+        "Hires sampler: Euler a, Hires schedule type: Automatic, Hires prompt: a dog, "
+        "Hires negative prompt: worse, Hires CFG Scale: 5, "
         "Hires upscale: 1.5, Hires steps: 12, Hires upscaler: Latent, Compile: regional, "
+        "Emphasis: No norm, Discard penultimate sigma: True, Schedule min sigma: 0.1, "
+        "Schedule max sigma: 10, Schedule rho: 5, SGM noise multiplier: True, Extra noise: 0.1, "
+        "Eta: 0.5, Skip Early CFG: 0.2, NGMS: 2, NGMS all steps: True, "
         f"Version: {infotext.VERSION}",
     ]
 
@@ -97,7 +122,7 @@ def test_ours_round_trips(request: GenerationRequest, vae: str, index: int) -> N
     assert parsed["Prompt"] == request.prompt
     assert parsed["Negative prompt"] == request.negative_prompt
     assert parsed["Model"] == request.model
-    assert parsed["VAE"] == vae
+    assert parsed["VAE"].removesuffix(".safetensors") == vae.removesuffix(".safetensors")
     assert parsed["Clip skip"] == str(request.clip_skip)
     assert float(parsed["CFG scale"]) == request.cfg_scale
     assert (parsed["Size-1"], parsed["Size-2"]) == (str(request.width), str(request.height))
