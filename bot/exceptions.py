@@ -97,9 +97,9 @@ class UnreadableSettings(PenultimateError):
 class CannotExplore(PenultimateError):
     """Axes that make no sheet.
 
-    ``reason`` is ``no_axis`` (values without one), ``no_values``, ``same_axis``, ``denoising`` or
-    ``clip_skip`` (it would have no effect), ``varied`` (of what the sheet's axes already vary) or
-    ``one_vae``.
+    ``reason`` is ``no_axis`` (values without one), ``no_values``, ``same_axis``, ``denoising``,
+    ``clip_skip`` or ``no_effect`` (it would have none), ``varied`` (of what the sheet's axes
+    already vary) or ``one_vae``.
     """
 
     message = "these axes make no sheet ({reason})"

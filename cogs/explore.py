@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from discord import app_commands
+from discord import Locale, app_commands
 from discord.app_commands import Choice
 from discord.ext import commands
 
@@ -14,7 +14,7 @@ from bot.ordering.axes import KINDS
 from bot.ordering.choices import SAMPLER_NAMES
 from bot.ordering.orders import Start
 from bot.posts.result import field_key
-from bot.translate import text
+from bot.translate import t, text
 from cogs import options
 from core.models.catalogue import Catalogue
 from core.models.names import search
@@ -22,7 +22,7 @@ from core.options import OPTIONS, Place, names
 from core.typed import separated
 
 GIVEN: Final = ("x_axis", "x_values", "y_axis", "y_values")
-AXES: Final = [Choice(name=text(field_key(kind.field)), value=kind.field) for kind in KINDS]
+FLAGS: Final = ("False", "True")
 
 
 class ExploreCog(commands.Cog):
@@ -33,25 +33,47 @@ class ExploreCog(commands.Cog):
         self.catalogue = bot.catalogue
 
     @app_commands.command(name="explore", description=text("command.explore"))
-    @app_commands.choices(x_axis=AXES, y_axis=AXES)
     @options.takes("prompt", *GIVEN, *names(Place.EXPLORE), *options.AROUND)
     async def explore(self, interaction: Interaction, /, **given: Any) -> None:
         """Draw a sheet; without an axis it is that of every clip skip."""
         prompt, preset, style = given["prompt"], given["preset"], given["style"]
-        axes = [(given[f"{each}_axis"], given[f"{each}_values"]) for each in "xy"]
+        locale = interaction.locale
+        axes = [(_field(given[f"{each}_axis"], locale), given[f"{each}_values"]) for each in "xy"]
         start = Start(given["start_image"], given["denoising_strength"])
         values = options.given_options(given)
         await self.jobs.imagine(interaction, prompt, values, preset, style, start, axes)
 
+    @explore.autocomplete("x_axis")
+    @explore.autocomplete("y_axis")
+    async def axis(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
+        """Search the axes, of which there are more than Discord shows."""
+        return axes_like(typed, interaction.locale)
+
     @explore.autocomplete("x_values")
     async def x_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
         """Suggest values of the x axis."""
-        return suggestions(interaction.namespace.x_axis or "clip_skip", typed, self.catalogue)
+        axis = _field(interaction.namespace.x_axis, interaction.locale)
+        return suggestions(axis or "clip_skip", typed, self.catalogue)
 
     @explore.autocomplete("y_values")
     async def y_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
         """Suggest values of the y axis."""
-        return suggestions(interaction.namespace.y_axis or "", typed, self.catalogue)
+        axis = _field(interaction.namespace.y_axis, interaction.locale)
+        return suggestions(axis or "", typed, self.catalogue)
+
+
+def axes_like(typed: str, locale: Locale) -> list[Choice[str]]:
+    """Find axes by their name in the member's language or A1111's, the usual ones first."""
+    labels = {kind.field: t(field_key(kind.field), locale) for kind in KINDS}
+    known = {f"{labels[kind.field]} {kind.name} {kind.field}": kind.field for kind in KINDS}
+    found = [known[name] for name in search(known, typed)]
+    return [Choice(name=labels[field], value=field) for field in found]
+
+
+def _field(named: str | None, locale: Locale) -> str | None:
+    """Find the axis that is named as its choice shows it; any other text stays."""
+    labels = {t(field_key(kind.field), locale).casefold(): kind.field for kind in KINDS}
+    return labels.get(named.strip().casefold(), named) if named else named
 
 
 def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]]:
@@ -61,6 +83,8 @@ def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]
         "vae": catalogue.vae_names,
         "sampler": SAMPLER_NAMES,
     }.get(axis) or (OPTIONS[axis].choices if axis in OPTIONS else ())
+    if axis in OPTIONS and OPTIONS[axis].type is bool:
+        offered = FLAGS
     if not offered:
         example = next((kind.example for kind in KINDS if kind.field == axis), "")
         return options.choices(filter(None, [typed or example]))

@@ -65,6 +65,8 @@ def has_effect(name: str, request: GenerationRequest) -> bool:
             return request.init_image is not None
         case "extra_noise" | "denoising_strength":
             return request.init_image is not None or request.hires is not None
+        case "variation_seed":
+            return request.variation_strength > 0
         case "ngms_all_steps":
             return request.ngms > 0
         case "emphasis":

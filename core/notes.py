@@ -28,7 +28,7 @@ NOTES: Final[dict[str, str]] = {
     "not_used": "not used from the parameters: {names}",
     "other_noise": "its noise was drawn elsewhere, so the same seed may give another picture here",
     "card_noise": "at this size GPU noise depends on the card, so the picture may be another here",
-    "large_seed": "seed {value} was cut to {used}, so the picture is another one",
+    "large_seed": "seed {value} was cut to {used}, so the picture may be another one",
     "size_cut": "size {value} was cut to {used}, as a latent is 8 pixels",
     "nearest_name": "the {kind} “{name}” is not here; {used} is the nearest",
     "crossed_sigmas": "the schedule’s sigmas from {low} to {high} cross, so both were left out",

@@ -1,7 +1,7 @@
 """The options of an image, one row each, from which everything else about an option is derived.
 
-A new option is a row of :class:`Options`, its sentences ``option.<name>`` and ``describe.<name>``
-in the locale files, and the code that acts on it.
+A new option is a row of :class:`Options`, its sentences in the locale files (``option.<name>``, and
+``describe.<name>`` where a command takes it), and the code that acts on it.
 """
 
 from __future__ import annotations
@@ -499,6 +499,9 @@ class Options:
         infotext="NGMS all steps",
         axis=AxisKind("NGMS all steps", 34, example="False, True"),
     )
+    seed_resize: ClassVar[Option] = Option(
+        axis=AxisKind("Seed resize from", 35, example="0x0, 256x256, 512x512, 768x768")
+    )
     private: ClassVar[Option] = Option(
         default=False, type=bool, places=Place.COMMAND | Place.PRESET
     )
@@ -528,6 +531,14 @@ RANGES: Final = {
     "hires_denoising_strength": Range(0, 1, whole=False),
     "hires_cfg_scale": Range(0, 30, whole=False),
 }
+
+
+# The options that no command takes: A1111 names them where they are not its defaults.
+SELDOM: Final = tuple(
+    name
+    for name, option in OPTIONS.items()
+    if FILES in option.places and Place.IMAGINE not in option.places
+)
 
 
 def own_schedule(sampler: str, schedule_type: str) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from hypothesis import strategies as st
 
 from core.options import (
-    FILES,
     MAX_SEED,
     OPTIONS,
     RANGES,
     SAMPLERS,
     SCHEDULE_TYPES,
+    SELDOM,
     Option,
-    Place,
 )
 from core.request import UPSCALERS, GenerationRequest, HiresFix, Inputs, crossed
 
@@ -84,13 +83,6 @@ hires = st.builds(
     cfg_scale=st.one_of(st.just(0.0), _inside("hires_cfg_scale")),
 )
 
-# The options that no command has, for the most part at their defaults.
-SELDOM: Final = [
-    option
-    for option in OPTIONS.values()
-    if FILES in option.places and Place.IMAGINE not in option.places
-]
-
 
 def _any_value(option: Option) -> st.SearchStrategy[Any]:
     if option.choices:
@@ -105,7 +97,7 @@ def _any_value(option: Option) -> st.SearchStrategy[Any]:
 
 
 seldom = st.fixed_dictionaries(
-    {}, optional={option.name: _any_value(option) for option in SELDOM}
+    {}, optional={name: _any_value(OPTIONS[name]) for name in SELDOM}
 ).filter(
     lambda made: not crossed(made.get("schedule_min_sigma", 0), made.get("schedule_max_sigma", 0))
 )

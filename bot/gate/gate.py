@@ -98,8 +98,12 @@ class Gate:
         requests = tuple(requests)
         for model in dict.fromkeys(request.model for request in requests):
             policy.check_model(server, origin.who, model)
-        # Not the negative prompt: its words are kept out of the picture.
-        prompts = dict.fromkeys(request.prompt for request in requests)
+        # Not the negative prompts: their words are kept out of the picture.
+        prompts = dict.fromkeys(
+            text
+            for request in requests
+            for text in (request.prompt, request.hires.prompt if request.hires else "")
+        )
         changes = any("[" in prompt for prompt in prompts)
         if server.words and (changes or sum(map(len, prompts)) > QUICK):
             await asyncio.to_thread(policy.check_words, server, prompts)

@@ -13,6 +13,7 @@ from typing import Final
 from bot.exceptions import CannotExplore
 from bot.ordering.choices import MAX_CHOICES, vae_names
 from bot.store import Job
+from core.effects import has_effect
 from core.models.catalogue import Catalogue, Model
 from core.options import AUTOMATIC, NONE
 from core.request import GenerationRequest
@@ -65,6 +66,9 @@ def check_sheet(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) ->
     """Raise :class:`~bot.exceptions.CannotExplore` when an axis would change nothing."""
     if sheet.varies("denoising_strength") and base.init_image is None and base.hires is None:
         raise CannotExplore("denoising")
+    for axis in sheet.axes:
+        if not any(has_effect(axis.kind.field, item.request) for item in items):
+            raise CannotExplore("no_effect")
     if sheet.varies("clip_skip") and not any(item.model.uses_clip_skip for item in items):
         raise CannotExplore("clip_skip")
 

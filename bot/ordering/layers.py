@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, get_args
 from bot.store import Store
 from core.models.catalogue import Catalogue, Model
 from core.notes import Note
-from core.options import AUTOMATIC, OPTIONS, Place, names
+from core.options import AUTOMATIC, OPTIONS, SELDOM, Place, names
 from core.pictures.importing import to_request_values
 from core.pictures.infotext import looks_like_infotext, parse
 from core.request import GenerationRequest, parse_size
@@ -125,7 +125,9 @@ def read_pasted(
     if "sampler" in values:
         values["sampler"] = sampler_name(values["sampler"], kind)
     exact = {name: values.pop(name) for name in list(values) if name not in LAYERED}
-    return prompt, replace(layers, pasted=values), exact, notes
+    # A text has no word for A1111's defaults, and the layers below may have others.
+    unsaid = {name: OPTIONS[name].unsaid for name in SELDOM}
+    return prompt, replace(layers, pasted=unsaid | values), exact, notes
 
 
 def sampler_name(sampler: str, schedule_type: str) -> str:

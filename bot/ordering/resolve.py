@@ -23,6 +23,7 @@ from bot.ordering.layers import (
 from bot.rules.values import check_kind
 from bot.settings import Limits
 from bot.store.styles import Style
+from core.effects import unused
 from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
 from core.models.catalogue import Catalogue, Model, Vae
 from core.notes import Note
@@ -60,7 +61,8 @@ def resolve(
 ) -> Resolved:
     """Make the request of ``prompt`` and ``layers``; a seed of −1 or none is drawn here.
 
-    ``style`` is put around the prompt, and then the choices in it are drawn from the seed.
+    ``style`` is put around the prompt, and then the choices in it are drawn from the seed, but for
+    those of a pasted text.
 
     A member's own value beyond the limits is an error; one of a layer below the member's is cut to
     them. Raises :class:`~core.errors.InvalidRequest`,
@@ -83,12 +85,17 @@ def resolve(
         if sources["size" if name in ("width", "height") else name] not in MEMBER_SOURCES:
             values[name] = min(values[name], limit)
     values |= {name: float(values[name]) for name in values if OPTIONS[name].type is float}
+    # A1111 has no choices, so those of a pasted text were words.
+    literal = {"prompt": prompt} if layers.pasted else {}
+    if sources["negative_prompt"] == "pasted":
+        literal["negative_prompt"] = values["negative_prompt"]
     if style is not None:
         negative_prompt = values["negative_prompt"]
         prompt, values["negative_prompt"] = style.applied(prompt, negative_prompt)
-    request, unread = draw_choices(GenerationRequest(prompt, **values, **exact))
+    request = GenerationRequest(prompt, **values, **exact)
+    request, unread = draw_choices(request, literal=literal)
     check_limits(request, limits)
-    return Resolved(request, model, vae, private, sources, notes + unread)
+    return Resolved(request, model, vae, private, sources, notes + unread + unused(request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from typing import Any, Final
 import discord
 from discord import Locale, ui
 
-from bot.ordering.layers import LAYERED, Layers, read_pasted
+from bot.ordering.layers import BOT, Layers, read_pasted
 from bot.posts.controls import layout
 from bot.posts.option_text import typed_text
 from bot.posts.result import note_text
 from bot.translate import option_names, t
 from core.models.catalogue import Catalogue
+from core.options import Place, names
 
+IMAGINE: Final = (*names(Place.IMAGINE), "private")
 # A post holds 4,000 characters of text.
 MAX_TEXT: Final = 3900
 NOTES_LENGTH: Final = 1000
@@ -34,8 +36,10 @@ def parameters_view(
     title, whole, below, how = t("panel.parameters", locale), found, "", ""
     if catalogue is not None:
         prompt, layers, exact, notes = read_pasted(found, Layers(), catalogue)
-        names = option_names(("hires_scale" if each == "hires" else each for each in exact), locale)
-        remarks = [t("remix.partly", locale, names=names)] if exact else []
+        others = [name for name in layers.pasted if _has_no_option(name, layers.pasted[name])]
+        fields = ("hires_scale" if each == "hires" else each for each in (*exact, *others))
+        listed = option_names(fields, locale)
+        remarks = [t("remix.partly", locale, names=listed)] if listed else []
         remarks += [f"-# {note_text(note, locale.value)}" for note in notes]
         line, below = imagine_line(prompt, layers.pasted), "\n".join(remarks)[:NOTES_LENGTH]
         whole = f"{found}\n\n{line}\n"
@@ -48,9 +52,14 @@ def parameters_view(
     return layout(said, ui.File(f"attachment://{file.filename}"), *further), [file]
 
 
+def _has_no_option(name: str, value: Any) -> bool:
+    """Whether a value that is not the bot's own cannot be given to /imagine."""
+    return name not in IMAGINE and value != BOT.get(name)
+
+
 def imagine_line(prompt: str, values: Mapping[str, Any]) -> str:
     """``/imagine prompt:… clip_skip:2``, to paste into Discord's text input."""
-    said = {"prompt": prompt} | {name: values[name] for name in LAYERED if name in values}
+    said = {"prompt": prompt} | {name: values[name] for name in IMAGINE if name in values}
     return "/imagine " + " ".join(
         f"{name}:{typed_text(value)}" for name, value in said.items() if value != ""
     )

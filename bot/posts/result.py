@@ -52,6 +52,8 @@ _NAMED: Final = {
     "VAE": "kind.VAE",
     "sampler": "kind.sampler",
     "schedule type": "kind.schedule_type",
+    "noise source": "kind.noise_source",
+    "emphasis": "kind.emphasis",
     "upscaler": "kind.upscaler",
 }
 

@@ -17,11 +17,12 @@ from bot.client import Penultimate
 from bot.exceptions import UnreadableSettings
 from bot.ordering.resolve import checked
 from bot.rules.policy_json import MAX_BYTES
-from bot.rules.server import DEFAULTS, Server
+from bot.rules.server import Server
 from bot.translate import t, text
 from cogs import options
 from cogs.config import exchange
 from cogs.config.actions import Actions, with_defaults
+from core.options import Place, names
 
 Channel = (
     discord.TextChannel | discord.VoiceChannel | discord.ForumChannel | discord.CategoryChannel
@@ -73,7 +74,7 @@ class ConfigCog(
     general = _opens("general", "general")
 
     @app_commands.command(name="defaults", description=text("command.config.defaults"))
-    @options.takes(*DEFAULTS, channel=Channel | None)
+    @options.takes(*names(Place.SERVER | Place.COMMAND), channel=Channel | None)
     async def defaults(
         self, interaction: Interaction, /, channel: Channel | None, **given: Any
     ) -> None:

@@ -20,7 +20,6 @@ from bot.client import Penultimate
 from bot.errors import sentence
 from bot.exceptions import BadPreset, Gone, NotYours
 from bot.gate.origin import of_interaction
-from bot.ordering.layers import LAYERED
 from bot.ordering.resolve import checked
 from bot.posts.controls import layout, row, standing_button
 from bot.posts.option_text import option_list, option_texts
@@ -34,6 +33,7 @@ from bot.translate import t, text
 from cogs import options
 from cogs.preset.preset_json import MAX_BYTES, Imported, read, readable, to_json
 from core.errors import InvalidRequest
+from core.options import Place, names
 
 # Escaping can double a name.
 NAME_LENGTH: Final = 2 * MAX_NAME
@@ -57,7 +57,7 @@ class PresetCog(
         self.gate = bot.gate
 
     @app_commands.command(name="save", description=text("command.preset.save"))
-    @options.takes("name", *LAYERED)
+    @options.takes("name", *names(Place.PRESET | Place.COMMAND))
     async def save(self, interaction: Interaction, /, name: str, **given: Any) -> None:
         """Save the values that are given, in place of a preset of the same name."""
         values = checked(given, self.catalogue, self.limits)

@@ -32,7 +32,7 @@ from bot.posts.option_text import value_text
 from bot.settings import Limits
 from bot.translate import option_label, t
 from core.models.catalogue import Catalogue
-from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, Place, names
+from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, SELDOM, Place, names
 from core.request import parse_size
 
 # What is picked from a select; a number that has more values than fit into one is typed.
@@ -118,6 +118,8 @@ def _text(panel: Panel, locale: Locale) -> str:
         value, source = panel.explained.values[name], panel.explained.sources[name]
         if value in ("", RANDOM_SEED) and name in ("negative_prompt", "seed"):
             continue
+        if source == "bot" and name in SELDOM and name not in SELECTS:
+            continue
         lines.append(
             t(
                 "settings.line",
@@ -192,7 +194,8 @@ def _buttons(panel: Panel, locale: Locale) -> ui.ActionRow[Any]:
 
 def _reset(panel: Panel, locale: Locale) -> Standing:
     """Build the select that resets a value of the member's own, or all of them."""
-    yours = [name for name in LAYERED if name in panel.yours]
+    # What an imported preset has beyond a select's length is shown once others are reset.
+    yours = [name for name in LAYERED if name in panel.yours][: MAX_OPTIONS - 1]
     options = select_options(
         {name: t("settings.reset", locale, name=t(f"option.{name}", locale)) for name in yours}
     )

@@ -7,9 +7,11 @@ dynamicprompts. The drawn prompt is what is stored, so that a repeated job gives
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 from dynamicprompts.commands import VariantCommand
@@ -41,12 +43,15 @@ _CONTEXT: Final = SamplingContext(SamplingMethod.RANDOM, WildcardManager())
 
 
 def draw_choices(
-    request: GenerationRequest, before: GenerationRequest | None = None
+    request: GenerationRequest,
+    before: GenerationRequest | None = None,
+    literal: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[GenerationRequest, tuple[Note, ...]]:
     """Return the request with the choices in both its prompts drawn from its seed.
 
-    A prompt that equals that of ``before`` is left as it is. One whose choices cannot be read
-    stays as it is written, with a note. Raises :class:`~core.errors.InvalidRequest` when
+    A prompt that equals that of ``before`` is left as it is, and so is the text within it that
+    ``literal`` has under its name. One whose choices cannot be read stays as it is written, with
+    a note. Raises :class:`~core.errors.InvalidRequest` when
     what was drawn is too long for a prompt.
     """
     random = Random(request.seed)
@@ -55,17 +60,17 @@ def draw_choices(
     for name in ("prompt", "negative_prompt"):
         text = getattr(request, name)
         if before is None or text != getattr(before, name):
-            texts[name], unread = draw(text, random)
+            texts[name], unread = draw(text, random, literal.get(name, ""))
             notes += unread
     return replace(request, **texts), notes
 
 
-def draw(text: str, random: Random) -> tuple[str, tuple[Note, ...]]:
+def draw(text: str, random: Random, literal: str = "") -> tuple[str, tuple[Note, ...]]:
     r"""Draw the choices in a text: ``"a {red|blue} car"`` → ``"a blue car"``.
 
     ``{2$$a|b|c}`` takes two of three, ``{1-2$$ and $$a|b|c}`` one or two with “ and ” between,
     ``{3::a|b}`` takes ``a`` three times as often. Braces without a choice inside stay, as do
-    ``\{ \| \}``.
+    ``\{ \| \}`` and everything in ``literal``.
     """
     context = replace(_CONTEXT, rand=random)
     signs = (sign for sign in _SIGNS if chr(sign) not in text)
@@ -83,7 +88,8 @@ def draw(text: str, random: Random) -> tuple[str, tuple[Note, ...]]:
         (words,) = context.sample_prompts(choice, 1)
         return hide(words.text)
 
-    left = _ESCAPED.sub(lambda escaped: hide(escaped[0]), text)
+    left = text.replace(literal, hide(literal)) if literal else text
+    left = _ESCAPED.sub(lambda escaped: hide(escaped[0]), left)
     # From the inside out: a choice inside a choice is drawn, and one placeholder, by its turn.
     for _ in range(MAX_DEPTH):
         left = _INNERMOST.sub(read, left)

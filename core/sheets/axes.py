@@ -27,7 +27,9 @@ _RANGE: Final = re.compile(
     rf"({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\s*([+-]\d+(?:\.\d*)?)\s*\)|\[\s*(\d+)\s*\])?"
 )
 
-Value = int | float | str
+Value = int | float | str | bool
+# How a yes or no is typed; A1111's own are the first.
+_FLAGS: Final = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 
 AXES: Final = sorted(
@@ -55,9 +57,9 @@ def parse_axis(name: str, text: str) -> list[Value]:
 
     Numbers: ``1-12`` inclusive, ``1-10 (+2)``, ``10-1 (-3)``, ``1-10 [5]`` for five values
     evenly spread, and comma lists of these, as any keyboard writes them. Names: a comma list,
-    ``"in quotes, with commas"``. Raises :class:`UnknownName` for an axis or sampler there is not,
-    :class:`InvalidRequest` for what is no such value or out of range, :class:`SheetTooLarge`
-    beyond :data:`MAX_VALUES`.
+    ``"in quotes, with commas"``; True and False, or yes and no. Raises :class:`UnknownName` for an
+    axis or sampler there is not, :class:`InvalidRequest` for what is no such value or out of range,
+    :class:`SheetTooLarge` beyond :data:`MAX_VALUES`.
     """
     return _values(kind_of(name), text, MAX_VALUES)
 
@@ -91,7 +93,7 @@ def _plain(name: str) -> str:
 def _values(kind: AxisKind, text: str, limit: int) -> list[Value]:
     if len(text) > MAX_TEXT:
         raise SheetTooLarge("characters", len(text), MAX_TEXT)
-    plain = separated(text) if kind.type is str else half_width(text)
+    plain = half_width(text) if _is_number(kind) else separated(text)
     try:
         fields = [
             field.strip()
@@ -107,7 +109,7 @@ def _values(kind: AxisKind, text: str, limit: int) -> list[Value]:
         raise SheetTooLarge("values", count, limit)
     values: list[Value] = []
     for field in fields:
-        values += [_name(kind, field)] if kind.type is str else _numbers(kind, field)
+        values += _numbers(kind, field) if _is_number(kind) else [_name(kind, field)]
     # Of a range in fractions fewer values may be left than were counted.
     if len(values) > limit:
         raise SheetTooLarge("values", len(values), limit)
@@ -117,7 +119,7 @@ def _values(kind: AxisKind, text: str, limit: int) -> list[Value]:
 def _count(kind: AxisKind, field: str) -> int:
     """Count the values of a field without making them: a range may have billions."""
     found = _RANGE.fullmatch(field)
-    if kind.type is str or found is None:
+    if not _is_number(kind) or found is None:
         return 1
     start, end, step, count = found.groups()
     try:
@@ -136,7 +138,11 @@ def _steps(first: float, last: float, stride: float) -> int:
 
 
 def _no_values(kind: AxisKind, text: str) -> InvalidRequest:
-    return InvalidRequest(kind.field, text[:80], "names" if kind.type is str else "numbers")
+    return InvalidRequest(kind.field, text[:80], "numbers" if _is_number(kind) else "names")
+
+
+def _is_number(kind: AxisKind) -> bool:
+    return kind.type in (int, float)
 
 
 def _numbers(kind: AxisKind, field: str) -> list[int | float]:
@@ -195,16 +201,21 @@ def _spread(first: float, last: float, count: int) -> list[float]:
     return [index * stride + first for index in range(count - 1)] + [float(last)]
 
 
-def _name(kind: AxisKind, field: str) -> str:
+def _name(kind: AxisKind, field: str) -> str | bool:
     """Spell a name as the request does. Models and VAEs are checked against the catalogue later."""
+    if kind.type is bool:
+        if (flag := _FLAGS.get(half_width(field).casefold())) is None:
+            raise InvalidRequest(kind.field, field[:80], "yes_no")
+        return flag
     match kind.field:
         case "sampler":
             sampler, schedule = split_sampler(field)
             return sampler if schedule == AUTOMATIC else f"{sampler} {schedule}"
-        case "size":
+        case "size" | "seed_resize":
+            start = "" if kind.field == "size" else "seed_resize_"
             width, height = parse_size(field)
-            RANGES["width"].check("width", width)
-            RANGES["height"].check("height", height)
+            RANGES[f"{start}width"].check(f"{start}width", width)
+            RANGES[f"{start}height"].check(f"{start}height", height)
             return f"{width}x{height}"
         case name:
             return OPTIONS[name].spelt(field) if OPTIONS[name].choices else field

@@ -90,6 +90,9 @@ def _apply(request: GenerationRequest, axis: Axis, value: Value) -> GenerationRe
                 changes["schedule_type"] = schedule
         case "size":
             changes = dict(zip(("width", "height"), parse_size(str(value)), strict=True))
+        case "seed_resize":
+            sides = ("seed_resize_width", "seed_resize_height")
+            changes = dict(zip(sides, parse_size(str(value)), strict=True))
         case "denoising_strength" if request.hires is not None:
             changes = {"hires": replace(request.hires, denoising_strength=float(value))}
         case "prompt":

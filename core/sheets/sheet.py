@@ -97,7 +97,11 @@ def _axis(field: str, text: str, values: Sequence[Value]) -> Axis:
     if kind is None:
         raise UnknownName("axis", str(field))
     taken = int | float if kind.type is float else kind.type
-    if not all(isinstance(value, taken) for value in values):
+    # A bool is an int to Python.
+    if not all(
+        isinstance(value, taken) and (kind.type is bool or not isinstance(value, bool))
+        for value in values
+    ):
         raise ValueError(values)
     return Axis(kind, text, tuple(values))
 
