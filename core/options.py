@@ -382,6 +382,7 @@ class Options:
         infotext="Emphasis",
         axis=AxisKind("Emphasis", 15, example=", ".join(EMPHASIS_MODES)),
     )
+    old_timelines: bool = _row(False, places=FILES, infotext="Old prompt editing timelines")
     discard_penultimate: bool = _row(
         False,
         places=FILES,
