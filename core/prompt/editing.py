@@ -139,7 +139,9 @@ def _remember(node: Node, opened: _Open, inside: str, tree: EditTree) -> None:
             tree.notes.append(Note.of("schedule_not_weight", text=inside))
 
 
-def texts(tree: EditTree, steps: int, hires_steps: int | None = None) -> list[tuple[int, str]]:
+def texts(
+    tree: EditTree, steps: int, hires_steps: int | None = None, *, old: bool = False
+) -> list[tuple[int, str]]:
     """Return what the prompt says up to which model call: ``[(until, text), …]``, until rising.
 
     ``steps`` is the number of model calls (twice the sampler's steps for second-order
@@ -150,10 +152,13 @@ def texts(tree: EditTree, steps: int, hires_steps: int | None = None) -> list[tu
     ``hires_steps`` the second pass of hires fix is meant, where N goes on counting: fractions
     from 1 to 2, calls after ``steps``.
 
+    ``old`` is A1111's rule before 1.6, its option "old timelines": N below 1 is a fraction, and
+    the second pass goes by the steps of the first from its beginning.
+
     Never raises. Entries that do not differ are kept, as A1111 keeps them. Where a sign follows
     a bracket at once (``[a:b:5]]``) A1111's parser picks at random; here the bracket wins.
     """
-    if hires_steps is None:
+    if hires_steps is None or old:
         total, first_call, first_fraction = steps, 0, 0.0
     else:
         total, first_call, first_fraction = hires_steps, steps, 1.0
@@ -162,7 +167,8 @@ def texts(tree: EditTree, steps: int, hires_steps: int | None = None) -> list[tu
 
     def when(number: str) -> int:
         value = float(number)
-        value = (value - first_fraction) * total if "." in number else value - first_call
+        fraction = value < 1 if old else "." in number
+        value = (value - first_fraction) * total if fraction else value - first_call
         return min(total, int(value)) if math.isfinite(value) else (total if value > 0 else -1)
 
     ends = {total, *range(1, total + 1 if tree.alternates else 1)}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.notes import Note
+from core.options import NONE
 from core.prompt.editing import parse, texts
 from core.request import MAX_AND_PARTS
 
@@ -41,13 +42,14 @@ class Prompt:
     """A parsed prompt: ``parts`` is ``((AND weight, ((until, text), …)), …)``.
 
     ``weighted`` has each of these texts as :func:`parse_weights` reads it. ``negative`` is True
-    for a negative prompt.
+    for a negative prompt; ``emphasis`` is the option's value.
     """
 
     parts: tuple[tuple[float, tuple[tuple[int, str], ...]], ...]
     weighted: Mapping[str, Segments]
     notes: tuple[Note, ...]
     negative: bool = False
+    emphasis: str = "Original"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,16 @@ def read(
     *,
     hires_steps: int | None = None,
     negative: bool = False,
+    emphasis: str = "Original",
+    old_timelines: bool = False,
 ) -> Prompt:
     """Parse ``text`` in A1111's order.
 
     That is: take out ``<lora:…>``, split on ``AND`` (a negative prompt knows none; at most
     :data:`~core.request.MAX_AND_PARTS`), schedule each part over ``steps`` model calls
-    (:func:`core.prompt.editing.texts` says how, and what ``hires_steps`` are), then read the
-    weights of each of these texts.
+    (:func:`core.prompt.editing.texts` says how, and what ``hires_steps`` and ``old_timelines``
+    are), then read the weights of each of these texts; with the ``emphasis`` "None" brackets and
+    BREAK are words.
     ``notes`` are on what was ignored or looks like a mistake, at most :data:`MAX_NOTES`.
     """
     text, notes = take_out_networks(text)
@@ -81,17 +86,21 @@ def read(
     weighted: dict[str, Segments] = {}
     for part, weight in parts[:MAX_AND_PARTS]:
         tree = parse(part)
-        entries = texts(tree, steps, hires_steps)
+        entries = texts(tree, steps, hires_steps, old=old_timelines)
         scheduled.append((weight, tuple(entries)))
         notes += tree.notes
         for variant in {entry: None for _, entry in entries if entry not in weighted}:
+            if emphasis == NONE:
+                weighted[variant] = [(variant, 1.0)]
+                continue
             weighted[variant], found = _weigh(variant)
             notes += found
     if len(parts) > MAX_AND_PARTS:
         notes.append(Note.of("too_many_parts", limit=MAX_AND_PARTS))
     elif not negative and not any(note.key == "unclosed_bracket" for note in notes):
         notes += _end_weight(text, parts)
-    return Prompt(tuple(scheduled), weighted, tuple(dict.fromkeys(notes))[:MAX_NOTES], negative)
+    unique = tuple(dict.fromkeys(notes))[:MAX_NOTES]
+    return Prompt(tuple(scheduled), weighted, unique, negative, emphasis)
 
 
 def take_out_networks(text: str) -> tuple[str, list[Note]]:

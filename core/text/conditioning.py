@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -30,10 +30,10 @@ class Conditioning:
 
     ``parts`` is ``[(AND weight, [(until, context), …]), …]``: at model call ``c``, from 0, a part
     uses its first entry with ``until >= c``; contexts are (chunks · 77, width), in the
-    encoders' dtype, and equal texts share one tensor. The entries of one part have the same
-    number of chunks, the parts need not. ``pooled`` is SDXL's (entries, width), one row per
-    entry of all parts in order; None for other families. ``tokens`` and ``chunks`` are the
-    largest of any entry, counted as A1111 counts them.
+    encoders' dtype, and equal texts share one tensor. All have the same number of chunks:
+    a part with fewer ends in its last vector, repeated, as A1111 does it. ``pooled`` is SDXL's
+    (entries, width), one row per entry of all parts in order; None for other families.
+    ``tokens`` and ``chunks`` are the largest of any entry, counted as A1111 counts them.
     """
 
     parts: list[tuple[float, list[tuple[int, Tensor]]]]
@@ -63,6 +63,17 @@ class _Part:
     pooled: dict[str, Tensor]
     tokens: int
     chunks: int
+
+    def lengthened(self, chunks: int) -> _Part:
+        """Repeat each context's last vector until it has this number of chunks."""
+        if chunks == self.chunks:
+            return self
+
+        def lengthen(context: Tensor) -> Tensor:
+            missing = len(context) // self.chunks * (chunks - self.chunks)
+            return torch.cat([context, context[-1:].expand(missing, -1)])
+
+        return replace(self, contexts={key: lengthen(c) for key, c in self.contexts.items()})
 
 
 class TextConditioner:
@@ -136,6 +147,7 @@ class TextConditioner:
         ]
         tokens = max(part.tokens for part in parts)
         chunks = max(part.chunks for part in parts)
+        parts = [part.lengthened(chunks) for part in parts]
         notes = list(prompt.notes)
         if tokens > CHUNK:
             which = "negative prompt" if prompt.negative else "prompt"
@@ -191,7 +203,7 @@ class TextConditioner:
             # A1111 fills the shorter texts of a schedule up with empty chunks.
             empty = encoder.chunks([("", 1.0)])[0]
             filled = [chunks + empty * (length - len(chunks)) for chunks, _ in column]
-            encoded = _encode_chunks(encoder, filled, list(copies.values()), exits)
+            encoded = _encode_chunks(encoder, filled, list(copies.values()), exits, prompt.emphasis)
             for exit_, context in encoded.items():
                 contexts[exit_].append(context)
             if encoder.pools:
@@ -212,7 +224,11 @@ class TextConditioner:
 
 
 def _encode_chunks(
-    encoder: TextEncoder, texts: Sequence[Sequence[Chunk]], copies: Sequence[int], exits: set[int]
+    encoder: TextEncoder,
+    texts: Sequence[Sequence[Chunk]],
+    copies: Sequence[int],
+    exits: set[int],
+    emphasis: str,
 ) -> dict[int, Tensor]:
     """Encode texts of equally many chunks to {exit: (texts, chunks · 77, width)}, emphasised."""
     columns: dict[int, list[Tensor]] = {exit_: [] for exit_ in exits}
@@ -220,27 +236,31 @@ def _encode_chunks(
         wanted = {*exits, POOLED} if encoder.pools and place == 0 else exits
         states = [encoder.encode(chunk.tokens, wanted) for chunk in row]
         for exit_, column in columns.items():
-            column.append(_emphasise(torch.stack([state[exit_] for state in states]), row, copies))
+            plain = torch.stack([state[exit_] for state in states])
+            column.append(_emphasise(plain, row, copies, emphasis))
     return {exit_: torch.cat(column, dim=1) for exit_, column in columns.items()}
 
 
-def _emphasise(states: Tensor, row: Sequence[Chunk], copies: Sequence[int]) -> Tensor:
-    """Apply A1111's emphasis "Original" to a chunk of each text of a schedule, (texts, 77, width).
+def _emphasise(
+    states: Tensor, row: Sequence[Chunk], copies: Sequence[int], emphasis: str
+) -> Tensor:
+    """Apply A1111's ``emphasis`` to a chunk of each text of a schedule, (texts, 77, width).
 
-    Every vector times its token's weight, then all of them times (mean before ÷ mean after):
-    the mean over this chunk of all the schedule's entries, of which ``copies`` have each text.
+    "No norm" multiplies every vector by its token's weight. "Original" then multiplies all of
+    them by (mean before ÷ mean after): the mean over this chunk of all the schedule's entries,
+    of which ``copies`` have each text. "Ignore" leaves the weights out, and "None" knows none.
     """
-    if all(weight == 1 for chunk in row for weight in chunk.weights):
+    if emphasis == "Ignore" or all(weight == 1 for chunk in row for weight in chunk.weights):
         return states
     plain = states.float()
-    weights = plain.new_tensor([chunk.weights for chunk in row])[..., None]
-    share = plain.new_tensor(copies) / sum(copies)
-    weighted = plain * weights
-    scale = (plain.mean((1, 2)) @ share) / (weighted.mean((1, 2)) @ share)
-    # With weights that are all 0, or overflow, there is no mean to restore.
-    scale = torch.where(scale.isfinite(), scale, 1.0)
+    weighted = plain * plain.new_tensor([chunk.weights for chunk in row])[..., None]
+    if emphasis == "Original":
+        share = plain.new_tensor(copies) / sum(copies)
+        scale = (plain.mean((1, 2)) @ share) / (weighted.mean((1, 2)) @ share)
+        # With weights that are all 0, or overflow, there is no mean to restore.
+        weighted = weighted * torch.where(scale.isfinite(), scale, 1.0)
     limit = torch.finfo(states.dtype).max
-    return (weighted * scale).clamp(-limit, limit).to(states.dtype)
+    return weighted.clamp(-limit, limit).to(states.dtype)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -38,27 +38,33 @@ class Guidance:
     ) -> Guidance:
         """Encode both prompts at the request's clip skip, for one pass of its sampler.
 
-        ``all_exits`` keeps every clip skip of the prompts in the conditioner's cache, from one
-        pass of the text encoder: for a sheet over clip skips.
+        The second pass may have prompts, a sampler and a CFG scale of its own. ``all_exits``
+        keeps every clip skip of the prompts in the conditioner's cache, from one pass of the
+        text encoder: for a sheet over clip skips.
         """
         steps = conditioning_steps(request.sampler, request.steps)
+        hires = request.hires if second_pass else None
         hires_steps = None
-        if second_pass and request.hires is not None:
-            hires_steps = conditioning_steps(request.sampler, request.second_steps)
+        if hires is not None:
+            sampler = hires.sampler or request.sampler
+            hires_steps = conditioning_steps(sampler, request.second_steps)
 
         def conditioning(field: str) -> Conditioning:
             prompt = read(
-                getattr(request, field),
+                (hires and getattr(hires, field)) or getattr(request, field),
                 steps,
                 hires_steps=hires_steps,
                 negative=field == "negative_prompt",
+                emphasis=request.emphasis,
+                old_timelines=request.old_timelines,
             )
             _check_length(prompt, field)
             if all_exits:
                 conditioner.encode_all_exits(prompt)
             return conditioner.encode(prompt, request.clip_skip)
 
-        return cls(conditioning("prompt"), conditioning("negative_prompt"), request.cfg_scale)
+        cfg_scale = (hires and hires.cfg_scale) or request.cfg_scale
+        return cls(conditioning("prompt"), conditioning("negative_prompt"), cfg_scale)
 
     @property
     def _weights(self) -> list[float]:

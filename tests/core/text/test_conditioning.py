@@ -161,6 +161,41 @@ def test_emphasis_keeps_the_mean(sd1: TextConditioner, clip_l: Any) -> None:
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_emphasis_without_norm_only_multiplies(sd1: TextConditioner) -> None:
+    plain = context(sd1.encode(read("a cat", 20), 2))
+    weights = torch.ones(77, 1)
+    weights[2:5] = 1.5
+    ours = context(sd1.encode(read("a (cat:1.5)", 20, emphasis="No norm"), 2))
+    assert torch.equal(ours, plain * weights)
+
+
+def test_emphasis_can_be_ignored_or_unknown(sd1: TextConditioner) -> None:
+    prompt = "a (cat:1.5) BREAK [dog:fox:0.5]"
+    ignored = sd1.encode(read(prompt, 20, emphasis="Ignore"), 2)
+    assert torch.equal(
+        context(ignored), context(sd1.encode(read("a cat BREAK [dog:fox:0.5]", 20), 2))
+    )
+    # All but the schedule is words: a backslash before each sign says the same.
+    words = sd1.encode(read(prompt, 20, emphasis="None"), 2)
+    escaped = sd1.encode(read(r"a \(cat:1.5\) break [dog:fox:0.5]", 20), 2)
+    assert words.chunks == 1
+    assert torch.equal(context(words), context(escaped))
+    assert read("((cat", 20, emphasis="None").notes == ()
+
+
+def test_and_parts_are_as_long_as_the_longest(sd1: TextConditioner) -> None:
+    """A1111 repeats the last vector; the entries of one part are filled up by empty chunks."""
+    encoded = sd1.encode(read(f"{'a' * 160} AND b AND [c:{'d' * 80}:10]", 20), 1)
+    assert {context(encoded, part=part).shape for part in range(3)} == {(231, 16)}
+    short, scheduled = context(encoded, part=1), context(encoded, part=2)
+    alone = context(sd1.encode(read(" b", 20), 1))
+    assert torch.equal(short[:77], alone)
+    assert torch.equal(short[77:], alone[-1:].expand(154, -1))
+    assert torch.equal(scheduled[77:154], context(sd1.encode(read("", 20), 1)))
+    assert torch.equal(scheduled[154:], scheduled[153:154].expand(77, -1))
+    assert encoded.chunks == 3
+
+
 def test_the_mean_spans_the_schedule_entries(sd1: TextConditioner, clip_l: Any) -> None:
     """Two calls of "a", one of "(b)": the mean counts "a" twice, and "a" is scaled too."""
     encoded = sd1.encode(read("[a|(b:2)]", 3), 1)
