@@ -30,6 +30,8 @@ PIPELINES: Final = {
 }
 # Enough for about one token per word of a short English prompt.
 TINY_MERGES: Final = 3000
+# The mean of what a text encoder puts out. Around 0 emphasis, which divides by it, gives NaN.
+TEXT_MEAN: Final = 0.25
 
 State = dict[str, Tensor]
 
@@ -101,11 +103,14 @@ def _shrink(component: str, config: dict[str, Any], recipe: Recipe) -> dict[str,
 def random_state(module: nn.Module, generator: torch.Generator, dtype: torch.dtype) -> State:
     """Return weights for a module on the meta device: norms 1, biases 0, else N(0, 1/fan-in).
 
-    The signal then keeps its magnitude from layer to layer, so that fp16 does not overflow.
+    The signal then keeps its magnitude from layer to layer, so that fp16 does not overflow. The
+    bias of CLIP's last norm is :data:`TEXT_MEAN`.
     """
     state = {}
     for name, tensor in module.state_dict().items():
-        if name.endswith("bias"):
+        if name.endswith("final_layer_norm.bias"):
+            state[name] = torch.full(tensor.shape, TEXT_MEAN, dtype=dtype)
+        elif name.endswith("bias"):
             state[name] = torch.zeros(tensor.shape, dtype=dtype)
         elif tensor.ndim == 1:
             state[name] = torch.ones(tensor.shape, dtype=dtype)
