@@ -27,6 +27,7 @@ MAX_DEPTH: Final = 20
 MAX_TAKEN: Final = 50
 
 _ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
+_BRACE: Final = re.compile(r"\\.|[{}]", re.DOTALL)
 _INNERMOST: Final = re.compile(r"\{([^{}]*)\}")
 # ``2$$``, ``1-3$$``, ``-3$$``, ``2-$$``, each perhaps with what stands between: ``2$$ and $$``.
 _BOUND: Final = re.compile(
@@ -98,6 +99,17 @@ def draw(text: str, random: Random, literal: str = "") -> tuple[str, tuple[Note,
     if any(_choice(words) for words in left.split("{")[1:]):
         return text, (Note.of("choices_unclosed"),)
     return left.translate(hidden), ()
+
+
+def literal(text: str) -> str:
+    r"""Write a text so that nothing is drawn from it: ``{red|blue}`` → ``\{red|blue\}``.
+
+    A text that was pasted means its braces. Only they are escaped: the encoder reads the same
+    words, and a bar alone still does what it does in A1111. Text without a choice stays.
+    """
+    if draw(text, Random(0)) == (text, ()):
+        return text
+    return _BRACE.sub(lambda sign: sign[0] if sign[0][0] == "\\" else "\\" + sign[0], text)
 
 
 def _choice(words: str) -> VariantCommand | None:

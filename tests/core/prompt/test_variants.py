@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidRequest
-from core.prompt.variants import MAX_DEPTH, draw, draw_choices
+from core.prompt.parser import parse_weights
+from core.prompt.variants import MAX_DEPTH, draw, draw_choices, literal
 from core.request import GenerationRequest
 from tests.simulation import World, answer, text
+from tests.strategies import any_text
 
 
 def outcomes(prompt: str) -> set[str]:
@@ -217,3 +219,25 @@ async def test_a_style_may_hold_choices(world: World) -> None:
     words = (await world.job(1)).request.prompt.split(", ")
     assert words[0] in ("a cat", "a dog")
     assert words[1] in ("ink", "oil")
+
+
+@pytest.mark.parametrize(
+    ("pasted", "expected"),
+    [
+        ("a {red|blue} car", r"a \{red|blue\} car"),
+        (r"{a|\{b\}} {c}", r"\{a|\{b\}\} \{c\}"),
+        ("{{best quality}}, cat", "{{best quality}}, cat"),
+        ("{a|b", r"\{a|b"),
+    ],
+)
+def test_nothing_is_drawn_from_a_literal_text(pasted: str, expected: str) -> None:
+    assert literal(pasted) == expected
+    assert outcomes(expected) == {expected}
+    assert draw(expected, Random(0))[1] == ()
+    assert parse_weights(expected) == parse_weights(pasted)
+
+
+@given(any_text)
+def test_any_text_can_be_made_literal(pasted: str) -> None:
+    assert draw(literal(pasted), Random(1)) == (literal(pasted), ())
+    assert parse_weights(literal(pasted)) == parse_weights(pasted)
