@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from core.errors import Refused
+from core.models.unet_upsampling import double_then_cut
 from core.models.weights.ldm_keys import Config, KeyMap
 from core.models.weights.safetensors_header import Header, read_header
 
@@ -35,7 +36,9 @@ def empty_module(component: str, config: Config) -> nn.Module:
     """Create the module ``unet``, ``vae`` or ``text_encoder…`` on the meta device."""
     with torch.device("meta"):
         if component == "unet":
-            return _from_config(UNet2DConditionModel, config)
+            unet = _from_config(UNet2DConditionModel, config)
+            double_then_cut(unet)
+            return unet
         if component == "vae":
             return _from_config(AutoencoderKL, config)
         text_config = CLIPTextConfig.from_dict(dict(config))
