@@ -72,30 +72,40 @@ class LoadedVae:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
-        """Decode latents (C, h, w) to RGB pixels (8h, 8w, 3)."""
+        """Decode latents (C, h, w) to RGB pixels (8h, 8w, 3), truncated as A1111 does."""
         scaled = latents.to(self.module.device, torch.float32)[None]
         scaled = scaled / self.scaling_factor + self.shift_factor
         height, width = (side * FACTOR for side in latents.shape[-2:])
         picture = self._with_tiling(
             lambda: self._with_fp32(lambda z: self.module.decode(z).sample, scaled), height, width
         )[0]
-        pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255).round()
+        pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255)
         result: Pixels = pixels.permute(1, 2, 0).to("cpu", torch.uint8).numpy()
         return result
 
     @torch.inference_mode()
-    def encode(self, image: Pixels) -> Tensor:
-        """Encode RGB pixels (8h, 8w, 3) to latents (C, h, w), fp32 on the device.
+    def encode(self, image: Pixels, noise: Tensor | None = None) -> Tensor:
+        """Encode RGB pixels (H, W, 3) to latents (C, H // 8, W // 8), fp32 on the device.
 
-        Takes the posterior's mode, which needs no noise.
+        The posterior is sampled with ``noise``, standard normal in the latents' shape on any
+        device, as A1111 does; without it, it is the posterior's mean.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.module.device)
-        picture = pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
-        return self._with_tiling(lambda: self._encode(picture), *image.shape[:2])[0]
+        picture = pixels.permute(2, 0, 1)[None].float() / 255 * 2 - 1
+        return self._with_tiling(lambda: self._encode(picture, noise), *image.shape[:2])[0]
 
-    def _encode(self, pictures: Tensor) -> Tensor:
-        latents = self._with_fp32(lambda x: self.module.encode(x).latent_dist.mode(), pictures)
-        return (latents.float() - self.shift_factor) * self.scaling_factor
+    def _encode(self, pictures: Tensor, noise: Tensor | None = None) -> Tensor:
+        if self.module.use_tiling:
+            # A last tile of less than a latent has none; untiled, A1111 lets such an edge count.
+            height, width = (side // FACTOR * FACTOR for side in pictures.shape[-2:])
+            pictures = pictures[..., :height, :width]
+
+        def draw(pictures: Tensor) -> Tensor:
+            posterior = self.module.encode(pictures).latent_dist
+            mean: Tensor = posterior.mean
+            return mean if noise is None else mean + posterior.std * noise.to(mean.device)
+
+        return (self._with_fp32(draw, pictures).float() - self.shift_factor) * self.scaling_factor
 
     def _with_tiling(self, work: Callable[[], Tensor], height: int, width: int) -> Tensor:
         """Run ``work``, tiled if the picture is large or did not fit in memory."""

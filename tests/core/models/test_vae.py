@@ -58,7 +58,7 @@ def picture(height: int = 64, width: int = 64) -> np.ndarray[Any, np.dtype[np.ui
 # --- there and back -------------------------------------------------------------------------
 
 
-def test_decode_is_diffusers_own() -> None:
+def test_decode_is_diffusers_own_truncated_as_in_a1111() -> None:
     loaded = tiny()
     given = latents(8, 12)
     with torch.inference_mode():
@@ -67,10 +67,17 @@ def test_decode_is_diffusers_own() -> None:
     pixels = loaded.decode(given)
     assert pixels.shape == (64, 96, 3)
     assert pixels.dtype == np.uint8
-    assert np.array_equal(pixels, (expected[0] * 255).round().astype(np.uint8))
+    assert np.array_equal(pixels, (expected[0] * 255).astype(np.uint8))
 
 
-def test_encode_is_the_posteriors_mode_scaled() -> None:
+def test_pixels_are_clamped_then_truncated_whatever_comes() -> None:
+    shown = torch.tensor([-2.0, -1, 0, 0.999, 1, 3, torch.nan, torch.inf, -torch.inf])
+    loaded = tiny()
+    loaded.module.decode = lambda _: SimpleNamespace(sample=shown.expand(1, 3, 1, 9))
+    assert loaded.decode(latents())[0, :, 0].tolist() == [0, 0, 127, 254, 255, 255, 0, 255, 0]
+
+
+def test_encode_is_the_posteriors_mean_scaled() -> None:
     loaded = tiny()
     pixels = picture(64, 96)
     given = VaeImageProcessor().preprocess(pixels[None].astype(np.float32) / 255)
@@ -79,8 +86,32 @@ def test_encode_is_the_posteriors_mode_scaled() -> None:
     encoded = loaded.encode(pixels)
     assert encoded.shape == (4, 8, 12)
     assert torch.allclose(encoded, mean[0] * 0.18215, atol=1e-6)
-    # The mode, not a sample: twice the same.
+    # The mean, not a sample: twice the same.
     assert torch.equal(encoded, loaded.encode(pixels))
+
+
+def test_encode_samples_the_posterior_with_the_given_noise() -> None:
+    loaded = tiny()
+    pixels = picture(64, 96)
+    noise = torch.randn((4, 8, 12), generator=torch.Generator().manual_seed(3))
+    given = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 * 2 - 1
+    with torch.inference_mode():
+        mean, logvar = loaded.module._encode(given).chunk(2, dim=1)
+    expected = (mean + (logvar.clamp(-30, 20) / 2).exp() * noise)[0] * 0.18215
+    assert torch.allclose(loaded.encode(pixels, noise), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [0, 64])
+@pytest.mark.parametrize(("height", "width"), [(65, 103), (71, 96), (52, 100)])
+def test_sides_that_are_no_multiple_of_8_encode_to_whole_latents(
+    height: int, width: int, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tile:
+        monkeypatch.setattr(vae_module, "TILING_ABOVE", 0)
+        monkeypatch.setattr(vae_module, "TILE", tile)
+    encoded = tiny().encode(picture(height, width))
+    assert encoded.shape == (4, height // 8, width // 8)
+    assert encoded.isfinite().all()
 
 
 def test_scale_and_shift_are_the_configs() -> None:
@@ -247,12 +278,13 @@ class Cells:
 
     dtype = torch.float32
     device = torch.device("cpu")
+    use_tiling = False
     config = SimpleNamespace(scaling_factor=0.5, shift_factor=0.1, latent_channels=4)
     mix = torch.tensor([[1.0, 0.5, 0.0, 0.2], [0.0, 1.0, -0.5, 0.3], [0.3, 0.0, 1.0, -0.4]])
 
     def encode(self, pictures: Tensor) -> SimpleNamespace:
         cells = torch.einsum("bchw,cd->bdhw", avg_pool2d(pictures, 8), self.mix)
-        return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: cells))
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=cells))
 
 
 def test_a_preview_shows_the_colours() -> None:
