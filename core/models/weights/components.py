@@ -71,6 +71,19 @@ def load_component(
     except Exception as error:
         # The config is untrusted: any exception is its fault, for nothing is allocated yet.
         raise Refused(kind, name, "unreadable", f"its {component} config is damaged") from error
+    return load_module(module, component, tensors, device, dtype, kind, name)
+
+
+def load_module(
+    module: nn.Module,
+    component: str,
+    tensors: Tensors,
+    device: torch.device,
+    dtype: torch.dtype,
+    kind: str,
+    name: str,
+) -> Any:
+    """Give ``module`` its weights, as :func:`load_component` does."""
     state, missing = {}, []
     for key, wanted in module.state_dict().items():
         tensor = tensors.read(key)

@@ -1,0 +1,109 @@
+"""Detection of what upscaler one ``.safetensors`` contains, from its names and shapes. No torch.
+
+Two architectures are loaded, each in the widths and depths that there are: ESRGAN in its three
+spellings (old ESRGAN's, BSRGAN's, Real-ESRGAN's), and Real-ESRGAN's compact one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isqrt
+from typing import Final, Literal
+
+from core.errors import Refused
+from core.models.weights.safetensors_header import Header
+
+Architecture = Literal["esrgan", "compact"]
+MAX_SCALE: Final = 16
+# What training programs put before all names of a file.
+_PREFIX: Final = re.compile(r"^(params_ema|params|module|generator|netG|model_g)\.")
+# Names of old ESRGAN and of BSRGAN, and what Real-ESRGAN calls the same.
+_RESPELLED: Final = (
+    (re.compile(r"^model\.0\."), "conv_first."),
+    (re.compile(r"^model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\d)\.0\."), r"body.\1.rdb\2.\3."),
+    (re.compile(r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv1x1\."), r"body.\1.rdb\2.conv1x1."),
+    (re.compile(r"^model\.1\.sub\.\d+\.(weight|bias)$"), r"conv_body.\1"),
+    (re.compile(r"^RRDB_trunk\.(\d+)\.RDB(\d)\."), r"body.\1.rdb\2."),
+    (re.compile(r"^trunk_conv\."), "conv_body."),
+    (re.compile(r"^upconv(\d)\."), r"conv_up\1."),
+    (re.compile(r"^HRconv\."), "conv_hr."),
+)
+_OLD: Final = re.compile(r"^model\.(\d+)\.(weight|bias)$")
+
+
+@dataclass(frozen=True, slots=True)
+class UpscalerFacts:
+    """What was detected. ``scale`` multiplies the sides of a picture.
+
+    ``keys`` and ``shapes`` are each tensor's key in the file and its shape, by its name in the
+    module: Real-ESRGAN's names.
+    """
+
+    architecture: Architecture
+    scale: int
+    keys: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+
+    def count(self, pattern: str) -> int:
+        """Return how many parts there are whose number the pattern's group finds."""
+        found = (re.match(pattern, name) for name in self.keys)
+        return len({match[1] for match in found if match})
+
+
+def describe_upscaler(header: Header) -> UpscalerFacts:
+    """Return the facts of an upscaler. Raises :class:`Refused` when it is none of these."""
+    keys = _respelled(header.tensors.keys())
+    shapes = {name: header.shape(key) for name, key in keys.items()}
+    dimensions = {name: len(shape) for name, shape in shapes.items()}
+    if dimensions.get("conv_first.weight") == dimensions.get("body.0.rdb1.conv1.weight") == 4:
+        facts = UpscalerFacts("esrgan", 0, keys, shapes)
+        doubled = 2 ** facts.count(r"conv_up(\d+)\.weight$")
+        scale = doubled / unshuffle(shapes)
+        colours = _inputs(shapes, "conv_first") // unshuffle(shapes) ** 2
+        outputs = sum(shapes.get("conv_last.bias", ()))
+    elif (dimensions.get("body.0.weight"), dimensions.get("body.1.weight")) == (4, 1):
+        facts = UpscalerFacts("compact", 0, keys, shapes)
+        last = f"body.{2 * (facts.count(r'body.([0-9]+).bias$') - 1)}.bias"
+        values = sum(shapes.get(last, ()))
+        scale = isqrt(values // 3)
+        colours, outputs = _inputs(shapes, "body.0"), values // max(scale, 1) ** 2
+    else:
+        raise _refused(header, "of an architecture that is not known here")
+    if (colours, outputs) != (3, 3):
+        raise _refused(header, f"an upscaler of {colours} to {outputs} channels, not RGB")
+    if scale not in range(1, MAX_SCALE + 1):
+        raise _refused(header, f"an upscaler by {scale:g}")
+    return UpscalerFacts(facts.architecture, int(scale), keys, shapes)
+
+
+def unshuffle(shapes: dict[str, tuple[int, ...]]) -> int:
+    """Return by how much an ESRGAN of these shapes first shrinks a picture, into channels."""
+    return max(1, isqrt(_inputs(shapes, "conv_first") // 3))
+
+
+def _inputs(shapes: dict[str, tuple[int, ...]], name: str) -> int:
+    return shapes[f"{name}.weight"][1]
+
+
+def _refused(header: Header, detail: str) -> Refused:
+    return Refused("upscaler", header.path.stem, "family", detail)
+
+
+def _respelled(names: Iterable[str]) -> dict[str, str]:
+    """Return each name's key in the file by Real-ESRGAN's name for it."""
+    plain = {_PREFIX.sub("", name): name for name in names}
+    # Old ESRGAN counts its layers: after the body come the upsampling ones, then the last two.
+    old = {int(match[1]) for name in plain if (match := _OLD.match(name)) and match[1] != "0"}
+    *ups, hr, last = sorted(old) if len(old) > 1 else (0, 0)
+    numbered = {hr: "conv_hr", last: "conv_last"}
+    numbered |= {up: f"conv_up{number}" for number, up in enumerate(ups, 1)}
+    keys = {}
+    for name, key in plain.items():
+        for pattern, new in _RESPELLED:
+            name = pattern.sub(new, name)
+        if match := _OLD.match(name):
+            name = f"{numbered.get(int(match[1]), match[1])}.{match[2]}"
+        keys[name] = key
+    return keys
