@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from core.sampling.noise import initial_noise
-from core.sampling.samplers import Trajectory
-from core.sampling.sigmas import NoiseSchedule
+from core.sampling.draws import run_noise
+from core.sampling.plans import plan
+from core.sampling.schedules import NoiseSchedule
+from core.sampling.trajectory import Mix, Trajectory, begin
+from core.sampling.trajectory import advance as advance_batch
 
 
 class MixtureModel:
@@ -25,7 +27,7 @@ class MixtureModel:
 
     def __call__(self, sample: torch.Tensor, timestep: float) -> torch.Tensor:
         self.timesteps.append(timestep)
-        sigma = self.schedule.sigma_at(torch.tensor(timestep)).double()
+        sigma = self.schedule.levels.sigma_at(torch.tensor(timestep)).double()
         signal = 1 / (sigma**2 + 1).sqrt()
         noise = sigma * signal
         variance = (signal * self.width) ** 2 + noise**2
@@ -52,27 +54,33 @@ def start(
     device: str = "cpu",
 ) -> Trajectory:
     """A run of ``sampler`` on the model's schedule, from the noise of ``seed``."""
-    _, channels, height, width = model.means.shape
-    noise, generator = initial_noise(seed, (channels, height, width))
-    return Trajectory(
+    planned = plan(
         sampler,
         schedule_type,
         steps,
         model.schedule,
-        seed=seed,
-        generator=generator,
-        noise=noise,
-        init_latents=init_latents,
-        denoising_strength=denoising_strength,
+        strength=None if init_latents is None else denoising_strength,
         exact_steps=exact_steps,
-        device=device,
     )
+    _, channels, height, width = model.means.shape
+    there = torch.device(device)
+    noise, draw = run_noise(planned, "CPU", seed, (channels, height, width), there)
+    given = None if init_latents is None else init_latents.to(there)
+    return begin(planned, Mix(), noise, draw, given)
+
+
+def advance_all(trajectories: list[Trajectory], model: MixtureModel) -> None:
+    """One model call further, all in one batched step."""
+    rows = []
+    for each in trajectories:
+        prediction = model(each.model_input.cpu(), each.timestep.item())
+        rows += [prediction] * each.rows
+    advance_batch(trajectories, torch.stack(rows).to(trajectories[0].latents.device))
 
 
 def advance(trajectory: Trajectory, model: MixtureModel) -> None:
     """One model call further."""
-    prediction = model(trajectory.model_input().cpu(), trajectory.timestep)
-    trajectory.advance(prediction.to(trajectory.latents.device))
+    advance_all([trajectory], model)
 
 
 def finish(trajectory: Trajectory, model: MixtureModel) -> torch.Tensor:

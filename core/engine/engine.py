@@ -25,6 +25,7 @@ from core.models.loading import Models
 from core.models.vae import LoadedVae
 from core.pictures import infotext
 from core.pictures.files import write_png
+from core.sampling.trajectory import advance
 from core.work import Work
 
 if TYPE_CHECKING:
@@ -185,17 +186,19 @@ class Engine:
             return
         members = min(groups.values(), key=lambda group: min(p.served for _, p in group))
         jobs = list(dict.fromkeys(run.job for run, _ in members))
-        rows = [run.rows(picture) for run, picture in members]
+        rows = [row for run, picture in members for row in run.rows(picture)]
         loaded = members[0][0].loaded
-        together = [row for own in rows for row in own]
+        trajectories = [picture.trajectory for _, picture in members if picture.trajectory]
+        before = [trajectory.step for trajectory in trajectories]
         try:
-            outputs = iter(self._batcher.predict(loaded.unet, together, loaded.dtype))
+            outputs = self._batcher.predict(loaded.unet, rows, loaded.dtype)
         except OutOfMemory as error:
             self._fail(jobs, error)
             return
         self._step_count += 1
-        for (run, picture), own in zip(members, rows, strict=True):
-            run.advance(picture, [next(outputs) for _ in own])
+        advance(trajectories, outputs, one_by_one=self._batcher.fixed is not None)
+        for (run, picture), trajectory, step in zip(members, trajectories, before, strict=True):
+            run.advanced(picture, trajectory.step - step)
             picture.served = self._step_count
         for job in jobs:
             self._report(job)
@@ -211,7 +214,7 @@ class Engine:
         due = now - job.previewed >= PREVIEW_SECONDS
         if due and (source := self._preview_source(job)) is not None:
             job.previewed = job.reported = now
-            vae, latents = source[0], source[1].cpu()
+            vae, latents = source
             future = self._threads.submit(lambda: write_png(vae.preview(latents), ""))
             self._background[future] = lambda png: self._progress(job, png)
         elif now - job.reported >= PROGRESS_SECONDS or job.step == job.steps:
@@ -222,7 +225,7 @@ class Engine:
         """Return the VAE and predicted latents (C, h, w) of the job's first denoising picture."""
         for run, picture in self._pictures():
             if run.job is job and picture.trajectory is not None:
-                return run.vaes[0], picture.trajectory.x0
+                return run.vaes[0], picture.trajectory.denoised
         return None
 
     def _progress(self, job: RunningJob, preview: bytes | None = None) -> None:

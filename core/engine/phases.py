@@ -20,7 +20,7 @@ class Encode:
 
 @dataclass(frozen=True, slots=True)
 class Denoise:
-    """A run of the sampler at this size in pixels: from noise, or from latents at a ``strength``.
+    """A run of a sampler at this size in pixels: from noise, or from latents at a ``strength``.
 
     img2img runs that fraction of ``steps``, the second pass of hires fix runs all of them.
     ``guidance`` is this pass's: its prompts, encoded for its steps, and their CFG scale.
@@ -28,6 +28,8 @@ class Denoise:
 
     width: int
     height: int
+    sampler: str
+    schedule_type: str
     steps: int
     guidance: Guidance
     strength: float | None = None
@@ -61,18 +63,20 @@ def phases(
     ``guidances`` has one for each pass (:func:`core.sampling.passes.passes`); ``vaes`` is the
     number of VAEs that decode the same latents.
     """
-    width, height, steps = request.width, request.height, request.steps
+    how = request.sampler, request.schedule_type, request.steps, guidances[0]
     plan: list[Phase] = []
     if request.init_image is None:
-        plan.append(Denoise(width, height, steps, guidances[0]))
+        plan.append(Denoise(request.width, request.height, *how))
     else:
         strength = request.denoising_strength
-        plan += [Encode(), Denoise(width, height, steps, guidances[0], strength)]
+        plan += [Encode(), Denoise(request.width, request.height, *how, strength)]
     if (hires := request.hires) is not None:
         width, height = request.final_size
-        steps, strength = request.second_steps, hires.denoising_strength
+        kind = hires.schedule_type or request.schedule_type
+        how = hires.sampler or request.sampler, kind, request.second_steps, guidances[1]
         plan.append(Upscale(width, height, hires.upscaler))
-        plan.append(Denoise(width, height, steps, guidances[1], strength, second_pass=True))
+        strength = hires.denoising_strength
+        plan.append(Denoise(width, height, *how, strength, second_pass=True))
     return (*plan, *(Decode(vae) for vae in range(vaes)))
 
 

@@ -24,17 +24,17 @@ UNet = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a UNet batch.
+    """One row of a UNet batch; all tensors are on the device.
 
-    ``sample`` is the scaled UNet input (C, h, w), ``context`` the text embedding (77·chunks,
-    width); ``pooled`` (projection,) and ``time_ids`` (6,) are for SDXL.
+    ``sample`` is the scaled UNet input (C, h, w), ``timestep`` is (), ``context`` the text
+    embedding (77·chunks, width); ``pooled`` (projection,) and ``time_ids`` (6,) are for SDXL.
     """
 
     sample: Tensor
-    timestep: float
+    timestep: Tensor
     context: Tensor
     pooled: Tensor | None = None
-    time_ids: tuple[int, ...] = ()
+    time_ids: Tensor | None = None
 
 
 def _bucket_below(rows: int) -> int:
@@ -53,29 +53,32 @@ class RowBatcher:
         self.limit = fixed or _bucket_below(limit + 1)
         self.fixed = fixed
 
-    def predict(self, unet: UNet, rows: Sequence[Row], dtype: torch.dtype) -> list[Tensor]:
-        """Return the UNet's raw fp32 output (C, h, w) for each row, in order.
+    def predict(self, unet: UNet, rows: Sequence[Row], dtype: torch.dtype) -> Tensor:
+        """Return the UNet's raw output for the rows, (rows, C, h, w) in ``dtype``, in order.
 
         All rows must have the same sample shape, and all or none SDXL's fields. Raises
         :class:`OutOfMemory` when not even one row fits.
         """
-        outputs: list[Tensor | None] = [None] * len(rows)
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
             by_length[row.context.shape[0]].append(index)
+        order: list[int] = []
+        outputs: list[Tensor] = []
         for indices in by_length.values():
             start = 0
             while start < len(indices):
                 part = indices[start : start + self.limit]
                 try:
-                    predicted = self._call(unet, [rows[i] for i in part], dtype)
+                    outputs.append(self._call(unet, [rows[i] for i in part], dtype))
                 except torch.OutOfMemoryError:
                     self._shrink(len(part), rows[part[0]].sample)
                     continue
-                for i, output in zip(part, predicted, strict=False):
-                    outputs[i] = output
+                order += part
                 start += len(part)
-        return [output for output in outputs if output is not None]
+        if len(outputs) == 1:
+            return outputs[0]
+        in_order = dict(zip(order, (row for output in outputs for row in output), strict=True))
+        return torch.stack([in_order[index] for index in range(len(rows))])
 
     def _shrink(self, tried: int, sample: Tensor) -> None:
         if self.fixed is not None or tried == 1:
@@ -85,21 +88,23 @@ class RowBatcher:
         self.limit = _bucket_below(tried)
 
     def _call(self, unet: UNet, rows: list[Row], dtype: torch.dtype) -> Tensor:
-        """Call the UNet: (B, C, h, w) in fp32, the padding rows at the end."""
-        size = self.fixed or next(bucket for bucket in BUCKETS if bucket >= len(rows))
-        rows = rows + rows[-1:] * (size - len(rows))
-        device = rows[0].sample.device
+        """Call the UNet, padded at the end; return the rows' outputs."""
+        count = len(rows)
+        size = self.fixed or next(bucket for bucket in BUCKETS if bucket >= count)
+        rows = rows + rows[-1:] * (size - count)
         extras: dict[str, Any] = {}
         if rows[0].pooled is not None:
             pooled = torch.stack([row.pooled for row in rows if row.pooled is not None])
-            time_ids = torch.tensor([row.time_ids for row in rows], device=device, dtype=dtype)
-            extras["added_cond_kwargs"] = {"text_embeds": pooled.to(dtype), "time_ids": time_ids}
-        output = unet(
+            time_ids = torch.stack([row.time_ids for row in rows if row.time_ids is not None])
+            extras["added_cond_kwargs"] = {
+                "text_embeds": pooled.to(dtype),
+                "time_ids": time_ids.to(dtype),
+            }
+        output: Tensor = unet(
             torch.stack([row.sample for row in rows]).to(dtype),
-            torch.tensor([row.timestep for row in rows], device=device, dtype=torch.float32),
+            torch.stack([row.timestep for row in rows]),
             torch.stack([row.context for row in rows]).to(dtype),
             return_dict=False,
             **extras,
-        )
-        prediction: Tensor = output[0]
-        return prediction.float()
+        )[0]
+        return output[:count]

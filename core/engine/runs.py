@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import torch
 from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -22,9 +23,12 @@ from core.models.residents import LoadedModel
 from core.models.vae import LoadedVae
 from core.notes import Note
 from core.pictures.files import read_pixels
-from core.sampling.noise import initial_noise
+from core.sampling.draws import run_noise, upload
 from core.sampling.passes import passes
-from core.sampling.samplers import Trajectory
+from core.sampling.plans import plan
+from core.sampling.settings import SamplerSettings
+from core.sampling.sources import NoiseSource, differs_by_card
+from core.sampling.trajectory import Trajectory, begin
 from core.text.guidance import Guidance
 from core.work import Item
 
@@ -89,11 +93,18 @@ class Run:
             )
             for number in range(len(passes(request)))
         ]
-        plan = phases(request, guidances, len(vaes))
-        self.pictures = [RunningPicture(index, deque(plan)) for index in range(request.count)]
+        ways = phases(request, guidances, len(vaes))
+        self.pictures = [RunningPicture(index, deque(ways)) for index in range(request.count)]
+        self._sizes: dict[tuple[int, int], Tensor] = {}
         # Rows of all pictures, in the pass that needs most.
         self.rows_needed = request.count * max(each.rows_needed for each in guidances)
         self.notes: tuple[Note, ...] = guidances[0].positive.notes + guidances[0].negative.notes
+        sizes = [self._latent_shape(each.width, each.height) for each in passes(request)]
+        if request.noise_source == "GPU" and any(map(differs_by_card, sizes)):
+            self.notes += (Note.of("card_noise"),)
+
+    def _latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        return self.vaes[0].channels, height // 8, width // 8
 
     @property
     def done(self) -> bool:
@@ -146,47 +157,49 @@ class Run:
         phase = picture.phase
         assert isinstance(phase, Denoise)
         trajectory = picture.trajectory = picture.trajectory or self._new_trajectory(picture, phase)
-        sample = trajectory.model_input()
-        # SDXL's conditioning: original size, crop's top left, target size.
-        time_ids = (phase.height, phase.width, 0, 0, phase.height, phase.width)
+        sample, timestep = trajectory.model_input, trajectory.timestep
+        time_ids = self._time_ids(phase.width, phase.height)
         return [
-            Row(sample, trajectory.timestep, context, pooled, time_ids)
-            for context, pooled in phase.guidance.at(trajectory.call)
+            Row(sample, timestep, context, pooled, time_ids)
+            for context, pooled in phase.guidance.at(trajectory.call, trajectory.with_negative)
         ]
 
-    def advance(self, picture: RunningPicture, outputs: list[Tensor]) -> None:
-        """Advance the sampler by the UNet's outputs (C, h, w) for the picture's rows."""
-        phase, trajectory = picture.phase, picture.trajectory
-        assert isinstance(phase, Denoise)
-        assert trajectory is not None
-        before = trajectory.step
-        trajectory.advance(phase.guidance.mix(outputs))
+    def _time_ids(self, width: int, height: int) -> Tensor | None:
+        """SDXL's conditioning: original size, crop's top left, target size; (6,)."""
+        if self.loaded.family != "sdxl":
+            return None
+        if (width, height) not in self._sizes:
+            sizes = torch.tensor((height, width, 0, 0, height, width), dtype=torch.float32)
+            self._sizes[width, height] = upload(sizes, self.loaded.device)
+        return self._sizes[width, height]
+
+    def advanced(self, picture: RunningPicture, steps: int) -> None:
+        """Count the ``steps`` that the picture's sampler made, and leave the phase at its end."""
         # Progress counts the steps of every item, also where they share latents.
-        self.job.steps_run += len(self.positions) * (trajectory.step - before)
-        if trajectory.done:
-            picture.latents = trajectory.latents
+        self.job.steps_run += len(self.positions) * steps
+        assert picture.trajectory is not None
+        if picture.trajectory.done:
+            picture.latents = picture.trajectory.latents.clone()
             picture.trajectory = None
             picture.phases.popleft()
 
     def _new_trajectory(self, picture: RunningPicture, phase: Denoise) -> Trajectory:
         """Make the sampler's state; a second pass draws new noise from the same seed."""
         request = self.request.alone(picture.index)
-        noise, generator = initial_noise(
+        settings = SamplerSettings.of(request)
+        how = phase.sampler, phase.schedule_type, phase.steps, self.loaded.schedule, settings
+        planned = plan(*how, strength=phase.strength, exact_steps=phase.second_pass)
+        shape = self._latent_shape(phase.width, phase.height)
+        first, draw = run_noise(
+            planned,
+            cast(NoiseSource, request.noise_source),
             request.seed,
-            (self.vaes[0].channels, phase.height // 8, phase.width // 8),
-            request.variation_seed,
-            request.variation_strength,
+            shape,
+            self.loaded.device,
+            variation_seed=request.variation_seed,
+            variation_strength=request.variation_strength,
+            seed_resize=(request.seed_resize_width, request.seed_resize_height),
         )
-        return Trajectory(
-            request.sampler,
-            request.schedule_type,
-            phase.steps,
-            self.loaded.schedule,
-            seed=request.seed,
-            generator=generator,
-            noise=noise,
-            init_latents=picture.latents,
-            denoising_strength=1.0 if phase.strength is None else phase.strength,
-            exact_steps=phase.second_pass,
-            device=self.loaded.device,
-        )
+        if phase.strength is not None and not phase.second_pass:
+            first = first * settings.noise_multiplier
+        return begin(planned, phase.guidance.mix, first, draw, picture.latents)

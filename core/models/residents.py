@@ -15,7 +15,7 @@ from core.families import Family
 from core.models.catalogue import Model, Vae
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint
-from core.sampling.sigmas import NoiseSchedule
+from core.sampling.schedules import NoiseSchedule
 from core.text.conditioning import TextConditioner
 
 _CPU: Final = torch.device("cpu")

@@ -5,7 +5,6 @@ What can be used is used; everything else that would change the image is named i
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -41,8 +40,6 @@ _MAX_NAMES: Final = 12
 _WITHOUT_RNG: Final = "Penultimate 0.1.0"
 # Generators that draw the noise on the CPU, in ways of their own.
 _FOREIGN: Final = ("ComfyUI", "InvokeAI", "Fooocus")
-# How many values a GeForce RTX 3090 draws at once. Beyond, the noise depends on the card.
-_CARD_NOISE: Final = 125_952
 
 
 def to_request_values(
@@ -207,10 +204,6 @@ class _Reading:
             source = "CPU"
             if "Seed" in self.parsed:
                 self.notes.append(Note.of("other_noise"))
-        elif source == "GPU" and not self.ours:
-            values = 4 * math.prod(self.values.get(side, 512) // 8 for side in ("width", "height"))
-            if values > _CARD_NOISE:
-                self.notes.append(Note.of("card_noise"))
         self.values["noise_source"] = source
 
     def seed(self, field: str) -> None:

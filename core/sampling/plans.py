@@ -1,235 +1,125 @@
-"""The noise levels of one run: which timesteps the model is called at, and at what scale.
-
-``t_enc`` is A1111's place to start on a schedule of ``steps`` steps: None for text-to-image (the
-top), else the step counted from the bottom whose level the initial picture is brought to.
-"""
+"""``Plan``: a sampler's run over a checkpoint's levels, from its start to its table of numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import sqrt
+from typing import Any
 
 import torch
 
-from core.sampling.sigmas import NoiseSchedule, sigma_list
+from core.options import AUTOMATIC, AUTOMATIC_SCHEDULE
+from core.sampling.passes import img2img_start, second_pass_start
+from core.sampling.samplers import SAMPLERS, Sampler
+from core.sampling.schedules import NoiseSchedule, sigma_list
+from core.sampling.settings import A1111_DEFAULTS, SamplerSettings
+from core.sampling.table import Context, Table, Walk, tabulate
+from core.sampling.timesteps import ddim_ladder, shares, unipc_ladder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """The noise levels that a sampler steps through, from the noisiest to the cleanest.
+    """What a run does; all of it is known beforehand, but for DPM adaptive, which has no table.
 
-    Per model call its timestep and the scale that makes the latents the model's input (a
-    timestep one above the last means the last, but DDIM counts its way down from it);
-    ``sigmas`` in the form the diffusers scheduler keeps them. The run starts at
-    ``signal`` × initial latents + ``noise`` × noise. SDE samplers draw noise for each of
-    ``pairs`` of sigmas, in that order, on a path between ``bounds``, the lowest and highest sigma
-    of the whole schedule.
+    It starts at ``signal`` × initial latents + ``noise`` × noise, in k-diffusion's space.
+    ``walk`` is the sampler over its levels. ``timesteps`` are the table's calls'. ``path`` are the
+    lowest and highest sigma that the Brownian path runs between: of the whole schedule, also in
+    img2img. ``steps`` are sampler steps, for progress; ``total_calls`` as A1111 counts them.
     """
 
-    timesteps: Sequence[float]
-    scales: Sequence[float]
-    sigmas: torch.Tensor | list[float] | None
+    sampler: Sampler
+    walk: Callable[[Any, Context], Walk]
+    context: Context
+    schedule: NoiseSchedule
+    table: Table | None
+    timesteps: list[float]
     signal: float
     noise: float
-    bounds: tuple[float, float] = (0.0, 0.0)
-    pairs: Sequence[tuple[float, float]] = ()
-    num_inference_steps: int = 0
+    path: tuple[float, float]
+    steps: int
+
+    @property
+    def total_calls(self) -> int:
+        """The number of model calls as A1111 counts them, though the last step may have one."""
+        return self.steps * (2 if self.sampler.second_order else 1)
 
 
-def _k_sigmas(
-    schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
-) -> tuple[torch.Tensor, tuple[float, float]]:
-    """Return the sigmas to step through, with the final 0, and the bounds of the whole schedule."""
-    sigmas = sigma_list(schedule, schedule_type, steps)
-    bounds = sigmas[-2].item(), sigmas[0].item()
-    return sigmas if t_enc is None else sigmas[steps - t_enc - 1 :], bounds
-
-
-def _k_plan(
+@lru_cache(maxsize=256)
+def plan(
+    sampler: str,
+    schedule_type: str,
+    steps: int,
     schedule: NoiseSchedule,
-    called: torch.Tensor,
-    sigmas: torch.Tensor | list[float],
-    bounds: tuple[float, float],
-    pairs: Sequence[tuple[float, float]] = (),
+    settings: SamplerSettings = A1111_DEFAULTS,
+    *,
+    strength: float | None = None,
+    exact_steps: bool = False,
 ) -> Plan:
-    """Make a plan in k-diffusion's space, latents = clean + sigma × noise, called at ``called``."""
-    return Plan(
-        timesteps=schedule.timestep_at(called).tolist(),
-        scales=(1 / (called**2 + 1) ** 0.5).tolist(),
-        sigmas=sigmas,
-        signal=1.0,
-        noise=called[0].item(),
-        bounds=bounds,
-        pairs=pairs,
-    )
+    """Plan a run of ``steps`` steps: from noise, or at a ``strength`` from initial latents.
 
-
-def plan_euler(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Plan Euler, Euler a, LMS: one call a level."""
-    sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
-    # These schedulers only do arithmetic on their sigmas, which floats do much faster.
-    return _k_plan(schedule, sigmas[:-1], sigmas.tolist(), bounds)
-
-
-def plan_heun(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Plan Heun: every level but the first is called twice, on arriving and on leaving."""
-    sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
-    called = sigmas[:-1].repeat_interleave(2)[1:]
-    return _k_plan(schedule, called, [*called.tolist(), 0.0], bounds)
-
-
-def plan_sde(schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Plan DPM++ SDE: a call on leaving each level, and one halfway (in log sigma) to the next."""
-    sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
-    doubled = sigmas[:-1].repeat_interleave(2)[1:]
-    # The path is asked for sigmas that went through the logarithm and back, as in k-diffusion and
-    # diffusers: it resolves differences of 1e-6, less than what fp32 rounds away there.
-    drawn = doubled.log()
-    drawn[1::2] = drawn[:-1:2] + (drawn[2::2] - drawn[:-1:2]) * 0.5
-    drawn = drawn.exp()
-    called = doubled.clone()
-    called[1::2] = drawn[1::2]
-    levels = drawn.tolist()
-    pairs = [(levels[i], to) for i in range(0, len(levels) - 1, 2) for to in levels[i + 1 : i + 3]]
-    return _k_plan(schedule, called, torch.cat([doubled, sigmas[-1:]]), bounds, pairs)
-
-
-def plan_multistep(
-    schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
-) -> Plan:
-    """Plan DPM++ 2M: k-diffusion's levels, but diffusers' latents are of unit variance."""
-    sigmas, bounds = _k_sigmas(schedule, schedule_type, steps, t_enc)
-    called = sigmas[:-1]
-    signal, noise = _unit(sigmas[0])
-    return Plan(
-        timesteps=schedule.timestep_at(called).tolist(),
-        scales=[1.0] * len(called),
-        # diffusers takes logarithms of these and their differences; in double they stay exact.
-        sigmas=sigmas.double(),
-        signal=signal,
-        noise=noise,
-        bounds=bounds,
-    )
-
-
-def plan_multistep_sde(
-    schedule: NoiseSchedule, schedule_type: str, steps: int, t_enc: int | None
-) -> Plan:
-    """Plan DPM++ 2M SDE: as 2M, with noise on the way to every level but the last 0."""
-    plan = plan_multistep(schedule, schedule_type, steps, t_enc)
-    assert isinstance(plan.sigmas, torch.Tensor)
-    return replace(plan, pairs=list(pairwise(plan.sigmas[:-1].tolist())))
-
-
-def _unit(sigma: torch.Tensor) -> tuple[float, float]:
-    """Return the shares of signal and noise at ``sigma`` in latents of unit variance."""
-    signal = 1 / (sigma**2 + 1) ** 0.5
-    return signal.item(), (sigma * signal).item()
-
-
-def _whole(schedule: NoiseSchedule, steps: int, t_enc: int | None) -> tuple[int, int | None]:
-    """Bound ``steps`` and ``t_enc`` for samplers that only take whole timesteps.
-
-    A second pass at a small strength would need more of them than there are; the strength stays
-    and there are fewer steps.
+    img2img runs that share of the steps, the second pass of hires fix (``exact_steps``) all of
+    them from that level.
     """
-    most = schedule.num_train_timesteps
-    if steps <= most:
-        return steps, t_enc
-    return most, None if t_enc is None else t_enc * most // steps
-
-
-def _ladder(schedule: NoiseSchedule, steps: int) -> list[int]:
-    """Return A1111's timesteps for DDIM and UniPC, rising from 1.
-
-    A whole number of timesteps apart, so there may be more of them than ``steps``, and the
-    highest may lie one above the last that was trained; see :class:`Plan`.
-    """
-    count = schedule.num_train_timesteps
-    return [t + 1 for t in range(0, count, count // steps)]
-
-
-def plan_ddim(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Plan DDIM on A1111's timesteps; it has one schedule type only.
-
-    A1111 uses the lowest timestep as the end of the last step, not for a call. For img2img it
-    also leaves out the one whose level the picture is brought to, so t_enc − 1 calls are made.
-    Where that leaves none at all, one is made at that level.
-    """
-    steps, t_enc = _whole(schedule, steps, t_enc)
-    ladder = _ladder(schedule, steps)
-    start = schedule.num_train_timesteps - 1 if t_enc is None else ladder[t_enc]
-    called = ladder[:0:-1] if t_enc is None else ladder[:t_enc][:0:-1]
-    signal, noise = (0.0, 1.0) if t_enc is None else _shares(schedule, start)
-    timesteps = called or [start]
-    return Plan(
-        timesteps=timesteps,
-        scales=[1.0] * len(timesteps),
-        sigmas=None,
-        signal=signal,
-        noise=noise,
-        num_inference_steps=steps,
-    )
-
-
-def _shares(schedule: NoiseSchedule, timestep: int) -> tuple[float, float]:
-    """Return the shares of signal and noise at a whole timestep in latents of unit variance."""
-    alpha_cumprod = schedule.alphas_cumprod[min(timestep, schedule.num_train_timesteps - 1)]
-    return alpha_cumprod.sqrt().item(), (1 - alpha_cumprod).sqrt().item()
-
-
-def plan_unipc(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Plan UniPC: uniform in time to timestep 0, with as many steps as DDIM has timesteps.
-
-    A1111's "time_uniform"; it has one schedule type only. Sigma is interpolated in log ᾱ.
-    """
-    steps, t_enc = _whole(schedule, steps, t_enc)
-    ladder = _ladder(schedule, steps)
-    last = schedule.num_train_timesteps
-    if t_enc is None:
-        highest, count, (signal, noise) = last - 1, len(ladder), (0.0, 1.0)
+    kind, t_enc, run = SAMPLERS[sampler], None, steps
+    if strength is not None:
+        start_at = second_pass_start if exact_steps or settings.fix_steps else img2img_start
+        steps, t_enc = start_at(steps, strength)
+        run = t_enc + 1
+    if kind.levels in ("ddim", "unipc"):
+        levels, path, signal, noise = _on_timesteps(kind, steps, t_enc, schedule, settings)
+        ends = path
     else:
-        highest, count = ladder[max(t_enc - 1, 0)], max(t_enc, 1)
-        signal, noise = _shares(schedule, ladder[t_enc])
-    times = torch.linspace((highest + 1) / last, 1 / last, count + 1)
-    timesteps = ((times - 1 / last) * last).clamp(0, last - 1)
-    sigmas = _sigma_in_log_alpha(schedule, timesteps)
-    return Plan(
-        timesteps=timesteps[:-1].tolist(),
-        scales=[1.0] * count,
-        sigmas=sigmas,
-        signal=signal,
-        noise=noise,
-    )
+        source = schedule.consistency_levels if kind.levels == "lcm" else schedule.levels
+        if schedule_type == AUTOMATIC:
+            schedule_type = AUTOMATIC_SCHEDULE.get(sampler, "Uniform")
+        sigmas = sigma_list(
+            source, schedule_type, steps, settings, discard=kind.discards, sdxl=schedule.sdxl
+        )
+        path = min(sigma for sigma in sigmas if sigma > 0), max(sigmas)
+        signal, ends = 0.0, source.ends
+        noise = sqrt(sigmas[0] ** 2 + 1) if settings.sgm_noise_multiplier else sigmas[0]
+        if t_enc is not None:
+            sigmas = sigmas[max(steps - t_enc - 1, 0) :]
+            signal, noise, ends = 1.0, sigmas[0] + settings.extra_noise, (sigmas[-2], sigmas[0])
+        levels = tuple(sigmas)
+        if kind.levels == "lcm":
+            timesteps = source.timestep_at(torch.tensor(sigmas)).tolist()
+            levels = tuple(zip(timesteps, sigmas, strict=True))
+    count = run if t_enc is None else len(levels) - 1
+    context = Context(settings, ends, count)
+    walk = partial(_walk, kind.walk, levels)
+    table = None if kind.adaptive else tabulate(walk, context)
+    timesteps = [] if table is None else _timesteps(table, schedule, settings)
+    return Plan(kind, walk, context, schedule, table, timesteps, signal, noise, path, run)
 
 
-def _sigma_in_log_alpha(schedule: NoiseSchedule, timesteps: torch.Tensor) -> torch.Tensor:
-    """Return sigma at fractional timesteps, interpolated in log ᾱ as UniPC's own code does."""
-    log_alphas = 0.5 * schedule.alphas_cumprod.log()
-    low, high, weight = timesteps.floor().long(), timesteps.ceil().long(), timesteps.frac()
-    log_alpha = log_alphas[low] + weight * (log_alphas[high] - log_alphas[low])
-    return (torch.exp(-2 * log_alpha) - 1).sqrt()
+def _walk(walk: Callable[[Any, Any, Context], Walk], levels: Any, x: Any, context: Context) -> Walk:
+    return walk(x, levels, context)
 
 
-# The steps an LCM is distilled for; more steps need a finer grid that still divides the whole.
-LCM_STEPS = 50
+def _timesteps(table: Table, schedule: NoiseSchedule, settings: SamplerSettings) -> list[float]:
+    own = schedule.levels.timestep_at(torch.tensor(table.sigmas), settings.quantized).tolist()
+    return [
+        timestep if given is None else given
+        for given, timestep in zip(table.timesteps, own, strict=True)
+    ]
 
 
-def plan_lcm(schedule: NoiseSchedule, _schedule_type: str, steps: int, t_enc: int | None) -> Plan:
-    """Plan LCM on diffusers' own timesteps: evenly skipped from its distillation grid."""
-    last = schedule.num_train_timesteps
-    steps, t_enc = _whole(schedule, steps, t_enc)
-    grid_size = next(n for n in range(max(LCM_STEPS, steps), last + 1) if last % n == 0)
-    grid = range(last - 1, -1, -last // grid_size)
-    timesteps = [grid[i * grid_size // steps] for i in range(steps)]
-    if t_enc is not None:
-        timesteps = timesteps[steps - t_enc - 1 :]
-    signal, noise = (0.0, 1.0) if t_enc is None else _shares(schedule, timesteps[0])
-    return Plan(
-        timesteps=timesteps,
-        scales=[1.0] * len(timesteps),
-        sigmas=None,
-        signal=signal,
-        noise=noise,
-    )
+def _on_timesteps(
+    kind: Sampler, steps: int, t_enc: int | None, schedule: NoiseSchedule, settings: SamplerSettings
+) -> tuple[tuple[Any, ...], tuple[float, float], float, float]:
+    """Return the ladder, its ends, and the shares of signal and noise to start with."""
+    ladder = ddim_ladder if kind.levels == "ddim" else unipc_ladder
+    most = len(schedule.levels.sigmas)
+    if steps > most:
+        # A second pass at a small strength: it stays, and there are fewer steps.
+        t_enc = None if t_enc is None else t_enc * most // steps
+        steps = most
+    levels, start = ladder(schedule, steps, t_enc, settings)
+    # The latents of these samplers are of unit variance; those of the walk are larger by this.
+    unit = sqrt(levels[0][1] ** 2 + 1)
+    signal, noise = (0.0, 1.0) if start is None else shares(start)
+    noise += settings.extra_noise * signal
+    return tuple(levels), (levels[-1][1], levels[0][1]), signal * unit, noise * unit

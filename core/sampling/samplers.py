@@ -1,130 +1,437 @@
-"""Sampler names → diffusers schedulers, set up so that a run ends where A1111's does.
+"""A1111's samplers, as their papers or k-diffusion write them.
 
-The solvers are diffusers'; what is done here is to hand them k-diffusion's (or, for DDIM and UniPC,
-A1111's) noise levels, start noise and per-step noise instead of their own.
+Each is a generator (:data:`core.sampling.table.Walk`) that works on anything that can be added
+and multiplied by numbers: on symbols, for its table, or on latents. ``sigmas`` are falling; those
+that count in timesteps get ``ladder``, falling pairs of (timestep, sigma).
 """
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, expm1, inf, log, sqrt
 from typing import Any, Final, Literal
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    DPMSolverSDEScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    LCMScheduler,
-    LMSDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
+from numpy.polynomial import Polynomial
 
-from core.options import AUTOMATIC
-from core.sampling.brownian import BrownianNoise
-from core.sampling.passes import img2img_start, second_pass_start
-from core.sampling.plans import (
-    Plan,
-    plan_ddim,
-    plan_euler,
-    plan_heun,
-    plan_lcm,
-    plan_multistep,
-    plan_multistep_sde,
-    plan_sde,
-    plan_unipc,
-)
-from core.sampling.sigmas import NoiseSchedule
+from core.sampling.schedules import karras
+from core.sampling.table import Call, Context, Walk
+from core.sampling.unipc import unipc
+
+Sigmas = Sequence[float]
+Ladder = Sequence[tuple[float, float]]
+
+
+def _down_up(start: float, end: float, eta: float) -> tuple[float, float]:
+    """Split a step into one down and noise up again, k-diffusion's ``get_ancestral_step``."""
+    up = min(end, eta * sqrt(max(end**2 * (start**2 - end**2) / start**2, 0.0)))
+    return sqrt(end**2 - up**2), up
+
+
+def _churned(x: Any, sigma: float, steps: int, context: Context) -> tuple[Any, float]:
+    """Add noise before a step: Karras et al. 2022, algorithm 2, lines 5 and 6."""
+    own = context.settings
+    if not own.sigma_churn:
+        return x, sigma
+    inside = own.sigma_tmin <= sigma <= (own.sigma_tmax or inf)
+    churned = sigma * (1 + min(own.sigma_churn / steps, sqrt(2) - 1)) if inside else sigma
+    # k-diffusion also draws the noise that it does not add.
+    return x + context.noise() * own.sigma_noise * sqrt(churned**2 - sigma**2), churned
+
+
+def euler(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """Karras et al. 2022, algorithm 2 without correction."""
+    for sigma, following in pairwise(sigmas):
+        x, sigma = _churned(x, sigma, len(sigmas) - 1, context)
+        x, denoised, _ = yield Call(x, sigma)
+        x += (x - denoised) * (following / sigma - 1)
+    return x
+
+
+def euler_ancestral(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_euler_ancestral``: Euler down, then fresh noise up."""
+    for sigma, following in pairwise(sigmas):
+        x, denoised, _ = yield Call(x, sigma)
+        down, up = _down_up(sigma, following, context.settings.eta)
+        x += (x - denoised) * (down / sigma - 1)
+        if following > 0:
+            x += context.noise() * up
+    return x
+
+
+def heun(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """Karras et al. 2022, algorithm 2."""
+    for sigma, following in pairwise(sigmas):
+        x, sigma = _churned(x, sigma, len(sigmas) - 1, context)
+        x = yield from _heun_step(x, sigma, following)
+    return x
+
+
+def _heun_step(x: Any, sigma: float, following: float) -> Walk:
+    """A step by the mean of the slopes at both ends; to 0, Euler's."""
+    x, denoised, _ = yield Call(x, sigma)
+    slope = (x - denoised) / sigma
+    if following > 0:
+        ahead, denoised, _ = yield Call(x + slope * (following - sigma), following)
+        slope = (slope + (ahead - denoised) / following) / 2
+    return x + slope * (following - sigma)
+
+
+def dpm_2(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpm_2``: DPM-Solver-2 (Lu et al. 2022) with Karras' churn."""
+    for sigma, following in pairwise(sigmas):
+        x, sigma = _churned(x, sigma, len(sigmas) - 1, context)
+        x = yield from _midpoint(x, sigma, following)
+    return x
+
+
+def dpm_2_ancestral(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpm_2_ancestral``: DPM-Solver-2 down, then fresh noise up."""
+    for sigma, following in pairwise(sigmas):
+        down, up = _down_up(sigma, following, context.settings.eta)
+        x = yield from _midpoint(x, sigma, down)
+        if following > 0:
+            x += context.noise() * context.settings.sigma_noise * up
+    return x
+
+
+def _midpoint(x: Any, sigma: float, end: float) -> Walk:
+    """A step by the slope halfway in log sigma; to 0, Euler's."""
+    x, denoised, _ = yield Call(x, sigma)
+    slope = (x - denoised) / sigma
+    if end > 0:
+        middle = sqrt(sigma * end)
+        halfway, denoised, _ = yield Call(x + slope * (middle - sigma), middle)
+        slope = (halfway - denoised) / middle
+    return x + slope * (end - sigma)
+
+
+def lms(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_lms``: linear multistep (Adams-Bashforth in sigma) of order 4."""
+    slopes: list[Any] = []
+    for i, (sigma, following) in enumerate(pairwise(sigmas)):
+        x, denoised, _ = yield Call(x, sigma)
+        slopes = [context.keep((x - denoised) / sigma), *slopes[:3]]
+        nodes = [sigmas[i - j] for j in range(len(slopes))]
+        for node, slope in zip(nodes, slopes, strict=True):
+            # Lagrange's polynomial through the nodes, in sigma from here, for precision.
+            basis = Polynomial([1.0])
+            for other in nodes:
+                if other != node:
+                    basis *= Polynomial([sigma - other, 1.0])
+            integral = basis.integ()(following - sigma) / basis(node - sigma)
+            x += slope * float(integral)
+    return x
+
+
+def dpmpp_2s_ancestral(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpmpp_2s_ancestral``: DPM-Solver++(2S), then fresh noise up."""
+    for sigma, following in pairwise(sigmas):
+        down, up = _down_up(sigma, following, context.settings.eta)
+        x, denoised, _ = yield Call(x, sigma)
+        if down == 0:
+            x = denoised
+        else:
+            middle = sqrt(sigma * down)
+            halfway = x * (middle / sigma) + denoised * (1 - middle / sigma)
+            _, denoised, _ = yield Call(halfway, middle)
+            x = x * (down / sigma) + denoised * (1 - down / sigma)
+        if following > 0:
+            x += context.noise() * context.settings.sigma_noise * up
+    return x
+
+
+def dpmpp_2m(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpmpp_2m``: DPM-Solver++(2M), Lu et al. 2022."""
+    old, last_h = None, 0.0
+    for sigma, following in pairwise(sigmas):
+        x, denoised, _ = yield Call(x, sigma)
+        h = log(sigma / following) if following > 0 else inf
+        ahead = denoised
+        if old is not None and following > 0:
+            ahead += (denoised - old) * (h / last_h / 2)
+        x = x * (following / sigma) + ahead * (1 - following / sigma)
+        old, last_h = denoised, h
+    return x
+
+
+def dpmpp_sde(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpmpp_sde``: stochastic DPM-Solver++(2S) with r = 1/2."""
+    eta, scale = context.settings.eta, context.settings.sigma_noise
+    for sigma, following in pairwise(sigmas):
+        x, denoised, _ = yield Call(x, sigma)
+        if following == 0:
+            x = denoised
+            continue
+        # In fp32 and through the logarithm, as k-diffusion does: the Brownian path resolves
+        # differences of 1e-6, which is less than what gets lost.
+        t, t_next = -torch.tensor((sigma, following)).log()
+        middle, leaving, arriving = (
+            torch.stack((t + (t_next - t) * 0.5, t, t_next)).neg().exp().tolist()
+        )
+        down, up = _down_up(sigma, middle, eta)
+        halfway = x * (down / sigma) + denoised * (1 - down / sigma)
+        halfway += context.noise(leaving, middle) * (scale * up)
+        _, denoised, _ = yield Call(halfway, middle)
+        down, up = _down_up(sigma, following, eta)
+        x = x * (down / sigma) + denoised * (1 - down / sigma)
+        x += context.noise(leaving, arriving) * (scale * up)
+    return x
+
+
+def dpmpp_2m_sde(x: Any, sigmas: Sigmas, context: Context, heun: bool = False) -> Walk:
+    """k-diffusion's ``sample_dpmpp_2m_sde``: the SDE solver of DPM-Solver++, midpoint or Heun."""
+    old, last_h = None, 0.0
+    for sigma, following in pairwise(sigmas):
+        x, denoised, _ = yield Call(x, sigma)
+        if following == 0:
+            x = denoised
+            continue
+        h = log(sigma / following)
+        eta_h = context.settings.eta * h
+        share = -expm1(-h - eta_h)
+        x = x * (following / sigma * exp(-eta_h)) + denoised * share
+        if old is not None:
+            factor = 1 - share / (h + eta_h) if heun else share / 2
+            x += (denoised - old) * (factor * h / last_h)
+        if eta_h:
+            up = following * sqrt(-expm1(-2 * eta_h)) * context.settings.sigma_noise
+            x += context.noise(sigma, following) * up
+        old, last_h = denoised, h
+    return x
+
+
+def dpmpp_2m_sde_heun(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """:func:`dpmpp_2m_sde` with k-diffusion's ``solver_type="heun"``."""
+    return dpmpp_2m_sde(x, sigmas, context, heun=True)
+
+
+def dpmpp_3m_sde(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpmpp_3m_sde``: the SDE solver of order 3."""
+    eta = context.settings.eta
+    old: list[tuple[Any, float]] = []
+    for sigma, following in pairwise(sigmas):
+        x, denoised, _ = yield Call(x, sigma)
+        if following == 0:
+            x = denoised
+            continue
+        h = log(sigma / following)
+        h_eta = h * (eta + 1)
+        x = x * exp(-h_eta) + denoised * -expm1(-h_eta)
+        phi_2 = expm1(-h_eta) / h_eta + 1
+        if old:
+            older, r0 = old[0][0], old[0][1] / h
+            slope = (denoised - older) / r0
+            if len(old) == 2:
+                r1 = old[1][1] / h
+                bend = (slope - (older - old[1][0]) / r1) / (r0 + r1)
+                slope += bend * r0
+                x -= bend * (phi_2 / h_eta - 0.5)
+            x += slope * phi_2
+        if eta:
+            up = following * sqrt(-expm1(-2 * h * eta)) * context.settings.sigma_noise
+            x += context.noise(sigma, following) * up
+        old = [(denoised, h), *old[:1]]
+    return x
+
+
+def dpm_fast(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpm_fast``: DPM-Solver (Lu et al. 2022) in blocks of order 3, 2, 1.
+
+    It spaces its own levels between the context's bounds, equally in log sigma.
+    """
+    low, high = context.ends
+    if low >= high:
+        return (yield from euler(x, (high, 0.0), context))
+    blocks, rest = divmod(context.steps, 3)
+    orders = [3] * blocks + [rest] if rest else [3] * (blocks - 1) + [2, 1]
+    times = [-log(high) + i / len(orders) * (log(high) - log(low)) for i in range(len(orders) + 1)]
+    for (t, t_next), order in zip(pairwise(times), orders, strict=True):
+        down, up = _down_up(exp(-t), exp(-t_next), context.settings.eta)
+        t_down = min(times[-1], -log(down)) if down else times[-1]
+        up = sqrt(max(exp(-t_next) ** 2 - exp(-t_down) ** 2, 0.0)) if context.settings.eta else 0
+        x, denoised, _ = yield Call(x, exp(-t))
+        slope = context.keep((x - denoised) / exp(-t))
+        x, _ = yield from _dpm_solver(x, slope, t, t_down, order)
+        if up:
+            x += context.noise() * (up * context.settings.sigma_noise)
+    return x
+
+
+def _dpm_solver(x: Any, slope: Any, t: float, t_next: float, order: int) -> Any:
+    """A step of DPM-Solver-1, -2 or -3, from ``x`` with noise prediction ``slope`` at ``t``.
+
+    Returns its end and, of order 3, also that of the order 2 with the same first call.
+    """
+    h = t_next - t
+    sigma_next, whole = exp(-t_next), expm1(h)
+    straight = x - slope * (sigma_next * whole)
+    if order == 1:
+        return straight, None
+    r1 = 1 / order if order == 3 else 0.5
+    first = t + r1 * h
+    ahead, denoised, _ = yield Call(x - slope * (exp(-first) * expm1(r1 * h)), exp(-first))
+    bend = (ahead - denoised) / exp(-first) - slope
+    lower = straight - bend * (sigma_next / (2 * r1) * whole)
+    if order == 2:
+        return lower, None
+    r2 = 2 / 3
+    second = t + r2 * h
+    factor = exp(-second) * (r2 / r1) * (expm1(r2 * h) / (r2 * h) - 1)
+    ahead, denoised, _ = yield Call(
+        x - slope * (exp(-second) * expm1(r2 * h)) - bend * factor, exp(-second)
+    )
+    bend = (ahead - denoised) / exp(-second) - slope
+    return straight - bend * (sigma_next / r2 * (whole / h - 1)), lower
+
+
+def dpm_adaptive(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """k-diffusion's ``sample_dpm_adaptive``: DPM-Solver-3 with steps by its error; latents only.
+
+    It reads the error of each step back from the device.
+    """
+    low, high = context.ends
+    if low >= high:
+        return (yield from euler(x, (high, 0.0), context))
+    s, end, h = -log(high), -log(low), 0.05
+    last = x
+    eta = context.settings.eta
+    exponent = 1 / (1.5 if eta else 3)
+    while s < end - 1e-5:
+        t = min(end, s + h)
+        down, up = _down_up(exp(-s), exp(-t), eta)
+        t_down = min(end, -log(down)) if eta and down else t
+        up = sqrt(max(exp(-t) ** 2 - exp(-t_down) ** 2, 0.0))
+        x, denoised, _ = yield Call(x, exp(-s))
+        slope = (x - denoised) / exp(-s)
+        higher, lower = yield from _dpm_solver(x, slope, s, t_down, 3)
+        allowed = lower.abs().maximum(last.abs()).mul(0.05).clamp(min=0.0078)
+        error = float(((lower - higher) / allowed).norm()) / sqrt(x.numel())
+        factor = 1 + math.atan((1 / (error + 1e-8)) ** exponent - 1)
+        if factor >= 0.81:
+            last, s = lower, t
+            x = higher + context.noise() * (up * context.settings.sigma_noise)
+        h *= factor
+    return x
+
+
+def restart(x: Any, sigmas: Sigmas, context: Context) -> Walk:
+    """Restart (Xu et al. 2023) as in A1111: Heun, walking one stretch of the levels again."""
+    steps, levels = len(sigmas) - 1, list(sigmas)
+    again, times = (9, 1) if steps < 36 else (steps // 4, 2)
+    if steps >= 20:
+        levels = karras(steps - again * times, sigmas[-2], sigmas[0])
+    stretch = list(pairwise(levels))
+    bottom, top = (
+        min(range(len(levels)), key=lambda i: abs(levels[i] - goal)) for goal in (0.1, 2.0)
+    )
+    if steps >= 20 and top < bottom:
+        loop = karras(again + 1, levels[bottom], levels[top])[:-1]
+        stretch[bottom:bottom] = list(pairwise(loop)) * times
+    reached = levels[0]
+    for sigma, following in stretch:
+        if sigma > reached:
+            x += context.noise() * sqrt(sigma**2 - reached**2)
+        x = yield from _heun_step(x, sigma, following)
+        reached = following
+    return x
+
+
+def ddim(x: Any, ladder: Ladder, context: Context, plus: bool = False) -> Walk:
+    """Song et al. 2020; ``plus`` is CFG++ (Chung et al. 2024), straight to the negative prompt."""
+    eta = context.settings.eta_ddim
+    for (timestep, sigma), (_, following) in pairwise(ladder):
+        x, denoised, unconditional = yield Call(x, sigma, timestep)
+        # ᾱ is 1 / (sigma² + 1); all of it in latents that are divided by √ᾱ.
+        variance = eta**2 * following**2 * (1 - (following**2 + 1) / (sigma**2 + 1))
+        variance *= (sigma**2 + 1) / sigma**2
+        towards = unconditional if plus else denoised
+        slope = (x - towards) / sigma
+        x = denoised + slope * sqrt(max(following**2 - variance, 0.0))
+        if variance > 0:
+            x += context.noise() * sqrt(variance)
+    return x / sqrt(ladder[-1][1] ** 2 + 1)
+
+
+def ddim_cfg_pp(x: Any, ladder: Ladder, context: Context) -> Walk:
+    """:func:`ddim` with CFG++."""
+    return ddim(x, ladder, context, plus=True)
+
+
+def plms(x: Any, ladder: Ladder, context: Context) -> Walk:
+    """Liu et al. 2022: DDIM with Adams-Bashforth of its noise predictions, up to order 4."""
+    weights = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12))
+    slopes: list[Any] = []
+    for (timestep, sigma), (ahead, following) in pairwise(ladder):
+        x, denoised, _ = yield Call(x, sigma, timestep)
+        slopes = [context.keep((x - denoised) / sigma), *slopes[:3]]
+        if len(slopes) == 1:
+            second, denoised, _ = yield Call(x + slopes[0] * (following - sigma), following, ahead)
+            slope = (slopes[0] + (second - denoised) / following) / 2
+        else:
+            order = (*weights, (55 / 24, -59 / 24, 37 / 24, -9 / 24))[len(slopes) - 1]
+            slope = slopes[0] * order[0]
+            for each, weight in zip(slopes[1:], order[1:], strict=True):
+                slope += each * weight
+        x += slope * (following - sigma)
+    return x / sqrt(ladder[-1][1] ** 2 + 1)
+
+
+def lcm(x: Any, ladder: Ladder, context: Context) -> Walk:
+    """Luo et al. 2023, as A1111 runs it: the consistency model's estimate, then noise again."""
+    for (timestep, sigma), (_, following) in pairwise(ladder):
+        x, denoised, _ = yield Call(x, sigma, timestep)
+        scaled = 10 * timestep
+        x = denoised * (scaled / sqrt(scaled**2 + 0.25)) + x * (0.25 / (scaled**2 + 0.25))
+        if following > 0:
+            x += context.noise() * following
+    return x
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """One name a member may choose.
+    """One name a member may choose, with its ``walk``.
 
-    ``scheduler`` and ``options`` build the diffusers object, ``plan`` its noise levels, ``source``
-    says what it must equal. ``automatic`` is the schedule type A1111 1.10 uses when none is
-    chosen. ``second_order`` samplers call the model twice a step, but once in the last.
-    ``draws`` is how the scheduler's step gets fresh noise: from the picture's ``generator``, or
-    as ``variance`` noise from the Brownian path.
+    ``levels`` it walks: sigmas of a schedule type; an LCM's; or A1111's timesteps, which no
+    schedule type changes. ``draws`` is where its fresh noise comes from: the picture's own
+    ``stream`` of noise, or the Brownian ``path`` of its seed. ``second_order`` samplers call the
+    model twice a step, but mostly once in the last. ``discards`` the penultimate sigma;
+    ``adaptive`` ones look at the latents, so they have no table; ``plus`` is CFG++.
     """
 
-    scheduler: type[Any]
-    plan: Callable[[NoiseSchedule, str, int, int | None], Plan]
-    source: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    automatic: str = "Uniform"
+    walk: Callable[[Any, Any, Context], Walk]
+    levels: Literal["sigmas", "lcm", "ddim", "unipc"] = "sigmas"
+    draws: Literal["", "stream", "path"] = ""
     second_order: bool = False
-    draws: Literal["generator", "variance"] | None = None
+    discards: bool = False
+    adaptive: bool = False
+    plus: bool = False
 
 
-SAMPLER_BY_NAME: Final[dict[str, Sampler]] = {
-    "Euler": Sampler(
-        EulerDiscreteScheduler,
-        plan_euler,
-        "k-diffusion sample_euler: Karras et al. 2022, algorithm 2 without churn",
-    ),
-    "Euler a": Sampler(
-        EulerAncestralDiscreteScheduler,
-        plan_euler,
-        "k-diffusion sample_euler_ancestral: Euler down, then fresh noise up, eta 1",
-        draws="generator",
-    ),
-    "Heun": Sampler(
-        HeunDiscreteScheduler,
-        plan_heun,
-        "k-diffusion sample_heun: Karras et al. 2022, algorithm 2 with correction",
-        second_order=True,
-    ),
-    "LMS": Sampler(
-        LMSDiscreteScheduler,
-        plan_euler,
-        "k-diffusion sample_lms: linear multistep (Adams-Bashforth) of order 4",
-    ),
-    "DPM++ 2M": Sampler(
-        DPMSolverMultistepScheduler,
-        plan_multistep,
-        "k-diffusion sample_dpmpp_2m: DPM-Solver++(2M), Lu et al. 2022",
-        automatic="Karras",
-    ),
-    "DPM++ SDE": Sampler(
-        DPMSolverSDEScheduler,
-        plan_sde,
-        "k-diffusion sample_dpmpp_sde: stochastic DPM-Solver++(2S), r 1/2, eta 1",
-        automatic="Karras",
-        second_order=True,
-    ),
-    "DPM++ 2M SDE": Sampler(
-        DPMSolverMultistepScheduler,
-        plan_multistep_sde,
-        "k-diffusion sample_dpmpp_2m_sde: midpoint, eta 1",
-        {"algorithm_type": "sde-dpmsolver++"},
-        automatic="Exponential",
-        draws="variance",
-    ),
-    "DDIM": Sampler(
-        DDIMScheduler,
-        plan_ddim,
-        "A1111's ddim: Song et al. 2020, eta 0, from the last timestep but to the first",
-        {"clip_sample": False, "set_alpha_to_one": False},
-    ),
-    "UniPC": Sampler(
-        UniPCMultistepScheduler,
-        plan_unipc,
-        "A1111's unipc: Zhao et al. 2023, bh1, order 3, uniform in time, ends at timestep 0",
-        {"solver_order": 3, "solver_type": "bh1"},
-    ),
-    "LCM": Sampler(
-        LCMScheduler,
-        plan_lcm,
-        "diffusers' LCMScheduler as it is: Luo et al. 2023",
-        draws="generator",
-    ),
+SAMPLERS: Final[dict[str, Sampler]] = {
+    "Euler": Sampler(euler),
+    "Euler a": Sampler(euler_ancestral, draws="stream"),
+    "LMS": Sampler(lms),
+    "Heun": Sampler(heun, second_order=True),
+    "DPM2": Sampler(dpm_2, second_order=True, discards=True),
+    "DPM2 a": Sampler(dpm_2_ancestral, draws="stream", second_order=True, discards=True),
+    "DPM++ 2S a": Sampler(dpmpp_2s_ancestral, draws="stream", second_order=True),
+    "DPM++ 2M": Sampler(dpmpp_2m),
+    "DPM++ SDE": Sampler(dpmpp_sde, draws="path", second_order=True),
+    "DPM++ 2M SDE": Sampler(dpmpp_2m_sde, draws="path"),
+    "DPM++ 2M SDE Heun": Sampler(dpmpp_2m_sde_heun, draws="path"),
+    "DPM++ 3M SDE": Sampler(dpmpp_3m_sde, draws="path", discards=True),
+    "DPM fast": Sampler(dpm_fast, draws="stream"),
+    "DPM adaptive": Sampler(dpm_adaptive, draws="stream", adaptive=True),
+    "Restart": Sampler(restart, draws="stream", second_order=True),
+    "DDIM": Sampler(ddim, levels="ddim", draws="stream"),
+    "DDIM CFG++": Sampler(ddim_cfg_pp, levels="ddim", draws="stream", plus=True),
+    "PLMS": Sampler(plms, levels="ddim"),
+    "UniPC": Sampler(unipc, levels="unipc"),
+    "LCM": Sampler(lcm, levels="lcm", draws="stream"),
 }
 
 
@@ -133,154 +440,4 @@ def conditioning_steps(sampler: str, steps: int) -> int:
 
     Twice the steps for second-order samplers, although their last step calls only once.
     """
-    return steps * 2 if SAMPLER_BY_NAME[sampler].second_order else steps
-
-
-class Trajectory:
-    """One run of a sampler, from noise to a picture's clean latent.
-
-    The caller owns the model: until :attr:`done`, it calls its UNet on :meth:`model_input` at
-    :attr:`timestep` and hands the combined raw output (epsilon or v) to :meth:`advance`. A run
-    depends on nothing but its arguments and those outputs. Timesteps and sigmas stay on the CPU
-    as plain numbers; only latents live on ``device``, in fp32 throughout.
-    """
-
-    def __init__(
-        self,
-        sampler: str,
-        schedule_type: str,
-        steps: int,
-        schedule: NoiseSchedule,
-        *,
-        seed: int,
-        generator: torch.Generator,
-        noise: torch.Tensor,
-        init_latents: torch.Tensor | None = None,
-        denoising_strength: float = 1.0,
-        exact_steps: bool = False,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """Set up a run of ``steps`` steps from ``noise`` (C, h, w).
-
-        With ``init_latents`` (C, h, w) it starts from those under as much noise as
-        ``denoising_strength`` says: img2img runs that share of the steps, the second pass of
-        hires fix (``exact_steps``) all of them from that level. ``generator`` serves ancestral
-        noise, ``seed`` the Brownian path of the SDE samplers.
-        """
-        kind = SAMPLER_BY_NAME[sampler]
-        total, t_enc = steps, None
-        if init_latents is not None:
-            start_at = second_pass_start if exact_steps else img2img_start
-            total, t_enc = start_at(steps, denoising_strength)
-        chosen = kind.automatic if schedule_type == AUTOMATIC else schedule_type
-        self._plan = plan = kind.plan(schedule, chosen, total, t_enc)
-        self._scheduler = _scheduler(sampler, schedule, plan, torch.device(device))
-        self._last_timestep = schedule.num_train_timesteps - 1
-        self._generator = generator
-        self._draws = kind.draws
-        if plan.pairs:
-            self._brownian = BrownianNoise(seed, noise.shape, plan.bounds, plan.pairs)
-            # DPMSolverSDEScheduler asks for its noise itself.
-            self._scheduler.noise_sampler = self._brownian_noise
-
-        latents = noise.to(device, torch.float32) * plan.noise
-        if init_latents is not None:
-            latents = init_latents.to(device, torch.float32) * plan.signal + latents
-        # diffusers' UniPC wants a batch dimension.
-        self._latents = latents[None]
-        self._x0 = noise.to(device) if init_latents is None else init_latents.to(device)
-        self.call = 0
-        # Sampler steps, not model calls: Heun has two calls in each, DDIM rounds their number.
-        self.steps = steps if t_enc is None else t_enc + 1
-
-    @property
-    def latents(self) -> torch.Tensor:
-        """The latent as it is now, (C, h, w) fp32; the picture's latent once :attr:`done`."""
-        return self._latents[0]
-
-    @property
-    def x0(self) -> torch.Tensor:
-        """The last estimate of the clean latent, (C, h, w); the start before the first call."""
-        return self._x0
-
-    @property
-    def calls(self) -> int:
-        """Model calls in all, at least 1."""
-        return len(self._plan.timesteps)
-
-    @property
-    def done(self) -> bool:
-        """Whether no model call is left."""
-        return self.call == self.calls
-
-    @property
-    def step(self) -> int:
-        """Sampler steps done, of :attr:`steps`."""
-        return self.call * self.steps // self.calls
-
-    @property
-    def timestep(self) -> float:
-        """The (fractional) timestep of the next model call."""
-        return float(min(self._plan.timesteps[self.call], self._last_timestep))
-
-    def model_input(self) -> torch.Tensor:
-        """Return the UNet's next input, (C, h, w) fp32, of about unit variance; read only."""
-        scale = self._plan.scales[self.call]
-        return self._latents[0] if scale == 1 else self._latents[0] * scale
-
-    def advance(self, prediction: torch.Tensor) -> None:
-        """Make a step with the model's ``prediction`` (C, h, w) for :meth:`model_input`."""
-        scheduler = self._scheduler
-        prev, *denoised = scheduler.step(
-            prediction[None].float(),
-            self._plan.timesteps[self.call],
-            self._latents,
-            return_dict=False,
-            **self._noise(),
-        )
-        # The multistep schedulers return no estimate but keep it for their next step.
-        self._x0 = (denoised[0] if denoised else scheduler.model_outputs[-1])[0]
-        self._latents = prev
-        self.call += 1
-
-    def _noise(self) -> dict[str, Any]:
-        """Return the arguments with which the scheduler's step adds noise."""
-        if self._draws == "generator":
-            return {"generator": self._generator}
-        if self._draws == "variance":
-            # At the last sigma, 0, the noise is multiplied by 0, but one must be given.
-            last = self.call == self.calls - 1
-            return {"variance_noise": self._latents if last else self._brownian_noise()}
-        return {}
-
-    def _brownian_noise(self, *_sigmas: torch.Tensor) -> torch.Tensor:
-        return self._brownian.next()[None].to(self._latents.device)
-
-
-@cache
-def _prototype(sampler: str, prediction_type: str) -> Any:
-    kind = SAMPLER_BY_NAME[sampler]
-    with warnings.catch_warnings():
-        # Some of diffusers 0.42's constructors call np.array on tensors, deprecated in NumPy 2.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return kind.scheduler(prediction_type=prediction_type, **kind.options)
-
-
-def _scheduler(sampler: str, schedule: NoiseSchedule, plan: Plan, device: torch.device) -> Any:
-    """Make a fresh diffusers scheduler that steps through ``plan`` from its beginning."""
-    scheduler = copy.deepcopy(_prototype(sampler, schedule.prediction_type))
-    # One more at the end for a DDIM run that starts one above the last timestep.
-    alphas_cumprod = schedule.alphas_cumprod
-    scheduler.alphas_cumprod = torch.cat([alphas_cumprod, alphas_cumprod[-1:]])
-    scheduler.final_alpha_cumprod = alphas_cumprod[0]
-    scheduler.num_inference_steps = plan.num_inference_steps or len(plan.timesteps)
-    scheduler.timesteps = torch.tensor(plan.timesteps)
-    scheduler.sigmas = plan.sigmas
-    if isinstance(plan.sigmas, torch.Tensor) and device.type == "mps":
-        # MPS knows no double, not even in a scalar.
-        scheduler.sigmas = plan.sigmas.float()
-    # The scaling is model_input's; without this diffusers warns at every step.
-    scheduler.is_scale_input_called = True
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)
-    return scheduler
+    return steps * 2 if SAMPLERS[sampler].second_order else steps

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from core.errors import InvalidRequest
 from core.prompt.parser import Prompt, read
 from core.request import GenerationRequest
 from core.sampling.samplers import conditioning_steps
+from core.sampling.trajectory import Mix
 from core.text.conditioning import Conditioning, TextConditioner
 
 # Of all the texts that a prompt's editing gives: about 25 times the longest prompt allowed.
@@ -26,6 +25,8 @@ class Guidance:
     positive: Conditioning
     negative: Conditioning
     cfg_scale: float
+    # By the context's identity, which lives as long as the guidance does, and the times.
+    _repeats: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def encode(
@@ -67,39 +68,36 @@ class Guidance:
         return cls(conditioning("prompt"), conditioning("negative_prompt"), cfg_scale)
 
     @property
-    def _weights(self) -> list[float]:
-        return [weight * self.cfg_scale for weight, _ in self.positive.parts]
-
-    @property
-    def _positive_alone(self) -> bool:
-        """Whether the negative prompt cancels out: uncond + 1·(cond − uncond) = cond."""
-        return self._weights == [1.0]
+    def mix(self) -> Mix:
+        """How the rows' outputs are mixed."""
+        return Mix(tuple(weight for weight, _ in self.positive.parts), self.cfg_scale)
 
     @property
     def rows_needed(self) -> int:
         """The number of rows: one for each AND part, and one for the negative prompt."""
-        return len(self.positive.parts) + (not self._positive_alone)
+        return len(self.positive.parts) + (not self.mix.negative_cancels)
 
-    def at(self, call: int) -> list[tuple[Tensor, Tensor | None]]:
+    def at(self, call: int, with_negative: bool) -> list[tuple[Tensor, Tensor | None]]:
         """Return each row's (context, pooled) at a model call: AND parts, then the negative."""
         rows = self.positive.at(call)
-        if not self._positive_alone:
+        if with_negative:
             rows += self.negative.at(call)
         longest = max(context.shape[0] for _, context, _ in rows)
-        return [(_repeated(context, longest), pooled) for _, context, pooled in rows]
+        return [(self._repeated(context, longest), pooled) for _, context, pooled in rows]
 
-    def mix(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Mix the rows' outputs (C, h, w) to one prediction (Ho & Salimans 2022).
+    def _repeated(self, context: Tensor, length: int) -> Tensor:
+        """Bring a context (T, width) to ``length`` when that is a whole number of times T.
 
-        AND parts are mixed by their weights (composable diffusion, Liu et al. 2022).
+        Cross-attention over a context repeated k times is exactly that over the context; anything
+        between would weigh its tokens unequally, so such rows go in UNet calls of their own.
         """
-        if self._positive_alone:
-            return outputs[0]
-        *positives, uncond = outputs
-        prediction = uncond
-        for weight, cond in zip(self._weights, positives, strict=True):
-            prediction = torch.add(prediction, cond - uncond, alpha=weight)
-        return prediction
+        times, rest = divmod(length, context.shape[0])
+        if rest or times == 1:
+            return context
+        key = id(context), times
+        if key not in self._repeats:
+            self._repeats[key] = context.repeat(times, 1)
+        return self._repeats[key]
 
 
 def _check_length(prompt: Prompt, field: str) -> None:
@@ -111,13 +109,3 @@ def _check_length(prompt: Prompt, field: str) -> None:
     length = sum(map(len, texts))
     if length > MAX_LENGTH:
         raise InvalidRequest(field, str(length), "versions", high=MAX_LENGTH)
-
-
-def _repeated(context: Tensor, length: int) -> Tensor:
-    """Bring a context (T, width) to ``length`` when that is a whole number of times T.
-
-    Cross-attention over a context repeated k times is exactly that over the context; anything
-    between would weigh its tokens unequally, so such rows go in UNet calls of their own.
-    """
-    times, rest = divmod(length, context.shape[0])
-    return context if rest or times == 1 else context.repeat(times, 1)

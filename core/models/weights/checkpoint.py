@@ -27,7 +27,7 @@ from core.models.weights.diffusers_folder import (
 )
 from core.models.weights.ldm_keys import Config
 from core.models.weights.safetensors_header import read_header
-from core.sampling.sigmas import NoiseSchedule
+from core.sampling.schedules import NoiseSchedule, trained_alphas
 
 Parts = Iterator[tuple[str, Config, Tensors]]
 
@@ -115,9 +115,11 @@ def noise_schedule(model: Model) -> NoiseSchedule:
         path = model.path / "scheduler" / "scheduler_config.json"
         betas = read_json(path, "model", model.name)
         check_betas(betas, model.name)
-    known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
-    return NoiseSchedule(
-        **{name: betas[name] for name in known if name in betas},
-        prediction_type=model.prediction_type,
+    names = {"num_train_timesteps": "count"} | {
+        name: name for name in ("beta_start", "beta_end", "beta_schedule")
+    }
+    alphas_cumprod = trained_alphas(
+        **{own: betas[name] for name, own in names.items() if name in betas},
         zero_terminal_snr=model.zero_terminal_snr,
     )
+    return NoiseSchedule(alphas_cumprod, model.prediction_type, model.family == "sdxl")

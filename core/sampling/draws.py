@@ -1,0 +1,68 @@
+"""The noise of a run: what it starts from, and what its sampler adds on the way, drawn ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from core.sampling.brownian import brownian_noise
+from core.sampling.plans import Plan
+from core.sampling.sources import NoiseSource
+from core.sampling.streams import noise_stream
+
+# A draw takes up to a few milliseconds, so the next one is made while the model runs.
+_threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="noise")
+
+
+def run_noise(
+    plan: Plan,
+    source: NoiseSource,
+    seed: int,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    **variation: Any,
+) -> tuple[Tensor, Callable[[], Tensor]]:
+    """Return a run's start noise, (C, h, w) on the device, and what draws its sampler's noise.
+
+    ``variation`` are the further arguments of :func:`~core.sampling.streams.noise_stream`. A seed
+    draws the same on every device; Philox, of which a card computes all numbers at once, there.
+    """
+    delta = plan.context.settings.eta_noise_seed_delta
+    there = torch.device("cpu") if source == "CPU" or device.type != "cuda" else device
+    stream = noise_stream(
+        source, seed, shape, eta_noise_seed_delta=delta, device=there, **variation
+    )
+    first = upload(next(stream), device)
+    if plan.sampler.draws == "path":
+        assert plan.table is not None
+        stream = brownian_noise(source, seed, shape, plan.path, plan.table.pairs, device=there)
+    return first, _Ahead(stream, device)
+
+
+class _Ahead:
+    """Draws from a stream, each made and uploaded while the one before is used."""
+
+    def __init__(self, stream: Iterator[Tensor], device: torch.device) -> None:
+        self._stream, self._device = stream, device
+        self._following: Future[Tensor | None] | None = None
+
+    def __call__(self) -> Tensor:
+        drawn = (self._following or _threads.submit(self._next)).result()
+        assert drawn is not None, "every pair of sigmas has had its noise"
+        self._following = _threads.submit(self._next)
+        return drawn
+
+    def _next(self) -> Tensor | None:
+        drawn = next(self._stream, None)
+        return None if drawn is None else upload(drawn, self._device)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to ``device`` without waiting for it."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
