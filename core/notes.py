@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 NOTES: Final[dict[str, str]] = {
-    "lora_left_out": "<{kind}:{name}> was left out: LoRA files are not supported yet",
+    "lora_left_out": "<{kind}:{name}> was left out; a LoRA is written <lora:name:weight>",
+    "lora_argument": "“{argument}” in <{kind}:{name}> was left out",
+    "lora_negative": "<{kind}:{name}> in the negative prompt was read as words",
+    "lora_twice": "the LoRA {name} is named twice, and both weights count",
+    "embedding_left_out": "the embedding {name} is for other models, so its name was read as words",
     "schedule_not_weight": "[{text}] switches words at a step; for a weight write ({text})",
     "unclosed_bracket": "a “{bracket}” is never closed; it runs to the end of the prompt",
     "bad_weight": "“{text}” is not a number and was read as words; a weight looks like (words:1.2)",

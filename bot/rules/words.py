@@ -16,7 +16,8 @@ from typing import Final
 from bot.rules.lookalikes import UNSPACED, disguise, fold, pieces, skeleton
 from core.prompt.cleaning import clean
 from core.prompt.editing import parse, texts
-from core.prompt.parser import split_and, take_out_networks
+from core.prompt.parser import split_and
+from core.prompt.tags import networks
 
 # In characters; a longer prompt, or one that changes, takes too long for the event loop.
 QUICK: Final = 1000
@@ -54,7 +55,7 @@ def _versions(prompt: str) -> Iterator[str]:
     """The prompt without weights, as it is written and as it changes over the steps."""
     plain = _WEIGHT.sub(")", _AMPERSANDS.sub("&", prompt))
     yield plain
-    for part, _ in split_and(take_out_networks(plain)[0]):
+    for part, _ in split_and(networks(plain)[0]):
         tree = parse(part)
         for steps, hires_steps in _PASSES:
             length = 0

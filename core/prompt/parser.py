@@ -14,6 +14,7 @@ from typing import Final
 from core.notes import Note
 from core.options import NONE
 from core.prompt.editing import parse, texts
+from core.prompt.tags import Use, negative_notes, networks
 from core.request import MAX_AND_PARTS
 
 BREAK: Final = ("BREAK", -1.0)
@@ -29,7 +30,6 @@ _PIECE: Final = re.compile(r"\\[()\[\]\\]?|[()\[\]]|:\s*([+-]?[.\d]+)\s*\)|[^\\(
 _BREAK: Final = re.compile(r"\bBREAK\b")
 _AND: Final = re.compile(r"\bAND\b")
 _AND_WEIGHT: Final = re.compile(r"\s*([+-]?(?:\d+\.?|\d*\.\d+))")
-_NETWORK: Final = re.compile(r"<(\w+):([^>]+)>")
 _FACTOR: Final = {"(": 1.1, "[": 1 / 1.1}
 
 
@@ -42,7 +42,7 @@ class Prompt:
     """A parsed prompt: ``parts`` is ``((AND weight, ((until, text), …)), …)``.
 
     ``weighted`` has each of these texts as :func:`parse_weights` reads it. ``negative`` is True
-    for a negative prompt; ``emphasis`` is the option's value.
+    for a negative prompt; ``emphasis`` is the option's value; ``networks`` were taken out.
     """
 
     parts: tuple[tuple[float, tuple[tuple[int, str], ...]], ...]
@@ -50,6 +50,7 @@ class Prompt:
     notes: tuple[Note, ...]
     negative: bool = False
     emphasis: str = "Original"
+    networks: tuple[Use, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,18 @@ def read(
 ) -> Prompt:
     """Parse ``text`` in A1111's order.
 
-    That is: take out ``<lora:…>``, split on ``AND`` (a negative prompt knows none; at most
+    That is: take out ``<lora:…>``, split on ``AND`` (a negative prompt knows neither; at most
     :data:`~core.request.MAX_AND_PARTS`), schedule each part over ``steps`` model calls
     (:func:`core.prompt.editing.texts` says how, and what ``hires_steps`` and ``old_timelines``
     are), then read the weights of each of these texts; with the ``emphasis`` "None" brackets and
     BREAK are words.
     ``notes`` are on what was ignored or looks like a mistake, at most :data:`MAX_NOTES`.
     """
-    text, notes = take_out_networks(text)
-    parts = [(text, 1.0)]
-    if not negative:
+    uses: list[Use] = []
+    if negative:
+        parts, notes = [(text, 1.0)], list(negative_notes(text))
+    else:
+        text, uses, notes = networks(text)
         parts = split_and(text)
     scheduled = []
     weighted: dict[str, Segments] = {}
@@ -100,21 +103,7 @@ def read(
     elif not negative and not any(note.key == "unclosed_bracket" for note in notes):
         notes += _end_weight(text, parts)
     unique = tuple(dict.fromkeys(notes))[:MAX_NOTES]
-    return Prompt(tuple(scheduled), weighted, unique, negative, emphasis)
-
-
-def take_out_networks(text: str) -> tuple[str, list[Note]]:
-    """Return ``"cat <lora:ink:0.8>"`` as ``("cat ", [note])``: no ``<word:…>`` stays."""
-    notes = []
-
-    def leave_out(match: re.Match[str]) -> str:
-        name = match[2].partition(":")[0]
-        notes.append(Note.of("lora_left_out", kind=match[1][:40], name=name[:40]))
-        return ""
-
-    # Nothing is found after the last “>”; looking there would take quadratic time.
-    end = text.rfind(">") + 1
-    return _NETWORK.sub(leave_out, text[:end]) + text[end:], notes
+    return Prompt(tuple(scheduled), weighted, unique, negative, emphasis, tuple(uses))
 
 
 def split_and(text: str) -> list[tuple[str, float]]:
@@ -243,7 +232,7 @@ def _bounded(weight: float) -> float:
 
 
 def chunk(
-    segments: Iterable[tuple[Sequence[int], float] | None],
+    segments: Iterable[tuple[Sequence[int | tuple[int, ...]], float] | None],
     *,
     start: int,
     end: int,
@@ -254,10 +243,11 @@ def chunk(
     """Divide token ids per weighted segment (None for a BREAK) into chunks; also count them.
 
     A full chunk starts the next one; when its last ``comma`` is at most :data:`COMMA_REACH`
-    tokens back, what follows that comma moves along. BREAK fills the chunk up. The count is
-    A1111's: every chunk but the last counts whole. ``start`` and ``end`` frame each chunk of
-    ``length`` tokens; it is filled with ``pad``, and so is everything after the first ``end``
-    (as the encoders that pad with 0 were trained), by default ``end`` itself.
+    tokens back, what follows that comma moves along. BREAK fills the chunk up. A tuple of ids,
+    an embedding's vectors, is never divided, so it has ``length`` at most. The count is A1111's:
+    every chunk but the last counts whole. ``start`` and ``end`` frame each chunk of ``length``
+    tokens; it is filled with ``pad``, and so is everything after the first ``end`` (as the
+    encoders that pad with 0 were trained), by default ``end`` itself.
     """
     chunks: list[Chunk] = []
     tokens: list[int] = []
@@ -280,8 +270,11 @@ def chunk(
                 finish(last_comma + 1 if near and token != comma else length)
             elif token == comma:
                 last_comma = len(tokens)
-            tokens.append(token)
-            weights.append(segment[1])
+            ids = token if isinstance(token, tuple) else (token,)
+            if len(tokens) + len(ids) > length:
+                finish(len(tokens))
+            tokens.extend(ids)
+            weights.extend([segment[1]] * len(ids))
     count = len(chunks) * length + len(tokens)
     if tokens or not chunks:
         finish(len(tokens))

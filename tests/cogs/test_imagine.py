@@ -150,9 +150,9 @@ async def test_the_models_card_decides_and_is_not_repeated(world: World) -> None
 
 
 async def test_what_was_ignored_is_said(world: World) -> None:
-    world.engine.notes = (Note.of("lora_left_out", kind="lora", name="cats"),)
+    world.engine.notes = (Note.of("lora_left_out", kind="hypernet", name="cats"),)
     result = await world.ann.slash(world.channel, "imagine", prompt="x")
-    assert "LoRA files aren’t supported yet" in text(answer(result))
+    assert "`<hypernet:cats>` was ignored" in text(answer(result))
 
 
 async def test_clip_skip_is_not_offered_where_it_does_nothing(world: World) -> None:

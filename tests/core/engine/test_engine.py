@@ -357,7 +357,7 @@ def test_previews_are_small_pictures(
 
 def test_notes_reach_the_member(make_engine: MakeEngine, model: Model) -> None:
     engine = make_engine()
-    engine.add(work(model, prompt="a <lora:thing:1> circle"))
+    engine.add(work(model, prompt="a <thing:1> circle"))
     (finished,) = (event for event in drive(engine) if isinstance(event, Finished))
     assert [note.key for note in finished.notes] == ["lora_left_out"]
 

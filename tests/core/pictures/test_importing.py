@@ -152,9 +152,9 @@ def test_what_is_not_used_is_named() -> None:
     assert "Tiling" not in values
 
 
-def test_the_older_rule_of_prompt_editing_is_named_because_it_is_not_followed() -> None:
-    _, notes = read(", Old prompt editing timelines: True")
-    assert notes == ["not used from the parameters: Old prompt editing timelines"]
+def test_the_older_rule_of_prompt_editing_is_followed() -> None:
+    values, notes = read(", Old prompt editing timelines: True")
+    assert (values["old_timelines"], notes) == (True, [])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.prompt import editing
+from core.prompt import Use, editing
 from core.prompt.parser import (
     BREAK,
     MAX_DEPTH,
@@ -18,7 +18,6 @@ from core.prompt.parser import (
     parse_weights,
     read,
     split_and,
-    take_out_networks,
 )
 from core.request import MAX_AND_PARTS
 from tests.strategies import any_text
@@ -188,16 +187,21 @@ def test_and(text: str, parts: list[tuple[str, float]]) -> None:
     assert split_and(text) == parts
 
 
-def test_networks_are_taken_out_and_named() -> None:
-    text, notes = take_out_networks("a <lora:ink:0.8>cat<hypernet:x>, 1<2>1 <3")
-    assert text == "a cat, 1<2>1 <3"
-    assert [str(note).split(" was")[0] for note in notes] == ["<lora:ink>", "<hypernet:x>"]
+def test_networks_are_taken_out_of_a_positive_prompt_only() -> None:
+    text = "a <lora:ink:0.8>cat AND dog"
+    positive, negative = read(text, 20), read(text, 20, negative=True)
+    assert positive.networks == (Use("lora", "ink", 0.8, 0.8),)
+    assert [entries for _, entries in positive.parts] == [((20, "a cat"),), ((20, " dog"),)]
+    assert (positive.notes, negative.networks) == ((), ())
+    assert negative.parts == ((1.0, ((20, text),)),)
+    assert [note.key for note in negative.notes] == ["lora_negative"]
 
 
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("a <lora:ink:0.8>", "lora_left_out"),
+        ("a <hypernet:ink:0.8>", "lora_left_out"),
+        ("a <lora:ink:strong>", "lora_argument"),
         ("[cat:1.3]", "schedule_not_weight"),
         ("(cat", "unclosed_bracket"),
         ("[cat:dog:0.5", "unclosed_bracket"),
@@ -227,7 +231,9 @@ def test_only_a_positive_prompt_knows_and() -> None:
     assert len(read("a AND " * 20, 20).parts) == MAX_AND_PARTS
 
 
-def tokens_of(*segments: tuple[list[int], float] | None, **options: int) -> list[list[int]]:
+def tokens_of(
+    *segments: tuple[list[int | tuple[int, ...]], float] | None, **options: int
+) -> list[list[int]]:
     """Chunks of 5 with start 1, end 2, comma 9, the frame and the filling left out."""
     chunks, _ = chunk(segments, start=1, end=2, comma=9, length=5, **options)
     assert all(len(each.tokens) == len(each.weights) == 7 for each in chunks)
@@ -335,3 +341,16 @@ def test_100_kilobytes_are_read(name: str) -> None:
 def test_nests_deeper_than_the_stack_are_evaluated() -> None:
     depth = 20_000
     assert schedule("[a:" * depth + "b" + ":1]" * depth, 20) == [(1, "a"), (20, "b")]
+
+
+def test_the_vectors_of_an_embedding_stay_together() -> None:
+    """Where they do not fit the chunk ends, but for what a comma before them takes along."""
+    vectors = (10, 11, 12)
+    chunks, count = chunk([([3, vectors], 1.5)], start=1, end=2, comma=9, length=5)
+    assert chunks[0].tokens == (1, 3, 10, 11, 12, 2, 2)
+    assert chunks[0].weights == (1.0, 1.5, 1.5, 1.5, 1.5, 1.0, 1.0)
+    assert count == 4
+    assert tokens_of(([3, 4, 5, vectors, 6, 7], 1.0)) == [[3, 4, 5], [10, 11, 12, 6, 7]]
+    assert tokens_of(([3, 9, vectors, 6], 1.0)) == [[3, 9], [10, 11, 12, 6]]
+    # A1111 leaves these vectors behind.
+    assert tokens_of(([3, 9, (10, 11, 12), 6, 7, 8], 1.0)) == [[3, 9], [10, 11, 12, 6, 7], [8]]
