@@ -6,8 +6,9 @@ Needs transformers' tokenizers and text encoders only, no pipeline. Behaves as A
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -18,6 +19,7 @@ from core.families import Family
 from core.notes import Note
 from core.options import RANGES, Range
 from core.prompt.parser import CHUNK, Chunk, Prompt
+from core.text.embeddings import Embedding, Embeddings
 from core.text.encoder import POOLED, Cache, TextEncoder
 
 CACHE_BYTES: Final = 64 * 2**20
@@ -34,6 +36,7 @@ class Conditioning:
     a part with fewer ends in its last vector, repeated, as A1111 does it. ``pooled`` is SDXL's
     (entries, width), one row per entry of all parts in order; None for other families.
     ``tokens`` and ``chunks`` are the largest of any entry, counted as A1111 counts them.
+    ``embeddings`` are those that the prompt names, in order.
     """
 
     parts: list[tuple[float, list[tuple[int, Tensor]]]]
@@ -41,6 +44,7 @@ class Conditioning:
     tokens: int
     chunks: int
     notes: tuple[Note, ...] = ()
+    embeddings: tuple[Embedding, ...] = ()
 
     def at(self, call: int) -> list[tuple[float, Tensor, Tensor | None]]:
         """Return what call ``call`` (from 0) uses: ``(AND weight, context, pooled)`` per part."""
@@ -63,6 +67,7 @@ class _Part:
     pooled: dict[str, Tensor]
     tokens: int
     chunks: int
+    embeddings: tuple[Embedding, ...]
 
     def lengthened(self, chunks: int) -> _Part:
         """Repeat each context's last vector until it has this number of chunks."""
@@ -83,6 +88,7 @@ class TextConditioner:
     (CLIP-L first, OpenCLIP-G second). ``family`` is read from the encoders when not given: two
     are SDXL's; one with the activation ``gelu`` is SD 2's OpenCLIP-H (OpenAI's CLIP-L has
     ``quick_gelu``). The encoders' device and dtype are used as they are at each call.
+    ``embeddings`` are files by the name that stands for them in a prompt.
 
     Raises :class:`Refused` for text encoders that are not CLIP's.
     """
@@ -93,6 +99,7 @@ class TextConditioner:
         text_encoders: Any,
         *,
         family: Family | None = None,
+        embeddings: Mapping[str, Path] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         models = _as_tuple(text_encoders)
@@ -110,11 +117,20 @@ class TextConditioner:
                 normed=self.family != "sdxl",
                 open_clip=self.family == "sd2" or place == 1,
                 pools=place == 1,
+                place=place,
             )
             for place, (tokenizer, model) in enumerate(
                 zip(_as_tuple(tokenizers), models, strict=True)
             )
         ]
+        self.use_embeddings(embeddings or {})
+
+    def use_embeddings(self, files: Mapping[str, Path]) -> None:
+        """Read the names of these embeddings in prompts from now on, and of no others."""
+        widths = [encoder.width for encoder in self.encoders]
+        self.embeddings = Embeddings(files, widths)
+        for encoder in self.encoders:
+            encoder.use(self.embeddings)
 
     @property
     def layers(self) -> int:
@@ -126,7 +142,8 @@ class TextConditioner:
 
         Layers after the exit are not run. SDXL's empty negative prompt is zeros.
 
-        Raises :class:`~core.errors.InvalidRequest` for a clip skip the encoder has no layer for.
+        Raises :class:`~core.errors.InvalidRequest` for a clip skip the encoder has no layer for,
+        and :class:`Refused` for a damaged embedding.
         """
         if not 1 <= clip_skip <= self.layers:
             raise Range(1, self.layers).invalid("clip_skip", str(clip_skip))
@@ -141,14 +158,15 @@ class TextConditioner:
 
     def _encode(self, prompt: Prompt, clip_skips: Sequence[int]) -> dict[int, Conditioning]:
         exits = {clip_skip: self._exit(clip_skip) for clip_skip in clip_skips}
+        notes = list(prompt.notes)
         parts = [
-            self._encode_part([text for _, text in entries], set(exits.values()), prompt)
+            self._encode_part([text for _, text in entries], set(exits.values()), prompt, notes)
             for _, entries in prompt.parts
         ]
         tokens = max(part.tokens for part in parts)
         chunks = max(part.chunks for part in parts)
         parts = [part.lengthened(chunks) for part in parts]
-        notes = list(prompt.notes)
+        embeddings = dict.fromkeys(each for part in parts for each in part.embeddings)
         if tokens > CHUNK:
             which = "negative prompt" if prompt.negative else "prompt"
             notes.append(Note.of("long_prompt", which=which, tokens=tokens, chunks=chunks))
@@ -169,7 +187,8 @@ class TextConditioner:
             ]
             effect = [] if prompt.negative else self._effect(clip_skip)
             stacked = torch.stack(pooled) if pooled else None
-            return Conditioning(contexts, stacked, tokens, chunks, (*notes, *effect))
+            all_notes = tuple(dict.fromkeys((*notes, *effect)))
+            return Conditioning(contexts, stacked, tokens, chunks, all_notes, tuple(embeddings))
 
         return {clip_skip: conditioning(clip_skip) for clip_skip in clip_skips}
 
@@ -190,11 +209,15 @@ class TextConditioner:
             return [Note.of("clip_skip_sdxl")]
         return []
 
-    def _encode_part(self, texts: Sequence[str], exits: set[int], prompt: Prompt) -> _Part:
-        """Encode a schedule's texts, given once per entry, at all ``exits``."""
+    def _encode_part(
+        self, texts: Sequence[str], exits: set[int], prompt: Prompt, notes: list[Note]
+    ) -> _Part:
+        """Encode a schedule's texts, given once per entry, at all ``exits``; add ``notes``."""
         copies = Counter(texts)
         weighted = [prompt.weighted[text] for text in copies]
-        tokenised = [[encoder.chunks(text) for text in weighted] for encoder in self.encoders]
+        tokenised = [
+            [encoder.chunks(text, notes) for text in weighted] for encoder in self.encoders
+        ]
         tokens = max(count for _, count in tokenised[0])
         length = max(len(chunks) for column in tokenised for chunks, _ in column)
         contexts: dict[int, list[Tensor]] = {exit_: [] for exit_ in exits}
@@ -220,7 +243,10 @@ class TextConditioner:
         if prompt.negative and self.family == "sdxl" and not any(text.strip() for text in copies):
             by_text = {key: torch.zeros_like(context) for key, context in by_text.items()}
             pooled = {text: torch.zeros_like(vector) for text, vector in pooled.items()}
-        return _Part(by_text, pooled, tokens, length)
+        used = self.embeddings.used(
+            token for chunks, _ in tokenised[0] for chunk in chunks for token in chunk.tokens
+        )
+        return _Part(by_text, pooled, tokens, length, tuple(used))
 
 
 def _encode_chunks(

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 from transformers.masking_utils import create_causal_mask
 
+from core.notes import Note
 from core.prompt.cleaning import clean
 from core.prompt.parser import BREAK, Chunk, Segments, chunk
+from core.text.embeddings import FIRST_ID, Embeddings, NameTable
 
 POOLED: Final = 0
 
 
 class Cache:
-    """Hidden states by (encoder, tokens, exit), at most ``limit`` bytes of the latest used."""
+    """Hidden states by (encoder, networks, tokens, exit): at most ``limit`` bytes, latest used."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -53,6 +55,9 @@ class TextEncoder:
     ``open_clip`` marks an encoder trained by OpenCLIP: padded with id 0 after the first
     end token, HTML entities unescaped twice before tokenising. With ``pools`` :data:`POOLED` is
     wanted.
+
+    While networks change the model's weights, ``model.networks`` is a hashable value that says
+    which; what is encoded is cached by it.
     """
 
     def __init__(
@@ -64,7 +69,9 @@ class TextEncoder:
         normed: bool,
         open_clip: bool,
         pools: bool,
+        place: int = 0,
     ) -> None:
+        self.model = model
         # transformers ≥ 5.6 has no .text_model inside CLIPTextModel, only beside a projection.
         self.text_model = getattr(model, "text_model", model)
         self.projection: Any = getattr(model, "text_projection", None)
@@ -73,6 +80,7 @@ class TextEncoder:
         self.normed = normed
         self.open_clip = open_clip
         self.pools = pools
+        self.place = place
         self.comma = tokenizer.get_vocab().get(",</w>")
 
     @property
@@ -81,21 +89,65 @@ class TextEncoder:
         return len(self.text_model.encoder.layers)
 
     @property
+    def width(self) -> int:
+        """The numbers in a vector: 768 in CLIP-L."""
+        return int(self.text_model.config.hidden_size)
+
+    @property
     def length(self) -> int:
         """The tokens in a chunk with its start and end: 77."""
         return int(self.text_model.config.max_position_embeddings)
 
-    def chunks(self, segments: Segments) -> tuple[list[Chunk], int]:
-        """Divide one text of a schedule into chunks; also count its tokens."""
+    def use(self, embeddings: Embeddings) -> None:
+        """Read the names of these embeddings from now on, and of no others."""
+        names = list(embeddings.files)
+        self.embeddings = embeddings
+        self.names = NameTable(dict(zip(names, self.tokenize(names), strict=True)))
+
+    def chunks(
+        self, segments: Segments, notes: list[Note] | None = None
+    ) -> tuple[list[Chunk], int]:
+        """Divide one text of a schedule into chunks; also count its tokens.
+
+        ``notes`` gets one on each embedding that is named and not for this encoder. Raises
+        :class:`~core.errors.Refused` for a damaged one.
+        """
         tokens = iter(self.tokenize([segment[0] for segment in segments if segment != BREAK]))
         return chunk(
-            [None if segment == BREAK else (next(tokens), segment[1]) for segment in segments],
+            [
+                None if segment == BREAK else (self._placed(next(tokens), notes), segment[1])
+                for segment in segments
+            ],
             start=self.tokenizer.bos_token_id,
             end=self.tokenizer.eos_token_id,
             comma=self.comma,
             pad=0 if self.open_clip else None,
             length=self.length - 2,
         )
+
+    def _placed(
+        self, tokens: Sequence[int], notes: list[Note] | None
+    ) -> list[int | tuple[int, ...]]:
+        """Put embeddings in the place of their names; a longer one than a chunk in several."""
+        placed: list[int | tuple[int, ...]] = []
+        longest = self.length - 2
+        at = 0
+        while at < len(tokens):
+            for name, length in self.names.at(tokens, at):
+                embedding = self.embeddings.get(name)
+                if embedding is not None:
+                    at += length
+                    placed += (
+                        embedding.ids[start : start + longest]
+                        for start in range(0, len(embedding.ids), longest)
+                    )
+                    break
+                if notes is not None:
+                    notes.append(Note.of("embedding_left_out", name=name))
+            else:
+                placed.append(tokens[at])
+                at += 1
+        return placed
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return each text's own token ids, without start and end."""
@@ -117,21 +169,21 @@ class TextEncoder:
         One chunk a call: then a chunk's bytes do not depend on what else is encoded.
         """
         wanted = tuple(exits)
-        found = {exit_: self.cache.get((id(self), tokens, exit_)) for exit_ in wanted}
+        key = (id(self), getattr(self.model, "networks", ()), tokens)
+        found = {exit_: self.cache.get((*key, exit_)) for exit_ in wanted}
         missing = [exit_ for exit_, tensor in found.items() if tensor is None]
         if missing:
             fresh = self._run(tokens, missing)
             for exit_, tensor in fresh.items():
-                self.cache.put((id(self), tokens, exit_), tensor)
+                self.cache.put((*key, exit_), tensor)
             found |= fresh
         device = self.text_model.final_layer_norm.weight.device
         return {exit_: tensor.to(device) for exit_, tensor in found.items() if tensor is not None}
 
     def _run(self, tokens: tuple[int, ...], exits: Sequence[int]) -> dict[int, Tensor]:
         model = self.text_model
-        ids = torch.tensor([tokens], device=model.final_layer_norm.weight.device)
         last = self.layers if POOLED in exits else self.layers + 1 - min(exits)
-        hidden = model.embeddings(input_ids=ids)
+        hidden = model.embeddings(inputs_embeds=self._embedded(tokens))
         mask = create_causal_mask(
             config=model.config, inputs_embeds=hidden, attention_mask=None, past_key_values=None
         )
@@ -145,6 +197,16 @@ class TextEncoder:
             end = tokens.index(self.tokenizer.eos_token_id)
             states[POOLED] = self.projection(self._norm(hidden)[0, end])
         return states
+
+    def _embedded(self, tokens: tuple[int, ...]) -> Tensor:
+        """Return the tokens' vectors (1, 77, width), without their positions."""
+        table = self.text_model.embeddings.token_embedding
+        ids = [0 if token >= FIRST_ID else token for token in tokens]
+        vectors: Tensor = table(torch.tensor([ids], device=table.weight.device))
+        for place, token in enumerate(tokens):
+            if token >= FIRST_ID:
+                vectors[0, place] = self.embeddings.vector(token, self.place)
+        return vectors
 
     def _norm(self, hidden: Tensor) -> Tensor:
         normed: Tensor = self.text_model.final_layer_norm(hidden)

@@ -289,7 +289,7 @@ def test_pooled_follows_parts_and_schedules(sdxl: TextConditioner) -> None:
 def test_only_an_empty_negative_of_sdxl_is_zeros(
     sdxl: TextConditioner, sd1: TextConditioner
 ) -> None:
-    for text in ("", " \n", "<lora:x:1>", "[|]"):
+    for text in ("", " \n", "[|]"):
         empty = sdxl.encode(read(text, 20, negative=True), 1)
         assert context(empty).shape == (77, 32)
         assert not context(empty).any()
@@ -332,8 +332,8 @@ def test_what_is_not_clip_is_refused() -> None:
 
 
 def test_notes_of_prompt_length_and_clip_skip(sdxl: TextConditioner) -> None:
-    keys = [note.key for note in sdxl.encode(read("a" * 76 + "<lora:x:1>", 20), 3).notes]
-    assert keys == ["lora_left_out", "long_prompt", "clip_skip_sdxl"]
+    keys = [note.key for note in sdxl.encode(read("a" * 76 + "(", 20), 3).notes]
+    assert keys == ["unclosed_bracket", "long_prompt", "clip_skip_sdxl"]
     (note,) = sdxl.encode(read("a" * 76, 20, negative=True), 3).notes
     assert str(note) == "the negative prompt is 76 tokens, 2 chunks of 75"
     assert sdxl.encode(read("a" * 75, 20), 1).notes == ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,19 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from core.models.loading import CONFIGS
 from core.models.weights.clip_tokenizer import clip_tokenizer, read_merges
-from core.prompt.parser import parse_weights, read
+from core.prompt.parser import Chunk, parse_weights, read
 from core.text.conditioning import TextConditioner
+from core.text.embeddings import FIRST_ID, Embedding, Embeddings
 from tests import golden_encoders
 from tests.golden_data import HERE, arrays, kept, load
 
 RELATIVE = 1e-5
-# Encoded there with the words of <lora:…>, and with the AND weight 9 of a final "16:9".
-TRAPS = {"lora_syntax", "colons"}
+# Embeddings that stand after the comma at which a chunk is divided.
+LEFT_BEHIND = {"comma_emb_moved", "comma_cross_plain", "comma_then_emb_then_word"}
+# Encoded there with the words of <lora:…>, which only a negative prompt keeps, and with the AND
+# weight 9 of a final "16:9".
+WORDS = "lora_syntax"
+TRAPS = {WORDS, "colons"}
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -102,9 +107,10 @@ def test_sd1(
     theirs = arrays(golden / "sd1.npz")
     compared = 0
     for row in rows(golden / "sd1_prompts.json"):
-        if row["name"] in TRAPS:
+        if row["name"] in TRAPS - {WORDS}:
             continue
-        encoded = sd1.encode(read(row["prompt"], 20), clip_skip)
+        prompt = read(row["prompt"], 20, negative=row["name"] == WORDS)
+        encoded = sd1.encode(prompt, clip_skip)
         assert [weight for weight, _ in encoded.parts] == [
             part["weight"] for part in row["and_parts"]
         ]
@@ -116,22 +122,103 @@ def test_sd1(
     assert compared >= 40
 
 
+def with_embeddings(golden: Path, models: dict[str, Any]) -> dict[str, TextConditioner]:
+    """Both families with all embeddings of the reference, of which each skips some."""
+    folder = golden / "wider" / "embeddings"
+    files = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    tokenizers = [models["tokenizer"], models["tokenizer_2"]]
+    return {
+        "sd1": TextConditioner(tokenizers[0], models["l"], embeddings=files),
+        "sdxl": TextConditioner(tokenizers, [models["l"], models["g"]], embeddings=files),
+    }
+
+
+def places(chunk: Chunk, embeddings: Embeddings) -> list[list[Any]]:
+    """Where in the chunk which embedding begins, as the reference says it."""
+    return [
+        [place - 1, embedding.name]
+        for place, token in enumerate(chunk.tokens)
+        for embedding in embeddings.used([token])
+        if token == embedding.ids[0]
+    ]
+
+
+def hashes(embeddings: Sequence[Embedding]) -> str:
+    """The embeddings as A1111's texts name them."""
+    return ", ".join(f"{each.name.replace(',', '')}: {each.hash}" for each in embeddings)
+
+
+def embedding_cases(golden: Path) -> list[dict[str, Any]]:
+    """Those without LoRAs, which have embeddings of their own."""
+    cases = load(golden / "wider" / "ti.json")["cases"]
+    return [case for case in cases if "lora" not in case["name"] + case["family"]]
+
+
+def test_names_of_embeddings(golden: Path, models: dict[str, Any]) -> None:
+    conditioners = with_embeddings(golden, models)
+    for case in embedding_cases(golden):
+        conditioner = conditioners[case["family"]]
+        for text in case["texts"]:
+            chunks, count = conditioner.encoders[0].chunks(parse_weights(text["text"]))
+            assert count == text["count"]
+            for ours, theirs in zip(chunks, text["chunks"], strict=True):
+                plain = [0 if token >= FIRST_ID else token for token in ours.tokens]
+                assert plain == theirs["tokens"], case["name"]
+                assert list(ours.weights) == theirs["multipliers"], case["name"]
+                if case["name"] not in LEFT_BEHIND:
+                    assert places(ours, conditioner.embeddings) == theirs["fixes"], case["name"]
+        encoded = conditioner.encode(read(case["prompt"], case["steps"]), 1)
+        said = dict.fromkeys((case["ti_hashes"] or "").split(", "))
+        assert hashes(encoded.embeddings) == ", ".join(said), case["name"]
+
+
+def test_embeddings(
+    golden: Path, models: dict[str, Any], taken: Callable[[Tensor], Tensor]
+) -> None:
+    theirs = arrays(golden / "wider" / "ti.npz")
+    conditioners = with_embeddings(golden, models)
+    compared = 0
+    for case in embedding_cases(golden):
+        if case["name"] in LEFT_BEHIND:
+            continue
+        for clip_skip in case["clip_skips"]:
+            prompt = read(case["prompt"], case["steps"])
+            encoded = conditioners[case["family"]].encode(prompt, clip_skip)
+            for until, context in encoded.parts[0][1]:
+                key = f"{case['family']}/{case['name']}/skip{clip_skip}/until{until}"
+                if key in theirs:
+                    assert_close(taken(context), theirs[key], key)
+                    compared += 1
+            if f"{key}/pooled" in theirs:
+                assert encoded.pooled is not None
+                assert_close(encoded.pooled[0], theirs[f"{key}/pooled"], key)
+    assert compared >= 20
+
+
+def test_vectors_move_with_the_comma_that_they_follow(golden: Path, models: dict[str, Any]) -> None:
+    """A1111 moves their places to the next chunk and leaves the vectors behind."""
+    conditioner = with_embeddings(golden, models)["sd1"]
+    for case in embedding_cases(golden):
+        if case["name"] in LEFT_BEHIND:
+            chunks, _ = conditioner.encoders[0].chunks(parse_weights(case["prompt"]))
+            ours = [places(chunk, conditioner.embeddings) for chunk in chunks]
+            assert ours == [[], [[1, "tiny8"]]]
+
+
 def test_emphasis(golden: Path, models: dict[str, Any], taken: Callable[[Tensor], Tensor]) -> None:
     theirs = arrays(golden / "wider" / "emphasis.npz")
-    sd1 = TextConditioner(models["tokenizer"], models["l"])
-    sdxl = TextConditioner([models["tokenizer"], models["tokenizer_2"]], [models["l"], models["g"]])
+    conditioners = with_embeddings(golden, models)
     compared = set()
     for case in load(golden / "wider" / "emphasis.json"):
-        conditioner = sdxl if case["family"] == "sdxl" else sd1
+        conditioner = conditioners[case["family"]]
         for clip_skip in (1, 2):
             key = f"{case['family']}/{case['mode']}/{case['index']}/skip{clip_skip}"
-            # Embeddings are not read yet.
-            if key in theirs and not ("tiny3" in case["prompt"] and case["family"] == "sd1"):
+            if key in theirs:
                 prompt = read(case["prompt"], 20, emphasis=case["mode"])
                 context = conditioner.encode(prompt, clip_skip).at(0)[0][1]
                 assert_close(taken(context), theirs[key], key)
                 compared.add(key)
-    assert len(compared) >= 20
+    assert compared == set(theirs)
 
 
 @pytest.mark.parametrize("clip_skip", [1, 2])

@@ -1,0 +1,141 @@
+"""Embeddings (textual inversion): vectors that stand in a prompt in the place of a name.
+
+A name is found as token ids, as A1111 does it: in any case, inside words, the longest first. Each
+vector is a token with an id of its own beyond the vocabulary, so what moves or is kept by tokens
+takes the vectors along.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from core.errors import Refused
+from core.prompt.tags import names_embedding
+
+# Ids from here on are vectors; CLIP's vocabulary has 49,408.
+FIRST_ID: Final = 1 << 20
+# Real ones have up to 75.
+MAX_VECTORS: Final = 300
+MAX_BYTES: Final = 16 * 2**20
+HASH_DIGITS: Final = 12
+
+# SDXL's keys, in the order of its encoders.
+_PAIR: Final = ("clip_l", "clip_g")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A loaded embedding: its vectors' ``ids``, and the first digits of the file's SHA-256."""
+
+    name: str
+    hash: str
+    ids: tuple[int, ...]
+
+
+class Embeddings:
+    """The embeddings that a checkpoint's prompts may name, each read when one first does.
+
+    ``files`` are paths by name, ``widths`` those of the encoders' vectors. A file that changed is
+    read again, and its vectors get new ids.
+    """
+
+    def __init__(self, files: Mapping[str, Path], widths: Sequence[int]) -> None:
+        self.files = {name: path for name, path in files.items() if names_embedding(name)}
+        self.widths = tuple(widths)
+        self._free = count(FIRST_ID)
+        self._read: dict[str, tuple[tuple[int, int], Embedding | None]] = {}
+        self._vectors: dict[int, tuple[Tensor, ...]] = {}
+        self._owners: dict[int, Embedding] = {}
+
+    def get(self, name: str) -> Embedding | None:
+        """Return the embedding of this name; None when it is for encoders of other widths.
+
+        Raises :class:`Refused` for a file that is damaged or no embedding.
+        """
+        try:
+            status = self.files[name].stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+            if name not in self._read or self._read[name][0] != stamp:
+                self._read[name] = (stamp, self._load(name, status.st_size))
+        except OSError as error:
+            detail = error.strerror or "no access"
+            raise Refused("embedding", name, "unreadable", detail) from error
+        return self._read[name][1]
+
+    def vector(self, token: int, encoder: int) -> Tensor:
+        """Return the vector (width,) that a token id stands for in one of the encoders."""
+        return self._vectors[token][encoder]
+
+    def used(self, tokens: Iterable[int]) -> list[Embedding]:
+        """List the embeddings among the tokens, in their order."""
+        found = (self._owners[token] for token in tokens if token >= FIRST_ID)
+        return list(dict.fromkeys(found))
+
+    def _load(self, name: str, size: int) -> Embedding | None:
+        if size > MAX_BYTES:
+            raise Refused("embedding", name, "too_large", f"{size / 2**20:.0f} MB")
+        data = self.files[name].read_bytes()
+        tensors = _tensors(data, name)
+        if tuple(tensor.shape[1] for tensor in tensors) != self.widths:
+            return None
+        ids = tuple(next(self._free) for _ in range(len(tensors[0])))
+        digest = hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
+        embedding = Embedding(name, digest, ids)
+        self._vectors.update(zip(ids, zip(*tensors, strict=True), strict=True))
+        self._owners.update(dict.fromkeys(ids, embedding))
+        return embedding
+
+
+def _tensors(data: bytes, name: str) -> list[Tensor]:
+    """Return an embedding's vectors (count, width), fp32, for each encoder that it is for."""
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        detail = "it is not a safetensors file"
+        raise Refused("embedding", name, "unreadable", detail) from error
+    if set(_PAIR) <= tensors.keys():
+        found = [tensors[key] for key in _PAIR]
+    elif len(tensors) == 1:
+        found = list(tensors.values())
+    else:
+        raise Refused("embedding", name, "unreadable", f"it has {len(tensors)} terms, not one")
+    found = [tensor[None] if tensor.ndim == 1 else tensor for tensor in found]
+    counts = {len(tensor) for tensor in found if tensor.ndim == 2 and tensor.is_floating_point()}
+    if any(tensor.ndim != 2 for tensor in found) or len(counts) != 1 or not max(counts):
+        raise Refused("embedding", name, "unreadable", "it does not hold vectors")
+    if max(counts) > MAX_VECTORS:
+        raise Refused("embedding", name, "too_large", f"{max(counts)} vectors")
+    # Also not infinite in the half precision that encoders may have.
+    if not all(tensor.half().isfinite().all() for tensor in found):
+        raise Refused("embedding", name, "not_finite")
+    return [tensor.float() for tensor in found]
+
+
+class NameTable:
+    """Finds the names of embeddings among the token ids of one tokenizer.
+
+    ``names`` are their own token ids, in the order of preference among equal ones.
+    """
+
+    def __init__(self, names: Mapping[str, Sequence[int]]) -> None:
+        self._by_first: dict[int, list[tuple[tuple[int, ...], str]]] = {}
+        for name, ids in names.items():
+            if ids:
+                self._by_first.setdefault(ids[0], []).append((tuple(ids), name))
+        for entries in self._by_first.values():
+            entries.sort(key=lambda entry: len(entry[0]), reverse=True)
+
+    def at(self, tokens: Sequence[int], place: int) -> Iterator[tuple[str, int]]:
+        """Yield the names that begin at ``place`` and their lengths in tokens, longest first."""
+        for ids, name in self._by_first.get(tokens[place], ()):
+            if tuple(tokens[place : place + len(ids)]) == ids:
+                yield name, len(ids)
