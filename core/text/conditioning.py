@@ -123,12 +123,12 @@ class TextConditioner:
                 zip(_as_tuple(tokenizers), models, strict=True)
             )
         ]
+        self.embeddings = Embeddings([encoder.width for encoder in self.encoders])
         self.use_embeddings(embeddings or {})
 
     def use_embeddings(self, files: Mapping[str, Path]) -> None:
         """Read the names of these embeddings in prompts from now on, and of no others."""
-        widths = [encoder.width for encoder in self.encoders]
-        self.embeddings = Embeddings(files, widths)
+        self.embeddings.offer(files)
         for encoder in self.encoders:
             encoder.use(self.embeddings)
 

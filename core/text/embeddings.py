@@ -8,11 +8,12 @@ takes the vectors along.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -28,6 +29,9 @@ MAX_VECTORS: Final = 300
 MAX_BYTES: Final = 16 * 2**20
 HASH_DIGITS: Final = 12
 
+# Begins the names of tensors of an embedding in a network's file.
+BUNDLE: Final = "bundle_emb."
+
 # SDXL's keys, in the order of its encoders.
 _PAIR: Final = ("clip_l", "clip_g")
 
@@ -41,35 +45,59 @@ class Embedding:
     ids: tuple[int, ...]
 
 
-class Embeddings:
-    """The embeddings that a checkpoint's prompts may name, each read when one first does.
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Bundled:
+    """An embedding that comes with a network and is read while that is used.
 
-    ``files`` are paths by name, ``widths`` those of the encoders' vectors. A file that changed is
-    read again, and its vectors get new ids.
+    ``vectors`` are (count, width), fp32, for each encoder. A1111 writes the network's name in the
+    place of its hash.
     """
 
-    def __init__(self, files: Mapping[str, Path], widths: Sequence[int]) -> None:
-        self.files = {name: path for name, path in files.items() if names_embedding(name)}
+    network: str
+    vectors: tuple[Tensor, ...]
+
+
+class Embeddings:
+    """The embeddings that a checkpoint's prompts may name; a file is read when one first does.
+
+    ``widths`` are those of the encoders' vectors, ``files`` paths by name. A file that changed is
+    read again, and its vectors get new ids: no id ever stands for another vector.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
         self.widths = tuple(widths)
+        self.files: dict[str, Path] = {}
         self._free = count(FIRST_ID)
-        self._read: dict[str, tuple[tuple[int, int], Embedding | None]] = {}
+        self._read: dict[str, tuple[tuple[Path, int, int], Embedding | None]] = {}
+        self._bundled: WeakKeyDictionary[Bundled, Embedding | None] = WeakKeyDictionary()
         self._vectors: dict[int, tuple[Tensor, ...]] = {}
         self._owners: dict[int, Embedding] = {}
+
+    def offer(self, files: Mapping[str, Path]) -> None:
+        """Have these files from now on, and no others."""
+        self.files = {name: path for name, path in files.items() if names_embedding(name)}
 
     def get(self, name: str) -> Embedding | None:
         """Return the embedding of this name; None when it is for encoders of other widths.
 
         Raises :class:`Refused` for a file that is damaged or no embedding.
         """
+        path = self.files[name]
         try:
-            status = self.files[name].stat()
-            stamp = (status.st_mtime_ns, status.st_size)
+            status = path.stat()
+            stamp = (path, status.st_mtime_ns, status.st_size)
             if name not in self._read or self._read[name][0] != stamp:
                 self._read[name] = (stamp, self._load(name, status.st_size))
         except OSError as error:
             detail = error.strerror or "no access"
             raise Refused("embedding", name, "unreadable", detail) from error
         return self._read[name][1]
+
+    def get_bundled(self, name: str, bundled: Bundled) -> Embedding | None:
+        """Return the embedding of this name that comes with a network; None as above."""
+        if bundled not in self._bundled:
+            self._bundled[bundled] = self._add(name, bundled.network, bundled.vectors)
+        return self._bundled[bundled]
 
     def vector(self, token: int, encoder: int) -> Tensor:
         """Return the vector (width,) that a token id stands for in one of the encoders."""
@@ -84,24 +112,42 @@ class Embeddings:
         if size > MAX_BYTES:
             raise Refused("embedding", name, "too_large", f"{size / 2**20:.0f} MB")
         data = self.files[name].read_bytes()
-        tensors = _tensors(data, name)
-        if tuple(tensor.shape[1] for tensor in tensors) != self.widths:
-            return None
-        ids = tuple(next(self._free) for _ in range(len(tensors[0])))
+        try:
+            tensors = load(data)
+        except (SafetensorError, ValueError, KeyError) as error:
+            detail = "it is not a safetensors file"
+            raise Refused("embedding", name, "unreadable", detail) from error
         digest = hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
+        return self._add(name, digest, vectors(tensors, name))
+
+    def _add(self, name: str, digest: str, rows: Sequence[Tensor]) -> Embedding | None:
+        if tuple(each.shape[1] for each in rows) != self.widths:
+            return None
+        ids = tuple(next(self._free) for _ in range(len(rows[0])))
         embedding = Embedding(name, digest, ids)
-        self._vectors.update(zip(ids, zip(*tensors, strict=True), strict=True))
+        self._vectors.update(zip(ids, zip(*rows, strict=True), strict=True))
         self._owners.update(dict.fromkeys(ids, embedding))
         return embedding
 
 
-def _tensors(data: bytes, name: str) -> list[Tensor]:
-    """Return an embedding's vectors (count, width), fp32, for each encoder that it is for."""
-    try:
-        tensors = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        detail = "it is not a safetensors file"
-        raise Refused("embedding", name, "unreadable", detail) from error
+def bundled(tensors: Mapping[str, Tensor], network: str) -> dict[str, Bundled]:
+    """Return the embeddings among a network's tensors (``bundle_emb.NAME.…``), by name.
+
+    Raises :class:`Refused` for what is no embedding.
+    """
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith(BUNDLE):
+            name, _, rest = key.removeprefix(BUNDLE).partition(".")
+            parts.setdefault(name, {})[rest] = tensor
+    return {name: Bundled(network, vectors(each, name)) for name, each in parts.items()}
+
+
+def vectors(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, ...]:
+    """Return an embedding's vectors (count, width), fp32, for each encoder that it is for.
+
+    Raises :class:`Refused` for what is no embedding.
+    """
     if set(_PAIR) <= tensors.keys():
         found = [tensors[key] for key in _PAIR]
     elif len(tensors) == 1:
@@ -117,7 +163,7 @@ def _tensors(data: bytes, name: str) -> list[Tensor]:
     # Also not infinite in the half precision that encoders may have.
     if not all(tensor.half().isfinite().all() for tensor in found):
         raise Refused("embedding", name, "not_finite")
-    return [tensor.float() for tensor in found]
+    return tuple(tensor.float() for tensor in found)
 
 
 class NameTable:
@@ -134,8 +180,10 @@ class NameTable:
         for entries in self._by_first.values():
             entries.sort(key=lambda entry: len(entry[0]), reverse=True)
 
-    def at(self, tokens: Sequence[int], place: int) -> Iterator[tuple[str, int]]:
-        """Yield the names that begin at ``place`` and their lengths in tokens, longest first."""
-        for ids, name in self._by_first.get(tokens[place], ()):
-            if tuple(tokens[place : place + len(ids)]) == ids:
-                yield name, len(ids)
+    def at(self, tokens: Sequence[int], place: int) -> list[tuple[str, int]]:
+        """List the names that begin at ``place`` with their lengths in tokens, longest first."""
+        return [
+            (name, len(ids))
+            for ids, name in self._by_first.get(tokens[place], ())
+            if tuple(tokens[place : place + len(ids)]) == ids
+        ]

@@ -6,8 +6,10 @@ transformers always runs all layers; here a pass ends at the last layer that is 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Final
 
 import torch
@@ -17,7 +19,7 @@ from transformers.masking_utils import create_causal_mask
 from core.notes import Note
 from core.prompt.cleaning import clean
 from core.prompt.parser import BREAK, Chunk, Segments, chunk
-from core.text.embeddings import FIRST_ID, Embeddings, NameTable
+from core.text.embeddings import FIRST_ID, Bundled, Embeddings, NameTable
 
 POOLED: Final = 0
 
@@ -48,6 +50,15 @@ class Cache:
             self.size -= self._tensors.popitem(last=False)[1].nbytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What networks do to a text encoder: ``key`` says how they change its weights, so that what
+    is encoded is cached by it; ``bundled`` are the embeddings that come with them, by name."""
+
+    key: Hashable = ()
+    bundled: Mapping[str, Bundled] = field(default_factory=dict)
+
+
 class TextEncoder:
     """A text encoder. ``model`` is transformers' CLIPTextModel, with or without its projection.
 
@@ -56,8 +67,7 @@ class TextEncoder:
     end token, HTML entities unescaped twice before tokenising. With ``pools`` :data:`POOLED` is
     wanted.
 
-    While networks change the model's weights, ``model.networks`` is a hashable value that says
-    which; what is encoded is cached by it.
+    While networks change the model's weights, ``model.networks`` is the :class:`Changes`.
     """
 
     def __init__(
@@ -98,11 +108,19 @@ class TextEncoder:
         """The tokens in a chunk with its start and end: 77."""
         return int(self.text_model.config.max_position_embeddings)
 
+    @property
+    def changes(self) -> Changes:
+        """What networks do to this encoder now."""
+        return getattr(self.model, "networks", None) or Changes()
+
     def use(self, embeddings: Embeddings) -> None:
         """Read the names of these embeddings from now on, and of no others."""
-        names = list(embeddings.files)
         self.embeddings = embeddings
-        self.names = NameTable(dict(zip(names, self.tokenize(names), strict=True)))
+        self.names = self._table(embeddings.files)
+
+    def _table(self, names: Iterable[str]) -> NameTable:
+        names = list(names)
+        return NameTable(dict(zip(names, self.tokenize(names), strict=True)))
 
     def chunks(
         self, segments: Segments, notes: list[Note] | None = None
@@ -130,11 +148,18 @@ class TextEncoder:
     ) -> list[int | tuple[int, ...]]:
         """Put embeddings in the place of their names; a longer one than a chunk in several."""
         placed: list[int | tuple[int, ...]] = []
+        bundled = self.changes.bundled
+        table = self._table(bundled.keys() - self.embeddings.files)
         longest = self.length - 2
         at = 0
         while at < len(tokens):
-            for name, length in self.names.at(tokens, at):
-                embedding = self.embeddings.get(name)
+            found = [*self.names.at(tokens, at), *table.at(tokens, at)]
+            for name, length in sorted(found, key=itemgetter(1), reverse=True):
+                embedding = (
+                    self.embeddings.get(name)
+                    if name in self.embeddings.files
+                    else self.embeddings.get_bundled(name, bundled[name])
+                )
                 if embedding is not None:
                     at += length
                     placed += (
@@ -169,7 +194,7 @@ class TextEncoder:
         One chunk a call: then a chunk's bytes do not depend on what else is encoded.
         """
         wanted = tuple(exits)
-        key = (id(self), getattr(self.model, "networks", ()), tokens)
+        key = (id(self), self.changes.key, tokens)
         found = {exit_: self.cache.get((*key, exit_)) for exit_ in wanted}
         missing = [exit_ for exit_, tensor in found.items() if tensor is None]
         if missing:

@@ -20,7 +20,8 @@ from core.errors import Refused
 from core.models.weights.clip_tokenizer import clip_tokenizer
 from core.prompt.parser import parse_weights, read
 from core.text.conditioning import Conditioning, TextConditioner
-from core.text.embeddings import FIRST_ID, MAX_VECTORS
+from core.text.embeddings import FIRST_ID, MAX_VECTORS, bundled
+from core.text.encoder import Changes
 from tests.core.text.test_conditioning import text_model
 
 WIDTH = 16
@@ -230,6 +231,9 @@ def test_what_is_kept_knows_the_embeddings(
     own.use_embeddings({})
     word = context(own.encode(read("ink", 20), 1))
     assert torch.equal(word, context(conditioner(clip_l, {}).encode(read("ink", 20), 1)))
+    # Another embedding of as many vectors, then the first again.
+    own.use_embeddings(write(oil=vectors(1, seed=2)))
+    assert not torch.equal(first, context(own.encode(read("oil", 20), 1)))
     own.use_embeddings(write(ink=vectors(1)))
     assert torch.equal(first, context(own.encode(read("ink", 20), 1)))
 
@@ -240,9 +244,42 @@ def test_what_is_kept_knows_the_networks_in_the_weights(clip_l: Any) -> None:
     before = weight.data
     plain = context(own.encode(read("a", 20), 1))
     try:
-        weight.data, clip_l.networks = before * 2, ("ink", 1.0)
+        weight.data, clip_l.networks = before * 2, Changes(("ink", 1.0))
         assert not torch.equal(plain, context(own.encode(read("a", 20), 1)))
     finally:
         weight.data = before
         del clip_l.networks
     assert torch.equal(plain, context(own.encode(read("a", 20), 1)))
+
+
+def test_embeddings_that_come_with_a_network_are_read_while_it_is_used(
+    clip_l: Any, write: Callable[..., dict[str, Path]]
+) -> None:
+    own = conditioner(clip_l, write(ink=vectors(1)))
+    tensors = {
+        "bundle_emb.word.string_to_param.*": vectors(2, seed=1),
+        "bundle_emb.ink.emb_params": vectors(3, seed=2),
+        "bundle_emb.wide.emb_params": vectors(1, WIDTH * 2),
+        "lora_te_text_model_encoder_layers_0_mlp_fc1.alpha": torch.tensor(1.0),
+    }
+    found = bundled(tensors, "brush")
+    assert sorted(found) == ["ink", "wide", "word"]
+    before = own.encode(read("a word", 20), 1)
+    clip_l.networks = Changes(bundled=found)
+    try:
+        encoded = own.encode(read("a word, ink, wide", 20), 1)
+        chunks, _ = own.encoders[0].chunks(parse_weights("word"))
+        again, _ = own.encoders[0].chunks(parse_weights("word"))
+    finally:
+        del clip_l.networks
+    # The folder's own file goes before the network's.
+    assert [each.name for each in encoded.embeddings] == ["word", "ink"]
+    assert [len(each.ids) for each in encoded.embeddings] == [2, 1]
+    assert encoded.embeddings[0].hash == "brush"
+    assert [dict(note.values) for note in encoded.notes] == [{"name": "wide"}]
+    own_vectors = [own.embeddings.vector(token, 0) for token in chunks[0].tokens[1:3]]
+    assert torch.equal(torch.stack(own_vectors), tensors["bundle_emb.word.string_to_param.*"])
+    assert chunks == again
+    after = own.encode(read("a word", 20), 1)
+    assert after.embeddings == ()
+    assert torch.equal(context(before), context(after))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -16,7 +17,8 @@ from core.models.loading import CONFIGS
 from core.models.weights.clip_tokenizer import clip_tokenizer, read_merges
 from core.prompt.parser import Chunk, parse_weights, read
 from core.text.conditioning import TextConditioner
-from core.text.embeddings import FIRST_ID, Embedding, Embeddings
+from core.text.embeddings import FIRST_ID, Embedding, Embeddings, bundled
+from core.text.encoder import Changes
 from tests import golden_encoders
 from tests.golden_data import HERE, arrays, kept, load
 
@@ -149,7 +151,7 @@ def hashes(embeddings: Sequence[Embedding]) -> str:
 
 
 def embedding_cases(golden: Path) -> list[dict[str, Any]]:
-    """Those without LoRAs, which have embeddings of their own."""
+    """Those without LoRAs."""
     cases = load(golden / "wider" / "ti.json")["cases"]
     return [case for case in cases if "lora" not in case["name"] + case["family"]]
 
@@ -193,6 +195,23 @@ def test_embeddings(
                 assert encoded.pooled is not None
                 assert_close(encoded.pooled[0], theirs[f"{key}/pooled"], key)
     assert compared >= 20
+
+
+def test_embeddings_that_come_with_a_network(golden: Path, models: dict[str, Any]) -> None:
+    path = golden / "wider" / "lora" / "bundled_ti.safetensors"
+    if not path.exists():
+        pytest.skip("the part has no networks")
+    theirs = arrays(golden / "wider" / "ti.npz")
+    conditioner = with_embeddings(golden, models)["sd1"]
+    changes = Changes(bundled=bundled(load_file(path), path.stem))
+    for name, applied in (("lora_bundle_word", None), ("lora_bundle_active", changes)):
+        models["l"].networks = applied
+        for clip_skip in (1, 2):
+            encoded = conditioner.encode(read("bundledword dog flatword", 20), clip_skip)
+            key = f"sd1/{name}/skip{clip_skip}/until20"
+            assert_close(encoded.at(0)[0][1], theirs[key], key)
+    models["l"].networks = None
+    assert hashes(encoded.embeddings) == "bundledword: bundled_ti, flatword: bundled_ti"
 
 
 def test_vectors_move_with_the_comma_that_they_follow(golden: Path, models: dict[str, Any]) -> None:
