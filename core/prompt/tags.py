@@ -55,13 +55,15 @@ def networks(text: str) -> tuple[str, list[Use], list[Note]]:
     """
     uses: list[Use] = []
     notes: list[Note] = []
+    names: set[str] = set()
 
     def take(match: re.Match[str]) -> str:
         use, found = _use(match[1], match[2])
         notes.extend(found)
         if use is not None:
-            if any(use.name == other.name for other in uses):
+            if use.name in names:
                 notes.append(Note.of("lora_twice", name=use.name[:40]))
+            names.add(use.name)
             uses.append(use)
         return ""
 

@@ -124,10 +124,14 @@ class TextConditioner:
             )
         ]
         self.embeddings = Embeddings([encoder.width for encoder in self.encoders])
+        self._offered: Mapping[str, Path] | None = None
         self.use_embeddings(embeddings or {})
 
     def use_embeddings(self, files: Mapping[str, Path]) -> None:
         """Read the names of these embeddings in prompts from now on, and of no others."""
+        if files == self._offered:
+            return
+        self._offered = dict(files)
         self.embeddings.offer(files)
         for encoder in self.encoders:
             encoder.use(self.embeddings)

@@ -169,21 +169,22 @@ def vectors(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, ...]:
 class NameTable:
     """Finds the names of embeddings among the token ids of one tokenizer.
 
-    ``names`` are their own token ids, in the order of preference among equal ones.
+    ``names`` are their own token ids; of equal ones the first name counts, as in A1111.
     """
 
     def __init__(self, names: Mapping[str, Sequence[int]]) -> None:
-        self._by_first: dict[int, list[tuple[tuple[int, ...], str]]] = {}
+        self._names: dict[tuple[int, ...], str] = {}
+        lengths: dict[int, set[int]] = {}
         for name, ids in names.items():
             if ids:
-                self._by_first.setdefault(ids[0], []).append((tuple(ids), name))
-        for entries in self._by_first.values():
-            entries.sort(key=lambda entry: len(entry[0]), reverse=True)
+                self._names.setdefault(tuple(ids), name)
+                lengths.setdefault(ids[0], set()).add(len(ids))
+        self._lengths = {first: sorted(each, reverse=True) for first, each in lengths.items()}
 
     def at(self, tokens: Sequence[int], place: int) -> list[tuple[str, int]]:
         """List the names that begin at ``place`` with their lengths in tokens, longest first."""
         return [
-            (name, len(ids))
-            for ids, name in self._by_first.get(tokens[place], ())
-            if tuple(tokens[place : place + len(ids)]) == ids
+            (self._names[ids], len(ids))
+            for length in self._lengths.get(tokens[place], ())
+            if (ids := tuple(tokens[place : place + length])) in self._names
         ]

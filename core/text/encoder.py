@@ -227,11 +227,12 @@ class TextEncoder:
         """Return the tokens' vectors (1, 77, width), without their positions."""
         table = self.text_model.embeddings.token_embedding
         ids = [0 if token >= FIRST_ID else token for token in tokens]
-        vectors: Tensor = table(torch.tensor([ids], device=table.weight.device))
-        for place, token in enumerate(tokens):
-            if token >= FIRST_ID:
-                vectors[0, place] = self.embeddings.vector(token, self.place)
-        return vectors
+        embedded: Tensor = table(torch.tensor([ids], device=table.weight.device))
+        places = [place for place, token in enumerate(tokens) if token >= FIRST_ID]
+        if places:
+            own = [self.embeddings.vector(tokens[place], self.place) for place in places]
+            embedded[0, places] = torch.stack(own).to(embedded)
+        return embedded
 
     def _norm(self, hidden: Tensor) -> Tensor:
         normed: Tensor = self.text_model.final_layer_norm(hidden)
