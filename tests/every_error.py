@@ -97,6 +97,7 @@ EVERY: list[PenultimateError] = [
             "same_axis",
             "denoising",
             "clip_skip",
+            "no_effect",
             "one_vae",
             "varied",
         )

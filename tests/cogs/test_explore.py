@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -384,13 +385,63 @@ async def test_every_cell_is_held_against_the_servers_rules(world: World) -> Non
     assert world.engine.seen == []
 
 
-async def test_an_axis_there_is_not_cannot_be_chosen(world: World) -> None:
-    command = world.bot.tree.get_command("explore")
-    assert command is not None
-    options = {option["name"]: option for option in command.to_dict(world.bot.tree)["options"]}
-    offered = [choice["value"] for choice in options["x_axis"]["choices"]]
-    assert offered[:2] == ["clip_skip", "cfg_scale"]
-    assert "count" not in options
+async def test_axes_are_searched_by_their_names(world: World, speak: Callable[[str], None]) -> None:
+    async def offered(typed: str) -> dict[str, str]:
+        found = await world.ann.autocomplete(world.channel, "explore", "x_axis", typed)
+        return {choice["value"]: choice["name"] for choice in found}
+
+    every = await offered("")
+    assert list(every)[:2] == ["clip_skip", "cfg_scale"]
+    assert len(every) == 25
+    assert await offered("rng") == {"noise_source": "noise source"}
+    assert set(await offered("penultimate")) == {"discard_penultimate"}
+    speak("ja")
+    assert await offered("ノイズの") == {"noise_source": "ノイズの生成元"}
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "name", "expected"),
+    [
+        ("noise_source", "", "noise_source", ["CPU", "GPU", "NV"]),
+        ("RNG source", "nv, cpu", "noise_source", ["NV", "CPU"]),
+        ("noise source", "GPU", "noise_source", ["GPU"]),
+        ("NGMS", "0-4 (+2)", "ngms", [0.0, 2.0, 4.0]),
+        ("SGM noise multiplier", "", "sgm_noise_multiplier", [False, True]),
+        ("discard_penultimate", "yes, no", "discard_penultimate", [True, False]),
+        ("schedule_type", "Beta, sgm uniform", "schedule_type", ["Beta", "SGM Uniform"]),
+        ("Seed resize from", "0x0, 256x512", "seed_resize_height", [0, 512]),
+    ],
+)
+async def test_the_samplers_options_are_axes(
+    world: World, axis: str, values: str, name: str, expected: list[Any]
+) -> None:
+    asked = {"prompt": "x", "x_axis": axis} | ({"x_values": values} if values else {})
+    await world.ann.slash(world.channel, "explore", **asked)
+    assert [getattr(item.request, name) for item in world.engine.seen[-1].items] == expected
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "said"),
+    [
+        ("eta", "0, 1", "no effect with this sampler"),
+        ("schedule_rho", "3, 5", "no effect with this sampler"),
+        ("emphasis", "", "no effect with this sampler"),
+        ("ngms", "-1", "must be from 0 to 15, not"),
+        ("ngms", "inf", "must be from 0 to 15, not “inf”"),
+        ("ensd", "99999999999", "must be from -2147483648 to 4294967295"),
+        ("sgm noise multiplier", "maybe", "must be yes or no, not “maybe”"),
+        ("noise_source", "TPU", "noise source called **TPU**"),
+        ("vertigo", "1", "called **vertigo**"),
+    ],
+)
+async def test_an_axis_that_cannot_be_is_refused(
+    world: World, axis: str, values: str, said: str
+) -> None:
+    asked = {"prompt": "x", "x_axis": axis} | ({"x_values": values} if values else {})
+    result = await world.ann.slash(world.channel, "explore", **asked)
+    assert said in text(answer(result))
+    assert list(world.env.errors)
+    assert world.engine.seen == []
 
 
 async def test_a_sheet_that_is_gone(world: World, both: Any) -> None:

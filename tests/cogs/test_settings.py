@@ -59,6 +59,7 @@ async def test_the_panel_says_every_value_and_why(world: World) -> None:
         "- sampler **DDIM** — channel default",
         "- size **512x512** — model recommendation",
         "- image count **1** — bot default",
+        "- noise source **CPU** — bot default",
         "- private **no** — bot default",
     ]
 
@@ -163,7 +164,7 @@ async def test_more_than_25_models_vaes_and_samplers_are_searched(world: World) 
     for name, words, typed, several, kept in (
         ("model", "model", "model 5", "model 55", "model 59"),
         ("vae", "VAE", "vae 5", "vae 55", "vae 59"),
-        ("sampler", "sampler", "uniform", "LMS Uniform", "LCM Exponential"),
+        ("sampler", "sampler", "uniform", "LMS Uniform", "LCM Beta"),
     ):
         options = selects(panel)[words]["options"]
         assert len(options) == 25

@@ -13,6 +13,7 @@ from bot.settings import Limits
 from cogs.settings.panel import Panel, numbers_form, search_form, settings_view
 from core.errors import Refused
 from core.models.catalogue import Catalogue
+from core.options import SELDOM
 from tests.simulation import model, vae, within_limits
 
 LOCALES = (Locale.american_english, Locale.japanese, Locale.chinese)
@@ -33,6 +34,7 @@ def longest() -> Panel:
         "seed": 2**32 - 1,
         "private": True,
     }
+    values |= dict.fromkeys(SELDOM, "-2147483648")
     error = Refused("model", "*" * 4000, "unreadable", "*" * 4000)
     explained = Explained(values, dict.fromkeys(LAYERED, "channel"), MANY.models[50], error)
     return Panel(2**63 - 1, explained, values, remark="x" * 400)

@@ -149,6 +149,8 @@ def test_the_life_of_an_imagine_names_what_there_is() -> None:
 EMPHASIS = {
     *("Add App", "Not in the negative prompt.", "However it is written."),
     *("1", "4"),
+    *("All of A1111's samplers and schedule types", "The noise.", "The samplers' settings"),
+    *("Hires fix", "A size"),
 }
 
 

@@ -32,6 +32,8 @@ NAMES = {
     *("Discord", "DM", "Ctrl", "UTC", "GiB", "MB", "px", "JSON", "PNG", "JPEG", "WebP", "NSFW"),
     *("Stable", "Diffusion", "SD", "XL", "SDXL", "LoRA", "VAE", "CLIP", "CFG", "AND", "token"),
     *("DPM", "Karras", "Automatic", "None", "pickle", "safetensors", "checkpoint", "default"),
+    *("CPU", "GPU", "NV", "ENSD", "Eta", "Sigma", "sigma", "churn", "tmin", "tmax", "rho"),
+    *("alpha", "beta", "Beta", "DDIM", "SGM", "NGMS", "True", "False"),
     *("portrait", "landscape", "square", "history", "preset", "config", "export", "values", "VRAM"),
 }
 # What the walk meets: this world's models and VAEs, samplers, and a pasted text's own words.

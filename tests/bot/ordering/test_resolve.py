@@ -14,7 +14,7 @@ from bot.store import Store, Style
 from core.errors import InvalidRequest, UnknownName, VaeMismatch
 from core.models.cards import Card
 from core.models.catalogue import Catalogue, Model, Vae
-from core.options import MAX_SEED
+from core.options import MAX_SEED, SELDOM
 from core.request import GenerationRequest, HiresFix
 
 PLAIN = Model("plain", Path("plain"), "folder", "sd1", "epsilon", "sd1", (512, 512))
@@ -271,7 +271,7 @@ def test_what_is_explained_is_what_is_drawn() -> None:
         "size": "yours",
         "count": "bot",
         "private": "bot",
-    }
+    } | dict.fromkeys(SELDOM, "bot")
     values = explained.values
     assert (values["steps"], values["size"], values["seed"]) == (150, "portrait", -1)
     assert (values["sampler"], values["vae"]) == ("DPM++ 2M Karras", "vivid")
