@@ -16,7 +16,7 @@ from bot.answers import Interaction
 from bot.exceptions import Gone
 from bot.gate.visibility import Visibility
 from bot.ordering.axes import other_vaes
-from bot.ordering.layers import values_of
+from bot.ordering.layers import BOT, values_of
 from bot.posts import forms, panel, parameters
 from bot.posts.controls import chosen_number, row
 from bot.posts.delivery import Delivery
@@ -24,6 +24,7 @@ from bot.store import Job, Store
 from bot.store.presets import YOURS
 from bot.translate import t
 from core.models.catalogue import Catalogue
+from core.options import SELDOM
 
 
 @dataclass(eq=False)
@@ -77,6 +78,7 @@ class More:
     async def _preset_named(self, interaction: Interaction, job: Job, _: int | None) -> None:
         # Only what other pictures can share: not the seed and the count, nor what a sheet varies.
         own = {"seed", "count"} | (job.sheet.options if job.sheet else set())
+        own |= {name for name in SELDOM if getattr(job.request, name) == BOT[name]}
         values = {name: value for name, value in values_of(job.request).items() if name not in own}
         locale, presets = interaction.locale, self._store.presets
         form = partial(forms.name_form, job, locale, "preset")

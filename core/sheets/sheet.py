@@ -47,8 +47,12 @@ class Sheet:
     @property
     def options(self) -> set[str]:
         """The options that vary. A schedule type is part of the option sampler."""
-        fields = {axis.kind.field for axis in self.axes}
-        return {"sampler" if field == "schedule_type" else field for field in fields}
+        parts = {
+            "schedule_type": {"sampler"},
+            "seed_resize": {"seed_resize_width", "seed_resize_height"},
+        }
+        fields = [axis.kind.field for axis in self.axes]
+        return set[str]().union(*(parts.get(field, {field}) for field in fields))
 
     def cells(self, base: GenerationRequest, *, limit: int = MAX_CELLS) -> list[Cell]:
         """Make the cells in the order to run them.

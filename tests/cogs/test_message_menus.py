@@ -107,12 +107,21 @@ async def test_parameters_of_a_stranger(world: World) -> None:
         "/imagine prompt:a fox, (red:1.2) negative_prompt:lowres model:anime clip_skip:2 "
         "seed:42 steps:25 cfg_scale:5.5 sampler:DPM++ 2M Karras size:512x768"
     )
-    assert "used a different noise source" in said
+    assert "Some parameters have no option: noise source. To use all" in said
 
 
 async def test_what_has_no_option_is_named(world: World) -> None:
     said = text(answer(await menu(world, "Parameters", await sent(world, png(HIRES)))))
     assert "Some parameters have no option: hires fix scale" in said
+
+
+async def test_what_the_samplers_have_of_their_own_is_named(world: World) -> None:
+    picture = await sent(world, png(A1111 + ", RNG: NV, NGMS: 2"))
+    said = text(answer(await menu(world, "Parameters", picture)))
+    named = "Some parameters have no option: noise source, negative guidance minimum sigma."
+    assert named in said
+    line = next(line for line in said.splitlines() if line.startswith("/imagine"))
+    assert not re.search("ngms:|noise_source:", line)
 
 
 async def test_the_first_picture_that_has_some(world: World) -> None:

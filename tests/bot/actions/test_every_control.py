@@ -98,6 +98,7 @@ STANDING_CONTROLS: Final[dict[str, str]] = {
     "set_vae": NAMED,
     "set_clip_skip": NAMED,
     "set_sampler": NAMED,
+    "set_noise_source": NAMED,
     "set_size": NAMED,
     "set_count": NAMED,
     "set_private": NAMED,

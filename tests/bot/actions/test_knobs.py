@@ -15,6 +15,7 @@ import bot.jobs.accepting
 from bot.ordering.layers import Layers
 from bot.translate import t
 from core.models.catalogue import Catalogue
+from core.options import SELDOM
 from tests.bot.actions.test_every_control import submit
 from tests.simulation import World, answer, buttons, components, model, selects, text, vae
 
@@ -242,6 +243,21 @@ async def test_a_result_is_saved_as_a_preset(world: World) -> None:
     request = (await world.job(2)).request
     assert (request.clip_skip, request.steps) == (2, 33)
     assert "clip skip 2" in text(answer(result))
+
+
+async def test_a_preset_of_a_pasted_text_has_its_samplers_options(world: World) -> None:
+    pasted = "x\nSteps: 9, Sampler: Euler a, Seed: 5, Eta: 0.5, ENSD: 31337, Size: 512x512"
+    made = await world.ann.slash(world.channel, "imagine", prompt=pasted)
+    assert "noise source GPU" in text(answer(made))
+    panel = await world.bob.click(answer(made), label="More…")
+    form = await world.bob.click(answer(panel), label="Save as preset")
+    await world.bob.submit_modal(form, {"name": "wild"})
+    kept = (await world.bot.store.presets.get(world.bob.id, "wild")).values
+    wanted = {"eta": 0.5, "eta_noise_seed_delta": 31337, "noise_source": "GPU"}
+    assert {name: kept[name] for name in kept if name in SELDOM} == wanted
+    await world.bob.slash(world.channel, "imagine", prompt="y", preset="wild")
+    request = (await world.job(2)).request
+    assert {name: getattr(request, name) for name in wanted} == wanted
 
 
 async def test_a_seed_is_taken_and_let_go(world: World, post: Any) -> None:

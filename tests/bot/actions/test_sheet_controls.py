@@ -19,15 +19,31 @@ from tests.simulation import World, a_job, answer, buttons, selects, text
 FIELDS = tuple(kind.field for kind in KINDS)
 # Values for the axes that have none by themselves, or too many.
 VALUES = {"prompt": "cat, dog", "sampler": "Euler, DDIM", "model": "plain, anime"}
+# Samplers that use what the axis changes.
+SAMPLERS = {
+    "eta": "Euler a",
+    "eta_ddim": "DDIM",
+    "eta_noise_seed_delta": "Euler a",
+    "schedule_min_sigma": "Euler Karras",
+    "schedule_max_sigma": "Euler Karras",
+    "schedule_rho": "Euler Karras",
+    "beta_alpha": "Euler Beta",
+    "beta_beta": "Euler Beta",
+}
+NGMS = "a cat\nSteps: 20, Sampler: Euler, Size: 512x512, NGMS: 2, RNG: CPU"
 
 
 async def drawn(world: World, field: str, **options: Any) -> Any:
     """Ann's sheet over one thing."""
     if field in VALUES:
         options["x_values"] = VALUES[field]
-    options["start_image"] = ("a.png", png())
+    if field in SAMPLERS:
+        options["sampler"] = SAMPLERS[field]
+    if field != "sgm_noise_multiplier":
+        options["start_image"] = ("a.png", png())
+    prompt = NGMS if field == "ngms_all_steps" else "a (cat:1.2)"
     result = await world.ann.slash(
-        world.channel, "explore", prompt="a cat", x_axis=field, seed=7, **options
+        world.channel, "explore", prompt=prompt, x_axis=field, seed=7, **options
     )
     await world.env.settle()
     return answer(result)
@@ -66,6 +82,7 @@ async def test_more_of_a_sheet_keeps_what_is_the_sheets(world: World, field: str
     await world.ann.submit_modal(form, {"name": "default"})
     kept = set(await world.bot.store.presets.yours(world.ann.id))
     every = {"negative_prompt", "model", "vae", "clip_skip", "steps", "cfg_scale", "sampler"}
+    every |= {"ngms"} if field == "ngms_all_steps" else set()
     assert kept == (every | {"size"}) - {"sampler" if field == "schedule_type" else field}
 
 

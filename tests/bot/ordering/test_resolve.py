@@ -251,6 +251,64 @@ def test_an_ordinary_prompt_is_not_taken_apart() -> None:
     assert (resolved.request.prompt, resolved.notes) == ("a cat, Steps: many", ())
 
 
+def test_what_a_pasted_text_does_not_say_is_a1111s_and_not_the_layers_below() -> None:
+    below = {"eta": 0.5, "noise_source": "NV", "discard_penultimate": True, "ngms": 2.0}
+    layers = Layers(preset=below, server={"emphasis": "Ignore"})
+    assert request(preset=below).noise_source == "NV"
+    drawn = resolve(PASTED, layers, CATALOGUE, LIMITS).request
+    assert (drawn.eta, drawn.discard_penultimate, drawn.ngms) == (1.0, False, 0.0)
+    assert (drawn.noise_source, drawn.emphasis) == ("GPU", "Original")
+    said = PASTED + ", RNG: CPU, Eta: 0.25, Emphasis: No norm"
+    drawn = resolve(said, layers, CATALOGUE, LIMITS).request
+    assert (drawn.noise_source, drawn.eta, drawn.emphasis) == ("CPU", 0.25, "No norm")
+
+
+BRACES = "a {red|blue} car\nNegative prompt: {bad|worse} hands\n" + PASTED.splitlines()[-1]
+
+
+def test_braces_in_a_pasted_text_are_words() -> None:
+    for seed in range(20):
+        drawn = request(BRACES, option={"seed": seed})
+        assert drawn.prompt == "a {red|blue} car"
+        assert drawn.negative_prompt == "{bad|worse} hands"
+
+
+def test_braces_of_a_style_and_of_an_option_around_a_pasted_text_are_choices() -> None:
+    style = Style("film", "{day|night}, {prompt}", "{x|y}")
+    layers = Layers(option={"negative_prompt": "{p|q}"})
+    found = resolve(BRACES, layers, CATALOGUE, LIMITS, style=style).request
+    assert found.prompt in ("day, a {red|blue} car", "night, a {red|blue} car")
+    assert found.negative_prompt in ("p, x", "p, y", "q, x", "q, y")
+
+
+def test_a_schedule_type_that_its_sampler_ignores_is_said() -> None:
+    for sampler, notes in (("DDIM Karras", 1), ("DDIM", 0), ("UniPC Beta", 1), ("Euler Beta", 0)):
+        found = resolve("x", Layers(option={"sampler": sampler}), CATALOGUE, LIMITS).notes
+        assert [note.key for note in found] == ["schedule_unused"] * notes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("eta", -1.0),
+        ("eta", 1e9),
+        ("sigma_churn", float("inf")),
+        ("eta_noise_seed_delta", 2**32),
+        ("noise_source", "TPU"),
+        ("ngms_all_steps", "yes"),
+        ("seed_resize_width", 12),
+    ],
+)
+def test_impossible_values_of_a_layer_are_sentences(name: str, value: Any) -> None:
+    with pytest.raises((InvalidRequest, UnknownName)):
+        request(yours={name: value})
+
+
+def test_sigmas_that_cross_are_a_sentence() -> None:
+    with pytest.raises(InvalidRequest, match=r"schedule_min_sigma must be 0 to 0\.5, not 1"):
+        request(yours={"schedule_min_sigma": 1.0, "schedule_max_sigma": 0.5})
+
+
 # --- why this value ---------------------------------------------------------------------------
 
 

@@ -137,6 +137,13 @@ def test_what_was_drawn_before_is_not_drawn_again() -> None:
     assert once.negative_prompt == "{c|d}"
 
 
+def test_a_literal_text_is_not_drawn() -> None:
+    for seed in range(20):
+        said, notes = draw("{a|b}, x {c|d} {, {e|f}", Random(seed), "x {c|d} {")
+        assert said in ("a, x {c|d} {, e", "a, x {c|d} {, f", "b, x {c|d} {, e", "b, x {c|d} {, f")
+        assert notes == ()
+
+
 def test_what_becomes_too_long_is_refused_not_cut() -> None:
     prompt = "{900$$" + " " * 100 + "$$" + "|".join("a" * 900) + "}"
     with pytest.raises(InvalidRequest, match="at most 4000"):
