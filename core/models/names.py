@@ -49,7 +49,7 @@ def closest(name: str, names: Iterable[str], limit: int = 3) -> tuple[str, ...]:
     """Return up to ``limit`` of the ``names`` that are spelt like ``name``, closest first."""
     folded = {other.casefold(): other for other in names}
     # difflib is quadratic, and a longer text is no name.
-    near = difflib.get_close_matches(name.casefold()[:MAX_NAME], folded, limit, cutoff=0.5)
+    near = difflib.get_close_matches(name.casefold()[:MAX_NAME], folded, limit, cutoff=0.55)
     return tuple(folded[match] for match in near)
 
 

@@ -91,7 +91,11 @@ REQUEST: Final = (
     "denoising_strength",
     "hires",
 )
+HIRES: Final = ("scale", "steps", "denoising_strength", "upscaler")
 DRAWN: Final = ("seed", "variation_seed")
+# Controls that a post of today has besides, and one whose list has become longer.
+NEW: Final = frozenset({"set_noise_source"})
+LONGER: Final = {"models:samplers:2": "models:samplers:2 (off)"}
 COUNTED: Final = ("jobs", "pictures", "copies", "farewells", "spent", "inputs")
 COMPARED: Final = {
     "servers": ("guild_id", "settings"),
@@ -383,6 +387,12 @@ async def _outcome(world: OldWorld, result: InteractionResult, before: State) ->
     return {name: value for name, value in found.items() if value not in ([], {})}
 
 
+def as_then(request: dict[str, Any]) -> dict[str, Any]:
+    """A request's values, of hires fix those that there were."""
+    hires = request["hires"] and {name: request["hires"][name] for name in HIRES}
+    return request | {"hires": hires}
+
+
 def _is_new_job(name: str, before: State) -> bool:
     return name.startswith("job ") and name not in before
 
@@ -391,8 +401,8 @@ async def _made(world: OldWorld, name: str) -> dict[str, Any]:
     """A new job: whose it is, of which it is made, and what differs from that one."""
     job = await world.job(int(name.removeprefix("job ")))
     parent = await world.bot.store.jobs.get(job.parent_id) if job.parent_id else None
-    values = job.request.to_dict()
-    known = parent.request.to_dict() if parent else {}
+    values = as_then(job.request.to_dict())
+    known = as_then(parent.request.to_dict()) if parent else {}
     return {
         "user": world.env.backend.get_user(job.user_id).name,
         "parent": job.parent_id,
@@ -423,7 +433,7 @@ def _controls(components: list[dict[str, Any]]) -> list[str]:
     """Every control there is to press, what a select has set, and what is drawn beside it."""
     found = []
     for item in walk_components(components):
-        if "custom_id" in item:
+        if "custom_id" in item and not NEW & set(item["custom_id"].split(":")):
             options = item.get("options") or item.get("default_values") or ()
             chosen = [
                 str(each.get("value") or each.get("id"))
@@ -431,7 +441,8 @@ def _controls(components: list[dict[str, Any]]) -> list[str]:
                 if each.get("default", True)
             ]
             off = " (off)" if item.get("disabled") else ""
-            found.append(f"{_named(item['custom_id'])}{off} {' '.join(chosen)}".strip())
+            one = f"{_named(item['custom_id'])}{off} {' '.join(chosen)}".strip()
+            found.append(LONGER.get(one, one))
     return found
 
 
