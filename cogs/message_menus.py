@@ -31,6 +31,7 @@ from bot.posts.parameters import parameters_view
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
+from core.prompt.variants import literal
 from core.request import draw_seed
 
 # A form must be shown within 3 s and cannot be deferred, so a slow download is given up.
@@ -178,6 +179,8 @@ class MessageMenusCog(commands.Cog):
         """Return the prompt and the options for img2img, which has its own seed and size."""
         prompt, layers, _, _ = read_pasted(found, Layers(), self.catalogue)
         left_out = ("seed", "size", "count")
-        return prompt, {
-            name: value for name, value in layers.pasted.items() if name not in left_out
-        }
+        kept = {name: value for name, value in layers.pasted.items() if name not in left_out}
+        if "negative_prompt" in kept:
+            kept["negative_prompt"] = literal(kept["negative_prompt"])
+        # Braces that were words stay words when the form is sent.
+        return literal(prompt) if kept else prompt, kept

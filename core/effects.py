@@ -69,6 +69,8 @@ def has_effect(name: str, request: GenerationRequest) -> bool:
             return request.variation_strength > 0
         case "ngms_all_steps":
             return request.ngms > 0
+        case "old_timelines":
+            return any("[" in text for text in prompts(request))
         case "emphasis":
             return any("(" in text or "[" in text for text in prompts(request))
         case _:

@@ -382,7 +382,12 @@ class Options:
         infotext="Emphasis",
         axis=AxisKind("Emphasis", 15, example=", ".join(EMPHASIS_MODES)),
     )
-    old_timelines: bool = _row(False, places=FILES, infotext="Old prompt editing timelines")
+    old_timelines: bool = _row(
+        False,
+        places=FILES,
+        infotext="Old prompt editing timelines",
+        axis=AxisKind("Old prompt editing timelines", 36, example="False, True"),
+    )
     discard_penultimate: bool = _row(
         False,
         places=FILES,

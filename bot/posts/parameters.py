@@ -17,7 +17,9 @@ from bot.posts.result import note_text
 from bot.translate import option_names, t
 from core.models.catalogue import Catalogue
 from core.options import Place, names
+from core.prompt.variants import literal
 
+PROMPTS: Final = ("prompt", "negative_prompt")
 IMAGINE: Final = (*names(Place.IMAGINE), "private")
 # A post holds 4,000 characters of text.
 MAX_TEXT: Final = 3900
@@ -60,6 +62,8 @@ def _has_no_option(name: str, value: Any) -> bool:
 def imagine_line(prompt: str, values: Mapping[str, Any]) -> str:
     """``/imagine prompt:… clip_skip:2``, to paste into Discord's text input."""
     said = {"prompt": prompt} | {name: values[name] for name in IMAGINE if name in values}
+    # Braces that were words stay words.
+    said |= {name: literal(said[name]) for name in PROMPTS if name in said}
     return "/imagine " + " ".join(
         f"{name}:{typed_text(value)}" for name, value in said.items() if value != ""
     )

@@ -71,6 +71,8 @@ FILE_ENDINGS: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _SIZE: Final = re.compile(r"(\d+)x(\d+)")
 _QUOTED: Final = re.compile(r'"(?:\\.|[^\\"])+"')
+# Up to 1.5 A1111 counted the steps of [from:to:when] otherwise.
+_OLD_TIMELINES: Final = re.compile(r"v?(0|1\.[0-5])\.\d")
 _STEPS: Final = re.compile(r"Steps:\s*\d+\s*,")
 _NEEDS_QUOTES: Final = re.compile(r'[,:\n]|^["\s]|\s$|^\d+x\d+$')
 # Not every file format can hold control characters, but tab and newline, or lone surrogates.
@@ -229,6 +231,8 @@ def parse(text: str) -> dict[str, Any]:
     values["Prompt"] = values.pop(EXACT["Prompt"], prompt)
     values["Negative prompt"] = values.pop(EXACT["Negative prompt"], negative)
     _restore_first_pass(values)
+    if "[" in values["Prompt"] and _OLD_TIMELINES.match(str(values.get("Version", ""))):
+        values.setdefault("Old prompt editing timelines", True)
     if _has_weights(values["Prompt"]) or _has_weights(values["Negative prompt"]):
         values.setdefault("Emphasis", "Original")
     return values | {key: value for key, value in ASSUMED.items() if key not in values}

@@ -124,6 +124,20 @@ async def test_what_the_samplers_have_of_their_own_is_named(world: World) -> Non
     assert not re.search("ngms:|noise_source:", line)
 
 
+async def test_braces_that_were_words_stay_words(world: World) -> None:
+    braces = A1111.replace("a fox", "a {red|blue} fox").replace("lowres", "{bad|worse}")
+    post = await sent(world, png(braces))
+    line = text(answer(await menu(world, "Parameters", post))).split("/imagine ")[1]
+    assert line.startswith(r"prompt:a \{red|blue\} fox, (red:1.2) negative_prompt:\{bad|worse\} ")
+    form = await menu(world, "Use as start image", post)
+    fields = [item["component"]["value"] for item in form.modal["components"][:2]]
+    assert fields == [r"a \{red|blue\} fox, (red:1.2)", r"\{bad|worse\}"]
+    await menu(world, "Vary", post)
+    drawn = world.engine.seen[-1].items[0].request
+    assert drawn.prompt == "a {red|blue} fox, (red:1.2)"
+    assert drawn.negative_prompt == "{bad|worse}"
+
+
 async def test_the_first_picture_that_has_some(world: World) -> None:
     jpeg = write_jpeg(Image.new("RGB", (8, 8)), A1111)
     message = await sent(world, b"not a picture", png(), jpeg, png("other\nSteps: 1, Seed: 2"))

@@ -152,9 +152,23 @@ def test_what_is_not_used_is_named() -> None:
     assert "Tiling" not in values
 
 
-def test_the_older_rule_of_prompt_editing_is_followed() -> None:
-    values, notes = read(", Old prompt editing timelines: True")
-    assert (values["old_timelines"], notes) == (True, [])
+@pytest.mark.parametrize(
+    ("prompt", "extra", "old"),
+    [
+        ("a cat", ", Old prompt editing timelines: True", True),
+        ("a [cat:dog:5]", ", Version: v1.5.1", True),
+        ("a [cat:dog:5]", ", Version: 1.2.0-RC-6-g1", True),
+        ("a cat", ", Version: v1.5.1", False),
+        ("a [cat:dog:5]", ", Version: v1.6.0", False),
+        ("a [cat:dog:5]", ", Version: v1.10.1", False),
+        ("a [cat:dog:5]", ", Version: f2.0.1v1.10.1-previous-1", False),
+        ("a [cat:dog:5]", "", False),
+    ],
+)
+def test_older_versions_edited_prompts_by_another_rule(prompt: str, extra: str, old: bool) -> None:
+    values, notes = to_request_values(parse(f"{prompt}\n{PARAMETERS}{extra}"))
+    assert values.get("old_timelines", False) is old
+    assert notes == ()
 
 
 @pytest.mark.parametrize(
