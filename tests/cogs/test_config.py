@@ -489,6 +489,19 @@ async def test_a_list_too_long_is_said_and_stays_as_it_was(
     assert server(world) == Server(models=("anime",))
 
 
+async def test_a_servers_defaults_know_the_samplers_options(
+    world: World, owner: MemberActor
+) -> None:
+    await owner.slash(world.channel, "config defaults", noise_source="GPU")
+    wanted = {"noise_source": "NV", "eta": 0.5, "discard_penultimate": True}
+    assert server(world).defaults == {"noise_source": "GPU"}
+    await import_file(world, owner, json.dumps({"version": VERSION, "defaults": wanted}).encode())
+    assert server(world).defaults == wanted
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    request = world.engine.seen[-1].items[0].request
+    assert {name: getattr(request, name) for name in wanted} == wanted
+
+
 async def test_what_is_imported_is_kept_in_the_catalogues_spelling(
     world: World, owner: MemberActor
 ) -> None:

@@ -297,6 +297,31 @@ async def test_a_pasted_text_is_imported(world: World) -> None:
     assert (await world.job(1)).request.steps == 12
 
 
+OTHERS = {
+    "noise_source": "NV",
+    "eta": 0.5,
+    "eta_noise_seed_delta": 31337,
+    "discard_penultimate": True,
+    "emphasis": "No norm",
+    "seed_resize_width": 256,
+    "seed_resize_height": 512,
+}
+
+
+async def test_the_samplers_options_are_imported(world: World) -> None:
+    values = OTHERS | {"ngms": -1.0, "sgm_noise_multiplier": "yes", "sigma_churn": 1e999}
+    said = await imported(world, text=json.dumps({"name": "wild", "values": values}))
+    assert "- eta 0.5" in said
+    assert "- discard penultimate sigma yes" in said
+    assert (await world.bot.store.presets.get(world.ann.id, "wild")).values == OTHERS
+    assert "negative guidance minimum sigma must be from 0 to 15" in said
+    assert "SGM noise multiplier must be yes or no" in said
+    assert "sigma churn must be from 0 to 100" in said
+    await world.ann.slash(world.channel, "imagine", prompt="x", preset="wild")
+    request = (await world.job(1)).request
+    assert {name: getattr(request, name) for name in OTHERS} == OTHERS
+
+
 async def test_a_name_of_ones_own_replaces_what_has_it(world: World) -> None:
     await world.bot.store.presets.save(world.ann.id, "default", {"steps": 3})
     assert "as **default**" in await imported(world, text=exported().decode(), name="default")

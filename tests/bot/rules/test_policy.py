@@ -166,6 +166,16 @@ async def test_every_way_to_make_a_picture_is_checked(world: World) -> None:
     assert await world.bot.store.jobs.get(2) is None
 
 
+async def test_the_prompt_of_hires_fix_is_checked(world: World) -> None:
+    await rule(world, words=("blood",))
+    pasted = "x\nSteps: 9, Seed: 1, Size: 64x64, Hires upscale: 2, Hires prompt: {}"
+    prompt = pasted.format("blood")
+    refused(world, await world.ann.slash(world.channel, "imagine", prompt=prompt), "**blood**")
+    await world.ann.slash(world.channel, "imagine", prompt=pasted.format("a cat"))
+    (seen,) = world.engine.seen
+    assert seen.items[0].request.hires.prompt == "a cat"
+
+
 async def test_everybodys_role_is_everybodys(world: World) -> None:
     """Its id is the server's, and Discord does not send it among a member's roles."""
     everybody = world.guild.id

@@ -408,7 +408,7 @@ def test_vaes_are_compared_on_the_same_latents(
     assert calls == [2, 2, 2], "one walk for both"
     assert pixels(own.png) != pixels(external.png)
     assert "VAE" not in own.infotext.replace("VAE Encoder", "")
-    assert parse(external.infotext)["VAE"] == other.name
+    assert parse(external.infotext)["VAE"] == f"{other.name}.safetensors"
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -600,6 +600,9 @@ sampler = "DPM++ 2M Karras"
 size = [128, 192]
 negative_prompt = "square"
 vae = "vivid"
+noise_source = "NV"
+eta = 1
+discard_penultimate = true
 """
 
 
@@ -621,6 +624,9 @@ def test_a_card_is_read_beside_a_file_and_inside_a_folder(
             "sampler": "DPM++ 2M Karras",
             "negative_prompt": "square",
             "vae": "vivid",
+            "noise_source": "NV",
+            "eta": 1.0,
+            "discard_penultimate": True,
         }
     assert not catalogue.warnings
 
@@ -634,6 +640,10 @@ def test_a_card_is_read_beside_a_file_and_inside_a_folder(
         ("size = [100, 100]", "width must be a multiple of 8"),
         ("size = 512", "size must be"),
         ('sampler = "Magic"', "'Magic'"),
+        ('noise_source = "TPU"', "'TPU'"),
+        ("eta = 2", "eta must be 0 to 1"),
+        ("discard_penultimate = 1", "discard_penultimate must be yes or no"),
+        ("eta_noise_seed_delta = 4294967296", "eta_noise_seed_delta must be -2147483648 to"),
         ("vae = 3", "vae must be"),
         ("colour = 1", "'colour'"),
         ("zero_terminal_snr = 1", "true or false"),
