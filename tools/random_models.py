@@ -104,34 +104,49 @@ def random_state(module: nn.Module, generator: torch.Generator, dtype: torch.dty
     """Return weights for a module on the meta device: norms 1, biases 0, else N(0, 1/fan-in).
 
     The signal then keeps its magnitude from layer to layer, so that fp16 does not overflow. The
-    bias of CLIP's last norm is :data:`TEXT_MEAN`.
+    bias of CLIP's last norm is :data:`TEXT_MEAN`. They lie on the generator's device.
     """
     state = {}
+    device = generator.device
     for name, tensor in module.state_dict().items():
         if name.endswith("final_layer_norm.bias"):
-            state[name] = torch.full(tensor.shape, TEXT_MEAN, dtype=dtype)
+            state[name] = torch.full(tensor.shape, TEXT_MEAN, dtype=dtype, device=device)
         elif name.endswith("bias"):
-            state[name] = torch.zeros(tensor.shape, dtype=dtype)
+            state[name] = torch.zeros(tensor.shape, dtype=dtype, device=device)
         elif tensor.ndim == 1:
-            state[name] = torch.ones(tensor.shape, dtype=dtype)
+            state[name] = torch.ones(tensor.shape, dtype=dtype, device=device)
         else:
             scale = 1 / math.sqrt(math.prod(tensor.shape[1:]))
-            state[name] = (torch.randn(tensor.shape, generator=generator) * scale).to(dtype)
+            drawn = torch.randn(tensor.shape, generator=generator, device=device)
+            state[name] = (drawn * scale).to(dtype)
     return state
 
 
-def states(recipe: Recipe, seed: int, dtype: torch.dtype) -> Iterator[tuple[str, State]]:
-    """Yield each component's name and weights, in the config folders' order."""
-    generator = torch.Generator().manual_seed(seed)
+def states(
+    recipe: Recipe, seed: int, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> Iterator[tuple[str, State]]:
+    """Yield each component's name and weights, in the config folders' order.
+
+    Drawn on ``device``: a graphics card takes a moment for what a CPU takes a minute for, but
+    draws other numbers.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
     for name, config in recipe.configs.items():
         yield name, random_state(empty_module(name, config), generator, dtype)
 
 
 def write_folder(
-    recipe: Recipe, path: Path, seed: int = 0, dtype: torch.dtype = torch.float16
+    recipe: Recipe,
+    path: Path,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float16,
+    device: torch.device | str = "cpu",
 ) -> Path:
-    """Write a diffusers folder to ``path``, with tokenizers and a scheduler; return ``path``."""
-    for name, state in states(recipe, seed, dtype):
+    """Write a diffusers folder to ``path``, with tokenizers and a scheduler; return ``path``.
+
+    The weights are drawn on ``device``.
+    """
+    for name, state in states(recipe, seed, dtype, device):
         write_config(recipe.configs[name], path / name / "config.json")
         text = name.startswith("text_encoder")
         file = "model.safetensors" if text else "diffusion_pytorch_model.safetensors"
