@@ -108,6 +108,8 @@ REFUSALS: Final = {
     "family": "is {detail}, which this bot does not run",
     "channels": "has {detail} latent channels; Stable Diffusion 1, 2 and XL use 4",
     "missing": "lacks {detail}; the file is not complete",
+    "damaged": "has NaN or infinity in {detail}, so every picture would be black",
+    "memory": "does not fit in the device's memory: {detail}",
 }
 
 
@@ -115,7 +117,8 @@ class Refused(PenultimateError):
     """A file or folder that is not loaded.
 
     ``reason`` is a key of :data:`REFUSALS`, so that it can be translated. ``detail`` is, by
-    reason: ``family`` what it is instead, ``channels`` their number, ``missing`` what is missing.
+    reason: ``family`` what it is instead, ``channels`` their number, ``missing`` what is missing,
+    ``damaged`` the weight that is not finite, ``memory`` the gigabytes there are and it needs.
     It is plain English for the owner, whose file it is.
     """
 

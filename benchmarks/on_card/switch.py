@@ -1,32 +1,37 @@
-"""Changing the checkpoint: the first load, parking it, and bringing it back."""
+"""Changing the checkpoint: reading it, parking it, and bringing it back."""
 
 from __future__ import annotations
 
-from benchmarks.on_card.bench import Bench, Records
+from functools import partial
+
+from benchmarks.on_card.bench import Bench, Record, Records
 from core.config import EngineConfig
 from core.models.loading import Models
 
 
 def sd1(bench: Bench) -> Records:
-    """SD 1.5's."""
+    """Change SD 1.5's."""
     return _switch(bench, "sd1")
 
 
 def sdxl(bench: Bench) -> Records:
-    """SDXL's."""
+    """Change SDXL's."""
     return _switch(bench, "sdxl")
 
 
 def _switch(bench: Bench, family: str) -> Records:
-    models = Models(EngineConfig(device=str(bench.device), cache_dir=bench.root))
     model = bench.model(family)
-    yield {
-        "family": family,
-        "what": "load from file",
-        "seconds": bench.seconds(lambda: models.load(model)),
-    }
-    resident = next(iter(models._warm.values()))
-    for _ in range(2):
-        yield {"family": family, "what": "park", "seconds": bench.seconds(resident.offload)}
-        yield {"family": family, "what": "bring back", "seconds": bench.seconds(resident.reload)}
+    models = Models(EngineConfig(device=str(bench.device), cache_dir=bench.root))
+
+    def record(what: str, seconds: float) -> Record:
+        return {"family": family, "what": what, "seconds": round(seconds, 4)}
+
+    yield record("read ahead", bench.seconds(lambda: models.prepare(model).result()))
+    yield record("load after that", bench.seconds(lambda: models.load(model)))
+    (resident,) = models._warm.values()
+    if resident.master is not None:
+        yield {"family": family, "what": "GB parked", "seconds": resident.master.nbytes / 1e9}
+        for _ in range(3):
+            yield record("park", bench.seconds(resident.park))
+            yield record("bring back", bench.seconds(partial(resident.bring_back, bench.device)))
     models.close()

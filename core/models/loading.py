@@ -1,7 +1,7 @@
 """``Models``: loads checkpoints and VAEs onto the device and keeps the last few in memory.
 
-Loading goes component by component, offline, and only from files in the catalogue. A damaged
-file is refused without any effect on what is loaded already.
+A damaged file is refused without any effect on what is loaded already. Files can be read ahead in
+a thread, so that only the copy to the device is left to make.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
@@ -19,41 +20,40 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from core import heartbeat
 from core.config import EngineConfig
-from core.errors import EngineStopped, OutOfMemory
+from core.errors import OutOfMemory, Refused
 from core.models.catalogue import Model, Vae
-from core.models.residents import LoadedModel, Resident, WeightsKey
+from core.models.memory import CardMemory, Memory, free_ram
+from core.models.precision import find_device, unet_dtype
+from core.models.reader import ModelReader
+from core.models.residents import Held, LoadedModel, Resident, WeightsKey
 from core.models.vae import LoadedVae
-from core.models.weights import checkpoint, ldm_keys, single_file
-from core.models.weights.components import (
-    DiffusersTensors,
-    LdmTensors,
-    Tensors,
-    load_component,
-)
-from core.models.weights.diffusers_folder import check_vae_config, read_json, weight_files
-from core.models.weights.hashes import Hashes
+from core.models.weights import checkpoint
 from core.models.weights.ldm_keys import Config
-from core.models.weights.safetensors_header import read_header
-from core.text.conditioning import TextConditioner
 
 # Memory in use is rounded down to this many bytes, for each change of it sends a message.
 MEMORY_STEP: Final = 2**27
 CONFIGS: Final = Path(__file__).parents[2] / "data" / "configs"
 WARM_VAES: Final = 4
-# Bytes kept free on a GPU for the running set; on a small one, a third of its memory.
+# Models read ahead at most, of which some may not be wanted any more.
+PREPARED: Final = 2
+# Bytes kept free on a card for the running set; on a small one, a third of its memory.
 WORKING_MEMORY: Final = 6 * 2**30
+# Bytes of main memory that parked checkpoints leave to others.
+SPARE_RAM: Final = 2 * 2**30
+GIB: Final = 2**30
 _T = TypeVar("_T")
 
 
 class Models:
     """The models of one device; the ``warm_models`` used most recently stay in memory.
 
-    When GPU memory is short, idle models are offloaded to pinned CPU memory. ``configs`` holds
+    Where the device has a memory of its own, checkpoints lie in main memory too, as far as that
+    suffices, and idle ones are parked there when the device's is short. ``configs`` holds
     the component configs of single-file checkpoints, one folder per family. Loaded modules call
-    ``alive`` while they run (:func:`core.heartbeat.watch`). Raises :class:`EngineStopped` when
-    the device is not available.
+    ``alive`` while they run (:func:`core.heartbeat.watch`). ``memory`` is the device's, a card's
+    own where None; ``ram`` says how much main memory is free. Raises
+    :class:`~core.errors.EngineStopped` when the device is not available.
     """
 
     def __init__(
@@ -62,20 +62,32 @@ class Models:
         configs: Path = CONFIGS,
         *,
         alive: Callable[[], None] = lambda: None,
+        memory: Memory | None = None,
+        ram: Callable[[], int | None] = free_ram,
     ) -> None:
         _stay_offline_and_quiet()
-        self.device = _device(config.device)
-        self.dtype = _dtype(config.dtype, self.device)
-        self._configs = configs
-        self._alive = alive
-        self._strict = config.strict
+        self.device = find_device(config.device)
+        self.dtype = unet_dtype(config.dtype, self.device)
+        card = CardMemory(self.device) if self.device.type == "cuda" else None
+        self._memory = memory or card
+        self._ram = ram
+        self._parking_limit = config.parking_gb * GIB
         self._limit = max(1, config.warm_models)
-        self._hashes = Hashes(config.cache_dir)
-        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._reader = ModelReader(
+            self.device,
+            self.dtype,
+            configs,
+            config.cache_dir,
+            strict=config.strict,
+            alive=alive,
+        )
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="read")
         # A handle shares the modules of its resident: while it is referenced, the resident is
-        # in use, and neither offloaded nor evicted.
+        # in use, and neither parked nor evicted.
         self._warm: OrderedDict[WeightsKey, Resident] = OrderedDict()
         self._handles: WeakValueDictionary[WeightsKey, LoadedModel] = WeakValueDictionary()
+        # What is being read ahead, until it is loaded.
+        self._prepared: dict[WeightsKey, Future[Resident]] = {}
         self._vaes: OrderedDict[tuple[WeightsKey, str], LoadedVae] = OrderedDict()
 
     @property
@@ -88,7 +100,7 @@ class Models:
     @property
     def warm(self) -> tuple[str, ...]:
         """Names of the loaded models, least recently used first."""
-        return tuple(resident.loaded.model.name for resident in self._warm.values())
+        return tuple(resident.model.name for resident in self._warm.values())
 
     @property
     def memory(self) -> tuple[int, int] | None:
@@ -103,151 +115,170 @@ class Models:
         return held // MEMORY_STEP * MEMORY_STEP, total
 
     def close(self) -> None:
-        """Cancel pending hash computations."""
-        self._hashing.shutdown(wait=False, cancel_futures=True)
+        """Cancel what is still to be read or hashed."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._reader.close()
 
-    # Tensors created in inference mode can be neither moved nor compiled later.
+    def prepare(self, model: Model) -> Future[Any]:
+        """Read the model into main memory in a thread, so that :meth:`load` has little left to do.
+
+        The future is done when ``load`` need not wait for files; at once when the model is warm,
+        or there is no memory to read ahead. ``load`` raises what went wrong. Called where ``load``
+        is.
+        """
+        nothing: Future[Any] = Future()
+        nothing.set_result(None)
+        try:
+            key, need = WeightsKey.of(model), self._need(model)
+        except Refused:
+            return nothing
+        if key not in self._prepared:
+            parked = self._memory is not None
+            ahead = parked or self.device.type == "cpu"
+            if key in self._warm or not ahead or not self._fits_in_ram(need):
+                return nothing
+            # A job that was cancelled never loads what was read for it.
+            for done in [key for key, read in self._prepared.items() if read.done()][
+                : 1 - PREPARED
+            ]:
+                del self._prepared[done]
+            read = partial(self._reader.checkpoint, model, parked=parked)
+            self._prepared[key] = self._threads.submit(read)
+        return self._prepared[key]
+
     @torch.inference_mode(False)
     def load(self, model: Model) -> LoadedModel:
         """Return the model on the device; the same object while it is referenced.
 
-        Raises :class:`~core.errors.Refused` when its files are not valid, and
-        :class:`OutOfMemory` when it does not fit even alone.
+        Raises :class:`~core.errors.Refused` when its files are not valid or the memory is not
+        enough even without pictures, :class:`Held` when it does not fit beside models that are in
+        use, and :class:`OutOfMemory` when it does not fit even alone.
         """
         key = WeightsKey.of(model)
         handle = self._handles.get(key)
         if handle is None:
-            resident = self._warm.get(key)
-            try:
-                if resident is None:
-                    self._evict_to(self._limit - 1)
-                    resident = self._with_memory(model, lambda: self._build(model))
-                    self._warm[key] = resident
-                elif not resident.on_device:
-                    self._with_memory(model, resident.reload)
-            except torch.OutOfMemoryError:
-                raise OutOfMemory(*model.size) from None
-            handle = self._handles[key] = resident.handle(model)
+            resident = self._bring(key, model)
+            make = partial(resident.handle, model)
+            handle = self._handles[key] = self._retried(key, model, make)
         self._warm.move_to_end(key)
         self._evict_to(self._limit)
         return handle
+
+    def _bring(self, key: WeightsKey, model: Model) -> Resident:
+        """Return the model's resident on the device: warm, read ahead, or read now."""
+        resident = self._warm.get(key)
+        if resident is None:
+            need = self._need(model)
+            if key not in self._prepared:
+                self._evict_to(self._limit - 1)
+                self._make_room(model, need)
+            resident = self._warm[key] = self._read(key, model, need)
+        if resident.master is not None and not resident.on_device:
+            self._make_room(model, resident.master.nbytes)
+            self._retried(key, model, partial(resident.bring_back, self.device))
+        return resident
+
+    def _read(self, key: WeightsKey, model: Model, need: int) -> Resident:
+        if key in self._prepared:
+            return self._prepared.pop(key).result()
+        fits = self._fits_in_ram(need)
+        if self._memory is None and self.device.type == "cpu" and not fits:
+            raise _too_large(model, need, self._ram() or 0)
+        parked = self._memory is not None and fits
+        return self._retried(key, model, partial(self._reader.checkpoint, model, parked=parked))
 
     @torch.inference_mode(False)
     def load_vae(self, vae: Vae | None, model: LoadedModel) -> LoadedVae:
         """Return the VAE on the device; for None the checkpoint's own.
 
         A single file carries no config: it gets that of the checkpoint's VAE, scaling factor
-        included (SD's and SDXL's have the same shapes). Raises :class:`~core.errors.Refused`
-        and :class:`OutOfMemory`.
+        included (SD's and SDXL's have the same shapes). Raises as :meth:`load` does.
         """
         if vae is None:
             return model.vae
         own: Config = model.vae.module.config
         key = (WeightsKey.of(vae), repr(sorted(own.items(), key=str)))
         if key not in self._vaes:
-            try:
-                self._vaes[key] = self._load_vae(vae, own)
-            except torch.OutOfMemoryError:
-                raise OutOfMemory(*model.model.size) from None
+            user = next(key for key, handle in self._handles.items() if handle is model)
+            read = partial(self._reader.vae, vae, own)
+            self._vaes[key] = self._retried(user, model.model, read)
         self._vaes.move_to_end(key)
         while len(self._vaes) > WARM_VAES:
             self._vaes.popitem(last=False)
         return self._vaes[key]
 
-    def _load_vae(self, vae: Vae, own: Config) -> LoadedVae:
-        tensors: Tensors
-        if vae.layout == "folder":
-            config: Config = read_json(vae.path / "config.json", "VAE", vae.name)
-            check_vae_config(config, "VAE", vae.name)
-            paths = weight_files(vae.path, "VAE", vae.name)
-            tensors = DiffusersTensors(paths, "VAE", vae.name)
-        else:
-            config, paths = own, (vae.path,)
-            header = read_header(vae.path, "VAE")
-            single_file.check_vae(header)
-            if header.has("decoder.up_blocks."):
-                tensors = DiffusersTensors(paths, "VAE", vae.name)
-            else:
-                prefix = single_file.vae_prefix(header)
-                tensors = LdmTensors(header, prefix, ldm_keys.vae_key, config, vae.name, "VAE")
-        dtype = self._dtype_of("vae", config)
-        module = load_component("vae", config, tensors, self.device, dtype, "VAE", vae.name)
-        heartbeat.watch(module, self._alive)
-        return LoadedVae(module, vae.name, self._hash_of(paths[0]), strict=self._strict)
+    # Memory
 
-    def _build(self, model: Model) -> Resident:
-        """Load all components of the checkpoint onto the device."""
-        modules: dict[str, Any] = {}
-        parts = (
-            checkpoint.folder_parts(model)
-            if model.layout == "folder"
-            else checkpoint.file_parts(model, self._configs)
-        )
-        for component, config, tensors in parts:
-            dtype = self._dtype_of(component, config)
-            modules[component] = load_component(
-                component, config, tensors, self.device, dtype, "model", model.name
-            )
-            heartbeat.watch(modules[component], self._alive)
-        file_hash = self._hash_of(checkpoint.weights(model)[0])
-        texts = [name for name in modules if name.startswith("text_encoder")]
-        tokenizers = [checkpoint.tokenizer(model, name, self._configs) for name in texts]
-        checkpoint.check_parts(model, modules, tokenizers)
-        loaded = LoadedModel(
-            model,
-            modules["unet"],
-            TextConditioner(tokenizers, [modules[name] for name in texts], family=model.family),
-            LoadedVae(modules["vae"], model.name, file_hash, strict=self._strict),
-            checkpoint.noise_schedule(model),
-            self.device,
-            self.dtype,
-            file_hash,
-        )
-        return Resident(loaded, tuple(modules.values()))
+    def _need(self, model: Model) -> int:
+        """Return the bytes of the model's weights on the device."""
+        return checkpoint.parameter_count(model) * self.dtype.itemsize
 
-    def _dtype_of(self, component: str, config: Config) -> torch.dtype:
-        """Return a component's precision; a VAE has its own, for SDXL's overflows in fp16."""
-        if component != "vae" or self.dtype == torch.float32:
-            return self.dtype
-        if self.device.type != "cuda":
-            return torch.float32
-        if not config.get("force_upcast", False):
-            return torch.float16
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    def _fits_in_ram(self, need: int) -> bool:
+        """Return whether main memory suffices for these bytes of weights more."""
+        free = self._ram()
+        if self._memory is None:
+            return free is None or need <= free
+        masters = (resident.master for resident in self._warm.values())
+        parked = sum(master.nbytes for master in masters if master is not None)
+        enough = free is None or need + SPARE_RAM <= free
+        return enough and parked + need <= self._parking_limit
 
-    def _hash_of(self, path: Path) -> Future[str]:
-        return self._hashing.submit(_hash_or_empty, self._hashes, path)
+    def _make_room(self, model: Model, need: int) -> None:
+        """Park or drop idle models until ``need`` bytes and the running set's fit."""
+        if self._memory is None:
+            return
+        total = self._memory.total
+        if need > total:
+            raise _too_large(model, need, total)
+        wanted = need + min(WORKING_MEMORY, total // 3)
+        idle = self._idle_beside(None)
+        while self._memory.free < wanted and idle:
+            self._clear(idle.pop(0))
+        held = self._held_beside(None)
+        if self._memory.free < wanted and held:
+            raise Held(held)
 
-    def _with_memory(self, model: Model, action: Callable[[], _T]) -> _T:
-        """Run ``action``, which allocates the model's memory; offload idle models if needed."""
-        if self.device.type != "cuda":
-            return action()
-        need = checkpoint.parameter_count(model) * self.dtype.itemsize
-        total = torch.cuda.get_device_properties(self.device).total_memory
-        reserve = min(WORKING_MEMORY, total // 3)
-        # torch keeps freed memory reserved, which mem_get_info counts as used.
-        torch.cuda.empty_cache()
-        idle = self._idle_on_device()
-        while torch.cuda.mem_get_info(self.device)[0] < need + reserve and idle:
-            idle.pop(0).offload()
-            torch.cuda.empty_cache()
+    def _retried(self, own: WeightsKey, model: Model, action: Callable[[], _T]) -> _T:
+        """Run what allocates on the device; out of memory, free all that is idle and run it again.
+
+        It is done for the model of the key ``own``, which stays. Raises :class:`Held` if others
+        are in use, else :class:`OutOfMemory`.
+        """
         try:
             return action()
         except torch.OutOfMemoryError:
-            if not idle:
-                raise
-        for resident in idle:
-            resident.offload()
-        torch.cuda.empty_cache()
-        return action()
+            pass
+        # Outside of the except block the failed attempt's tensors are freed.
+        for key in self._idle_beside(own):
+            self._clear(key)
+        if self._memory is not None:
+            self._memory.release()
+        try:
+            return action()
+        except torch.OutOfMemoryError:
+            if held := self._held_beside(own):
+                raise Held(held) from None
+            raise OutOfMemory(*model.size) from None
 
-    def _idle_on_device(self) -> list[Resident]:
-        """Return the residents on the device without a handle, least recently used first."""
+    def _idle_beside(self, own: WeightsKey | None) -> list[WeightsKey]:
+        """Return the other models on the device without a handle, least recently used first."""
         return [
-            resident
+            key
             for key, resident in self._warm.items()
-            if key not in self._handles and resident.on_device
+            if key != own and key not in self._handles and resident.on_device
         ]
+
+    def _held_beside(self, own: WeightsKey | None) -> tuple[str, ...]:
+        """Return the names of the other models that are in use."""
+        held = (key for key in self._handles if key != own and key in self._warm)
+        return tuple(self._warm[key].model.name for key in held)
+
+    def _clear(self, key: WeightsKey) -> None:
+        """Free the model's memory on the device: park it, or drop it if it lies nowhere else."""
+        if self._warm[key].master is None:
+            del self._warm[key]
+        else:
+            self._warm[key].park()
 
     def _evict_to(self, limit: int) -> None:
         """Drop idle models, least recently used first, until ``limit`` are left or all are used."""
@@ -256,12 +287,9 @@ class Models:
             del self._warm[key]
 
 
-def _hash_or_empty(hashes: Hashes, path: Path) -> str:
-    try:
-        return hashes.of(path)
-    except OSError:
-        # The file was deleted while in use; the infotext omits an empty hash.
-        return ""
+def _too_large(model: Model, need: int, there: int) -> Refused:
+    detail = f"{need / GIB:.1f} GB of {there / GIB:.1f}"
+    return Refused("model", model.name, "memory", detail)
 
 
 def _stay_offline_and_quiet() -> None:
@@ -272,21 +300,3 @@ def _stay_offline_and_quiet() -> None:
     for logging in libraries:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        mps = "mps" if torch.backends.mps.is_available() else "cpu"
-        name = "cuda" if torch.cuda.is_available() else mps
-    try:
-        # Allocating resolves the device's index, and proves that the device is available.
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        detail = str(error).splitlines()[0]
-        raise EngineStopped(f"the device {name!r} cannot be used ({detail})") from error
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.float16
-    return {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}[name]

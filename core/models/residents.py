@@ -1,11 +1,11 @@
-"""Checkpoints kept in memory: on the device, or offloaded to the CPU's pinned memory."""
+"""Checkpoints kept in memory: on the device, or parked in main memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import nn
@@ -13,12 +13,11 @@ from torch import nn
 from core.errors import Refused
 from core.families import Family
 from core.models.catalogue import Model, Vae
+from core.models.masters import Master
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint
 from core.sampling.schedules import NoiseSchedule
 from core.text.conditioning import TextConditioner
-
-_CPU: Final = torch.device("cpu")
 
 
 @dataclass(eq=False)
@@ -78,30 +77,63 @@ class WeightsKey:
         return cls(entry.path, facts, stamp)
 
 
-@dataclass(eq=False)
-class Resident:
-    """A checkpoint that stays in memory between requests, and all of its ``modules``."""
+class Held(Exception):
+    """A model cannot be loaded now: there is no room beside ``names``, which are being used.
 
-    loaded: LoadedModel
-    modules: tuple[nn.Module, ...]
+    It can be as soon as one of them is let go of. No error of a request's: the engine waits.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(f"no memory beside {', '.join(names)}")
+        self.names = names
+
+
+class Resident:
+    """A checkpoint that stays in memory between requests: on the device, or parked beside it.
+
+    ``modules`` are all of its networks, and ``make`` makes what is used of them, once they are on
+    the device. Without a ``master`` they are there already, and cannot be parked.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        modules: Sequence[nn.Module],
+        make: Callable[[], LoadedModel],
+        master: Master | None = None,
+    ) -> None:
+        self.model = model
+        self.on_device = master is None
+        self.master = master
+        self._modules = modules
+        self._make = make
+        self._loaded: LoadedModel | None = None
+        self._dtypes = self._precisions()
 
     def handle(self, model: Model) -> LoadedModel:
         """Make the object that requests reference while they use these weights as ``model``."""
-        return replace(self.loaded, model=model)
+        self._loaded = self._loaded or self._make()
+        return replace(self._loaded, model=model)
 
-    @property
-    def on_device(self) -> bool:
-        """Whether the weights are on the device, not offloaded."""
-        return next(self.loaded.unet.parameters()).device == self.loaded.device
+    def bring_back(self, device: torch.device) -> None:
+        """Copy parked weights to the device. Out of memory, they are as parked as before."""
+        if self.on_device or self.master is None:
+            return
+        self.master.upload(device)
+        for module, dtype, parked in zip(
+            self._modules, self._dtypes, self._precisions(), strict=True
+        ):
+            # A VAE that overflowed stays in fp32.
+            if dtype != parked:
+                module.to(dtype)
+        self.on_device = True
 
-    def offload(self) -> None:
-        """Move the weights to pinned CPU memory, from where copying back is fast."""
-        for module in self.modules:
-            module.to(_CPU)
-            for tensor in (*module.parameters(), *module.buffers()):
-                tensor.data = tensor.data.pin_memory()
+    def park(self) -> None:
+        """Free the device's copy of the weights."""
+        assert self.master is not None
+        self._dtypes = self._precisions()
+        self.master.park()
+        self.on_device = False
 
-    def reload(self) -> None:
-        """Move offloaded weights back to the device."""
-        for module in self.modules:
-            module.to(self.loaded.device, non_blocking=True)
+    def _precisions(self) -> list[torch.dtype]:
+        return [next(module.parameters()).dtype for module in self._modules]

@@ -94,11 +94,13 @@ def test_the_engine_gets_its_part(tmp_path: Path) -> None:
         DTYPE="BFLOAT16",
         MAX_ROWS="8",
         WARM_MODELS="1",
+        PARKING_GB="0",
         THREADS="2",
         DATA_DIR=str(tmp_path),
     ).engine_config()
     assert (config.strict, config.dtype, config.max_rows) == (True, "bfloat16", 8)
-    assert (config.warm_models, config.threads, config.cache_dir) == (1, 2, tmp_path / "cache")
+    assert (config.warm_models, config.parking_gb, config.threads) == (1, 0, 2)
+    assert config.cache_dir == tmp_path / "cache"
 
 
 @pytest.mark.parametrize("seconds", ["0", "60", "86400"])

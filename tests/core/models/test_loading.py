@@ -491,20 +491,62 @@ def test_on_a_cpu_everything_is_fp32(shelf: Path, models: Models) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA or ROCm device")
-def test_on_a_gpu_models_wait_in_pinned_memory_and_come_back(
-    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_gpu_models_wait_in_pinned_memory_and_come_back(shelf: Path, tmp_path: Path) -> None:
     models = Models(EngineConfig(cache_dir=tmp_path), configs=shelf / "configs")
     assert models.dtype == torch.float16
     unet = models.load(find(shelf, "sd1-folder")).unet
     kept = {key: tensor.clone() for key, tensor in unet.state_dict().items()}
     gc.collect()
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 1))
-        sdxl = models.load(find(shelf, "sdxl-folder"))
-    assert sdxl.vae.dtype == torch.bfloat16
+    (resident,) = models._warm.values()
+    resident.park()
     assert all(weight.is_pinned() for weight in unet.state_dict().values())
+    sdxl = models.load(find(shelf, "sdxl-folder"))
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    assert sdxl.vae.dtype == (torch.bfloat16 if native else torch.float32)
     again = models.load(find(shelf, "sd1-folder"))
     assert again.unet is unet
     state = unet.state_dict()
     assert all(weight.is_cuda and torch.equal(weight, kept[key]) for key, weight in state.items())
+
+
+# --- broken weights -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("component", "value"),
+    [("unet", torch.nan), ("vae", torch.inf), ("text_encoder", -torch.inf)],
+)
+def test_a_weight_that_is_no_number_is_named(
+    copy: Callable[[str], Model], models: Models, component: str, value: float
+) -> None:
+    model = copy("sd1-folder")
+    (path,) = (model.path / component).glob("*.safetensors")
+    state = load_file(path)
+    name = next(key for key, tensor in state.items() if tensor.ndim > 1)
+    state[name].view(-1)[-1] = value
+    save_file(state, path)
+    refused = refuse(models, model)
+    assert (refused.reason, refused.detail) == ("damaged", f"{component} {name}")
+
+
+def test_a_vae_with_a_weight_that_is_no_number_is_named(
+    shelf: Path, models: Models, tmp_path: Path
+) -> None:
+    vae = tiny_vae(tmp_path)
+    state = load_file(vae.path)
+    state["decoder.conv_in.weight"][0, 0, 0, 0] = torch.nan
+    save_file(state, vae.path)
+    with pytest.raises(Refused, match=r"NaN or infinity in vae decoder\.conv_in\.weight"):
+        models.load_vae(vae, models.load(find(shelf, "sd1-folder")))
+
+
+def test_a_weight_too_large_for_half_precision_is_named(
+    copy: Callable[[str], Model], tmp_path: Path
+) -> None:
+    model = copy("sd1-folder")
+    path = model.path / "unet" / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    state["conv_out.bias"][0] = 1e5
+    save_file(state, path)
+    config = EngineConfig(device="cpu", dtype="float16", cache_dir=tmp_path)
+    assert refuse(Models(config), model).detail == "unet conv_out.bias"

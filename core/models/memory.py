@@ -1,0 +1,68 @@
+"""How much memory there is: on the graphics card, and beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Protocol
+
+import torch
+
+_MEMINFO: Final = Path("/proc/meminfo")
+# A container's own limit and use (cgroup v2).
+_GROUP: Final = Path("/sys/fs/cgroup")
+
+
+class Memory(Protocol):
+    """The memory of a device that has its own."""
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """Bytes that can be allocated now."""
+        ...
+
+    def release(self) -> None:
+        """Give back what the allocator keeps for later."""
+        ...
+
+
+class CardMemory:
+    """The memory of a CUDA or ROCm device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.total: int = torch.cuda.get_device_properties(device).total_memory
+
+    @property
+    def free(self) -> int:
+        """Bytes that are free for all, and those that torch keeps for itself without a tensor."""
+        free: int = torch.cuda.mem_get_info(self._device)[0]
+        kept = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return free + kept
+
+    def release(self) -> None:
+        """Give torch's cache back; waits for the device."""
+        torch.cuda.empty_cache()
+
+
+def free_ram() -> int | None:
+    """Return the bytes of main memory that a process can still take; None where unknown.
+
+    Linux's MemAvailable and free swap, or what is left of the container's limit if that is less.
+    """
+    try:
+        lines = (line.split() for line in _MEMINFO.read_text().splitlines())
+        kib = {line[0]: int(line[1]) for line in lines if len(line) > 1}
+        free = (kib["MemAvailable:"] + kib.get("SwapFree:", 0)) * 1024
+    except (OSError, ValueError, KeyError):
+        return None
+    try:
+        limit, used = ((_GROUP / name).read_text() for name in ("memory.max", "memory.current"))
+        return min(free, int(limit) - int(used))
+    except (OSError, ValueError):
+        # No such group, or "max": no limit.
+        return free

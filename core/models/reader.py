@@ -1,0 +1,153 @@
+"""``ModelReader``: reads checkpoints and VAEs from their files, component by component, offline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import heartbeat
+from core.models.catalogue import Model, Vae
+from core.models.masters import Master, WeightBuffers
+from core.models.precision import memory_format, vae_dtype
+from core.models.residents import LoadedModel, Resident
+from core.models.vae import LoadedVae
+from core.models.weights import checkpoint, ldm_keys, single_file
+from core.models.weights.components import (
+    DiffusersTensors,
+    LdmTensors,
+    Put,
+    Tensors,
+    load_component,
+)
+from core.models.weights.diffusers_folder import check_vae_config, read_json, weight_files
+from core.models.weights.hashes import Hashes
+from core.models.weights.ldm_keys import Config
+from core.models.weights.safetensors_header import read_header
+from core.text.conditioning import TextConditioner
+
+
+class ModelReader:
+    """Reads for one ``device``, the UNet and the text encoders in ``dtype``.
+
+    ``configs`` holds the component configs of single-file checkpoints, one folder per family.
+    Modules call ``alive`` while they run. Its methods raise :class:`~core.errors.Refused`.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        configs: Path,
+        cache_dir: Path,
+        *,
+        strict: bool,
+        alive: Callable[[], None],
+    ) -> None:
+        self._device, self._dtype = device, dtype
+        self._configs = configs
+        self._strict = strict
+        self._alive = alive
+        self._hashes = Hashes(cache_dir)
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
+
+    def close(self) -> None:
+        """Cancel pending hash computations."""
+        self._hashing.shutdown(wait=False, cancel_futures=True)
+
+    # Tensors created in inference mode can be neither moved nor compiled later.
+    @torch.inference_mode(False)
+    def checkpoint(self, model: Model, *, parked: bool) -> Resident:
+        """Read all components of a checkpoint, ``parked`` in main memory or onto the device.
+
+        Runs nothing on the device, so that a thread can read ahead.
+        """
+        put = WeightBuffers(pin=self._device.type == "cuda").put if parked else None
+        parts = (
+            checkpoint.folder_parts(model)
+            if model.layout == "folder"
+            else checkpoint.file_parts(model, self._configs)
+        )
+        modules = {
+            component: self._component(component, config, tensors, "model", model.name, put)
+            for component, config, tensors in parts
+        }
+        texts = [name for name in modules if name.startswith("text_encoder")]
+        tokenizers = [checkpoint.tokenizer(model, name, self._configs) for name in texts]
+        checkpoint.check_parts(model, modules, tokenizers)
+        file_hash = self._hash_of(checkpoint.weights(model)[0])
+        schedule = checkpoint.noise_schedule(model)
+        encoders = [modules[name] for name in texts]
+
+        def make() -> LoadedModel:
+            return LoadedModel(
+                model,
+                modules["unet"],
+                TextConditioner(tokenizers, encoders, family=model.family),
+                LoadedVae(modules["vae"], model.name, file_hash, strict=self._strict),
+                schedule,
+                self._device,
+                self._dtype,
+                file_hash,
+            )
+
+        networks = tuple(modules.values())
+        return Resident(model, networks, make, Master(networks) if parked else None)
+
+    @torch.inference_mode(False)
+    def vae(self, vae: Vae, own: Config) -> LoadedVae:
+        """Read an external VAE onto the device.
+
+        A single file carries no config: it gets ``own``, that of the checkpoint's VAE.
+        """
+        tensors: Tensors
+        if vae.layout == "folder":
+            config: Config = read_json(vae.path / "config.json", "VAE", vae.name)
+            check_vae_config(config, "VAE", vae.name)
+            paths = weight_files(vae.path, "VAE", vae.name)
+            tensors = DiffusersTensors(paths, "VAE", vae.name)
+        else:
+            config, paths = own, (vae.path,)
+            header = read_header(vae.path, "VAE")
+            single_file.check_vae(header)
+            if header.has("decoder.up_blocks."):
+                tensors = DiffusersTensors(paths, "VAE", vae.name)
+            else:
+                prefix = single_file.vae_prefix(header)
+                tensors = LdmTensors(header, prefix, ldm_keys.vae_key, config, vae.name, "VAE")
+        module = self._component("vae", config, tensors, "VAE", vae.name)
+        return LoadedVae(module, vae.name, self._hash_of(paths[0]), strict=self._strict)
+
+    def _component(
+        self,
+        component: str,
+        config: Config,
+        tensors: Tensors,
+        kind: str,
+        name: str,
+        put: Put | None = None,
+    ) -> Any:
+        dtype = self._dtype
+        if component == "vae":
+            dtype = vae_dtype(dtype, self._device, config)
+        layout = memory_format(self._device, dtype, component)
+        place = torch.device("cpu") if put else self._device
+        module = load_component(
+            component, config, tensors, place, dtype, kind, name, layout=layout, put=put
+        )
+        heartbeat.watch(module, self._alive)
+        return module
+
+    def _hash_of(self, path: Path) -> Future[str]:
+        return self._hashing.submit(_hash_or_empty, self._hashes, path)
+
+
+def _hash_or_empty(hashes: Hashes, path: Path) -> str:
+    try:
+        return hashes.of(path)
+    except OSError:
+        # The file was deleted while in use; the infotext omits an empty hash.
+        return ""
