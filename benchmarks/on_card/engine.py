@@ -236,7 +236,7 @@ def strict(bench: Bench) -> Records:
 
 def brownian(bench: Bench) -> Records:
     """The samplers with noise of a Brownian path, beside others, for one and eight pictures."""
-    for sampler in ("DPM++ 2M", "UniPC", "DPM++ 2M SDE", "DPM++ SDE"):
+    for sampler in ("DPM++ 2M", "UniPC", "DPM++ 2M SDE", "DPM++ SDE", "DPM++ 3M SDE"):
         for count in (1, 8) if bench.on_card else (1,):
             yield _or_failure(bench, sampler, partial(_sampler_speed, bench, sampler, count))
 

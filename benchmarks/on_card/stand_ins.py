@@ -11,8 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-# Reading others' parameters from pictures, repairing broken text, dynamic prompts, the SDE
-# samplers' Brownian path.
+# Reading others' parameters from pictures, repairing broken text, dynamic prompts.
 PACKAGES: Final = {
     "sd_parsers": ("sd_parsers.data", "sd_parsers.exceptions", "sd_parsers.parsers"),
     "ftfy": (),
@@ -22,25 +21,20 @@ PACKAGES: Final = {
         "dynamicprompts.sampling_context",
         "dynamicprompts.wildcards",
     ),
-    "torchsde": (),
 }
-# What is used by a measurement, which then fails by itself.
-MEASURED: Final = ("torchsde",)
 
 
 class _Missing(ModuleType):
-    """A module in which every name is a class; that of a package in :data:`MEASURED` is refused."""
+    """A module in which every name is a class of no behaviour."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        # diffusers looks for one, and then for a version, which there is none of.
+        # Libraries ask importlib for it, which wants one.
         self.__spec__ = ModuleSpec(name, None)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if self.__name__ in MEASURED:
-            raise ModuleNotFoundError(f"this needs {self.__name__}, which is not installed")
         return type(name, (Exception,), {})
 
 

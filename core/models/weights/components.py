@@ -79,7 +79,9 @@ def load_component(
     except Exception as error:
         # The config is untrusted: any exception is its fault, for nothing is allocated yet.
         raise Refused(kind, name, "unreadable", f"its {component} config is damaged") from error
-    return load_module(module, component, tensors, device, dtype, kind, name)
+    return load_module(
+        module, component, tensors, device, dtype, kind, name, layout=layout, put=put
+    )
 
 
 def load_module(
@@ -90,6 +92,9 @@ def load_module(
     dtype: torch.dtype,
     kind: str,
     name: str,
+    *,
+    layout: torch.memory_format = torch.contiguous_format,
+    put: Put | None = None,
 ) -> Any:
     """Give ``module`` its weights, as :func:`load_component` does."""
     state, missing = {}, []
