@@ -45,5 +45,5 @@ def _decode(bench: Bench, family: str) -> Records:
             "module_ms": bench.ms(alone),
             "launch_ms": bench.launch_ms(alone),
             "to_pixels_ms": bench.ms(lambda: vae.decode(latents)),
-            "pixels_launch_ms": bench.launch_ms(lambda: vae.decode(latents)),
+            "pixels_launch_ms": bench.launch_ms(lambda: vae.decode_later(latents)),
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -31,6 +32,46 @@ TILE: Final = 1024
 SMALL_TILES: Final = (512, 256)
 # Pixels of a preview's longer side, about.
 PREVIEW_SIDE: Final = 256
+
+
+class PendingPixels:
+    """A picture on its way from the device: ``pixels`` (H, W, 3) in uint8, and whether it is wrong.
+
+    ``overflown`` is a truth value on the device, None where it cannot be true; ``again`` then
+    makes the picture.
+    """
+
+    def __init__(
+        self, pixels: Tensor, overflown: Tensor | None, again: Callable[[], Pixels]
+    ) -> None:
+        self._again = again
+        self._pixels = _read_back(pixels)
+        self._overflown = None if overflown is None else _read_back(overflown)
+        self._arrived: Any = None
+        if pixels.device.type == "cuda":
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._arrived.record()
+
+    def ready(self) -> bool:
+        """Return whether :meth:`result` need not wait."""
+        return self._arrived is None or bool(self._arrived.query())
+
+    def result(self) -> Pixels:
+        """Return the pixels, waited for; call it where the VAE is used, for it may run again."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        if self._overflown is not None and bool(self._overflown):
+            return self._again()
+        pixels: Pixels = self._pixels.numpy()
+        return pixels
+
+
+def _read_back(tensor: Tensor) -> Tensor:
+    """Copy to main memory; from a card into pinned memory, without waiting for it."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return pinned.copy_(tensor, non_blocking=True)
 
 
 class LoadedVae:
@@ -70,18 +111,33 @@ class LoadedVae:
         dtype: torch.dtype = self.module.dtype
         return dtype
 
-    @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Decode latents (C, h, w) to RGB pixels (8h, 8w, 3), truncated as A1111 does."""
+        return self.decode_later(latents).result()
+
+    @torch.inference_mode()
+    def decode_later(self, latents: Tensor) -> PendingPixels:
+        """Begin to decode latents (C, h, w); does not wait for a graphics card to do it.
+
+        Pixels are rounded on the device, so that a quarter of the bytes come back.
+        """
         scaled = latents.to(self.module.device, torch.float32)[None]
         scaled = scaled / self.scaling_factor + self.shift_factor
         height, width = (side * FACTOR for side in latents.shape[-2:])
         picture = self._with_tiling(
-            lambda: self._with_fp32(lambda z: self.module.decode(z).sample, scaled), height, width
+            lambda: self.module.decode(scaled.to(self.module.dtype)).sample, height, width
         )[0]
-        pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255)
-        result: Pixels = pixels.permute(1, 2, 0).to("cpu", torch.uint8).numpy()
-        return result
+        overflown = None
+        if self.module.dtype != torch.float32:
+            # NaN in the input is no overflow of the VAE's.
+            overflown = picture.isnan().all() & ~scaled.isnan().any()
+        pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255).to(torch.uint8)
+        pixels = pixels.permute(1, 2, 0).contiguous()
+        return PendingPixels(pixels, overflown, partial(self._decode_in_fp32, latents))
+
+    def _decode_in_fp32(self, latents: Tensor) -> Pixels:
+        self.module.to(torch.float32)
+        return self.decode(latents)
 
     @torch.inference_mode()
     def encode(self, image: Pixels, noise: Tensor | None = None) -> Tensor:

@@ -162,6 +162,19 @@ def test_nan_from_outside_changes_nothing() -> None:
     assert pixels.shape == (64, 64, 3)
 
 
+def test_a_decode_that_is_read_later_is_the_same_and_overflows_as_it_does() -> None:
+    loaded, broken = tiny(), tiny(torch.float16, scale=3e4)
+    pending = loaded.decode_later(latents())
+    assert pending.ready()
+    assert np.array_equal(pending.result(), loaded.decode(latents()))
+    begun = [broken.decode_later(latents()) for _ in range(2)]
+    assert broken.dtype == torch.float16, "found only when it is read"
+    first, second = (each.result() for each in begun)
+    assert broken.dtype == torch.float32
+    assert np.array_equal(first, second)
+    assert first.std() > 10
+
+
 # --- tiles ----------------------------------------------------------------------------------
 
 
