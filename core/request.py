@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from core.errors import InvalidRequest, UnknownName
+from core.hires import UPSCALERS
 from core.options import (
     AUTOMATIC,
     MAX_SEED,
@@ -24,7 +25,6 @@ from core.options import (
 from core.typed import half_width
 
 MAX_AND_PARTS: Final = 8
-UPSCALERS: Final = ("Latent", "Lanczos")
 # The least noise that checkpoints are trained on, about: what a schedule's lower limit of 0 means.
 SIGMA_MIN: Final = 0.03
 
@@ -33,8 +33,8 @@ SIGMA_MIN: Final = 0.03
 class HiresFix:
     """Hires fix: a second pass over the upscaled result of the first, as in A1111.
 
-    ``upscaler`` is one of :data:`UPSCALERS`. ``steps`` and ``cfg_scale`` of 0 and empty texts are
-    the first pass's.
+    ``upscaler`` is one of :data:`~core.hires.UPSCALERS`. ``steps`` and ``cfg_scale`` of 0 and empty
+    texts are the first pass's.
     """
 
     scale: float = 2.0

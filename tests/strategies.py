@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from core.hires import UPSCALERS
 from core.options import (
     MAX_SEED,
     OPTIONS,
@@ -15,7 +16,7 @@ from core.options import (
     SELDOM,
     Option,
 )
-from core.request import UPSCALERS, GenerationRequest, HiresFix, Inputs, crossed
+from core.request import GenerationRequest, HiresFix, Inputs, crossed
 
 # Every character there is, half characters (surrogates) and controls among them.
 any_text = st.text(st.characters(exclude_categories=()), max_size=60)

@@ -25,6 +25,7 @@ ORDER: Final = (
     "core/config",
     "core/typed",
     "core/options",
+    "core/hires",
     "core/request",
     "core/effects",
     "core/variations",

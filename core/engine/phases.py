@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.hires import LATENT_UPSCALERS
 from core.request import GenerationRequest
 from core.text.guidance import Guidance
 
@@ -83,4 +84,5 @@ def phases(
 def needs_vae_before_decode(request: GenerationRequest) -> bool:
     """Return whether the latents depend on the VAE, so that requests cannot share them."""
     hires = request.hires
-    return request.init_image is not None or (hires is not None and hires.upscaler != "Latent")
+    by_pixels = hires is not None and hires.upscaler not in LATENT_UPSCALERS
+    return request.init_image is not None or by_pixels

@@ -14,16 +14,18 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from core.engine.phases import Decode, Denoise, Encode, Phase, Upscale, phases
 from core.engine.rows import Row
 from core.engine.running_job import RunningJob
+from core.hires import LATENT_UPSCALERS
 from core.models.residents import LoadedModel
 from core.models.vae import LoadedVae
 from core.notes import Note
 from core.pictures.files import read_pixels
+from core.pictures.upscaling import resize
 from core.sampling.draws import run_noise, upload
+from core.sampling.latents import latent_upscale
 from core.sampling.passes import passes
 from core.sampling.plans import plan
 from core.sampling.settings import SamplerSettings
@@ -136,11 +138,11 @@ class Run:
         )
 
     def _upscale(self, latents: Tensor, phase: Upscale) -> Tensor:
-        if phase.upscaler == "Latent":
+        if phase.upscaler in LATENT_UPSCALERS:
             size = (phase.height // 8, phase.width // 8)
-            return interpolate(latents[None], size, mode="bilinear", antialias=False)[0]
+            return latent_upscale(latents[None], size, phase.upscaler)[0]
         pixels = self.vaes[0].decode(latents)
-        return self._encode(Pillow.fromarray(pixels), phase.width, phase.height)
+        return self.vaes[0].encode(resize(pixels, phase.width, phase.height, phase.upscaler))
 
     def _encode(self, image: Pillow.Image, width: int, height: int) -> Tensor:
         resized = image.resize((width, height), Pillow.Resampling.LANCZOS)

@@ -1,1 +1,5 @@
-"""Images as files: written with their parameters inside, read without trusting them."""
+"""Images as files: written with their parameters inside, read without trusting them; enlarged."""
+
+from core.pictures.upscaling import upscale
+
+__all__ = ["upscale"]

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from core.effects import BROWNIAN, DDIM
 from core.errors import InvalidRequest, UnknownName
+from core.hires import UPSCALERS
 from core.notes import Note
 from core.options import AUTOMATIC, MAX_SEED, NONE, OPTIONS, RANGES, Option
 from core.pictures.infotext import ASSUMED
 from core.pictures.sampler_names import Named, read_sampler, read_schedule
-from core.request import UPSCALERS, HiresFix, crossed
+from core.request import HiresFix, crossed
 from core.typed import half_width
 
 # Read otherwise: a strength is the second pass's where there is one, a sampler's name may include
@@ -262,10 +263,11 @@ class _Reading:
             hires["steps"] = read
         hires |= self.second()
         if upscaler:
-            hires["upscaler"] = "Latent" if upscaler.startswith("Latent") else "Lanczos"
-            if upscaler not in UPSCALERS:
-                used = hires["upscaler"]
+            used = next((name for name in UPSCALERS if _plain(name) == _plain(upscaler)), None)
+            if used is None:
+                used = "Latent" if upscaler.startswith("Latent") else "Lanczos"
                 self.notes.append(Note.of("other_upscaler", name=upscaler[:80], used=used))
+            hires["upscaler"] = used
         return hires
 
     def second(self) -> dict[str, Any]:

@@ -288,7 +288,7 @@ def test_a_start_image_leads_as_far_as_the_denoising_strength_lets_it(
     assert parse(images(events)[0].infotext)["Denoising strength"] == "0.3"
 
 
-@pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
+@pytest.mark.parametrize("upscaler", ["Latent", "Latent (nearest-exact)", "Lanczos", "Nearest"])
 def test_hires_fix_runs_a_second_pass_at_the_final_size(
     make_engine: MakeEngine, model: Model, upscaler: str
 ) -> None:

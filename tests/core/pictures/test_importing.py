@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from core.effects import has_effect, passes
+from core.hires import UPSCALERS
 from core.options import OPTIONS, RANGES, SELDOM
 from core.pictures.importing import to_request_values
 from core.pictures.infotext import ASSUMED, format, parse
@@ -309,6 +310,13 @@ def test_hires_pass() -> None:
     assert values["hires"] == HiresFix(1.5, 9, 0.5, "Lanczos")
     assert "denoising_strength" not in values
     assert notes == ["R-ESRGAN 4x+ is not here; Lanczos enlarges instead"]
+
+
+@pytest.mark.parametrize("name", UPSCALERS)
+def test_every_upscaler_without_a_file_is_read_by_its_name(name: str) -> None:
+    values, notes = read(f", Denoising strength: 0.5, Hires upscale: 1.5, Hires upscaler: {name}")
+    assert values["hires"] == HiresFix(1.5, denoising_strength=0.5, upscaler=name)
+    assert notes == []
 
 
 def test_hires_resize_is_a_scale() -> None:
