@@ -1,4 +1,4 @@
-"""The command line: ``python run.py [start | sandbox | generate | doctor]``.
+"""The command line: ``python run.py [start | sandbox | generate | convert | doctor]``.
 
 Modules are imported inside functions, so that a missing package is a sentence, not a traceback.
 """
@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
             metavar=("AXIS", "VALUES"),
             help=f"a grid, like --{axis} {example}",
         )
+    convert = commands.add_parser("convert", help="make .safetensors of .pt, .pth, .bin, .ckpt")
+    convert.add_argument("files", nargs="+", metavar="FILE")
     commands.add_parser("doctor", help="say what is installed, found, and wrong")
     return top
 
@@ -80,6 +82,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from bot.cli import generate
 
             return generate.main(settings, arguments)
+        case "convert":
+            from bot.cli import convert
+
+            return convert.main(arguments.files)
         case "doctor":
             from bot.cli import doctor
 

@@ -102,7 +102,7 @@ class UnknownName(PenultimateError):
 
 
 REFUSALS: Final = {
-    "pickle": "is a pickle, which can run code; only .safetensors files are loaded",
+    "pickle": "is a pickle, which can run code; python run.py convert makes a .safetensors of it",
     "truncated": "is cut off or was not fully downloaded; download it again",
     "unreadable": "cannot be read: {detail}",
     "family": "is {detail}, which this bot does not run",
