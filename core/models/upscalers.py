@@ -1,19 +1,26 @@
-"""Upscaler models: ESRGAN and its compact kin, built from what a file holds and loaded."""
+"""Upscaler models: ESRGAN, its compact kin and SwinIR, built from what a file holds and loaded."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, leaky_relu, pad, pixel_unshuffle
+from torch.nn.functional import interpolate, leaky_relu, pixel_unshuffle
 
 from core.errors import Refused
+from core.models.swinir import SwinIr, whole
 from core.models.weights.components import DiffusersTensors, load_module
 from core.models.weights.safetensors_header import read_header
-from core.models.weights.upscaler_file import UpscalerFacts, describe_upscaler, unshuffle
+from core.models.weights.upscaler_file import (
+    Architecture,
+    UpscalerFacts,
+    describe_upscaler,
+    unshuffle,
+)
 
 # How much of a block's change is added to what came in.
 RESIDUAL: Final = 0.2
@@ -22,11 +29,15 @@ SLOPE: Final = 0.2
 
 @dataclass(eq=False)
 class LoadedUpscaler:
-    """An upscaler on its device, a model for :func:`core.pictures.upscale`."""
+    """An upscaler on its device, a model for :func:`core.pictures.upscale`.
+
+    ``averages``: where its tiles overlap A1111 takes their mean, as SwinIR's program does.
+    """
 
     name: str
     scale: int
     module: nn.Module
+    averages: bool = False
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Enlarge (1, 3, h, w), blue, green, red in 0…1, to (1, 3, h · scale, w · scale)."""
@@ -37,12 +48,20 @@ class LoadedUpscaler:
 
 def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> LoadedUpscaler:
     """Load an upscaler from a ``.safetensors``. Raises :class:`~core.errors.Refused`."""
+    name = path.stem
     facts = describe_upscaler(read_header(path, "upscaler"))
-    with torch.device("meta"):
-        module = Esrgan(facts) if facts.architecture == "esrgan" else Compact(facts)
+    try:
+        with torch.device("meta"):
+            module = ARCHITECTURES[facts.architecture](facts)
+    except Exception as error:
+        # The file is untrusted: any exception is its fault, for nothing is allocated yet.
+        raise Refused("upscaler", name, "unreadable", "its layers do not fit together") from error
+    averages = facts.architecture == "swinir"
+    # Its attention overflows in half precision.
+    dtype = torch.float32 if averages else dtype
     tensors = _Respelled(path, facts.keys)
-    load_module(module, facts.architecture, tensors, device, dtype, "upscaler", path.stem)
-    return LoadedUpscaler(path.stem, facts.scale, module)
+    load_module(module, facts.architecture, tensors, device, dtype, "upscaler", name)
+    return LoadedUpscaler(name, facts.scale, module, averages)
 
 
 class _Respelled:
@@ -124,9 +143,7 @@ class Esrgan(nn.ModuleDict):
         """Enlarge (B, 3, h, w) to (B, 3, h · scale, w · scale)."""
         height, width = x.shape[-2:]
         if self.unshuffle > 1:
-            mode = "reflect" if min(height, width) >= self.unshuffle else "replicate"
-            missing = (0, -width % self.unshuffle, 0, -height % self.unshuffle)
-            x = pixel_unshuffle(pad(x, missing, mode=mode), self.unshuffle)
+            x = pixel_unshuffle(whole(x, self.unshuffle), self.unshuffle)
         first = self["conv_first"](x)
         deep: Tensor = first + self["conv_body"](self["body"](first))
         for number in self.ups:
@@ -153,3 +170,10 @@ class Compact(nn.Module):
         scale = self.upsampler.upscale_factor
         added: Tensor = self.upsampler(self.body(x))
         return added + interpolate(x, scale_factor=scale, mode="nearest")
+
+
+ARCHITECTURES: Final[Mapping[Architecture, Callable[[UpscalerFacts], nn.Module]]] = {
+    "esrgan": Esrgan,
+    "compact": Compact,
+    "swinir": SwinIr,
+}

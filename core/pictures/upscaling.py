@@ -41,16 +41,19 @@ def upscale(
     *,
     tile: int = 192,
     overlap: int = 8,
+    average: bool = False,
 ) -> Pixels:
     """Enlarge RGB pixels (H, W, 3) with ``model``, which multiplies sides by ``scale``.
 
     The model gets tiles of ``tile`` pixels a side that share at least ``overlap``, all of the
     picture where ``tile`` is 0; the channels are blue, green, red. A picture that need not grow
-    is only resized. Raises :class:`TooLarge` when a side became longer than :data:`MAX_SIDE`.
+    is only resized. With ``average`` overlapping tiles are averaged, as SwinIR's are in A1111, else
+    each next tile fades in. Raises :class:`TooLarge` when a side became longer than
+    :data:`MAX_SIDE`.
     """
 
     def once(image: Image.Image) -> Image.Image:
-        return in_tiles(image, model, scale, tile, overlap)
+        return in_tiles(image, model, scale, tile, overlap, average=average)
 
     return _enlarged(pixels, width, height, once)
 
@@ -98,9 +101,15 @@ def _to(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def in_tiles(
-    image: Image.Image, model: UpscalerModel, scale: int, tile: int, overlap: int
+    image: Image.Image,
+    model: UpscalerModel,
+    scale: int,
+    tile: int,
+    overlap: int,
+    *,
+    average: bool = False,
 ) -> Image.Image:
-    """Run the model once on each tile; join tiles to rows, and rows to the picture."""
+    """Run the model once on each tile, and join the results."""
     larger = image.width * scale, image.height * scale
     if max(larger) > MAX_SIDE:
         raise TooLarge(*larger, MAX_SIDE)
@@ -108,6 +117,16 @@ def in_tiles(
         return _run(model, image)
     if not 0 <= overlap < tile:
         raise ValueError(f"tiles of {tile} pixels cannot share {overlap}")
+    if average:
+        return _averaged(image, model, scale, min(tile, *image.size), overlap)
+    return _faded(image, model, scale, tile, overlap)
+
+
+def _faded(
+    image: Image.Image, model: UpscalerModel, scale: int, tile: int, overlap: int
+) -> Image.Image:
+    """Join tiles to rows, and rows to the picture; each next part fades in."""
+    larger = image.width * scale, image.height * scale
     width, height = (min(tile, side) for side in image.size)
     whole = Image.new("RGB", larger)
     for y in _starts(image.height, tile, overlap):
@@ -141,14 +160,44 @@ def _ramp(size: tuple[int, int], overlap: int, *, across: bool, at: int) -> Imag
     return Image.fromarray(np.ascontiguousarray(np.broadcast_to(line, (height, width))))
 
 
+def _averaged(
+    image: Image.Image, model: UpscalerModel, scale: int, tile: int, overlap: int
+) -> Image.Image:
+    """Average square tiles where they overlap; all but the last begin at fixed distances."""
+    import torch
+
+    height, width = image.height, image.width
+    total = torch.zeros(3, height * scale, width * scale)
+    count = torch.zeros(height * scale, width * scale)
+    step = max(tile - overlap, 1)
+    for y in (*range(0, height - tile, step), height - tile):
+        for x in (*range(0, width - tile, step), width - tile):
+            part = _larger(model, image.crop((x, y, x + tile, y + tile)))
+            rows = slice(y * scale, (y + tile) * scale)
+            columns = slice(x * scale, (x + tile) * scale)
+            total[:, rows, columns] += part.cpu()
+            count[rows, columns] += 1
+    return _image(total.div_(count))
+
+
 def _run(model: UpscalerModel, image: Image.Image) -> Image.Image:
-    """Run the model once; its values are clamped and rounded, NaN is black."""
+    return _image(_larger(model, image))
+
+
+def _larger(model: UpscalerModel, image: Image.Image) -> Tensor:
+    """Run the model on a picture: (3, h · scale, w · scale), blue, green, red, fp32."""
     import numpy as np
     import torch
 
     flipped = np.ascontiguousarray(np.asarray(image)[..., ::-1])
     with torch.inference_mode():
-        larger = model(torch.from_numpy(flipped).permute(2, 0, 1)[None].float() / 255)[0]
-        shades = (larger.float().nan_to_num().clamp(0, 1) * 255).round()
-        shades = shades.flip(0).permute(1, 2, 0).to("cpu", torch.uint8)
-    return Image.fromarray(np.ascontiguousarray(shades.numpy()))
+        return model(torch.from_numpy(flipped).permute(2, 0, 1)[None].float() / 255)[0].float()
+
+
+def _image(colours: Tensor) -> Image.Image:
+    """Clamp and round a model's values; NaN is black."""
+    import numpy as np
+    import torch
+
+    shades = (colours.nan_to_num().clamp(0, 1) * 255).round().flip(0).permute(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(shades.to("cpu", torch.uint8).numpy()))

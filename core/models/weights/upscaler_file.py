@@ -1,13 +1,13 @@
 """Detection of what upscaler one ``.safetensors`` contains, from its names and shapes. No torch.
 
-Two architectures are loaded, each in the widths and depths that there are: ESRGAN in its three
-spellings (old ESRGAN's, BSRGAN's, Real-ESRGAN's), and Real-ESRGAN's compact one.
+Three architectures are loaded, each in the widths and depths that there are: ESRGAN in its three
+spellings (old ESRGAN's, BSRGAN's, Real-ESRGAN's), Real-ESRGAN's compact one, and SwinIR.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import isqrt
 from typing import Final, Literal
@@ -15,7 +15,7 @@ from typing import Final, Literal
 from core.errors import Refused
 from core.models.weights.safetensors_header import Header
 
-Architecture = Literal["esrgan", "compact"]
+Architecture = Literal["esrgan", "compact", "swinir"]
 MAX_SCALE: Final = 16
 # What training programs put before all names of a file.
 _PREFIX: Final = re.compile(r"^(params_ema|params|module|generator|netG|model_g)\.")
@@ -29,6 +29,12 @@ _RESPELLED: Final = (
     (re.compile(r"^trunk_conv\."), "conv_body."),
     (re.compile(r"^upconv(\d)\."), r"conv_up\1."),
     (re.compile(r"^HRconv\."), "conv_hr."),
+)
+# All that SwinIR has in its groups; its relatives have more.
+_SWINIR: Final = re.compile(
+    r"^layers\.\d+\.(conv(\.\d)?|residual_group\.blocks\.\d+\."
+    r"(norm[12]|attn\.(qkv|proj)|mlp\.fc[12]))\.(weight|bias)$"
+    r"|^layers\.\d+\.residual_group\.blocks\.\d+\.(attn\.relative_position_\w+|attn_mask)$"
 )
 _OLD: Final = re.compile(r"^model\.(\d+)\.(weight|bias)$")
 
@@ -69,6 +75,13 @@ def describe_upscaler(header: Header) -> UpscalerFacts:
         values = sum(shapes.get(last, ()))
         scale = isqrt(values // 3)
         colours, outputs = _inputs(shapes, "body.0"), values // max(scale, 1) ** 2
+    elif dimensions.get("conv_first.weight") == 4 and _is_swinir(keys):
+        facts = UpscalerFacts("swinir", 0, keys, shapes)
+        scale = 2 ** facts.count(r"conv_up(\d+)\.weight$")
+        colours, outputs = _inputs(shapes, "conv_first"), sum(shapes.get("conv_last.bias", (3,)))
+        for name, shape in shapes.items():
+            if re.match(r"upsample\.\d\.weight$", name) and len(shape) == 4:
+                scale *= isqrt(shape[0] // max(1, shape[1] if "conv_last.bias" in keys else 3))
     else:
         raise _refused(header, "of an architecture that is not known here")
     if (colours, outputs) != (3, 3):
@@ -81,6 +94,13 @@ def describe_upscaler(header: Header) -> UpscalerFacts:
 def unshuffle(shapes: dict[str, tuple[int, ...]]) -> int:
     """Return by how much an ESRGAN of these shapes first shrinks a picture, into channels."""
     return max(1, isqrt(_inputs(shapes, "conv_first") // 3))
+
+
+def _is_swinir(names: Collection[str]) -> bool:
+    layers = [name for name in names if name.startswith("layers.")]
+    enlarges = "conv_up1.weight" in names or "upsample.0.weight" in names
+    known = all(map(_SWINIR.match, layers)) and "absolute_pos_embed" not in names
+    return bool(layers) and enlarges and known
 
 
 def _inputs(shapes: dict[str, tuple[int, ...]], name: str) -> int:

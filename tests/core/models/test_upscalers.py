@@ -54,6 +54,49 @@ def compact(scale: int = 4, convs: int = 2) -> State:
     return drawn(shapes | conv(f"body.{2 * convs + 2}", 3 * scale**2, WIDTH))
 
 
+def swinir(way: str, *, three: bool = False) -> State:
+    """Two groups of two blocks, windows of 4; ``way`` is its authors' name for the upsampling."""
+    wide, hidden, heads, features = 8, 12, 2, 4
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def linear(name: str, outputs: int, inputs: int) -> None:
+        shapes.update({f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)})
+
+    def convs(name: str) -> None:
+        if three:
+            shapes.update(conv(f"{name}.0", wide // 4, wide) | conv(f"{name}.4", wide, wide // 4))
+            shapes[f"{name}.2.weight"] = (wide // 4, wide // 4, 1, 1)
+            shapes[f"{name}.2.bias"] = (wide // 4,)
+        else:
+            shapes.update(conv(name, wide, wide))
+
+    shapes |= conv("conv_first", wide, 3)
+    norms = ["patch_embed.norm", "norm"]
+    for group in range(2):
+        for block in range(2):
+            name = f"layers.{group}.residual_group.blocks.{block}"
+            shapes[f"{name}.attn.relative_position_bias_table"] = (49, heads)
+            linear(f"{name}.attn.qkv", 3 * wide, wide)
+            linear(f"{name}.attn.proj", wide, wide)
+            linear(f"{name}.mlp.fc1", hidden, wide)
+            linear(f"{name}.mlp.fc2", wide, hidden)
+            norms += [f"{name}.norm1", f"{name}.norm2"]
+        convs(f"layers.{group}.conv")
+    convs("conv_after_body")
+    if way != "pixelshuffledirect":
+        shapes |= conv("conv_before_upsample.0", features, wide) | conv("conv_last", 3, features)
+    if way == "nearest+conv":
+        for name in ("conv_up1", "conv_up2", "conv_hr"):
+            shapes |= conv(name, features, features)
+    elif way == "pixelshuffle":
+        shapes |= conv("upsample.0", 9 * features, features)
+    else:
+        shapes |= conv("upsample.0", 3 * 4, wide)
+    for name in norms:
+        shapes |= {f"{name}.weight": (wide,), f"{name}.bias": (wide,)}
+    return drawn(shapes)
+
+
 def old(state: State, blocks: int = 2) -> State:
     """The same weights under old ESRGAN's names, which count the layers."""
     ups = sum(bool(re.match(r"conv_up\d\.weight", name)) for name in state)
@@ -99,6 +142,12 @@ KNOWN: dict[str, tuple[State, tuple[float, ...]]] = {
     "ESRGAN+": (old(esrgan(plus=True)), (4, 6.916124, 22.13418, 11.06981)),
     "compact": (compact(), (4, 0.760376, 6.366937, -1.28415)),
     "compact 1x": (compact(1), (1, -2.676926, 7.1177, -6.393591)),
+    "SwinIR, real": (
+        swinir("nearest+conv", three=True),
+        (4, -0.1477405, 6.553643, -0.3140756),
+    ),
+    "SwinIR, classical": (swinir("pixelshuffle"), (3, 0.2029308, 6.664987, 0.6028178)),
+    "SwinIR, lightweight": (swinir("pixelshuffledirect"), (2, 0.4499012, 2.471523, 0.1991241)),
 }
 SPELLED = {
     "old ESRGAN's names": old(esrgan()),
@@ -150,6 +199,14 @@ def test_a_loaded_one_enlarges_pictures_in_the_precision_asked_for(tmp_path: Pat
     assert 0 < np.abs(results[0] - results[1]).max() < 12
 
 
+def test_swinir_averages_its_tiles_and_stays_in_single_precision(tmp_path: Path) -> None:
+    path = written(swinir("pixelshuffle"), tmp_path / "up.safetensors")
+    loaded = load_upscaler(path, CPU, torch.float16)
+    assert loaded.averages
+    assert next(loaded.module.parameters()).dtype == torch.float32
+    assert not load_upscaler(written(esrgan(), path), CPU, torch.float32).averages
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(Refused) as caught:
         load_upscaler(path, CPU, torch.float32)
@@ -165,6 +222,15 @@ WRONG = {
     "an unknown architecture": (
         {"layers.0.attn.qkv.weight": torch.ones(3, 3)},
         "is of an architecture that is not known here, which this bot does not run",
+    ),
+    "one of SwinIR's relatives": (
+        swinir("pixelshuffle") | {"layers.0.residual_group.overlap_attn.qkv.bias": torch.ones(1)},
+        "is of an architecture that is not known here, which this bot does not run",
+    ),
+    "layers that do not fit": (
+        swinir("pixelshuffle")
+        | {"layers.0.residual_group.blocks.0.attn.relative_position_bias_table": torch.ones(3)},
+        "cannot be read: its layers do not fit together",
     ),
     "no weights": ({}, "is of an architecture that is not known here, which this bot does not run"),
     "grey": (

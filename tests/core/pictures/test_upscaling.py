@@ -66,12 +66,13 @@ def furthest(got: Pixels, wanted: Pixels) -> int:
 @pytest.mark.parametrize("given", cases("tiles"))
 def test_tiles_are_joined_as_in_a1111(given: Case) -> None:
     path, case = given
-    if "variant" in case:
-        pytest.skip("of architectures that are not loaded here")
     calls: list[Any] = []
     model = repeat(case["factor"], case["blur_radius"], calls)
     image = Image.fromarray(picture(case["width"], case["height"]))
-    larger = np.asarray(in_tiles(image, model, case["factor"], case["tile"], case["overlap"]))
+    average = "variant" in case
+    larger = np.asarray(
+        in_tiles(image, model, case["factor"], case["tile"], case["overlap"], average=average)
+    )
     wanted = arrays(path)[case["id"]]
     if case["tile"] > min(image.size):
         # There A1111 adds black on the left and top, which darkens the edge.
@@ -151,10 +152,11 @@ def test_a_side_over_the_limit_is_refused_before_the_model_runs() -> None:
     assert calls == []
 
 
+@pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize(("width", "height"), [(5, 4), (193, 1), (200, 9), (196, 200)])
-def test_every_size_is_enlarged(width: int, height: int) -> None:
+def test_every_size_is_enlarged(width: int, height: int, average: bool) -> None:
     pixels = np.full((height, width, 3), 77, np.uint8)
-    larger = upscale(pixels, width * 3, height * 3, repeat(2), 2)
+    larger = upscale(pixels, width * 3, height * 3, repeat(2), 2, average=average)
     assert larger.shape == (height * 3, width * 3, 3)
     assert (larger == 77).all()
 
