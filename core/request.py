@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from core.errors import InvalidRequest, UnknownName
-from core.hires import UPSCALERS
+from core.hires import UPSCALERS, HiresSize
 from core.options import (
     AUTOMATIC,
     MAX_SEED,
@@ -157,7 +157,7 @@ def draw_seed() -> int:
 
 def enlarged(width: int, height: int, scale: float) -> tuple[int, int]:
     """Multiply a size in pixels by ``scale``, cut to whole latents, which are 8 pixels."""
-    return int(width * scale) // 8 * 8, int(height * scale) // 8 * 8
+    return HiresSize.of(width, height, scale).picture
 
 
 def parse_size(text: str) -> tuple[int, int]:

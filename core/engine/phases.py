@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.hires import LATENT_UPSCALERS
+from core.hires import LATENT_UPSCALERS, HiresSize
 from core.request import GenerationRequest
 from core.text.guidance import Guidance
 
@@ -39,7 +39,10 @@ class Denoise:
 
 @dataclass(frozen=True, slots=True)
 class Upscale:
-    """The upscaling of the latents to this size in pixels, for the second pass."""
+    """The upscaling of the latents to this size in pixels, for the second pass.
+
+    The picture reaches exactly this size; the latents are as many as are whole.
+    """
 
     width: int
     height: int
@@ -72,12 +75,12 @@ def phases(
         strength = request.denoising_strength
         plan += [Encode(), Denoise(request.width, request.height, *how, strength)]
     if (hires := request.hires) is not None:
-        width, height = request.final_size
+        larger = HiresSize.of(request.width, request.height, hires.scale)
         kind = hires.schedule_type or request.schedule_type
         how = hires.sampler or request.sampler, kind, request.second_steps, guidances[1]
-        plan.append(Upscale(width, height, hires.upscaler))
+        plan.append(Upscale(larger.width, larger.height, hires.upscaler))
         strength = hires.denoising_strength
-        plan.append(Denoise(width, height, *how, strength, second_pass=True))
+        plan.append(Denoise(*larger.picture, *how, strength, second_pass=True))
     return (*plan, *(Decode(vae) for vae in range(vaes)))
 
 

@@ -30,6 +30,7 @@ from core.sampling.passes import passes
 from core.sampling.plans import plan
 from core.sampling.settings import SamplerSettings
 from core.sampling.sources import NoiseSource, differs_by_card
+from core.sampling.streams import start_noise
 from core.sampling.trajectory import Trajectory, begin
 from core.text.guidance import Guidance
 from core.work import Item
@@ -100,7 +101,9 @@ class Run:
         self._sizes: dict[tuple[int, int], Tensor] = {}
         # Rows of all pictures, in the pass that needs most.
         self.rows_needed = request.count * max(each.rows_needed for each in guidances)
-        self.notes: tuple[Note, ...] = guidances[0].positive.notes + guidances[0].negative.notes
+        self.notes: tuple[Note, ...] = tuple(
+            dict.fromkeys(note for each in guidances for note in each.notes)
+        )
         sizes = [self._latent_shape(each.width, each.height) for each in passes(request)]
         if request.noise_source == "GPU" and any(map(differs_by_card, sizes)):
             self.notes += (Note.of("card_noise"),)
@@ -123,7 +126,7 @@ class Run:
                 picture.latents = self._start_latents
             case Upscale():
                 assert picture.latents is not None
-                picture.latents = self._upscale(picture.latents, phase)
+                picture.latents = self._upscale(picture.latents, phase, picture.index)
             case Decode():
                 assert picture.latents is not None
                 return self.vaes[phase.vae].decode(picture.latents)
@@ -137,12 +140,18 @@ class Run:
             read_pixels(self.request.init_image), self.request.width, self.request.height
         )
 
-    def _upscale(self, latents: Tensor, phase: Upscale) -> Tensor:
+    def _upscale(self, latents: Tensor, phase: Upscale, index: int) -> Tensor:
         if phase.upscaler in LATENT_UPSCALERS:
             size = (phase.height // 8, phase.width // 8)
             return latent_upscale(latents[None], size, phase.upscaler)[0]
         pixels = self.vaes[0].decode(latents)
-        return self.vaes[0].encode(resize(pixels, phase.width, phase.height, phase.upscaler))
+        larger = resize(pixels, phase.width, phase.height, phase.upscaler)
+        # A1111 samples the posterior, here from the same seed. With NV its noise is anyone's.
+        noise, request = None, self.request.alone(index)
+        if request.noise_source != "NV":
+            shape = self._latent_shape(phase.width, phase.height)
+            noise = start_noise(request.seed, shape)
+        return self.vaes[0].encode(larger, noise)
 
     def _encode(self, image: Pillow.Image, width: int, height: int) -> Tensor:
         resized = image.resize((width, height), Pillow.Resampling.LANCZOS)

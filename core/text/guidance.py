@@ -8,6 +8,7 @@ from typing import Final
 from torch import Tensor
 
 from core.errors import InvalidRequest
+from core.notes import Note
 from core.prompt.parser import Prompt, read
 from core.request import GenerationRequest
 from core.sampling.samplers import conditioning_steps
@@ -71,6 +72,11 @@ class Guidance:
     def mix(self) -> Mix:
         """How the rows' outputs are mixed."""
         return Mix(tuple(weight for weight, _ in self.positive.parts), self.cfg_scale)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Notes on both prompts."""
+        return self.positive.notes + self.negative.notes
 
     @property
     def rows_needed(self) -> int:
