@@ -173,7 +173,8 @@ async def test_the_prompt_of_hires_fix_is_checked(world: World) -> None:
     refused(world, await world.ann.slash(world.channel, "imagine", prompt=prompt), "**blood**")
     await world.ann.slash(world.channel, "imagine", prompt=pasted.format("a cat"))
     (seen,) = world.engine.seen
-    assert seen.items[0].request.hires.prompt == "a cat"
+    assert (hires := seen.items[0].request.hires) is not None
+    assert hires.prompt == "a cat"
 
 
 async def test_everybodys_role_is_everybodys(world: World) -> None:

@@ -142,9 +142,9 @@ def test_and_parts_share_a_length_and_the_negative_keeps_its_own(
 ) -> None:
     """Only an exact number of repetitions is the same to the UNet; else the lengths differ."""
     request = replace(REQUEST, prompt="a AND " + "b" * 160, negative_prompt="c" * 80)
-    rows = Guidance.encode(conditioner, request).at(0)
+    rows = Guidance.encode(conditioner, request).at(0, with_negative=True)
     assert [len(context) for context, _ in rows] == [231, 231, 154]
-    rows = Guidance.encode(conditioner, replace(request, negative_prompt="c")).at(0)
+    rows = Guidance.encode(conditioner, replace(request, negative_prompt="c")).at(0, True)
     assert [len(context) for context, _ in rows] == [231, 231, 231]
     negative = rows[2][0]
     assert torch.equal(negative, negative[:77].repeat(3, 1))
