@@ -13,7 +13,7 @@ from core.effects import BROWNIAN, DDIM
 from core.errors import InvalidRequest, UnknownName
 from core.hires import UPSCALERS
 from core.notes import Note
-from core.options import AUTOMATIC, MAX_SEED, NONE, OPTIONS, RANGES, Option
+from core.options import AUTOMATIC, AUTOMATIC_SCHEDULE, MAX_SEED, NONE, OPTIONS, RANGES, Option
 from core.pictures.infotext import ASSUMED
 from core.pictures.sampler_names import Named, read_sampler, read_schedule
 from core.request import HiresFix, crossed
@@ -41,6 +41,9 @@ _MAX_NAMES: Final = 12
 _WITHOUT_RNG: Final = "Penultimate 0.1.0"
 # Generators that draw the noise on the CPU, in ways of their own.
 _FOREIGN: Final = ("ComfyUI", "InvokeAI", "Fooocus")
+# Before A1111 1.9 a name said its schedule type: "DPM++ 2M" alone stepped evenly, but not Restart.
+_WITHOUT_TYPE: Final = re.compile(r"v?(0|1\.[0-8])\.\d")
+_ONCE_UNIFORM: Final = AUTOMATIC_SCHEDULE.keys() - {"Restart"}
 
 
 def to_request_values(
@@ -71,6 +74,7 @@ def to_request_values(
         # This bot always writes an external VAE, so without one it was the checkpoint's own.
         reading.values["vae"] = NONE
     reading.denoising()
+    reading.card()
     reading.leftovers()
     return reading.values, tuple(reading.notes)
 
@@ -87,6 +91,9 @@ class _Reading:
         }
         self.notes: list[Note] = []
         self.used = {"Prompt", "Negative prompt"}
+
+    def version(self, known: re.Pattern[str]) -> bool:
+        return known.match(str(self.parsed.get("Version", ""))) is not None
 
     def text(self, key: str) -> str:
         self.used.add(key)
@@ -154,6 +161,8 @@ class _Reading:
         kind = self.schedule("Schedule type")
         if kind in ("", AUTOMATIC):
             kind = named.schedule_type
+        if kind == AUTOMATIC and named.sampler in _ONCE_UNIFORM and self.version(_WITHOUT_TYPE):
+            kind = "Uniform"
         self.values |= {"sampler": named.sampler, "schedule_type": kind}
         if named.sampler in DDIM and "Eta DDIM" not in self.parsed and "eta" in self.values:
             # Before there were two keys.
@@ -206,6 +215,15 @@ class _Reading:
             if "Seed" in self.parsed:
                 self.notes.append(Note.of("other_noise"))
         self.values["noise_source"] = source
+
+    def card(self) -> None:
+        """Note where a graphics card drew more values at once than every card draws alike."""
+        hires = self.values.get("hires")
+        scale = hires.scale if hires is not None else 1
+        sides = (self.values.get(side, 512) * scale // 8 for side in ("width", "height"))
+        drawn_there = self.values["noise_source"] == "GPU" and not self.ours
+        if drawn_there and 4 * math.prod(sides) > _CARD_NOISE:
+            self.notes.append(Note.of("card_noise"))
 
     def seed(self, field: str) -> None:
         """Read a seed; of a larger one torch's generator on the CPU uses the last 32 bits."""

@@ -197,6 +197,10 @@ def test_noise_of_more_values_than_a_card_draws_at_once_is_told() -> None:
     assert read("", base.replace("512x768", "1400x1400"))[1] == []
     told = ["at this size GPU noise depends on the card, so the picture may be another here"]
     assert read("", base.replace("512x768", "2048x2048"))[1] == told
+    hires = ", Hires upscale: 1.5, Hires upscaler: Latent"
+    assert read(hires, base)[1] == []
+    assert read(hires, base.replace("512x768", "1024x1024"))[1] == told
+    assert read(", Version: Penultimate 0.2.0", base.replace("512x768", "2048x2048"))[1] == []
 
 
 @pytest.mark.parametrize(
@@ -266,6 +270,23 @@ def test_schedule_types_are_read_as_others_write_them() -> None:
     values, notes = read(", Schedule type: Nope", base)
     assert values["schedule_type"] == "Automatic"
     assert notes == ["there is no schedule type called “Nope” here"]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "version", "schedule"),
+    [
+        ("DPM++ 2M", "v1.8.0", "Uniform"),
+        ("DPM2 a", "v1.5.1", "Uniform"),
+        ("DPM++ 2M Karras", "v1.8.0", "Karras"),
+        ("Restart", "v1.8.0", "Automatic"),
+        ("Euler", "v1.8.0", "Automatic"),
+        ("DPM++ 2M", "v1.9.0", "Automatic"),
+        ("DPM++ 2M", "v1.10.1", "Automatic"),
+    ],
+)
+def test_before_1_9_a_name_alone_stepped_evenly(sampler: str, version: str, schedule: str) -> None:
+    base = PARAMETERS.replace("DPM++ 2M Karras", sampler)
+    assert read(f", Version: {version}", base)[0]["schedule_type"] == schedule
 
 
 def test_a_schedule_type_without_its_sampler_is_not_dropped_in_silence() -> None:
