@@ -1,11 +1,12 @@
 """Image files: writing them with their infotext, and reading untrusted ones.
 
-Only PNG, JPEG and WebP are opened, recognised by their first bytes. Parameters are read from the
-header where they are there, without decoding the pixels.
+Only PNG, JPEG and WebP are opened, recognised by their first bytes. The pixels are decoded for the
+parameters only where the file's texts have none: they may be hidden in the pixels.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from core.errors import UnreadablePicture
-from core.pictures import foreign
-from core.pictures.infotext import looks_like_infotext
+from core.pictures import foreign, metadata
+from core.pictures.metadata import DECODE_ERRORS, PNG
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -28,10 +29,6 @@ MAX_BYTES: Final = 64 * 2**20
 
 _EXIF_IFD: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
-_TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
-# What Pillow's readers raise on damaged files.
-_DECODE_ERRORS: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
 def write_png(picture: Image.Image | Pixels, text: str, *, level: int = 1) -> bytes:
@@ -40,8 +37,19 @@ def write_png(picture: Image.Image | Pixels, text: str, *, level: int = 1) -> by
     ``level`` is zlib's; 1 takes two thirds of the default's time for a few percent more bytes.
     """
     info = PngImagePlugin.PngInfo()
-    info.add_text("parameters", text)
+    if _would_be_misread(text):
+        info.add_itxt("parameters", text)
+    else:
+        info.add_text("parameters", text)
     return _save(picture, "PNG", pnginfo=info, compress_level=level)
+
+
+def _would_be_misread(text: str) -> bool:
+    """Whether the Latin-1 of a tEXt chunk would be taken for UTF-8, which some programs write."""
+    try:
+        return not text.isascii() and bool(text.encode("latin-1").decode("utf-8"))
+    except UnicodeError:
+        return False
 
 
 def write_webp(picture: Image.Image | Pixels, text: str, *, quality: int = 90) -> bytes:
@@ -65,16 +73,38 @@ def _exif(text: str) -> bytes:
 def read_infotext(data: bytes) -> str | None:
     """Return the generation parameters in an image file as A1111's text; None if it has none.
 
-    Those of ComfyUI, InvokeAI, NovelAI and Fooocus are translated. Raises
+    Those of other programs are translated (:mod:`core.pictures.foreign`). Raises
     :class:`UnreadablePicture` when ``data`` is no readable PNG, JPEG or WebP.
     """
     image = _open(data)
-    found = _infotext_in(image)
-    if found is None and data.startswith(_PNG) and any(kind in data for kind in _TEXT_CHUNKS):
-        # Text chunks may follow the pixels, which then have to be decoded.
-        _load(image)
-        found = _infotext_in(image)
+    texts = metadata.texts_in(data, image)
+    found = foreign.to_infotext(texts)
+    width, height = image.size
+    lossy = isinstance(image, JpegImagePlugin.JpegImageFile)
+    if found is None and not lossy and width * height <= MAX_PIXELS:
+        found = foreign.to_infotext(_hidden_texts(_load(image)))
+    if found is None and texts.too_long:
+        raise UnreadablePicture("long_text", str(texts.too_long))
     return found
+
+
+def _hidden_texts(image: Image.Image) -> dict[str, str]:
+    """The texts in the pixels, by keyword as they would stand in the file."""
+    # Only here, because numpy takes its time to import, and few pictures get so far.
+    from core.pictures.stealth import hidden_text
+
+    text = hidden_text(image)
+    if text is None:
+        return {}
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        return {"parameters": text}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
+    }
 
 
 def read_pixels(data: bytes) -> Image.Image:
@@ -84,14 +114,27 @@ def read_pixels(data: bytes) -> Image.Image:
     """
     image = _load(_open(data))
     try:
-        image = ImageOps.exif_transpose(image)
+        image = _to_8_bits(ImageOps.exif_transpose(image))
         if "A" in image.getbands() or "transparency" in image.info:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             return Image.alpha_composite(white, image).convert("RGB")
         return image.convert("RGB")
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Take the upper 8 bits of 16-bit grey, as Pillow does by itself for colour."""
+    if not image.mode.startswith("I"):
+        return image
+    import numpy as np
+
+    grey = np.asarray(image).astype(np.int64)
+    shown = (grey.clip(0, 0xFFFF) >> 8).astype(np.uint8)
+    if isinstance(white := image.info.get("transparency"), int):
+        shown[grey == white] = 255
+    return Image.fromarray(shown)
 
 
 def is_animated(data: bytes) -> bool:
@@ -104,15 +147,15 @@ def _open(data: bytes) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise UnreadablePicture("too_large", f"{len(data) / 2**20:.0f} MB")
     try:
-        if data.startswith(_PNG):
-            return PngImagePlugin.PngImageFile(BytesIO(data))
+        if data.startswith(PNG):
+            return PngImagePlugin.PngImageFile(BytesIO(metadata.without_texts(data)))
         if data.startswith(b"\xff\xd8\xff"):
             return JpegImagePlugin.JpegImageFile(BytesIO(data))
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             # Unlike the other readers, WebP's allocates all pixels when it opens a file.
             _check_size(*_webp_size(data))
             return WebPImagePlugin.WebPImageFile(BytesIO(data))
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
     raise UnreadablePicture("kind")
 
@@ -138,35 +181,6 @@ def _load(image: Image.Image) -> Image.Image:
     _check_size(*image.size)
     try:
         image.load()
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
     return image
-
-
-def _infotext_in(image: Image.Image) -> str | None:
-    texts = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
-    comment = _user_comment(image)
-    if comment:
-        texts.setdefault("parameters", comment)
-    plain = texts.get("parameters")
-    if plain is not None and looks_like_infotext(plain):
-        return plain
-    return foreign.to_infotext(texts) or (None if foreign.is_json(plain) else plain)
-
-
-def _user_comment(image: Image.Image) -> str | None:
-    # getexif() on a PNG without EXIF would decode the pixels.
-    if "exif" not in image.info:
-        return None
-    try:
-        value = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-    except _DECODE_ERRORS as error:
-        raise UnreadablePicture("damaged", str(error)) from error
-    if not isinstance(value, bytes):
-        return None
-    charset, body = value[:8], value[8:]
-    if charset != b"UNICODE\0":
-        return body.decode("utf-8", "replace")
-    # EXIF does not fix the byte order. In Western text the upper bytes are zero.
-    little = body[1::2].count(0) > body[::2].count(0)
-    return body.decode("utf-16-le" if little else "utf-16-be", "replace")

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from core.effects import has_effect, passes
 from core.options import OPTIONS, Option
+from core.pictures.pasted import tidy
 from core.prompt.parser import BREAK, parse_weights
 from core.request import GenerationRequest
 
@@ -259,7 +260,7 @@ class _Read(NamedTuple):
 
 def _split(text: str) -> _Read:
     """Split off the prompt, the negative prompt, and a last line of at least three pairs."""
-    text = text.strip()
+    text = tidy(text)
     *lines, last = (text if "\n" in text else _unflatten(text)).split("\n")
     pairs = list(_pairs(last))
     if len(pairs) < 3:
