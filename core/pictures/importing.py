@@ -59,6 +59,17 @@ def to_request_values(
     ending, and left out with a note where it is unknown; without them names are passed on, a VAE's
     without the ending that the bot's own files have.
     """
+    values, notes, _ = to_values(parsed, models=models, vaes=vaes)
+    return values, notes
+
+
+def to_values(
+    parsed: Mapping[str, Any],
+    *,
+    models: Collection[str] | None = None,
+    vaes: Collection[str] | None = None,
+) -> tuple[dict[str, Any], tuple[Note, ...], frozenset[str]]:
+    """Convert as :func:`to_request_values` does; the third are the keys that were used."""
     reading = _Reading(parsed)
     for option in _PLAIN:
         reading.plain(option)
@@ -76,7 +87,7 @@ def to_request_values(
     reading.denoising()
     reading.card()
     reading.leftovers()
-    return reading.values, tuple(reading.notes)
+    return reading.values, tuple(reading.notes), frozenset(reading.used)
 
 
 class _Reading:

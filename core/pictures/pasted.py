@@ -74,8 +74,8 @@ def _unwrapped(text: str) -> str:
 def _one_line(text: str) -> str:
     """Join the lines of parameters; what is none of them goes under a key of its own."""
     first, *lines = text.split("\n")
-    pairs, templates, further = [first.strip()], {}, []
-    template = ""
+    pairs, further, template = [first.strip()], list[str](), ""
+    templates: dict[str, list[str]] = {}
     for line in map(str.strip, lines):
         key = next((key for key in _TEMPLATES if line.startswith(key)), template)
         if key:

@@ -17,9 +17,17 @@ _SILENT: Final = frozenset(
 )
 _FUNCTIONS: Final = re.compile(r"\)\s*\.(?:and|blend|swap)\(|\.(?:and|blend|swap)\(")
 _OPTION: Final = re.compile(r"\s-{1,2}([A-Za-z_]+)[ =]?([^\s]+)?")
+# The command line's one-letter options.
 _DREAM: Final = {
-    **{"A": "scheduler", "C": "cfg_scale", "H": "height", "W": "width", "s": "steps", "S": "seed"},
-    **{"n": "iterations", "f": "strength", "I": "init_img", "G": "facetool_strength"},
+    "A": "scheduler",
+    "C": "cfg_scale",
+    "H": "height",
+    "W": "width",
+    "s": "steps",
+    "S": "seed",
+    "f": "strength",
+    "I": "init_img",
+    "G": "facetool_strength",
 }
 
 

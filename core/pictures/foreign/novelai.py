@@ -12,30 +12,16 @@ from core.pictures.foreign.translated import Source, Translated, sampler, short,
 PROGRAM: Final = "NovelAI"
 
 _SILENT: Final = frozenset(
-    {
-        "signed_hash",
-        "request_type",
-        "version",
-        "prompt",
-        "n_samples",
-        "add_original_image",
-        "stream",
-    }
-    | {
-        "legacy",
-        "legacy_v3_extend",
-        "v4_prompt",
-        "v4_negative_prompt",
-        "image_format",
-        "hide_debug_overlay",
-    }
+    {"signed_hash", "request_type", "version", "prompt", "n_samples", "add_original_image"}
+    | {"legacy", "legacy_v3_extend", "v4_prompt", "v4_negative_prompt", "image_format", "stream"}
     | {"controlnet_model", "prefer_brownian", "uncond_per_vibe", "wonky_vibe_correlation"}
     | {"director_reference_strengths", "reference_strength_multiple", "params_version"}
     | {"reference_information_extracted_multiple", "extra_noise_seed", "legacy_uc"}
     | {"deliberate_euler_ancestral_bug", "explike_fine_detail", "minimize_sigma_inf"}
+    | {"hide_debug_overlay"}
 )
 # Of values that are no switches, the one that means "as usual".
-_USUAL: Final = {
+_USUAL: Final[dict[str, tuple[Any, ...]]] = {
     "uncond_scale": (1, 1.0),
     "controlnet_strength": (1, 1.0),
     "noise": (0.2,),

@@ -35,21 +35,10 @@ _SWARM_SILENT: Final = frozenset(
 _EASY_SILENT: Final = frozenset(
     {"num_outputs", "stream_progress_updates", "stream_image_progress", "output_format"}
     | {"show_only_filtered_image", "output_quality", "output_lossless", "metadata_output_format"}
-    | {
-        "original_prompt",
-        "vram_usage_level",
-        "session_id",
-        "sampler",
-        "render_device",
-        "request_id",
-    }
+    | {"original_prompt", "vram_usage_level", "session_id", "sampler", "render_device"}
     | {"save_to_disk_path", "used_random_seed", "block_nsfw", "upscale_amount", "lora_alpha"}
-    | {
-        "latent_upscaler_steps",
-        "hypernetwork_strength",
-        "clip_skip",
-        "preserve_init_image_color_profile",
-    }
+    | {"latent_upscaler_steps", "hypernetwork_strength", "clip_skip", "request_id"}
+    | {"preserve_init_image_color_profile"}
 )
 # Draw Things writes the whole of its settings; these matter only where another one is on.
 _DRAW_SILENT: Final = frozenset(

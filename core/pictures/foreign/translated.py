@@ -1,4 +1,4 @@
-"""Another program's parameters on their way to infotext: what was taken, and what is left to name."""
+"""Another program's parameters on their way to infotext: what was taken, what is left to name."""
 
 from __future__ import annotations
 

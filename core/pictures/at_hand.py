@@ -1,0 +1,72 @@
+"""The files at hand, found by a name or a hash as texts of parameters have them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+# Fewer digits are too few to tell files apart; old A1111 texts have eight of another hash.
+MIN_DIGITS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file's name here, other names it may be called, and its hashes (hex, at least ten)."""
+
+    name: str
+    also: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
+
+
+class Files:
+    """Files of one kind."""
+
+    def __init__(self, files: Iterable[NamedFile]) -> None:
+        self._names: dict[str, NamedFile] = {}
+        self._hashes: dict[str, NamedFile] = {}
+        for file in files:
+            for name in (file.name, *file.also):
+                self._names.setdefault(plain(name), file)
+            for digits in file.hashes:
+                self._hashes.setdefault(digits.lower()[:MIN_DIGITS], file)
+
+    def find(self, name: str, digits: str = "") -> NamedFile | None:
+        """Find a file by its name, else by its hash."""
+        return self._names.get(plain(name)) or self.of_hash(digits)
+
+    def of_hash(self, digits: str) -> NamedFile | None:
+        """Find a file by ten or more digits of its hash."""
+        return self._hashes.get(digits.lower()[:MIN_DIGITS]) if len(digits) >= MIN_DIGITS else None
+
+
+def is_another(file: NamedFile, digits: str) -> bool:
+    """Whether a text's hash is known to be another file's."""
+    if len(digits) < MIN_DIGITS or not file.hashes:
+        return False
+    return digits.lower()[:MIN_DIGITS] not in (each.lower()[:MIN_DIGITS] for each in file.hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """The files at hand by kind. None is not known: such names are passed on as they are."""
+
+    models: Files | None = None
+    vaes: Files | None = None
+    loras: Files | None = None
+    embeddings: Files | None = None
+    upscalers: Files | None = None
+
+    @classmethod
+    def named(cls, **names: Collection[str]) -> AtHand:
+        """Make it of the names of each kind that is given."""
+        return cls(**{kind: Files(map(NamedFile, given)) for kind, given in names.items()})
+
+
+def plain(name: str) -> str:
+    """Fold a file's name: without folder and file ending, in one case and one Unicode form."""
+    name = re.split(r"[/\\]", name.strip())[-1]
+    name = re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", name, flags=re.IGNORECASE)
+    return unicodedata.normalize("NFC", name).casefold()

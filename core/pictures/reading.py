@@ -1,0 +1,272 @@
+"""What a text of parameters says, what of it this bot uses, and what it leaves out and why.
+
+The text is A1111's infotext, or another program's translated to it. Every pair in it is a value of
+the request, left out with a reason, or information that is no part of the image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from core.notes import Note
+from core.options import AUTOMATIC, NONE
+from core.pictures.at_hand import AtHand, Files, is_another
+from core.pictures.importing import to_values
+from core.pictures.infotext import ASSUMED, parse
+from core.pictures.known_keys import ALWAYS, INFORMATION, is_neutral, is_off, reason
+from core.pictures.networks_in_text import (
+    TAG,
+    additional,
+    embedding_names,
+    hashes_in,
+)
+from core.request import HiresFix
+
+# Programs whose numbers mean something else, by the beginning of the version, and the remark.
+PROGRAMS: Final = {
+    "ComfyUI": "from_comfyui",
+    "SwarmUI": "from_comfyui",
+    "Fooocus": "from_fooocus",
+    "InvokeAI": "from_invokeai",
+    "NovelAI": "from_novelai",
+    "Easy Diffusion": "from_easy_diffusion",
+    "Draw Things": "from_draw_things",
+}
+# Notes of the import that say that a pair was not used as it stands, and what names it.
+_LEFT_OUT: Final = {
+    "unreadable_range": "name",
+    "unreadable_multiple": "name",
+    "unreadable_pixels": "name",
+    "unreadable_yes_no": "name",
+    "unknown_name": "kind",
+    "nearest_name": "kind",
+    "crossed_sigmas": "Schedule min sigma",
+    "other_upscaler": "Hires upscaler",
+    "other_noise": "RNG",
+    "large_seed": "Seed",
+}
+_KEYS: Final = {"sampler": "Sampler", "schedule type": "Schedule type", "model": "Model"}
+_MAX_NAMES: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A pair of the text that is not used, and the reason."""
+
+    key: str
+    value: str
+    why: Note
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A request's fields that the text has, what is left out, and remarks on the rest.
+
+    With nothing left out the image can be repeated.
+    """
+
+    values: dict[str, Any]
+    left_out: tuple[LeftOut, ...]
+    remarks: tuple[Note, ...]
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """All of it in short, for the post of an image made from the text."""
+        own = [each.why for each in self.left_out if not each.why.key.startswith("left_")]
+        own += [
+            Note.of("unknown_name", kind=_KINDS[each.key], name=each.value[:80])
+            for each in self.left_out
+            if each.why.key == "left_file" and each.key in _KINDS
+        ]
+        # The prompt's own notes name the networks.
+        names = [
+            each.key[:40]
+            for each in self.left_out
+            if each.why.key.startswith("left_") and each.key not in (*_KINDS, *_NETWORKS)
+        ]
+        if names:
+            more = ("…",) if len(names) > _MAX_NAMES else ()
+            own.append(Note.of("not_used", names=(*names[:_MAX_NAMES], *more)))
+        own += [each for each in self.remarks if each.key not in _FOR_READERS]
+        return tuple(dict.fromkeys(own))
+
+
+_KINDS: Final = {"Model": "model", "VAE": "VAE"}
+_NETWORKS: Final = ("LoRA", "Denoising strength")
+_FOR_READERS: Final = ("no_model", "no_size", "only_information")
+
+
+def read(text: str, at_hand: AtHand | None = None) -> Reading:
+    """Read a text of parameters, against the files that are ``at_hand``, where they are known."""
+    return _Reader(parse(text), at_hand or AtHand()).reading()
+
+
+class _Reader:
+    """One text being read; files are found first, so that values have the names used here."""
+
+    def __init__(self, parsed: Mapping[str, Any], at_hand: AtHand) -> None:
+        self.parsed, self.at_hand = dict(parsed), at_hand
+        self.version = str(parsed.get("Version", ""))
+        self.program = next((name for name in PROGRAMS if self.version.startswith(name)), "")
+        self.hashes = hashes_in(parsed)
+        self.left_out: list[LeftOut] = []
+        self.remarks: list[Note] = []
+        self.used: set[str] = set()
+
+    def reading(self) -> Reading:
+        self.file("Model", at_hand=self.at_hand.models, kind="model")
+        self.file("VAE", at_hand=self.at_hand.vaes, kind="vae")
+        self.networks()
+        self.embeddings()
+        values, notes, used = to_values(self.parsed)
+        self.used |= used
+        self.hires(values, list(notes))
+        if "denoising_strength" in values:
+            self.leave("Denoising strength", "left_start_image")
+        self.others()
+        self.remark(values)
+        return Reading(values, tuple(self.left_out), tuple(dict.fromkeys(self.remarks)))
+
+    def leave(self, key: str, why: str, value: object = None) -> None:
+        shown = self.parsed.get(key, "") if value is None else value
+        self.left_out.append(LeftOut(key, str(shown), Note.of(why)))
+
+    # --- files
+
+    def file(self, key: str, *, at_hand: Files | None, kind: str) -> None:
+        """Put the name used here in the place of a model's or a VAE's; leave out a missing one."""
+        name, digits = str(self.parsed.get(key, "")), self.hashes.get(kind, "")
+        if at_hand is None or name in (AUTOMATIC, NONE) or not (name or digits):
+            return
+        found = at_hand.find(name, digits)
+        if found is None:
+            if kind == "vae" and name.casefold() in (AUTOMATIC.casefold(), NONE.casefold()):
+                return
+            self.leave(key if name else f"{key} hash", "left_file", name or digits)
+            self.parsed.pop(key, None)
+            return
+        if is_another(found, digits):
+            right = at_hand.of_hash(digits)
+            if right is None:
+                self.leave(f"{key} hash", "left_other_file", digits)
+            found = right or found
+        self.parsed[key] = found.name
+
+    def networks(self) -> None:
+        """Find the prompt's LoRAs; rewrite the tags of those that have another name here."""
+        tags, keys = additional(self.parsed)
+        self.used |= keys
+        prompt = str(self.parsed["Prompt"])
+        self.parsed["Prompt"] = TAG.sub(self.tag, f"{prompt} {' '.join(tags)}" if tags else prompt)
+        self.parsed["Negative prompt"] = str(self.parsed["Negative prompt"])
+
+    def tag(self, found: re.Match[str]) -> str:
+        kind, name, weights = found[1].lower(), found[2], found[3] or ""
+        if kind == "hypernet":
+            self.leave("Hypernet", "left_hypernetwork", name)
+        elif kind not in ("lora", "lyco"):
+            self.leave(f"<{found[1]}>"[:40], "left_unknown", name)
+        elif self.at_hand.loras is not None:
+            digits = self.hashes.get(f"lora:{name}", "")
+            file = self.at_hand.loras.of_hash(digits) or self.at_hand.loras.find(name)
+            if file is None:
+                self.leave("LoRA", "left_file", name)
+            elif is_another(file, digits):
+                self.leave("LoRA", "left_other_file", name)
+            else:
+                return f"<{found[1]}:{file.name}{weights}>"
+        return found[0]
+
+    def embeddings(self) -> None:
+        """Name the embeddings that the text names, or that are known as such, and are missing."""
+        files = self.at_hand.embeddings
+        for name in embedding_names(self.parsed) if files is not None else ():
+            digits = self.hashes.get(f"embed:{name}", "")
+            found = files.find(name, digits) if files else None
+            if found is None:
+                self.leave("Embedding", "left_file", name)
+            elif is_another(found, digits):
+                self.leave("Embedding", "left_other_file", name)
+
+    # --- what the import says
+
+    def hires(self, values: dict[str, Any], notes: list[Note]) -> None:
+        """Use an upscaler at hand, and take the import's notes apart."""
+        upscaler, files = str(self.parsed.get("Hires upscaler", "")), self.at_hand.upscalers
+        found = files.find(upscaler) if files is not None and upscaler else None
+        hires = values.get("hires")
+        for note in notes:
+            if note.key == "other_upscaler" and found is not None and hires is not None:
+                values["hires"] = replace(hires, upscaler=found.name)
+            elif note.key == "other_upscaler":
+                mode = files is None or upscaler.startswith("Latent")
+                self.leave("Hires upscaler", "left_option" if mode else "left_file")
+            elif note.key != "not_used":
+                self.take(note)
+        left = {each.key for each in self.left_out}
+        if hires is None and not left & {"Hires upscale", "Hires resize"}:
+            for key in ("Hires upscaler", "Hires steps"):
+                if key in self.parsed:
+                    self.leave(key, "left_no_hires")
+        self.shape(values)
+
+    def shape(self, values: Mapping[str, Any]) -> None:
+        """Say where ``Hires resize`` asks for another shape than the image's."""
+        sides = [str(self.parsed.get(f"Hires resize-{side}", 0)) for side in (1, 2)]
+        hires = values.get("hires")
+        if not isinstance(hires, HiresFix) or "Hires upscale" in self.parsed or "0" in sides:
+            return
+        own = [int(values.get(side, 0) * hires.scale) for side in ("width", "height")]
+        wanted = [int(side) if side.isdecimal() else 0 for side in sides]
+        if any(abs(one - other) >= 8 for one, other in zip(own, wanted, strict=True)):
+            self.leave("Hires resize", "left_shape", "x".join(sides))
+
+    def take(self, note: Note) -> None:
+        """Sort a note of the import: a pair that is left out, or a remark."""
+        by = _LEFT_OUT.get(note.key)
+        if by is None:
+            self.remarks.append(note)
+            return
+        said = dict(note.values)
+        named = str(said.get(by, by))
+        value = said.get("value", said.get("name", self.parsed.get(named, "")))
+        self.left_out.append(LeftOut(_KEYS.get(named, named), str(value), note))
+
+    # --- the rest
+
+    def others(self) -> None:
+        """Give every other pair its reason, or its place among what is only information."""
+        information: list[str] = []
+        for key, value in self.parsed.items():
+            if key in self.used or (key in ASSUMED and value == ASSUMED[key]):
+                continue
+            if key in INFORMATION:
+                information.append(key)
+            elif not is_neutral(key, value) and not is_off(key, self.parsed):
+                self.left_out.append(LeftOut(key, str(value), reason(key, self.program)))
+        if shown := [key for key in information if key not in ALWAYS]:
+            self.remarks.append(Note.of("only_information", names=shown))
+
+    def remark(self, values: Mapping[str, Any]) -> None:
+        """Say what the text does not say, and what another program's numbers mean."""
+        missing = {each.key for each in self.left_out}
+        if "model" not in values and not missing & {"Model", "Model hash"}:
+            self.remarks.append(Note.of("no_model"))
+        if "width" not in values and "Size" not in missing and "Size-1" not in missing:
+            self.remarks.append(Note.of("no_size"))
+        if self.program:
+            self.remarks.append(Note.of(PROGRAMS[self.program], name=self.program))
+
+
+def lines(reading: Reading) -> Iterator[tuple[str, Note]]:
+    """Yield what was left out in groups of one reason: the pairs, and the reason."""
+    groups: dict[Note, list[str]] = {}
+    for each in reading.left_out:
+        groups.setdefault(each.why, []).append(
+            f"{each.key}: {each.value}" if each.value else each.key
+        )
+    for why, pairs in groups.items():
+        yield ", ".join(pairs), why
