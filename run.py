@@ -1,4 +1,4 @@
-"""The command line: ``python run.py [start | sandbox | generate | convert | doctor]``.
+"""The command line: ``python run.py [start | sandbox | generate | parameters | convert | doctor]``.
 
 Modules are imported inside functions, so that a missing package is a sentence, not a traceback.
 """
@@ -43,6 +43,11 @@ def parser() -> argparse.ArgumentParser:
         )
     convert = commands.add_parser("convert", help="make .safetensors of .pt, .pth, .bin, .ckpt")
     convert.add_argument("files", nargs="+", metavar="FILE")
+    parameters = commands.add_parser(
+        "parameters", help="say what images were made with, and what this bot leaves out"
+    )
+    parameters.add_argument("files", nargs="+", metavar="FILE", help="an image, or a text")
+    parameters.add_argument("--json", action="store_true", help="one object a file, a line each")
     commands.add_parser("doctor", help="say what is installed, found, and wrong")
     return top
 
@@ -86,6 +91,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from bot.cli import convert
 
             return convert.main(arguments.files)
+        case "parameters":
+            from bot.cli import parameters
+
+            return parameters.main(settings, arguments.files, as_json=arguments.json)
         case "doctor":
             from bot.cli import doctor
 

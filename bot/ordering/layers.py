@@ -13,10 +13,11 @@ from typing import Any, Final, Literal, get_args
 
 from bot.store import Store
 from core.models.catalogue import Catalogue, Model
+from core.models.files_at_hand import files_at_hand
 from core.notes import Note
 from core.options import AUTOMATIC, OPTIONS, SELDOM, Place, names
-from core.pictures.importing import to_request_values
-from core.pictures.infotext import looks_like_infotext, parse
+from core.pictures.infotext import looks_like_infotext
+from core.pictures.reading import read
 from core.request import GenerationRequest, parse_size
 
 Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
@@ -112,11 +113,8 @@ def read_pasted(
     """
     if not looks_like_infotext(prompt):
         return prompt, layers, {}, ()
-    values, notes = to_request_values(
-        parse(prompt),
-        models=[model.name for model in catalogue.models],
-        vaes=[vae.name for vae in catalogue.vaes],
-    )
+    reading = read(prompt, files_at_hand(catalogue))
+    values = reading.values
     prompt = values.pop("prompt")
     size = values.pop("width", None), values.pop("height", None)
     if None not in size:
@@ -127,7 +125,7 @@ def read_pasted(
     exact = {name: values.pop(name) for name in list(values) if name not in LAYERED}
     # A text has no word for A1111's defaults, and the layers below may have others.
     unsaid = {name: OPTIONS[name].unsaid for name in SELDOM}
-    return prompt, replace(layers, pasted=unsaid | values), exact, notes
+    return prompt, replace(layers, pasted=unsaid | values), exact, reading.notes
 
 
 def sampler_name(sampler: str, schedule_type: str) -> str:

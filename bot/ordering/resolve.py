@@ -28,8 +28,9 @@ from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismat
 from core.models.catalogue import Catalogue, Model, Vae
 from core.notes import Note
 from core.options import AUTOMATIC, OPTIONS, RANDOM_SEED, RANGES, Range
+from core.pictures.reading import too_large
 from core.prompt.variants import draw_choices
-from core.request import GenerationRequest, draw_seed, split_sampler
+from core.request import GenerationRequest, draw_seed, enlarged, split_sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,10 @@ def resolve(
     if style is not None:
         negative_prompt = values["negative_prompt"]
         prompt, values["negative_prompt"] = style.applied(prompt, negative_prompt)
+    hires = exact.get("hires")
+    # Nobody wrote the size that a pasted second pass comes to, so it is no error.
+    if hires and max(enlarged(values["width"], values["height"], hires.scale)) > limits.max_size:
+        notes += (too_large(exact.pop("hires"), limits.max_size),)
     request = GenerationRequest(prompt, **values, **exact)
     request, unread = draw_choices(request, literal=literal)
     check_limits(request, limits)

@@ -48,6 +48,8 @@ class Model:
     zero_terminal_snr: bool = False
     sibling_vae: Vae | None = None
     card: Card = field(default_factory=Card)
+    # The beginning of the file's SHA-256, where it was hashed before.
+    digits: str = ""
 
     @property
     def uses_clip_skip(self) -> bool:
@@ -64,6 +66,7 @@ class Vae:
     layout: Layout
     latent_space: str
     card: Card = field(default_factory=Card)
+    digits: str = ""
 
     def fits(self, model: Model) -> bool:
         """Return whether this VAE can decode the model's latents, as far as is known."""
@@ -243,7 +246,9 @@ class _Scan:
             self.refused.append(refused)
             return
         taken = taken | {other.name.casefold() for other in entries}
-        entries.append(replace(entry, name=unique(entry.name, path.parent.name, taken)))
+        digits = self._hashes.known(path) if self._hashes else ""
+        name = unique(entry.name, path.parent.name, taken)
+        entries.append(replace(entry, name=name, digits=digits))
 
     def _card(self, path: Path) -> Card:
         card, warnings = read_card(path)

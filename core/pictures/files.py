@@ -137,6 +137,13 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(shown)
 
 
+def is_picture(data: bytes) -> bool:
+    """Whether a file begins as a PNG, JPEG or WebP does."""
+    return data.startswith((PNG, b"\xff\xd8\xff")) or (
+        data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+    )
+
+
 def is_animated(data: bytes) -> bool:
     """Return whether an image file has several frames. Raises :class:`UnreadablePicture`."""
     return bool(getattr(_open(data), "is_animated", False))

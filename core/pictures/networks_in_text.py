@@ -16,12 +16,12 @@ _MAX_ADDITIONAL: Final = 5
 
 # Negative embeddings so common that their names are known; texts before 2023-07 name none.
 _COMMON: Final = re.compile(
-    r"(?<![\w-])(easy ?negative(?:v2)?|bad[-_ ]?(?:artist(?:-anime)?|hands?[-_]?[v\d]*|hand[-_]?v4"
-    r"|prompt(?:[-_]version2|[-_]v2)?|image[-_]v2-\d+|dream(?:v1)?)|verybadimagenegative_v[\d.]+"
-    r"|ng_deepnegative_v1_75t|deepnegative(?:_v1_75t)?|fastnegative(?:embedding|v2)?"
-    r"|unrealisticdream|realisticvision-negative-embedding|negative_?hand(?:-neg)?"
-    r"|aid\d{2,3}|cyberrealistic_negative[\w-]*|unaestheticxl[\w.-]*|negativexl_d|ac_neg[12]"
-    r"|boring_e621[\w.]*)(?![\w-])",
+    r"(?<![\w-])(easynegative(?:v2)?|bad-artist(?:-anime)?|bad-hands-5|badhandsv\d|badhandv4"
+    r"|bad_prompt(?:_version2|_v2)?|bad-image-v2-\d+|bad-picture-chill-75v|baddream(?:v1)?"
+    r"|verybadimagenegative_v[\d.]+|ng_deepnegative_v1_75t|deepnegative(?:_v1_75t)?"
+    r"|fastnegative(?:embedding|v2)|unrealisticdream|realisticvision-negative-embedding"
+    r"|negative_hand(?:-neg)?|aids?\d{3}|cyberrealistic_negative[\w-]*|unaestheticxl[\w.-]*"
+    r"|negativexl_d|ac_neg[12]|boring_e621[\w.]*)(?![\w-])",
     re.IGNORECASE,
 )
 

@@ -23,7 +23,7 @@ from core.pictures.networks_in_text import (
     embedding_names,
     hashes_in,
 )
-from core.request import HiresFix
+from core.request import HiresFix, enlarged
 
 # Programs whose numbers mean something else, by the beginning of the version, and the remark.
 PROGRAMS: Final = {
@@ -99,16 +99,19 @@ _NETWORKS: Final = ("LoRA", "Denoising strength")
 _FOR_READERS: Final = ("no_model", "no_size", "only_information")
 
 
-def read(text: str, at_hand: AtHand | None = None) -> Reading:
-    """Read a text of parameters, against the files that are ``at_hand``, where they are known."""
-    return _Reader(parse(text), at_hand or AtHand()).reading()
+def read(text: str, at_hand: AtHand | None = None, *, max_side: int | None = None) -> Reading:
+    """Read a text of parameters, against the files that are ``at_hand``, where they are known.
+
+    A second pass that makes a side larger than ``max_side`` pixels is left out.
+    """
+    return _Reader(parse(text), at_hand or AtHand(), max_side).reading()
 
 
 class _Reader:
     """One text being read; files are found first, so that values have the names used here."""
 
-    def __init__(self, parsed: Mapping[str, Any], at_hand: AtHand) -> None:
-        self.parsed, self.at_hand = dict(parsed), at_hand
+    def __init__(self, parsed: Mapping[str, Any], at_hand: AtHand, max_side: int | None) -> None:
+        self.parsed, self.at_hand, self.max_side = dict(parsed), at_hand, max_side
         self.version = str(parsed.get("Version", ""))
         self.program = next((name for name in PROGRAMS if self.version.startswith(name)), "")
         self.hashes = hashes_in(parsed)
@@ -212,6 +215,17 @@ class _Reader:
                 if key in self.parsed:
                     self.leave(key, "left_no_hires")
         self.shape(values)
+        self.bound(values)
+
+    def bound(self, values: dict[str, Any]) -> None:
+        """Leave out a second pass that is larger than allowed."""
+        hires = values.get("hires")
+        if not isinstance(hires, HiresFix) or self.max_side is None:
+            return
+        width, height = values.get("width", 0), values.get("height", 0)
+        if max(enlarged(width, height, hires.scale)) > self.max_side:
+            del values["hires"]
+            self.take(too_large(hires, self.max_side))
 
     def shape(self, values: Mapping[str, Any]) -> None:
         """Say where ``Hires resize`` asks for another shape than the image's."""
@@ -259,6 +273,11 @@ class _Reader:
             self.remarks.append(Note.of("no_size"))
         if self.program:
             self.remarks.append(Note.of(PROGRAMS[self.program], name=self.program))
+
+
+def too_large(hires: HiresFix, high: int) -> Note:
+    """The note on a second pass that makes a side larger than ``high`` pixels."""
+    return Note.of("unreadable_pixels", name="Hires upscale", value=f"{hires.scale:g}", high=high)
 
 
 def lines(reading: Reading) -> Iterator[tuple[str, Note]]:

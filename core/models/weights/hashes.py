@@ -31,15 +31,17 @@ class Hashes:
             return {}
         return known if isinstance(known, dict) else {}
 
+    def known(self, path: Path) -> str:
+        """Return what :meth:`of` would, where the file was hashed before; else an empty text."""
+        with contextlib.suppress(OSError):
+            return self._cached(*_stamped(path))
+        return ""
+
     def of(self, path: Path) -> str:
         """Return the first ten hex digits of the file's sha256. Raises :class:`OSError`."""
-        resolved = Path(os.path.realpath(path))
-        status = resolved.stat()
-        stamp = [status.st_mtime_ns, status.st_size]
-        with self._lock:
-            entry = self._known.get(str(resolved))
-            if isinstance(entry, list) and entry[:2] == stamp and len(entry) == 3:
-                return str(entry[2])
+        resolved, stamp = _stamped(path)
+        if cached := self._cached(resolved, stamp):
+            return cached
         with resolved.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
         with self._lock:
@@ -50,8 +52,21 @@ class Hashes:
                 self._write()
         return digest
 
+    def _cached(self, resolved: Path, stamp: list[int]) -> str:
+        with self._lock:
+            entry = self._known.get(str(resolved))
+        found = isinstance(entry, list) and entry[:2] == stamp and len(entry) == 3
+        return str(entry[2]) if found and entry else ""
+
     def _write(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
         temporary.replace(self._file)
+
+
+def _stamped(path: Path) -> tuple[Path, list[int]]:
+    """The file itself, and what changes when it does."""
+    resolved = Path(os.path.realpath(path))
+    status = resolved.stat()
+    return resolved, [status.st_mtime_ns, status.st_size]

@@ -201,6 +201,8 @@ class _Picture:
         second = self.graph.text(node, "text_l") if name == "text_g" else None
         if second is not None and second != text:
             self.pairs[f"text_l {side}"] = second
+        said = (str(self.pairs.get("Used embeddings", "")), weights.embeddings(text))
+        self.pairs["Used embeddings"] = ", ".join(filter(None, said))
         for key in ("parser", "weight_interpretation"):
             if str(inputs.get(key, "")).startswith("A1111"):
                 return text

@@ -141,8 +141,9 @@ def swarm(entries: Mapping[str, Any]) -> Translated | None:
     pairs |= {key: short(each) for key, each in source.rest(_SWARM_SILENT).items()}
     for key in ("prompt", "negativeprompt"):
         pairs.pop(key, None)
-    prompt = weights.from_comfyui(source.text("prompt"))
-    negative = weights.from_comfyui(source.text("negativeprompt"))
+    said = source.text("prompt"), source.text("negativeprompt")
+    pairs["Used embeddings"] = weights.embeddings(*said)
+    prompt, negative = map(weights.from_comfyui, said)
     return Translated(SWARM, " ".join([prompt, *filter(None, tags)]), negative, pairs)
 
 

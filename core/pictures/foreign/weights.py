@@ -12,12 +12,19 @@ from typing import Final
 _NOVELAI: Final = 1.05
 _INVOKE: Final = {"+": 1.1, "-": 0.9}
 
-_EMBEDDING: Final = re.compile(r"\bembedding:([^\s,():]+)")
+# As ComfyUI writes it, and as SwarmUI does.
+_EMBEDDING: Final = re.compile(r"(?:\bembedding:|<embed(?:ding)?:)([^\s,():<>]+)>?")
 _NAI_NUMBER: Final = re.compile(r"(-?\d+(?:\.\d+)?)::(.*?)(?:::|\Z)", re.DOTALL)
 _INVOKE_SUFFIX: Final = re.compile(r"\++|-+(?![\w-])|\d+(?:\.\d+)?|\.\d+")
 _INVOKE_WORD: Final = re.compile(r"([^\s,()\[\]+]+?)(\++|--+|-)(?=[\s,)]|\Z)")
 # How deep brackets may stand in each other; deeper ones are plain text.
 _DEEPEST: Final = 50
+
+
+def embeddings(*texts: str) -> str:
+    """List the embeddings that ComfyUI's prompts name, each once, with commas between them."""
+    names = (_file(name) for text in texts for name in _EMBEDDING.findall(text))
+    return ", ".join(dict.fromkeys(names))
 
 
 def from_comfyui(text: str) -> str:

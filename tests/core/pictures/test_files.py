@@ -67,7 +67,14 @@ def parameters(data: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("write", WRITERS)
 def test_the_text_comes_back_from_every_kind_of_file(write: Callable[..., bytes]) -> None:
     assert files.read_infotext(write(PIXELS, TEXT)) == TEXT
-    assert files.read_infotext(write(Image.fromarray(PIXELS), "a café only")) == "a café only"
+    long = f"a café only\n{TEXT}"
+    assert files.read_infotext(write(Image.fromarray(PIXELS), long)) == long
+
+
+def test_a_png_may_say_a_prompt_alone_but_a_comment_may_be_anything() -> None:
+    assert files.read_infotext(files.write_png(PIXELS, "a café only")) == "a café only"
+    for write in (jpeg, files.write_webp):
+        assert files.read_infotext(write(Image.fromarray(PIXELS), "a café only")) is None
 
 
 def test_png_keeps_every_pixel_and_says_the_text_as_a1111_does() -> None:
