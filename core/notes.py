@@ -43,7 +43,6 @@ NOTES: Final[dict[str, str]] = {
     "left_start_image": "the start image is not in the file",
     "left_mask": "the mask and the start image are not in the file",
     "left_face": "face restoration is not supported",
-    "left_controlnet": "ControlNet is not supported",
     "left_hypernetwork": "hypernetworks are not supported",
     "left_refiner": "refiner models are not supported",
     "left_regions": "prompts for regions are not supported",
@@ -54,7 +53,7 @@ NOTES: Final[dict[str, str]] = {
     "left_shape": "the second pass would have another shape than the first",
     "left_batch": "only the first image of such a batch can be repeated",
     "left_unread": "could not be followed to a text",
-    "left_node": "this node of ComfyUI is not supported",
+    "left_node": "this node is not supported",
     "left_extension": "the extension {name} is not supported",
     "left_program": "this setting of {name} is not supported",
     "left_option": "this option is not supported",
@@ -62,18 +61,17 @@ NOTES: Final[dict[str, str]] = {
     "no_model": "the text names no model, so the default model is used",
     "no_size": "the text has no size, so the model’s own is used",
     "only_information": "only information, not part of the image: {names}",
-    "from_comfyui": "{name} weighs words differently and takes all images of a batch and the noise "
-    "of ancestral samplers from one seed in its own way, so the image is similar, not the same",
-    "from_fooocus": "{name} weighs words, adds sharpness and draws noise in its own way, so the "
-    "image is similar, not the same",
+    "from_comfyui": "{name} weighs words, numbers the seeds of a batch and draws ancestral noise "
+    "differently, so the image is similar, not the same",
+    "from_fooocus": "{name} weighs words, sharpens and draws noise differently, so the image is "
+    "similar, not the same",
     "from_invokeai": "{name} weighs words and draws the noise of later steps differently, so the "
     "image is similar, not the same",
-    "from_novelai": "{name}’s models and weights are its own, so the image is another one; clip "
-    "skip 2 and ENSD 31337 are what they mean",
+    "from_novelai": "{name} has models and weights of its own, so the image is another one",
     "from_easy_diffusion": "{name} draws its noise differently, so the image is similar, not the "
     "same",
-    "from_draw_things": "{name} draws its noise differently and rounds sizes to 64, so the image "
-    "is similar, not the same",
+    "from_draw_things": "{name} makes noise of a seed differently, so the image is similar, not "
+    "the same",
     "choices_unclosed": "a choice in braces is never closed, so all choices stand as written",
     "choices_too_deep": "the choices are too deep inside each other, so they stand as written",
     "denoising_unused": "denoising strength counts with a start image only",

@@ -14,10 +14,9 @@ from typing import Any, Final, Literal, get_args
 from bot.store import Store
 from core.models.catalogue import Catalogue, Model
 from core.models.files_at_hand import files_at_hand
-from core.notes import Note
 from core.options import AUTOMATIC, OPTIONS, SELDOM, Place, names
 from core.pictures.infotext import looks_like_infotext
-from core.pictures.reading import read
+from core.pictures.reading import NOTHING, Reading, read
 from core.request import GenerationRequest, parse_size
 
 Source = Literal["option", "pasted", "preset", "yours", "channel", "server", "model", "bot"]
@@ -105,16 +104,16 @@ def values_of(request: GenerationRequest) -> dict[str, Any]:
 
 def read_pasted(
     prompt: str, layers: Layers, catalogue: Catalogue
-) -> tuple[str, Layers, dict[str, Any], tuple[Note, ...]]:
+) -> tuple[str, Layers, dict[str, Any], Reading]:
     """Read a prompt that is the infotext of an image.
 
     Returns the prompt in it, the layers with its options, the request's fields that are no options
-    (variation, hires fix), and notes on what was left out. Any other prompt stays as it is.
+    (variation, hires fix), and all that was read. Any other prompt stays as it is.
     """
     if not looks_like_infotext(prompt):
-        return prompt, layers, {}, ()
+        return prompt, layers, {}, NOTHING
     reading = read(prompt, files_at_hand(catalogue))
-    values = reading.values
+    values = dict(reading.values)
     prompt = values.pop("prompt")
     size = values.pop("width", None), values.pop("height", None)
     if None not in size:
@@ -125,7 +124,7 @@ def read_pasted(
     exact = {name: values.pop(name) for name in list(values) if name not in LAYERED}
     # A text has no word for A1111's defaults, and the layers below may have others.
     unsaid = {name: OPTIONS[name].unsaid for name in SELDOM}
-    return prompt, replace(layers, pasted=unsaid | values), exact, reading.notes
+    return prompt, replace(layers, pasted=unsaid | values), exact, reading
 
 
 def sampler_name(sampler: str, schedule_type: str) -> str:

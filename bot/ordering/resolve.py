@@ -70,7 +70,8 @@ def resolve(
     :class:`~core.errors.UnknownName`, :class:`~core.errors.VaeMismatch` or
     :class:`~bot.exceptions.NoModels`.
     """
-    prompt, layers, exact, notes = read_pasted(prompt, layers, catalogue)
+    prompt, layers, exact, reading = read_pasted(prompt, layers, catalogue)
+    notes = reading.notes
     model = _model(layers, catalogue)
     values, sources = _gathered(layers, model)
     for name, value in values.items():

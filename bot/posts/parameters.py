@@ -4,12 +4,13 @@ remarks on what it leaves out."""
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import discord
 from discord import Locale, ui
 
+from bot.answers import cut, excerpt
 from bot.ordering.layers import BOT, Layers, read_pasted
 from bot.posts.controls import layout
 from bot.posts.option_text import typed_text
@@ -17,6 +18,7 @@ from bot.posts.result import note_text
 from bot.translate import option_names, t
 from core.models.catalogue import Catalogue
 from core.options import Place, names
+from core.pictures.reading import Reading, grouped
 from core.prompt.variants import literal
 
 PROMPTS: Final = ("prompt", "negative_prompt")
@@ -24,6 +26,7 @@ IMAGINE: Final = (*names(Place.IMAGINE), "private")
 # A post holds 4,000 characters of text.
 MAX_TEXT: Final = 3900
 NOTES_LENGTH: Final = 1000
+PAIRS_LENGTH: Final = 120
 
 
 def parameters_view(
@@ -37,14 +40,15 @@ def parameters_view(
     """
     title, whole, below, how = t("panel.parameters", locale), found, "", ""
     if catalogue is not None:
-        prompt, layers, exact, notes = read_pasted(found, Layers(), catalogue)
+        prompt, layers, exact, reading = read_pasted(found, Layers(), catalogue)
         others = [name for name in layers.pasted if _has_no_option(name, layers.pasted[name])]
         fields = ("hires_scale" if each == "hires" else each for each in (*exact, *others))
         listed = option_names(fields, locale)
         remarks = [t("remix.partly", locale, names=listed)] if listed else []
-        remarks += [f"-# {note_text(note, locale.value)}" for note in notes]
-        line, below = imagine_line(prompt, layers.pasted), "\n".join(remarks)[:NOTES_LENGTH]
-        whole = f"{found}\n\n{line}\n"
+        remarks += _remarks(reading, locale)
+        line, below = imagine_line(prompt, layers.pasted), "\n".join(remarks)
+        whole = f"{found}\n\n{line}\n\n{below}\n"
+        below = cut(below, NOTES_LENGTH)
         how = f"{t('remix.line', locale)}\n```\n{line}\n```\n{below}"
     text = f"{title}\n```\n{found}\n```\n{how}".strip()
     if len(text) <= MAX_TEXT and "```" not in found:
@@ -52,6 +56,19 @@ def parameters_view(
     file = discord.File(io.BytesIO(whole.encode()), "parameters.txt")
     said = ui.TextDisplay[ui.LayoutView](f"{title}\n{below}".strip())
     return layout(said, ui.File(f"attachment://{file.filename}"), *further), [file]
+
+
+def _remarks(reading: Reading, locale: Locale) -> Iterator[str]:
+    """Say what of a text is not used, a line for each reason, and what else there is to say."""
+    for pairs, why in grouped(reading):
+        said = note_text(why, locale.value)
+        if why.key.startswith("left_"):
+            yield t("remix.ignored", locale, names=excerpt(pairs, PAIRS_LENGTH), why=said)
+        else:
+            yield f"-# {said}"
+    for note in reading.remarks:
+        if note.key != "only_information":
+            yield f"-# {note_text(note, locale.value)}"
 
 
 def _has_no_option(name: str, value: Any) -> bool:

@@ -37,10 +37,11 @@ KNOWN: Final = (
         "init_img, initial_image, initimage*",
     ),
     Known(
-        "left_controlnet",
+        "left_extension",
         "ControlNet*, IP Adapter*, IP-Adapter*, T2I*, control_*, controlnet*, control, controls, "
         "ipAdapters, t2iAdapters, use_controlnet_model, reference_*, Node *Control*, "
         "Node IPAdapter*",
+        "ControlNet",
     ),
     Known("left_hypernetwork", "Hypernet*, use_hypernetwork_model"),
     Known(

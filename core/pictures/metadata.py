@@ -46,7 +46,7 @@ class Texts(dict[str, str]):
     too_long = 0
 
 
-class Chunk(NamedTuple):
+class PngChunk(NamedTuple):
     """One chunk of a PNG: its kind, its body, and where all of it stands in the file."""
 
     kind: bytes
@@ -55,7 +55,7 @@ class Chunk(NamedTuple):
     end: int
 
 
-def chunks(data: bytes) -> Iterator[Chunk]:
+def chunks(data: bytes) -> Iterator[PngChunk]:
     """Yield the whole chunks of a PNG, up to its end or to where it is cut off."""
     view, at = memoryview(data), len(PNG)
     for _ in range(MAX_CHUNKS):
@@ -66,7 +66,7 @@ def chunks(data: bytes) -> Iterator[Chunk]:
         if end > len(data):
             return
         kind = bytes(view[at + 4 : at + 8])
-        yield Chunk(kind, view[at + 8 : end - 4], at, end)
+        yield PngChunk(kind, view[at + 8 : end - 4], at, end)
         if kind == b"IEND":
             return
         at = end

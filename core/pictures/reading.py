@@ -81,11 +81,10 @@ class Reading:
             for each in self.left_out
             if each.why.key == "left_file" and each.key in _KINDS
         ]
-        # The prompt's own notes name the networks.
         names = [
             each.key[:40]
             for each in self.left_out
-            if each.why.key.startswith("left_") and each.key not in (*_KINDS, *_NETWORKS)
+            if each.why.key.startswith("left_") and each.key not in (*_KINDS, *_ELSEWHERE)
         ]
         if names:
             more = ("…",) if len(names) > _MAX_NAMES else ()
@@ -95,8 +94,12 @@ class Reading:
 
 
 _KINDS: Final = {"Model": "model", "VAE": "VAE"}
-_NETWORKS: Final = ("LoRA", "Denoising strength")
+# The prompt's own notes name networks, and a strength is used with a start image.
+_ELSEWHERE: Final = ("LoRA", "Denoising strength")
 _FOR_READERS: Final = ("no_model", "no_size", "only_information")
+
+
+NOTHING: Final = Reading({}, (), ())
 
 
 def read(text: str, at_hand: AtHand | None = None, *, max_side: int | None = None) -> Reading:
@@ -202,6 +205,9 @@ class _Reader:
         found = files.find(upscaler) if files is not None and upscaler else None
         hires = values.get("hires")
         for note in notes:
+            if note.key == "other_noise" and self.program:
+                # Its remark says so.
+                continue
             if note.key == "other_upscaler" and found is not None and hires is not None:
                 values["hires"] = replace(hires, upscaler=found.name)
             elif note.key == "other_upscaler":
@@ -280,12 +286,15 @@ def too_large(hires: HiresFix, high: int) -> Note:
     return Note.of("unreadable_pixels", name="Hires upscale", value=f"{hires.scale:g}", high=high)
 
 
-def lines(reading: Reading) -> Iterator[tuple[str, Note]]:
-    """Yield what was left out in groups of one reason: the pairs, and the reason."""
-    groups: dict[Note, list[str]] = {}
+def grouped(reading: Reading) -> Iterator[tuple[str, Note]]:
+    """Yield what was left out by reason: a pair, or the keys of several, and the reason."""
+    groups: dict[Note, list[LeftOut]] = {}
     for each in reading.left_out:
-        groups.setdefault(each.why, []).append(
-            f"{each.key}: {each.value}" if each.value else each.key
-        )
+        groups.setdefault(each.why, []).append(each)
     for why, pairs in groups.items():
-        yield ", ".join(pairs), why
+        keys = list(dict.fromkeys(each.key for each in pairs))
+        if len(keys) > 1:
+            yield ", ".join(keys), why
+        else:
+            values = ", ".join(each.value for each in pairs if each.value)
+            yield f"{keys[0]}: {values}" if values else keys[0], why

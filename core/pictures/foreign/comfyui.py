@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core.pictures.foreign import weights
-from core.pictures.foreign.graph import MAX_HOPS, Graph, Node
+from core.pictures.foreign.graph import MAX_HOPS, Graph, GraphNode
 from core.pictures.foreign.translated import (
     Translated,
     is_off,
@@ -55,14 +55,14 @@ def read(entries: Mapping[str, Any]) -> Translated | None:
     return _Picture(graph, involved, passes, first).translated() if first else None
 
 
-def _is_sampler(node: Node) -> bool:
+def _is_sampler(node: GraphNode) -> bool:
     inputs = node.inputs
     latent = "latent_image" in inputs or "latent" in inputs or "optional_latent" in inputs
     steps = "steps" in inputs or "sigmas" in inputs
     return steps and (latent or {"positive", "cfg"} <= inputs.keys()) and "samples" not in inputs
 
 
-def _before(graph: Graph, node: Node) -> list[Node]:
+def _before(graph: Graph, node: GraphNode) -> list[GraphNode]:
     """The samplers whose result this one goes on with."""
     start = [
         linked
@@ -76,13 +76,17 @@ class _Picture:
     """What the graph says about the first pass, and what else made the picture."""
 
     def __init__(
-        self, graph: Graph, involved: dict[str, Node], passes: list[Node], first: Node
+        self,
+        graph: Graph,
+        involved: dict[str, GraphNode],
+        passes: list[GraphNode],
+        first: GraphNode,
     ) -> None:
         self.graph, self.involved, self.passes, self.first = graph, involved, passes, first
         graph.used |= {node.id for node in passes}
         self.pairs: dict[str, Any] = {}
-        self.models: list[Node] = []
-        self.clips: list[Node] = []
+        self.models: list[GraphNode] = []
+        self.clips: list[GraphNode] = []
         # Conditionings may be combined of combinations: how many nodes are asked in all.
         self._patience = 5 * MAX_HOPS
 
@@ -131,7 +135,7 @@ class _Picture:
         if _is_number(end) and _is_number(self.pairs["Steps"]) and end < self.pairs["Steps"]:
             self.pairs["end_at_step"] = end
 
-    def _another_pass(self, node: Node) -> None:
+    def _another_pass(self, node: GraphNode) -> None:
         names = ("steps", "cfg", "sampler_name", "scheduler", "denoise", "seed", "noise_seed")
         said = {name: self.graph.value(node, name) for name in names}
         said = {name: value for name, value in said.items() if value is not None}
@@ -149,13 +153,13 @@ class _Picture:
         texts = self._conditioning(guider, names, side)
         return texts if texts is not None else self._unread(guider, names, side)
 
-    def _unread(self, node: Node, names: tuple[str, ...], side: str) -> str:
+    def _unread(self, node: GraphNode, names: tuple[str, ...], side: str) -> str:
         if found := self.graph.source(node, *names):
             key = "Unread prompt" if side == "positive" else "Unread negative prompt"
             self.pairs[key] = f"node {found.id} ({found.kind})"
         return ""
 
-    def _conditioning(self, node: Node, names: tuple[str, ...], side: str) -> str | None:
+    def _conditioning(self, node: GraphNode, names: tuple[str, ...], side: str) -> str | None:
         """Follow the conditioning from an input to the text that was encoded."""
         graph = self.graph
         while self._patience > 0:
@@ -184,7 +188,7 @@ class _Picture:
                 self._name(node)
         return None
 
-    def _encoded(self, node: Node, side: str) -> str | None:
+    def _encoded(self, node: GraphNode, side: str) -> str | None:
         """The text that a node encodes, if it is one that does."""
         inputs = node.inputs
         names = ("text", "text_g", "t5xxl", "prompt", "text_positive" if side == "positive" else "")
@@ -210,9 +214,9 @@ class _Picture:
 
     # --- model, LoRAs, clip skip, size, VAE
 
-    def _chain(self, node: Node | None, name: str) -> list[Node]:
+    def _chain(self, node: GraphNode | None, name: str) -> list[GraphNode]:
         """The nodes that a model or a text encoder went through, from here to the file."""
-        chain: list[Node] = []
+        chain: list[GraphNode] = []
         while node is not None and len(chain) < MAX_HOPS:
             self.graph.used.add(node.id)
             chain.append(node)
@@ -277,10 +281,10 @@ class _Picture:
 
     # --- what else took part
 
-    def _is_plain(self, node: Node) -> bool:
+    def _is_plain(self, node: GraphNode) -> bool:
         return bool(_PLAIN.match(node.kind)) or "stop_at_clip_layer" in node.inputs
 
-    def _name(self, node: Node) -> None:
+    def _name(self, node: GraphNode) -> None:
         said = {key: each for key, each in node.inputs.items() if not isinstance(each, list)}
         self.pairs.setdefault(f"Node {node.kind}", short(said) if said else f"node {node.id}")
 
@@ -304,7 +308,7 @@ class _Picture:
             self.pairs["Unused nodes"] = ", ".join(sorted(set(said)))
 
 
-def _loras(graph: Graph, node: Node, hops: int = MAX_HOPS) -> list[tuple[str, Any, Any]]:
+def _loras(graph: Graph, node: GraphNode, hops: int = MAX_HOPS) -> list[tuple[str, Any, Any]]:
     """A node's LoRAs: (name, strength of the UNet, of the text encoder)."""
     found: list[tuple[str, Any, Any]] = []
     for key, value in node.inputs.items():
@@ -323,7 +327,7 @@ def _loras(graph: Graph, node: Node, hops: int = MAX_HOPS) -> list[tuple[str, An
     return [*_loras(graph, stack, hops - 1), *found] if stack is not None else found
 
 
-def _strength(graph: Graph, node: Node, names: tuple[str, ...], tail: str, usual: Any) -> Any:
+def _strength(graph: Graph, node: GraphNode, names: tuple[str, ...], tail: str, usual: Any) -> Any:
     keys = (key for name in names for key in (name + tail, name) if key in node.inputs)
     return next((graph.value(node, key) for key in keys), usual)
 

@@ -40,7 +40,7 @@ _WIDGETS: Final = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class GraphNode:
     """One node: its id, its class, and each input's value or link ``[id, output]``."""
 
     id: str
@@ -52,14 +52,14 @@ class Graph:
     """The nodes of a picture, by id. ``used`` are those that a value was read from."""
 
     def __init__(self, nodes: Mapping[str, Any]) -> None:
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, GraphNode] = {}
         self.used: set[str] = set()
         # Texts may be joined of texts: how many nodes are asked in all.
         self._patience = MAX_NODES
         for key, node in list(nodes.items())[:MAX_NODES]:
             if isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping):
                 kind = str(node.get("class_type", ""))
-                self.nodes[str(key)] = Node(str(key), kind, node["inputs"])
+                self.nodes[str(key)] = GraphNode(str(key), kind, node["inputs"])
 
     @classmethod
     def of_workflow(cls, workflow: Mapping[str, Any]) -> Graph:
@@ -86,7 +86,7 @@ class Graph:
                 nodes[str(node.get("id"))] = {"class_type": kind, "inputs": inputs}
         return cls(nodes)
 
-    def source(self, node: Node, *names: str) -> Node | None:
+    def source(self, node: GraphNode, *names: str) -> GraphNode | None:
         """Return the node that one of these inputs is linked to, and count it as used."""
         for name in names:
             found = self._linked(node.inputs.get(name))
@@ -95,16 +95,16 @@ class Graph:
                 return found
         return None
 
-    def _linked(self, value: object) -> Node | None:
+    def _linked(self, value: object) -> GraphNode | None:
         if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int):
             return self.nodes.get(str(value[0]))
         return None
 
-    def links(self, node: Node) -> Iterator[Node]:
+    def links(self, node: GraphNode) -> Iterator[GraphNode]:
         """Yield the nodes that any of its inputs is linked to."""
         return (found for value in node.inputs.values() if (found := self._linked(value)))
 
-    def value(self, node: Node, name: str) -> Any:
+    def value(self, node: GraphNode, name: str) -> Any:
         """Return an input's value, from the node that it is linked to where it is linked.
 
         None where there is none, or where it could not be followed.
@@ -125,7 +125,7 @@ class Graph:
                 name = (linked or literal)[0] if len(linked or literal) == 1 else ""
         return None
 
-    def text(self, node: Node, name: str, hops: int = MAX_HOPS) -> str | None:
+    def text(self, node: GraphNode, name: str, hops: int = MAX_HOPS) -> str | None:
         """Return the text of an input, joined where nodes join texts; None where it is unknown."""
         value = node.inputs.get(name)
         if isinstance(value, str):
@@ -143,14 +143,14 @@ class Graph:
                 return text
         return None
 
-    def _joined(self, node: Node, parts: list[str], hops: int) -> str | None:
+    def _joined(self, node: GraphNode, parts: list[str], hops: int) -> str | None:
         texts = [self.text(node, key, hops) for key in parts]
         delimiter = node.inputs.get("delimiter", node.inputs.get("separator", ", "))
         if any(text is None for text in texts):
             return None
         return str(delimiter).join(text for text in texts if text)
 
-    def upstream(self, *ends: Node) -> dict[str, Node]:
+    def upstream(self, *ends: GraphNode) -> dict[str, GraphNode]:
         """All nodes that these depend on, themselves included, nearest first."""
         found = {node.id: node for node in ends}
         waiting = list(ends)

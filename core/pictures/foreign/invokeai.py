@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core.pictures.foreign import weights
-from core.pictures.foreign.translated import Source, Translated, network, sampler, short, size, stem
+from core.pictures.foreign.translated import (
+    ProgramValues,
+    Translated,
+    network,
+    sampler,
+    short,
+    size,
+    stem,
+)
 
 PROGRAM: Final = "InvokeAI"
 
@@ -65,7 +73,7 @@ def _split(prompt: str) -> tuple[str, str]:
 
 
 def _translated(values: Mapping[str, Any]) -> Translated | None:
-    source = Source(values)
+    source = ProgramValues(values)
     positive, negative = source.text("positive_prompt"), source.text("negative_prompt")
     name, schedule = sampler(source.take("scheduler"))
     steps = source.number("steps")
@@ -103,7 +111,7 @@ def _translated(values: Mapping[str, Any]) -> Translated | None:
     return Translated(PROGRAM, f"{prompts[0]}{tags}".strip(), prompts[1], pairs)
 
 
-def _hires(source: Source) -> dict[str, Any]:
+def _hires(source: ProgramValues) -> dict[str, Any]:
     """The older versions' second pass, named as InvokeAI names it."""
     enabled, values = source.take("high_resolution_optimization", "hrf_enabled"), {}
     for key in ("hrf_method", "hrf_strength", "hrf_width", "hrf_height"):

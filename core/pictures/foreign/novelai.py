@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core.pictures.foreign import weights
-from core.pictures.foreign.translated import Source, Translated, sampler, short, size
+from core.pictures.foreign.translated import ProgramValues, Translated, sampler, short, size
 
 PROGRAM: Final = "NovelAI"
 
@@ -39,7 +39,7 @@ def read(entries: Mapping[str, Any]) -> Translated | None:
         return None
     if "NovelAI" not in str(entries.get("Software", "NovelAI")):
         return None
-    source = Source(comment)
+    source = ProgramValues(comment)
     prompt = str(entries.get("Description") or comment.get("prompt") or "").strip()
     negative = source.text("uc", "negative_prompt")
     name, schedule = sampler(source.take("sampler"), _schedule(source.take("noise_schedule")))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from core.pictures.foreign import weights
 from core.pictures.foreign.translated import (
-    Source,
+    ProgramValues,
     Translated,
     is_off,
     network,
@@ -65,7 +65,7 @@ def fooocus(entries: Mapping[str, Any]) -> Translated | None:
     """Translate Fooocus's own form; its other one is A1111's."""
     if not {"base_model", "sharpness", "adm_guidance"} & entries.keys() or "prompt" not in entries:
         return None
-    source = Source(entries)
+    source = ProgramValues(entries)
     prompt, whole = source.text("prompt"), source.take("full_prompt")
     pairs: dict[str, Any] = {}
     if isinstance(whole, list) and whole and not is_off(entries.get("styles")):
@@ -112,7 +112,7 @@ def swarm(entries: Mapping[str, Any]) -> Translated | None:
     values = entries.get("sui_image_params")
     if not isinstance(values, Mapping):
         return None
-    source = Source(values)
+    source = ProgramValues(values)
     name, schedule = sampler(source.take("sampler"), source.take("scheduler"))
     stop = source.number("clipstopatlayer")
     strength = source.number("initimagecreativity") if source.take("initimage") else None
@@ -151,7 +151,7 @@ def easy_diffusion(entries: Mapping[str, Any]) -> Translated | None:
     """Translate Easy Diffusion's entries, one for each value."""
     if not {"num_inference_steps", "use_stable_diffusion_model"} & entries.keys():
         return None
-    source = Source(entries)
+    source = ProgramValues(entries)
     prompt, negative = source.text("prompt"), source.text("negative_prompt")
     name, schedule = sampler(source.take("sampler_name"))
     skips = source.text("clip_skip").lower() in ("true", "1", "yes")
@@ -192,8 +192,8 @@ def draw_things(entries: Mapping[str, Any]) -> Translated | None:
     if "c" not in entries or not {"uc", "sampler", "v2"} & entries.keys():
         return None
     v2 = entries.get("v2")
-    settings = Source(v2 if isinstance(v2, Mapping) else {})
-    source = Source({key: each for key, each in entries.items() if key != "v2"})
+    settings = ProgramValues(v2 if isinstance(v2, Mapping) else {})
+    source = ProgramValues({key: each for key, each in entries.items() if key != "v2"})
     name = source.text("sampler")
     for theirs, ours in _DRAW_SAMPLERS.items():
         name = re.sub(rf"^{theirs}\b", ours, name)

@@ -74,7 +74,7 @@ class Translated:
         return compose(self.prompt, self.negative, {**pairs, "Version": self.program})
 
 
-class Source:
+class ProgramValues:
     """A program's values by its own keys. It remembers which were taken, to name the others."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
