@@ -101,7 +101,7 @@ def _hidden_texts(image: Image.Image) -> dict[str, str]:
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
-        return {"parameters": text}
+        return {metadata.COMMENT: text}
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
     }

@@ -55,9 +55,8 @@ def _unfenced(text: str) -> str:
         return text.strip("` ") if text[:1] == text[-1:] == "`" else text
     inside, outside = block[1], text[: block.start()] + " " + text[block.end() :]
     if "Steps:" not in inside:
-        return text
+        return text.strip("` \n") if "Steps:" in text else text
     further = " ".join(outside.replace("`", " ").split())
-    # The last mark of a block that was pasted in part stands at the end.
     return inside.strip("` \n") + (f"\n{FURTHER}: {json.dumps(further)}" if further else "")
 
 

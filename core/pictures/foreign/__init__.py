@@ -40,7 +40,7 @@ def to_infotext(texts: Mapping[str, str]) -> str | None:
         except _READ_ERRORS:
             continue
     plain = texts.get("parameters", "")
-    return plain if plain.strip() and not isinstance(_decoded(plain), Mapping) else None
+    return plain if plain.strip("\0 \n") and not isinstance(_decoded(plain), Mapping) else None
 
 
 def _entries(texts: Mapping[str, str]) -> dict[str, Any]:
