@@ -145,6 +145,7 @@ NEUTRAL: Final[Mapping[str, tuple[str, ...]]] = {
     "ENSD": ("0",),
     "Eta": ("1", "1.0"),
     "Eta DDIM": ("0", "0.0"),
+    "Seed resize from": ("-1x-1",),
     "Seed resize from-1": ("0", "-1"),
     "Seed resize from-2": ("0", "-1"),
     "Clip skip": ("0",),

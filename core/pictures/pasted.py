@@ -25,6 +25,8 @@ _JSON: Final = re.compile(r"\b(?:Hashes|Civitai resources|Civitai metadata): (?=
 _MAX_JSON: Final = 8
 # Written by extensions, each on lines of its own, commas and all.
 _TEMPLATES: Final = ("Template:", "Negative Template:")
+# Written below them by A1111, when it has enlarged the image.
+_AFTER: Final = "Postprocess "
 
 
 def tidy(text: str) -> str:
@@ -66,6 +68,10 @@ def _unwrapped(text: str) -> str:
     if not inside or sum(key in text[inside[-1].end() :] for key in _CORE) < 2:
         return text
     at = inside[-1]
+    line = text[: at.start()].rpartition("\n")[2]
+    if line.endswith(",") and _PAIR.match(line):
+        # Other parameters stand before it.
+        return text
     above = text[: at.start()].replace(" Negative prompt:", "\nNegative prompt:")
     return tidy(f"{above}\n{text[at.end() :]}")
 
@@ -76,10 +82,9 @@ def _one_line(text: str) -> str:
     pairs, further, template = [first.strip()], list[str](), ""
     templates: dict[str, list[str]] = {}
     for line in map(str.strip, lines):
-        key = next((key for key in _TEMPLATES if line.startswith(key)), template)
-        if key:
-            template = key
-            templates.setdefault(key, []).append(line.removeprefix(key).strip())
+        template = next((key for key in _TEMPLATES if line.startswith(key)), template)
+        if template and not line.startswith(_AFTER):
+            templates.setdefault(template, []).append(line.removeprefix(template).strip())
         elif _PAIR.match(line):
             pairs.append(line)
         elif line:

@@ -121,13 +121,16 @@ class _Reader:
         self.left_out: list[LeftOut] = []
         self.remarks: list[Note] = []
         self.used: set[str] = set()
+        # By key, the one name there is once it was found.
+        self.found: dict[str, list[str]] = {}
 
     def reading(self) -> Reading:
         self.file("Model", at_hand=self.at_hand.models, kind="model")
         self.file("VAE", at_hand=self.at_hand.vaes, kind="vae")
         self.networks()
         self.embeddings()
-        values, notes, used = to_values(self.parsed)
+        names = self.found.get("Model"), self.found.get("VAE")
+        values, notes, used = to_values(self.parsed, models=names[0], vaes=names[1])
         self.used |= used
         self.hires(values, list(notes))
         if "denoising_strength" in values:
@@ -160,6 +163,7 @@ class _Reader:
                 self.leave(f"{key} hash", "left_other_file", digits)
             found = right or found
         self.parsed[key] = found.name
+        self.found[key] = [found.name]
 
     def networks(self) -> None:
         """Find the prompt's LoRAs; rewrite the tags of those that have another name here."""

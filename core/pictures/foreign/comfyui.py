@@ -67,7 +67,7 @@ def _before(graph: Graph, node: GraphNode) -> list[GraphNode]:
     start = [
         linked
         for name in ("latent_image", "latent", "optional_latent", "image", "pixels")
-        if (linked := graph.source(node, name)) is not None
+        if (linked := graph.linked(node.inputs.get(name))) is not None
     ]
     return [each for each in graph.upstream(*start).values() if _is_sampler(each)]
 
@@ -150,13 +150,14 @@ class _Picture:
         graph = self.graph
         guider = graph.source(self.first, "guider") or self.first
         names = (side, "conditioning") if side == "positive" else (side,)
-        texts = self._conditioning(guider, names, side)
-        return texts if texts is not None else self._unread(guider, names, side)
+        text = self._conditioning(guider, names, side)
+        if text is None and (found := graph.source(guider, *names)):
+            return self._unread(found, side)
+        return text or ""
 
-    def _unread(self, node: GraphNode, names: tuple[str, ...], side: str) -> str:
-        if found := self.graph.source(node, *names):
-            key = "Unread prompt" if side == "positive" else "Unread negative prompt"
-            self.pairs[key] = f"node {found.id} ({found.kind})"
+    def _unread(self, node: GraphNode, side: str) -> str:
+        key = "Unread prompt" if side == "positive" else "Unread negative prompt"
+        self.pairs[key] = f"node {node.id} ({node.kind})"
         return ""
 
     def _conditioning(self, node: GraphNode, names: tuple[str, ...], side: str) -> str | None:
@@ -181,7 +182,7 @@ class _Picture:
                 names = (linked[0],)
                 for key in linked[1:]:
                     other = self._conditioning(node, (key,), side)
-                    self.pairs[f"{node.kind} {side}"] = other or f"node {node.id}"
+                    self.pairs[f"Node {node.kind} {side}"] = other or f"node {node.id}"
             else:
                 names = tuple(key for key in inputs if isinstance(inputs[key], list))[:1]
             if not self._is_plain(node):
@@ -197,11 +198,11 @@ class _Picture:
             name = side
         if name is None:
             return None
-        text = self.graph.text(node, name)
-        if text is None:
-            return None
         if side == "positive" and (clip := self.graph.source(node, "clip")):
             self.clips = self._chain(clip, "clip")
+        text = self.graph.text(node, name)
+        if text is None:
+            return self._unread(node, side)
         second = self.graph.text(node, "text_l") if name == "text_g" else None
         if second is not None and second != text:
             self.pairs[f"text_l {side}"] = second

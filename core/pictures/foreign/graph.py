@@ -89,20 +89,21 @@ class Graph:
     def source(self, node: GraphNode, *names: str) -> GraphNode | None:
         """Return the node that one of these inputs is linked to, and count it as used."""
         for name in names:
-            found = self._linked(node.inputs.get(name))
+            found = self.linked(node.inputs.get(name))
             if found is not None:
                 self.used.add(found.id)
                 return found
         return None
 
-    def _linked(self, value: object) -> GraphNode | None:
+    def linked(self, value: object) -> GraphNode | None:
+        """Return the node that an input's value is a link to."""
         if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int):
             return self.nodes.get(str(value[0]))
         return None
 
     def links(self, node: GraphNode) -> Iterator[GraphNode]:
         """Yield the nodes that any of its inputs is linked to."""
-        return (found for value in node.inputs.values() if (found := self._linked(value)))
+        return (found for value in node.inputs.values() if (found := self.linked(value)))
 
     def value(self, node: GraphNode, name: str) -> Any:
         """Return an input's value, from the node that it is linked to where it is linked.
@@ -120,7 +121,7 @@ class Graph:
             name = next((key for key in (name, *_VALUES) if key in node.inputs), "")
             if not name:
                 # Such as a reroute: the one thing that it passes on.
-                linked = [key for key, each in node.inputs.items() if self._linked(each)]
+                linked = [key for key, each in node.inputs.items() if self.linked(each)]
                 literal = [key for key, each in node.inputs.items() if not isinstance(each, list)]
                 name = (linked or literal)[0] if len(linked or literal) == 1 else ""
         return None

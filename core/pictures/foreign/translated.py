@@ -69,7 +69,9 @@ class Translated:
 
     def text(self) -> str:
         """Write it as infotext, which names the program as its version."""
-        pairs = {_key(key): _value(value) for key, value in self.pairs.items()}
+        # A1111's line begins with the steps, and is known by them.
+        pairs = {"Steps": self.pairs.get("Steps"), **self.pairs}
+        pairs = {_key(key): _value(value) for key, value in pairs.items()}
         pairs = {key: value for key, value in pairs.items() if key and value not in (None, "")}
         return compose(self.prompt, self.negative, {**pairs, "Version": self.program})
 

@@ -56,7 +56,7 @@ def test_every_way_of_pasting_reads_the_same(text: str) -> None:
         (', Hires prompt: "a ""b"", c", Version: v1', {"Hires prompt": 'a "b", c'}),
         (', Hires prompt: "a \\"b\\", c", Version: v1', {"Hires prompt": 'a "b", c'}),
         (', Hashes: {"model": "12", "lora:a": "34"}, Version: v1', {"Version": "v1"}),
-        (", Civitai resources: [{\"a\": 1}, {\"b\": 2}], Version: v1", {"Version": "v1"}),
+        (', Civitai resources: [{"a": 1}, {"b": 2}], Version: v1', {"Version": "v1"}),
     ],
 )
 def test_what_stands_below_or_inside_the_line_stays_out_of_the_prompts(
@@ -80,7 +80,12 @@ def test_words_around_a_code_block_are_kept_apart() -> None:
 
 
 def test_a_prompt_that_speaks_of_steps_is_no_parameters() -> None:
-    for text in ("a cat", "a cat\nSteps: 20, Sampler: Euler a", "Steps: 3 of stone, Sampler", "```x```"):
+    for text in (
+        "a cat",
+        "a cat\nSteps: 20, Sampler: Euler a",
+        "Steps: 3 of stone, Sampler",
+        "```x```",
+    ):
         assert not looks_like_infotext(text)
     text = f"Steps: 3, of: stone, and: wood\nfox\n{LINE}"
     assert parse(text)["Prompt"] == "Steps: 3, of: stone, and: wood\nfox"
