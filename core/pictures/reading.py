@@ -291,14 +291,11 @@ def too_large(hires: HiresFix, high: int) -> Note:
 
 
 def grouped(reading: Reading) -> Iterator[tuple[str, Note]]:
-    """Yield what was left out by reason: a pair, or the keys of several, and the reason."""
-    groups: dict[Note, list[LeftOut]] = {}
+    """Yield what was left out by reason: the pairs, of many the keys alone, and the reason."""
+    groups: dict[Note, dict[str, list[str]]] = {}
     for each in reading.left_out:
-        groups.setdefault(each.why, []).append(each)
+        groups.setdefault(each.why, {}).setdefault(each.key, []).append(each.value)
     for why, pairs in groups.items():
-        keys = list(dict.fromkeys(each.key for each in pairs))
-        if len(keys) > 1:
-            yield ", ".join(keys), why
-        else:
-            values = ", ".join(each.value for each in pairs if each.value)
-            yield f"{keys[0]}: {values}" if values else keys[0], why
+        named = len(pairs) == 1 or why.key in ("left_file", "left_other_file")
+        said = (f"{key}: {', '.join(values)}" for key, values in pairs.items())
+        yield ", ".join(said if named else pairs), why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import aiohttp.web
 import discord
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from bot.actions.temporary import Temporary
 from bot.ordering import attachments
@@ -24,6 +25,7 @@ from core.notes import Note
 from core.pictures.files import read_infotext, write_png
 from core.pictures.importing import to_request_values
 from core.pictures.infotext import parse
+from core.pictures.reading import LeftOut, Reading
 from tests.jpeg import write_jpeg
 from tests.simulation import (
     World,
@@ -108,6 +110,50 @@ async def test_parameters_of_a_stranger(world: World) -> None:
         "seed:42 steps:25 cfg_scale:5.5 sampler:DPM++ 2M Karras size:512x768"
     )
     assert "Some parameters have no option: noise source. To use all" in said
+    assert "Ignored" not in said
+
+
+async def test_what_is_ignored_is_said_by_reason(world: World) -> None:
+    ignored = (
+        ", ADetailer model: face.pt, ADetailer prompt: smile, Face restoration: CodeFormer, RNG: NV"
+    )
+    told = png(f"<lora:ink:1> {A1111}{ignored}".replace("Model: anime", "Model: gone"))
+    said = text(answer(await menu(world, "Parameters", await sent(world, told))))
+    assert "-# **Ignored** Model: gone, LoRA: ink — this bot doesn’t have the file" in said
+    assert (
+        "-# **Ignored** ADetailer model, ADetailer prompt — the extension ADetailer isn’t supported"
+    ) in said
+    assert "-# **Ignored** Face restoration: CodeFormer — face restoration isn’t supported" in said
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        (discord.Locale.japanese, "-# **無視** Tiling: True — このオプションには対応していません"),
+        (discord.Locale.chinese, "-# **已忽略** Tiling: True — 不支持这个选项"),
+    ],
+)
+def test_it_is_said_in_the_members_language(locale: discord.Locale, words: str) -> None:
+    found = f"{A1111}, Tiling: True, Version: ComfyUI".replace(", Model: anime", "")
+    view, _ = parameters_view(found, locale, catalogue=Catalogue())
+    said = str(view.to_components())
+    assert words in said
+    assert "ComfyUI" in said
+
+
+async def test_other_programs_pictures_are_shown_and_varied(world: World) -> None:
+    info = PngImagePlugin.PngInfo()
+    values = {"positive_prompt": "a fox+", "seed": 4, "steps": 20, "scheduler": "euler"}
+    values |= {"width": 64, "height": 64, "cfg_scale": 7, "model": {"name": "anime"}, "new": 3}
+    info.add_text("invokeai_metadata", json.dumps(values))
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=info)
+    message = await sent(world, file.getvalue())
+    said = text(answer(await menu(world, "Parameters", message)))
+    assert "new: 3 — this setting of InvokeAI isn’t supported" in said
+    assert "InvokeAI weights words and adds noise differently" in said
+    await menu(world, "Vary", message)
+    assert (await world.job(1)).request.prompt == "a (fox:1.1)"
 
 
 async def test_what_has_no_option_is_named(world: World) -> None:
@@ -185,12 +231,17 @@ async def test_a_private_picture_of_ours_is_not_told_of(world: World) -> None:
     assert "secret" not in text(answer(await menu(world, "Parameters", copy, world.bob)))
 
 
+WHYS = ("file", "mask", "face", "refiner", "regions", "script", "after", "node", "option")
+
+
 def test_the_longest_answer_is_one_that_discord_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in ("*" * 3000, "`" * 500, "```" * 9000):
         layers = Layers(pasted={"negative_prompt": found, "cfg_scale": 7.0})
         notes = (Note.of("not_used", names="*" * 3000),) * 20
+        left = tuple(LeftOut("*" * 300, "*" * 300, Note.of(f"left_{key}")) for key in WHYS)
+        reading = Reading({}, left, notes)
         exact = ("hires", "variation_seed", "variation_strength", "denoising_strength")
-        read = found, layers, dict.fromkeys(exact), notes
+        read = found, layers, dict.fromkeys(exact), reading
         monkeypatch.setattr(parameters, "read_pasted", lambda *_, read=read: read)
         view, files = parameters_view(found, discord.Locale.japanese, catalogue=Catalogue())
         within_limits(view)
