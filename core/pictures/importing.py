@@ -15,6 +15,7 @@ from core.hires import UPSCALERS
 from core.notes import Note
 from core.options import AUTOMATIC, AUTOMATIC_SCHEDULE, MAX_SEED, NONE, OPTIONS, RANGES, Option
 from core.pictures.infotext import ASSUMED
+from core.pictures.known_keys import INFORMATION, is_neutral
 from core.pictures.sampler_names import Named, read_sampler, read_schedule
 from core.request import HiresFix, crossed
 from core.typed import half_width
@@ -31,11 +32,6 @@ _PLAIN: Final = [
     and option.name not in _APART
     and (option.range is not None or option.choices or option.type is bool)
 ]
-# They do not decide the pixels, or have their effect elsewhere.
-_SILENT: Final = frozenset(
-    {"Version", "User", "Model hash", "VAE hash", "Hashes", "Lora hashes", "TI hashes"}
-    | {"Batch size", "Batch pos", "First pass size-1", "First pass size-2", "Seed resize from"}
-)
 _MAX_NAMES: Final = 12
 # Before texts said which, this bot's noise was the CPU's.
 _WITHOUT_RNG: Final = "Penultimate 0.1.0"
@@ -334,7 +330,10 @@ class _Reading:
         left = [
             key
             for key, value in self.parsed.items()
-            if key not in self.used and key not in _SILENT and value != ASSUMED.get(key)
+            if key not in self.used
+            and key not in INFORMATION
+            and not is_neutral(key, value)
+            and value != ASSUMED.get(key)
         ]
         if left:
             more = ("…",) if len(left) > _MAX_NAMES else ()

@@ -125,7 +125,7 @@ INFORMATION: Final = frozenset(
     | {"Time taken", "Used embeddings", "Cache FP16 weight for LoRA", "Diffusion in Low Bits"}
     | {"Unused nodes", "Further text", "aesthetic_score", "Aesthetic score", "ADetailer version"}
     | {"Exact prompt", "Exact negative prompt", "performance", "Performance", "Metadata Scheme"}
-    | {"AddNet Enabled", "Source Identifier", "Generation time", "NSFW"}
+    | {"AddNet Enabled", "Source Identifier", "Generation time", "NSFW", "Seed resize from"}
 )
 # Written whatever was made; of no interest to a person.
 ALWAYS: Final = frozenset(
@@ -145,7 +145,6 @@ NEUTRAL: Final[Mapping[str, tuple[str, ...]]] = {
     "ENSD": ("0",),
     "Eta": ("1", "1.0"),
     "Eta DDIM": ("0", "0.0"),
-    "Seed resize from": ("-1x-1",),
     "Seed resize from-1": ("0", "-1"),
     "Seed resize from-2": ("0", "-1"),
     "Clip skip": ("0",),

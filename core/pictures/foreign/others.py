@@ -94,8 +94,8 @@ def fooocus(entries: Mapping[str, Any]) -> Translated | None:
     combined = [key for key in entries if re.fullmatch(r"lora_combined_\d+", key)]
     parts = [source.text(key).rpartition(" : ") for key in combined]
     tags = [network(name, weight, weight) for name, _, weight in parts if name]
-    pairs |= {key: short(each) for key, each in source.rest(_FOOOCUS_SILENT).items()}
     negative = source.text("negative_prompt")
+    pairs |= {key: short(each) for key, each in source.rest(_FOOOCUS_SILENT).items()}
     if isinstance(entries.get("full_negative_prompt"), list) and not pairs.get("styles"):
         negative = " BREAK ".join(map(str, entries["full_negative_prompt"])) or negative
     return Translated(FOOOCUS, " ".join([prompt, *tags]), negative, _without(pairs, entries))
