@@ -6,8 +6,11 @@ is made from the class and the fields in ``bot/errors.py``.
     PenultimateError
     ├── InvalidRequest        a value outside its range
     ├── UnknownName           no such model, VAE or sampler
+    ├── AmbiguousName         a name that several files have
     ├── Refused               a file that will not be loaded, and why
     ├── VaeMismatch           a VAE made for another latent space
+    ├── NetworkMismatch       a LoRA or embedding made for another family
+    ├── NetworkLimit          too many LoRAs, or a weight out of range
     ├── UnreadablePicture     an uploaded file that is no usable picture
     ├── SheetTooLarge         an X/Y sheet of too many values or cells
     ├── TooLarge              an enlarged image over the limit
@@ -101,6 +104,17 @@ class UnknownName(PenultimateError):
         return f"there is no {self.kind} called {self.name!r}{hint}"
 
 
+class AmbiguousName(PenultimateError):
+    """Several files of this ``kind`` are called ``name``; ``names`` are theirs alone."""
+
+    kind: str
+    name: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name!r} is the name of several files: {', '.join(self.names)}"
+
+
 REFUSALS: Final = {
     "pickle": "is a pickle, which can run code; python run.py convert makes a .safetensors of it",
     "truncated": "is cut off or was not fully downloaded; download it again",
@@ -110,6 +124,10 @@ REFUSALS: Final = {
     "missing": "lacks {detail}; the file is not complete",
     "damaged": "has NaN or infinity in {detail}, so every picture would be black",
     "memory": "does not fit in the device's memory: {detail}",
+    "wrong_kind": "is {detail}; move it to the folder for those",
+    "too_large": "is too large to be used ({detail})",
+    "no_rank": "has layers of rank 0, which change nothing; it was saved wrongly",
+    "not_finite": "holds values that are not numbers; it is damaged or was trained wrongly",
 }
 
 
@@ -119,6 +137,8 @@ class Refused(PenultimateError):
     ``reason`` is a key of :data:`REFUSALS`, so that it can be translated. ``detail`` is, by
     reason: ``family`` what it is instead, ``channels`` their number, ``missing`` what is missing,
     ``damaged`` the weight that is not finite, ``memory`` the gigabytes there are and it needs.
+    reason: ``family`` and ``wrong_kind`` what it is instead, ``channels`` their number, ``missing``
+    what is missing, ``too_large`` how large.
     It is plain English for the owner, whose file it is.
     """
 
@@ -144,6 +164,32 @@ class VaeMismatch(PenultimateError):
         return (
             f"the VAE {self.vae!r} is made for {self.fits} models; {self.model!r} is {self.needs}"
         )
+
+
+class NetworkMismatch(PenultimateError):
+    """The ``kind`` (LoRA, embedding) ``name`` is made for the family ``fits``, not ``needs``."""
+
+    message = "the {kind} {name!r} is made for {fits} models, not {needs}"
+    kind: str
+    name: str
+    fits: str
+    needs: str
+
+
+class NetworkLimit(PenultimateError):
+    """A prompt's LoRAs go over ``limit``: ``what`` is ``count``, or the ``weight`` of one.
+
+    ``value`` is the number of them, or the weight.
+    """
+
+    what: str
+    value: str
+    limit: int
+
+    def __str__(self) -> str:
+        if self.what == "count":
+            return f"a prompt can use {self.limit} LoRAs, not {self.value}"
+        return f"a LoRA's weight must be from -{self.limit} to {self.limit}, not {self.value}"
 
 
 PICTURES: Final = {

@@ -78,6 +78,7 @@ NOTES: Final[dict[str, str]] = {
     "one_picture_a_cell": "a sheet has one picture a cell; the count was left out",
     "varies_the_seed": "a variation varies the seed's picture, not another variation of it",
     "first_frame": "only the first frame of the animated picture is used",
+    "network_partly": "{out} of the {whole} layers of the LoRA {name} do not fit and were left out",
 }
 
 
