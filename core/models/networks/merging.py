@@ -32,28 +32,28 @@ class Changed(NamedTuple):
     tensor: Tensor
 
 
-# A tensor made in inference mode cannot stand in for a parameter made outside of it.
-@torch.inference_mode(False)
-@torch.no_grad()
 def merged(module: Any, steps: Sequence[Step]) -> Iterator[Changed]:
     """Yield a layer's weight, and bias, after the steps: each starts from what the last one left.
 
     As in A1111; but fp32 until the end, so several networks are rounded to 16 bits once.
     """
     weight, bias = module.weight, getattr(module, "bias", None)
-    new, new_bias = weight.float(), None if bias is None else bias.float()
-    for step in steps:
-        parts = {part: tensor.to(weight.device) for part, tensor in step.parts.items()}
-        delta = change(parts, new, step.dyn)
-        assert delta is not None
-        new = new + delta * step.multiplier
-        extra = bias_change(parts)
-        if extra is not None:
-            extra = extra * step.multiplier
-            new_bias = extra if new_bias is None else new_bias + extra
-    yield Changed(module, "weight", new.to(weight.dtype))
-    if new_bias is not None:
-        yield Changed(module, "bias", new_bias.to(weight.dtype))
+    # What is made in inference mode can stand in only for what was made there too.
+    with torch.inference_mode(weight.is_inference()), torch.no_grad():
+        new, new_bias = weight.float(), None if bias is None else bias.float()
+        for step in steps:
+            parts = {part: tensor.to(weight.device) for part, tensor in step.parts.items()}
+            delta = change(parts, new, step.dyn)
+            assert delta is not None
+            new = new + delta * step.multiplier
+            extra = bias_change(parts)
+            if extra is not None:
+                extra = extra * step.multiplier
+                new_bias = extra if new_bias is None else new_bias + extra
+        changed = [Changed(module, "weight", new.to(weight.dtype))]
+        if new_bias is not None:
+            changed.append(Changed(module, "bias", new_bias.to(weight.dtype)))
+    yield from changed
 
 
 @contextmanager
