@@ -81,7 +81,6 @@ def to_values(
         # This bot always writes an external VAE, so without one it was the checkpoint's own.
         reading.values["vae"] = NONE
     reading.denoising()
-    reading.card()
     reading.leftovers()
     return reading.values, tuple(reading.notes), frozenset(reading.used)
 
@@ -222,15 +221,6 @@ class _Reading:
             if "Seed" in self.parsed:
                 self.notes.append(Note.of("other_noise"))
         self.values["noise_source"] = source
-
-    def card(self) -> None:
-        """Note where a graphics card drew more values at once than every card draws alike."""
-        hires = self.values.get("hires")
-        scale = hires.scale if hires is not None else 1
-        sides = (self.values.get(side, 512) * scale // 8 for side in ("width", "height"))
-        drawn_there = self.values["noise_source"] == "GPU" and not self.ours
-        if drawn_there and 4 * math.prod(sides) > _CARD_NOISE:
-            self.notes.append(Note.of("card_noise"))
 
     def seed(self, field: str) -> None:
         """Read a seed; of a larger one torch's generator on the CPU uses the last 32 bits."""

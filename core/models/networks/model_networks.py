@@ -16,7 +16,7 @@ rows share a call only where those are the same: ``merged_key`` says so.
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -166,7 +166,11 @@ class ModelNetworks:
                 for place, each in steps.items()
                 if place.component == "unet" and place not in added
             },
-            {place.module: self._factors(place, factors[place]) for place in steps if place in added},
+            {
+                place.module: self._factors(place, factors[place])
+                for place in steps
+                if place in added
+            },
             tuple(note for _, bound in uses for note in _notes(bound)),
             tuple(bound for _, bound in uses),
         )

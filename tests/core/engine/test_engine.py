@@ -355,6 +355,19 @@ def test_previews_are_small_pictures(
     assert max(Pillow.open(io.BytesIO(first)).size) <= 256
 
 
+@pytest.mark.parametrize(
+    ("size", "noise_source", "told"),
+    [(64, "GPU", False), (840, "GPU", True), (840, "CPU", False), (840, "NV", False)],
+)
+def test_large_gpu_noise_is_said_to_depend_on_the_card(
+    make_engine: MakeEngine, model: Model, size: int, noise_source: str, told: bool
+) -> None:
+    engine = make_engine()
+    noise = {"width": size, "height": size, "noise_source": noise_source}
+    run = Run(RunningJob(work(model, **noise)), (0,), *loaded(engine, model))
+    assert (Note.of("card_noise") in run.notes) is told
+
+
 def test_notes_reach_the_member(make_engine: MakeEngine, model: Model) -> None:
     engine = make_engine()
     engine.add(work(model, prompt="a <thing:1> circle"))

@@ -192,17 +192,6 @@ def test_a_text_that_does_not_say_it_has_the_noise_of_a_graphics_card(
     assert notes == []
 
 
-def test_noise_of_more_values_than_a_card_draws_at_once_is_told() -> None:
-    base = PARAMETERS.replace(", RNG: CPU", "")
-    assert read("", base.replace("512x768", "1400x1400"))[1] == []
-    told = ["at this size GPU noise depends on the card, so the picture may be another here"]
-    assert read("", base.replace("512x768", "2048x2048"))[1] == told
-    hires = ", Hires upscale: 1.5, Hires upscaler: Latent"
-    assert read(hires, base)[1] == []
-    assert read(hires, base.replace("512x768", "1024x1024"))[1] == told
-    assert read(", Version: Penultimate 0.2.0", base.replace("512x768", "2048x2048"))[1] == []
-
-
 @pytest.mark.parametrize(
     ("sampler", "rng", "told"),
     [("Euler a", "CPU", 0), ("DPM++ SDE", "CPU", 1), ("Euler a", "GPU", 1), ("Euler a", "NV", 1)],
