@@ -25,6 +25,8 @@ from core.models.weights.upscaler_file import (
 # How much of a block's change is added to what came in.
 RESIDUAL: Final = 0.2
 SLOPE: Final = 0.2
+# Pixels a side of the picture that a new upscaler is tried on.
+_TRIED: Final = 8
 
 
 @dataclass(eq=False)
@@ -53,6 +55,9 @@ def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> Loade
     try:
         with torch.device("meta"):
             module = ARCHITECTURES[facts.architecture](facts)
+            # Computes nothing on this device but shapes.
+            side = _TRIED * facts.scale
+            module(torch.empty(1, 3, _TRIED, _TRIED)).expand(1, 3, side, side)
     except Exception as error:
         # The file is untrusted: any exception is its fault, for nothing is allocated yet.
         raise Refused("upscaler", name, "unreadable", "its layers do not fit together") from error

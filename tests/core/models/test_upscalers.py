@@ -232,6 +232,14 @@ WRONG = {
         | {"layers.0.residual_group.blocks.0.attn.relative_position_bias_table": torch.ones(3)},
         "cannot be read: its layers do not fit together",
     ),
+    "a width that does not go on": (
+        {
+            name: each
+            for name, each in swinir("pixelshuffle").items()
+            if not name.startswith("conv_before_upsample")
+        },
+        "cannot be read: its layers do not fit together",
+    ),
     "no weights": ({}, "is of an architecture that is not known here, which this bot does not run"),
     "grey": (
         esrgan() | drawn(conv("conv_first", WIDTH, 1)),
