@@ -119,7 +119,7 @@ class LoadedVae:
     def decode_later(self, latents: Tensor) -> PendingPixels:
         """Begin to decode latents (C, h, w); does not wait for a graphics card to do it.
 
-        Pixels are rounded on the device, so that a quarter of the bytes come back.
+        Pixels are truncated on the device, so that a quarter of the bytes come back.
         """
         scaled = latents.to(self.module.device, torch.float32)[None]
         scaled = scaled / self.scaling_factor + self.shift_factor
