@@ -15,6 +15,7 @@ class EngineConfig:
     ``strict`` gives the same bytes whatever else runs, at some cost in speed. ``max_rows`` bounds
     the running set in UNet rows. ``warm_models`` is the number of checkpoints kept in memory;
     those of a graphics card take up to ``parking_gb`` GiB of main memory, to come back from there.
+    ``graphs`` replays UNet calls from CUDA graphs on a graphics card.
     ``threads`` is torch's on a CPU, 0 for its default. ``cache_dir`` (file hashes) may be deleted
     at any time. An engine that has work and sends nothing for ``timeout`` seconds counts as hung;
     0 disables that.
@@ -26,6 +27,7 @@ class EngineConfig:
     max_rows: int = 32
     warm_models: int = 2
     parking_gb: int = 32
+    graphs: bool = True
     threads: int = 0
     timeout: float = 600.0
     cache_dir: Path = Path("data/cache")

@@ -1,4 +1,4 @@
-"""``Engine``: the running set. Requests join and leave between steps and share UNet calls.
+"""``Engine``: the running set. Pictures join and leave between steps and share UNet calls.
 
 ``add`` and ``abort`` change what runs; each ``step`` does a bounded piece of work and returns its
 events. Runs in one thread of the engine process; a pool encodes finished pictures and previews.
@@ -7,22 +7,28 @@ events. Runs in one thread of the engine process; a pool encodes finished pictur
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from core.config import EngineConfig
+from core.engine.graphs import Graphs, cuda_record
+from core.engine.knee import Knee
+from core.engine.line import Flow, Group, Line
 from core.engine.phases import Decode, Denoise
 from core.engine.rows import RowBatcher
 from core.engine.running_job import RunningJob
 from core.engine.runs import BatchKey, Run, RunningPicture
 from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
+from core.models.catalogue import Model
 from core.models.loading import Models
-from core.models.vae import LoadedVae
+from core.models.residents import Held
+from core.models.vae import LoadedVae, PendingPixels
 from core.pictures import infotext
 from core.pictures.files import write_png
 from core.sampling.trajectory import advance
@@ -34,6 +40,11 @@ if TYPE_CHECKING:
 # Rows of every UNet call in strict mode, by device type.
 STRICT_ROWS: Final = {"cpu": 2, "cuda": 8}
 
+# Seconds of loading and encoding between two UNet steps, while others run.
+ADMITTING_SECONDS: Final = 0.03
+# Seconds that a model waits for room before nothing is started beside it.
+HOLD_SECONDS: Final = 10.0
+
 # Seconds between two previews or two progress events; posts are edited less often than that.
 PREVIEW_SECONDS: Final = 2.0
 PROGRESS_SECONDS: Final = 0.1
@@ -42,31 +53,49 @@ PROGRESS_SECONDS: Final = 0.1
 class Engine:
     """The running set, which turns :class:`Work` into pictures, many at a time.
 
-    A request's own error ends its job with ``Failed``; an unexpected one is raised and should end
-    the process. ``alive`` is called often while a model runs, within a step too.
+    Pictures start one by one, the least-served owner's first, as far as a call's rows pay. A
+    request's own error ends its job with ``Failed``; an unexpected one is raised and should end
+    the process. ``alive`` is called often while a model runs, within a step too; ``clock`` is
+    monotonic, in seconds.
     """
 
-    def __init__(self, config: EngineConfig, alive: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        alive: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
         self._models = Models(config, alive=alive)
+        self._clock = clock
         fixed = None
         if config.strict:
             torch.use_deterministic_algorithms(True)
             torch.backends.cudnn.benchmark = False
             fixed = STRICT_ROWS.get(self._models.device.type, 2)
-        self._batcher = RowBatcher(config.max_rows, fixed)
         self._max_rows = config.max_rows
+        device = "".join(each if each.isalnum() else "-" for each in self._models.device_name)
+        knee = Knee(config.cache_dir / f"rows-{device}.json", config.max_rows)
+        self._batcher = RowBatcher(config.max_rows, fixed, knee=knee, graphs=self._graphs(config))
         self._jobs: dict[int, RunningJob] = {}
-        # Waiting runs, as their job and the positions of its items; the next run, encoded.
-        self._waiting: deque[tuple[RunningJob, tuple[int, ...]]] = deque()
-        self._prepared: Run | None = None
-        self._running: list[Run] = []
+        self._line = Line()
+        # Runs by the group that they are of; those of a flow's first group are made ahead.
+        self._runs: dict[Group, Run] = {}
+        self._running: list[tuple[Run, RunningPicture]] = []
+        # Since when a model waits for room, and which.
+        self._wanted: tuple[float, Model] | None = None
+        self._decoding: list[tuple[PendingPixels, Callable[[Pixels], None]]] = []
         self._events: list[Event] = []
-        self._step_count = 0
+        self._turns: dict[BatchKey, float] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="encode")
         # Pending work of the pool, and what to do with each result in the engine's thread.
         self._background: dict[Future[Any], Callable[[Any], None]] = {}
+
+    def _graphs(self, config: EngineConfig) -> Graphs | None:
+        """Record UNet calls on a card, but in strict mode, whose calls are all of one size."""
+        on_card = self._models.device.type == "cuda" and config.graphs and not config.strict
+        return Graphs(cuda_record()) if on_card else None
 
     @property
     def device_name(self) -> str:
@@ -86,23 +115,25 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether ``step`` has anything to do."""
-        return bool(self._jobs or self._background or self._events)
+        return bool(self._jobs or self._background or self._decoding or self._events)
 
     @property
     def rows_free(self) -> int:
-        """Free rows of the running set; 0 while a request waits for rows."""
-        if self._waiting or self._prepared:
-            return 0
-        return max(0, self._max_rows - self._rows_taken)
+        """Free rows of the running set; 0 while pictures wait."""
+        return 0 if self._line else max(0, self._max_rows - self._rows_taken())
 
-    @property
-    def _rows_taken(self) -> int:
-        return sum(run.rows_needed for run in self._running)
+    def _rows_taken(self, key: BatchKey | None = None) -> int:
+        """Return the rows of the running pictures, or of those with this key."""
+        return sum(
+            run.rows_of_a_picture
+            for run, picture in self._running
+            if key is None or run.batch_key(picture.phase) == key
+        )
 
     def add(self, work: Work) -> None:
-        """Add a job; each of its requests starts as soon as its rows are free."""
+        """Add a job; its pictures start one by one, as rows are free and owners are served."""
         job = self._jobs[work.job_id] = RunningJob(work)
-        self._waiting.extend((job, group) for group in job.groups)
+        self._line.add(job)
 
     def abort(self, job_id: int) -> None:
         """Cancel a job, waiting or running; one that has just ended is no error."""
@@ -111,10 +142,10 @@ class Engine:
 
     def _drop(self, job_id: int) -> None:
         job = self._jobs.pop(job_id, None)
-        self._waiting = deque(waiting for waiting in self._waiting if waiting[0] is not job)
-        self._running = [run for run in self._running if run.job is not job]
-        if self._prepared is not None and self._prepared.job is job:
-            self._prepared = None
+        if job is not None:
+            self._line.drop(job)
+        self._runs = {group: run for group, run in self._runs.items() if run.job is not job}
+        self._running = [each for each in self._running if each[0].job is not job]
 
     def close(self) -> None:
         """Stop the pool and release the models; unfinished encoding is discarded."""
@@ -123,7 +154,7 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Admit one request, run one other phase and one UNet step; return the events."""
+        """Start what fits, run one other phase and one UNet step; return the events."""
         self._admit()
         self._run_other_phase()
         self._denoise()
@@ -131,40 +162,97 @@ class Engine:
         events, self._events = self._events, []
         return events
 
-    def _admit(self) -> None:
-        """Prepare the first waiting request, and start it when its rows are free."""
-        if self._prepared is None and self._waiting:
-            job, positions = self._waiting.popleft()
-            items = [job.work.items[position] for position in positions]
-            try:
-                loaded = self._models.load(items[0].model)
-                vaes = [self._models.load_vae(item.vae, loaded) for item in items]
-                self._prepared = Run(job, positions, loaded, vaes)
-            except PenultimateError as error:
-                self._fail([job], error)
-        run, taken = self._prepared, self._rows_taken
-        # A run larger than the whole set runs alone, its rows split over several calls.
-        if run is not None and (not taken or taken + run.rows_needed <= self._max_rows):
-            if not run.job.begun:
-                run.job.started = time.monotonic()
-                self._events.append(Started(run.job.id))
-            run.job.begun = True
-            run.job.note(run.notes)
-            self._running.append(run)
-            self._prepared = None
+    # Starting
 
-    def _pictures(self) -> Iterator[tuple[Run, RunningPicture]]:
-        """Yield the unfinished pictures, in the order their runs started."""
-        for run in list(self._running):
-            for picture in run.pictures:
-                if picture.phases:
-                    yield run, picture
+    def _admit(self) -> None:
+        """Start pictures while they fit, for a bounded time; prepare the next of each owner."""
+        until = self._clock() + ADMITTING_SECONDS
+        passed: set[Flow] = set()
+        while (group := self._line.first(passed)) is not None:
+            run = self._runs.get(group)
+            if run is None:
+                if self._running and self._clock() > until:
+                    return
+                run = self._prepare(group)
+            if run is None or not self._start(group, run):
+                passed.add(group.flow)
+
+    def _prepare(self, group: Group) -> Run | None:
+        """Load the group's model and encode its prompts; None while that has to wait."""
+        job = group.job
+        items = [job.work.items[position] for position in group.positions]
+        model = items[0].model
+        if self._wanted is not None and self._wanted[1] != model and self._overdue:
+            return None
+        if self._running and not self._models.prepare(model).done():
+            return None
+        try:
+            loaded = self._models.load(model)
+            vaes = [self._models.load_vae(item.vae, loaded) for item in items]
+            run = self._runs[group] = Run(job, group.positions, loaded, vaes)
+        except Held:
+            self._wait_for(model)
+            return None
+        except PenultimateError as error:
+            self._fail([job], error)
+            return None
+        if self._wanted is not None and self._wanted[1] == model:
+            self._wanted = None
+        return run
+
+    @property
+    def _overdue(self) -> bool:
+        """Whether a model has waited for room as long as it should."""
+        return self._wanted is not None and self._clock() - self._wanted[0] >= HOLD_SECONDS
+
+    def _wait_for(self, model: Model) -> None:
+        """Let a model wait for room; after a while, nothing is started beside it.
+
+        What was prepared and has not started is let go of, for it holds its model.
+        """
+        self._wanted = self._wanted or (self._clock(), model)
+        if self._overdue or not self._running:
+            running = {id(run) for run, _ in self._running}
+            self._runs = {g: run for g, run in self._runs.items() if id(run) in running}
+
+    def _start(self, group: Group, run: Run) -> bool:
+        """Start the run's next picture if its rows fit."""
+        picture = run.pictures[run.started]
+        if self._wanted is not None and self._overdue and self._wanted[1] != run.loaded.model:
+            return False
+        if not self._fits(run, picture):
+            return False
+        job = run.job
+        if not job.begun:
+            job.started = time.monotonic()
+            self._events.append(Started(job.id))
+        job.begun = True
+        job.note(run.notes)
+        run.started += 1
+        self._running.append((run, picture))
+        self._line.charge(group, len(run.pictures))
+        if run.started == len(run.pictures):
+            self._line.take(group)
+            del self._runs[group]
+        return True
+
+    def _fits(self, run: Run, picture: RunningPicture) -> bool:
+        """Whether a picture's rows pay beside those that share its calls, or it would be alone."""
+        rows, together = run.rows_of_a_picture, 0
+        key = run.batch_key(picture.phase)
+        if not self._running:
+            return True
+        if self._rows_taken() + rows > self._max_rows:
+            return False
+        together = self._rows_taken(key)
+        return not together or together + rows <= self._batcher.rows(key.name)
+
+    # Running
 
     def _run_other_phase(self) -> None:
         """Run one encode, upscale or decode."""
-        for run, picture in self._pictures():
-            if not isinstance(picture.phase, Denoise):
-                phase = picture.phase
+        for run, picture in self._running:
+            if not isinstance(phase := picture.phase, Denoise):
                 try:
                     pixels = run.perform(picture)
                 except PenultimateError as error:
@@ -173,33 +261,41 @@ class Engine:
                     self._fail([run.job], OutOfMemory(*run.request.final_size))
                 else:
                     if pixels is not None and isinstance(phase, Decode):
-                        self._write(run, picture, phase.vae, pixels)
+                        write = partial(self._write, run, picture, phase.vae)
+                        self._decoding.append((pixels, write))
+                    if not picture.phases:
+                        self._running.remove((run, picture))
                 return
 
     def _denoise(self) -> None:
-        """Run one UNet step for the group (by :class:`BatchKey`) that has waited longest."""
+        """Run one UNet step for the group (by :class:`BatchKey`) whose turn it is.
+
+        Turns are weighed by pictures: a group of many has more of them.
+        """
         groups: dict[BatchKey, list[tuple[Run, RunningPicture]]] = defaultdict(list)
-        for run, picture in self._pictures():
-            if isinstance(phase := picture.phase, Denoise):
-                groups[run.batch_key(phase)].append((run, picture))
+        for run, picture in self._running:
+            if isinstance(picture.phase, Denoise):
+                groups[run.batch_key(picture.phase)].append((run, picture))
         if not groups:
             return
-        members = min(groups.values(), key=lambda group: min(p.served for _, p in group))
+        latest = min((self._turns[key] for key in groups if key in self._turns), default=0.0)
+        self._turns = {key: self._turns.get(key, latest) for key in groups}
+        key = min(groups, key=lambda key: self._turns[key])
+        members = groups[key]
+        self._turns[key] += 1 / len(members)
         jobs = list(dict.fromkeys(run.job for run, _ in members))
         rows = [row for run, picture in members for row in run.rows(picture)]
-        loaded = members[0][0].loaded
         trajectories = [picture.trajectory for _, picture in members if picture.trajectory]
         before = [trajectory.step for trajectory in trajectories]
+        loaded = key.checkpoint
         try:
-            outputs = self._batcher.predict(loaded.unet, rows, loaded.dtype)
+            outputs = self._batcher.predict(loaded.unet, rows, loaded.dtype, key.name)
         except OutOfMemory as error:
             self._fail(jobs, error)
             return
-        self._step_count += 1
         advance(trajectories, outputs, one_by_one=self._batcher.fixed is not None)
         for (run, picture), trajectory, step in zip(members, trajectories, before, strict=True):
             run.advanced(picture, trajectory.step - step)
-            picture.served = self._step_count
         for job in jobs:
             self._report(job)
 
@@ -223,7 +319,7 @@ class Engine:
 
     def _preview_source(self, job: RunningJob) -> tuple[LoadedVae, torch.Tensor] | None:
         """Return the VAE and predicted latents (C, h, w) of the job's first denoising picture."""
-        for run, picture in self._pictures():
+        for run, picture in self._running:
             if run.job is job and picture.trajectory is not None:
                 return run.vaes[0], picture.trajectory.denoised
         return None
@@ -246,10 +342,13 @@ class Engine:
             self._events.append(Finished(job.id, job.finished_images(), job.notes, seconds))
 
     def _collect(self) -> None:
-        """Handle the pool's results; wait for one when there is nothing else to do."""
-        for run in [run for run in self._running if run.done]:
-            self._running.remove(run)
-        if self._background and not (self._waiting or self._prepared or self._running):
+        """Handle decoded pictures and the pool's results; wait when there is nothing else to do."""
+        idle = not (self._line or self._running)
+        arrived = [each for each in self._decoding if idle or each[0].ready()]
+        self._decoding = [each for each in self._decoding if each not in arrived]
+        for pixels, write in arrived:
+            write(pixels.result())
+        if self._background and idle:
             wait(self._background, timeout=0.1, return_when=FIRST_COMPLETED)
         for future in [future for future in self._background if future.done()]:
             self._background.pop(future)(future.result())

@@ -95,7 +95,7 @@ def cuda_record() -> Callable[[Callable[[], Tensor]], tuple[Any, Tensor]]:
 
     def record(run: Callable[[], Tensor]) -> tuple[Any, Tensor]:
         # Libraries choose their kernels in a first call, which must not be recorded.
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             run()

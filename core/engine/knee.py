@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 ENOUGH: Final = 0.9
 # Calls of a count that are measured before it is believed; the shortest one counts.
 CALLS: Final = 3
-# Rows tried first, and the factor by which more are tried while that pays.
-FIRST: Final = 2
-GROWTH: Final = 2
+# Of so many calls, the last few may have more rows than seem to pay: a measurement may be old, or
+# of a moment when the machine was busy with something else.
+ROUND: Final = 256
+TRIED: Final = 8
 
 
 class Knee:
@@ -35,6 +36,7 @@ class Knee:
         # By key, the shortest seconds of a call of so many rows, and how many were measured.
         self._seconds: dict[str, dict[int, float]] = defaultdict(dict)
         self._calls: dict[tuple[str, int], int] = defaultdict(int)
+        self._total: dict[str, int] = defaultdict(int)
         self._saved: dict[str, int] = {}
         try:
             for key, seconds in json.loads(path.read_text("utf-8")).items():
@@ -53,20 +55,19 @@ class Knee:
             for rows, seconds in self._seconds[str(key)].items()
             if self._calls[str(key), rows] >= CALLS
         }
-        if not measured:
-            return min(FIRST, self._most)
-        best = max(measured.values())
-        enough = min(rows for rows, rate in measured.items() if rate >= ENOUGH * best)
-        # The most that was tried is still the best: more may be better.
-        if measured[max(measured)] == best:
-            enough = max(measured) * GROWTH
-        return min(enough, self._most)
+        best = max(measured.values(), default=0.0)
+        trying = self._total[str(key)] % ROUND >= ROUND - TRIED
+        # While the most that was tried is the best, more may be better.
+        if trying or not measured or measured[max(measured)] >= best:
+            return self._most
+        return min(rows for rows, rate in measured.items() if rate >= ENOUGH * best)
 
     def measured(self, key: Hashable, rows: int, seconds: float) -> None:
         """Note how long a call took."""
         name = str(key)
         self._seconds[name][rows] = min(seconds, self._seconds[name].get(rows, seconds))
         self._calls[name, rows] += 1
+        self._total[name] += 1
         if self._calls[name, rows] == CALLS and (now := self.rows(key)) != self._saved.get(name):
             self._saved[name] = now
             self._save()

@@ -67,20 +67,20 @@ def phases(
     ``guidances`` has one for each pass (:func:`core.sampling.passes.passes`); ``vaes`` is the
     number of VAEs that decode the same latents.
     """
-    how = request.sampler, request.schedule_type, request.steps, guidances[0]
-    plan: list[Phase] = []
-    if request.init_image is None:
-        plan.append(Denoise(request.width, request.height, *how))
-    else:
-        strength = request.denoising_strength
-        plan += [Encode(), Denoise(request.width, request.height, *how, strength)]
+    guided = guidances[0]
+    sampler, kind = request.sampler, request.schedule_type
+    strength = None if request.init_image is None else request.denoising_strength
+    plan: list[Phase] = [] if request.init_image is None else [Encode()]
+    plan.append(
+        Denoise(request.width, request.height, sampler, kind, request.steps, guided, strength)
+    )
     if (hires := request.hires) is not None:
         larger = HiresSize.of(request.width, request.height, hires.scale)
-        kind = hires.schedule_type or request.schedule_type
-        how = hires.sampler or request.sampler, kind, request.second_steps, guidances[1]
         plan.append(Upscale(larger.width, larger.height, hires.upscaler))
-        strength = hires.denoising_strength
-        plan.append(Denoise(*larger.picture, *how, strength, second_pass=True))
+        sampler, kind = hires.sampler or sampler, hires.schedule_type or kind
+        steps, strength = request.second_steps, hires.denoising_strength
+        again = Denoise(*larger.picture, sampler, kind, steps, guidances[1], strength, True)
+        plan.append(again)
     return (*plan, *(Decode(vae) for vae in range(vaes)))
 
 

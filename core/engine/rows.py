@@ -1,22 +1,23 @@
 """Rows of a UNet batch, from any number of requests, and the calls they share.
 
-A row's bits depend on the batch size, but not on the other rows or its position. Batches are
-padded to a few fixed sizes; strict mode uses one size only.
+A row's bits depend on the batch size, but not on the other rows or its position; so strict mode
+uses one size only.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.engine.graphs import BUCKETS, Graphs
+from core.engine.knee import Knee
 from core.errors import OutOfMemory
-
-BUCKETS: Final = (1, 2, 4, 8, 16, 32)
 
 # unet(sample (B, C, h, w), timestep (B,), encoder_hidden_states (B, T, W), …) -> (tensor,)
 UNet = Callable[..., Any]
@@ -37,28 +38,57 @@ class Row:
     time_ids: Tensor | None = None
 
 
-def _bucket_below(rows: int) -> int:
-    """Return the largest bucket smaller than ``rows``, at least 1."""
-    return max((bucket for bucket in BUCKETS if bucket < rows), default=1)
+@dataclass(slots=True)
+class _Timed:
+    """A call that a card has not finished yet."""
+
+    name: str
+    rows: int
+    begin: Any
+    end: Any
 
 
 class RowBatcher:
     """The batched UNet call: one per context length and ``limit`` rows.
 
-    ``fixed`` is strict mode's one batch size, None for buckets. When a call runs out of memory,
-    ``limit`` is reduced for good and the call repeated; not so in strict mode.
+    ``fixed`` is strict mode's one batch size; else calls have as many rows as there are, or a
+    bucket where ``graphs`` replay them. How long they take is measured for ``knee``. When a call
+    runs out of memory it is repeated with fewer rows, as are all later ones of the same model and
+    size; not so in strict mode.
     """
 
-    def __init__(self, limit: int, fixed: int | None = None) -> None:
-        self.limit = fixed or _bucket_below(limit + 1)
+    def __init__(
+        self,
+        limit: int,
+        fixed: int | None = None,
+        *,
+        knee: Knee | None = None,
+        graphs: Graphs | None = None,
+    ) -> None:
         self.fixed = fixed
+        self._limit = fixed or limit
+        self._limits: dict[str, int] = {}
+        self._knee, self._graphs = knee, graphs
+        self._timed: list[_Timed] = []
 
-    def predict(self, unet: UNet, rows: Sequence[Row], dtype: torch.dtype) -> Tensor:
+    def rows(self, name: str) -> int:
+        """Return the rows that a call should have of what is called ``name``."""
+        limit = self._limits.get(name, self._limit)
+        if self.fixed is not None or self._knee is None:
+            return limit
+        return min(limit, self._knee.rows(name))
+
+    def predict(
+        self, unet: UNet, rows: Sequence[Row], dtype: torch.dtype, name: str = ""
+    ) -> Tensor:
         """Return the UNet's raw output for the rows, (rows, C, h, w) in ``dtype``, in order.
 
-        All rows must have the same sample shape, and all or none SDXL's fields. Raises
-        :class:`OutOfMemory` when not even one row fits.
+        All rows must have the same sample shape, and all or none SDXL's fields. ``name`` is what
+        measurements and limits are kept for. Raises :class:`OutOfMemory` when not even one row
+        fits.
         """
+        if self._graphs is not None:
+            self._graphs.moved(unet)
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
             by_length[row.context.shape[0]].append(index)
@@ -67,12 +97,17 @@ class RowBatcher:
         for indices in by_length.values():
             start = 0
             while start < len(indices):
-                part = indices[start : start + self.limit]
+                part = indices[start : start + self._limits.get(name, self._limit)]
                 try:
-                    outputs.append(self._call(unet, [rows[i] for i in part], dtype))
+                    output = self._timed_call(unet, [rows[i] for i in part], dtype, name)
                 except torch.OutOfMemoryError:
-                    self._shrink(len(part), rows[part[0]].sample)
+                    output = None
+                # Outside of the except block the failed call's tensors are freed.
+                if output is None:
+                    self._shrink(name, len(part), rows[part[0]].sample)
                     continue
+                # A replay overwrites the output of the one before.
+                outputs.append(output if len(part) == len(rows) else output.clone())
                 order += part
                 start += len(part)
         if len(outputs) == 1:
@@ -80,31 +115,65 @@ class RowBatcher:
         in_order = dict(zip(order, (row for output in outputs for row in output), strict=True))
         return torch.stack([in_order[index] for index in range(len(rows))])
 
-    def _shrink(self, tried: int, sample: Tensor) -> None:
+    def _shrink(self, name: str, tried: int, sample: Tensor) -> None:
         if self.fixed is not None or tried == 1:
             height, width = sample.shape[-2:]
             raise OutOfMemory(width * 8, height * 8)
         torch.cuda.empty_cache()
-        self.limit = _bucket_below(tried)
+        self._limits[name] = tried // 2
+
+    def _timed_call(
+        self, unet: UNet, rows: list[Row], dtype: torch.dtype, name: str
+    ) -> Tensor | None:
+        if self._knee is None:
+            return self._call(unet, rows, dtype)
+        for timed in [timed for timed in self._timed if timed.end.query()]:
+            self._timed.remove(timed)
+            seconds = timed.begin.elapsed_time(timed.end) / 1000
+            self._knee.measured(timed.name, timed.rows, seconds)
+        if rows[0].sample.device.type == "cuda":
+            begin, end = _event(), _event()
+            begin.record()
+            output = self._call(unet, rows, dtype)
+            end.record()
+            self._timed.append(_Timed(name, len(rows), begin, end))
+            return output
+        started = time.perf_counter()
+        output = self._call(unet, rows, dtype)
+        self._knee.measured(name, len(rows), time.perf_counter() - started)
+        return output
 
     def _call(self, unet: UNet, rows: list[Row], dtype: torch.dtype) -> Tensor:
         """Call the UNet, padded at the end; return the rows' outputs."""
         count = len(rows)
-        size = self.fixed or next(bucket for bucket in BUCKETS if bucket >= count)
+        size = self.fixed or count
+        if self._graphs is not None:
+            size = next((bucket for bucket in BUCKETS if bucket >= count), count)
         rows = rows + rows[-1:] * (size - count)
-        extras: dict[str, Any] = {}
+        inputs = {
+            "sample": torch.stack([row.sample for row in rows]).to(dtype),
+            "timestep": torch.stack([row.timestep for row in rows]),
+            "context": torch.stack([row.context for row in rows]).to(dtype),
+        }
         if rows[0].pooled is not None:
-            pooled = torch.stack([row.pooled for row in rows if row.pooled is not None])
-            time_ids = torch.stack([row.time_ids for row in rows if row.time_ids is not None])
-            extras["added_cond_kwargs"] = {
-                "text_embeds": pooled.to(dtype),
-                "time_ids": time_ids.to(dtype),
-            }
-        output: Tensor = unet(
-            torch.stack([row.sample for row in rows]).to(dtype),
-            torch.stack([row.timestep for row in rows]),
-            torch.stack([row.context for row in rows]).to(dtype),
-            return_dict=False,
-            **extras,
-        )[0]
-        return output[:count]
+            pooled = [row.pooled for row in rows if row.pooled is not None]
+            inputs["text_embeds"] = torch.stack(pooled).to(dtype)
+            sizes = [row.time_ids for row in rows if row.time_ids is not None]
+            inputs["time_ids"] = torch.stack(sizes).to(dtype)
+
+        def run(inputs: dict[str, Tensor]) -> Tensor:
+            extras: dict[str, Any] = {}
+            if "time_ids" in inputs:
+                names = ("text_embeds", "time_ids")
+                extras["added_cond_kwargs"] = {name: inputs[name] for name in names}
+            given = inputs["sample"], inputs["timestep"], inputs["context"]
+            output: Tensor = unet(*given, return_dict=False, **extras)[0]
+            return output
+
+        if self._graphs is None:
+            return run(inputs)[:count]
+        return self._graphs.call(unet, run, inputs)[:count]
+
+
+def _event() -> Any:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

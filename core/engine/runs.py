@@ -20,7 +20,7 @@ from core.engine.rows import Row
 from core.engine.running_job import RunningJob
 from core.hires import LATENT_UPSCALERS
 from core.models.residents import LoadedModel
-from core.models.vae import LoadedVae
+from core.models.vae import LoadedVae, PendingPixels
 from core.notes import Note
 from core.pictures.files import read_pixels
 from core.pictures.upscaling import resize
@@ -36,7 +36,7 @@ from core.text.guidance import Guidance
 from core.work import Item
 
 if TYPE_CHECKING:
-    from core.pictures.files import Pixels
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,20 @@ class BatchKey:
     width: int
     height: int
 
+    @property
+    def name(self) -> str:
+        """What calls of this key are measured as: a model at a size."""
+        return f"{self.checkpoint.model.name} {self.width}x{self.height}"
+
 
 @dataclass(eq=False)
 class RunningPicture:
-    """A picture and its remaining phases. ``latents`` are (C, h, w), fp32 on the device.
-
-    ``served`` is the number of the engine's step that it last took part in.
-    """
+    """A picture and its remaining phases. ``latents`` are (C, h, w), fp32 on the device."""
 
     index: int
     phases: deque[Phase]
     latents: Tensor | None = None
     trajectory: Trajectory | None = None
-    served: int = 0
 
     @property
     def phase(self) -> Phase:
@@ -99,8 +100,9 @@ class Run:
         ways = phases(request, guidances, len(vaes))
         self.pictures = [RunningPicture(index, deque(ways)) for index in range(request.count)]
         self._sizes: dict[tuple[int, int], Tensor] = {}
-        # Rows of all pictures, in the pass that needs most.
-        self.rows_needed = request.count * max(each.rows_needed for each in guidances)
+        # Pictures that have started, and the rows of one, in the pass that needs most.
+        self.started = 0
+        self.rows_of_a_picture = max(each.rows_needed for each in guidances)
         self.notes: tuple[Note, ...] = tuple(
             dict.fromkeys(note for each in guidances for note in each.notes)
         )
@@ -111,15 +113,10 @@ class Run:
     def _latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         return self.vaes[0].channels, height // 8, width // 8
 
-    @property
-    def done(self) -> bool:
-        """Whether no picture has a phase left."""
-        return not any(picture.phases for picture in self.pictures)
-
     # Phases other than denoising
 
-    def perform(self, picture: RunningPicture) -> Pixels | None:
-        """Run the picture's encode, upscale or decode; return pixels (H, W, 3) of a decode."""
+    def perform(self, picture: RunningPicture) -> PendingPixels | None:
+        """Run the picture's encode, upscale or decode; return what a decode begins."""
         phase = picture.phases.popleft()
         match phase:
             case Encode():
@@ -129,7 +126,7 @@ class Run:
                 picture.latents = self._upscale(picture.latents, phase, picture.index)
             case Decode():
                 assert picture.latents is not None
-                return self.vaes[phase.vae].decode(picture.latents)
+                return self.vaes[phase.vae].decode_later(picture.latents)
         return None
 
     @cached_property
@@ -159,9 +156,14 @@ class Run:
 
     # Denoising
 
-    def batch_key(self, phase: Denoise) -> BatchKey:
-        """Return the key of a picture in ``phase``; equal ones share their next UNet call."""
-        return BatchKey(self.loaded, phase.width, phase.height)
+    def batch_key(self, phase: Phase) -> BatchKey:
+        """Return the key of a picture in ``phase``; equal ones share their next UNet call.
+
+        In other phases it is that of the first pass, which a start image is encoded for.
+        """
+        if isinstance(phase, Denoise):
+            return BatchKey(self.loaded, phase.width, phase.height)
+        return BatchKey(self.loaded, self.request.width, self.request.height)
 
     def rows(self, picture: RunningPicture) -> list[Row]:
         """Return the picture's UNet rows for its next call."""

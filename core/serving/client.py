@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 # Runs the engine in a child process.
 OWN_PROCESS: Final[MakeTransport] = partial(EngineProcess, worker.main)
 
+# Jobs that the engine has beside those that fit into its running set.
+AHEAD: Final = 4
+
 # Failed starts in a row after which no further one is tried.
 ATTEMPTS: Final = 3
 
@@ -227,8 +230,9 @@ class EngineClient:
         if self._replay or self._suspects:
             return self._replay.popleft() if self._replay and not self._sent else None
         unstarted = [work for job_id, work in self._sent.items() if job_id not in self._started]
-        # One job more than fits, so that the engine can prepare it ahead.
-        if unstarted and sum(work.rows for work in unstarted) >= self._credit.rows_free:
+        # A few jobs more than fit: the engine prepares them ahead, and one may wait for a model.
+        fits = sum(work.rows for work in unstarted) < self._credit.rows_free
+        if len(unstarted) >= AHEAD and not fits:
             return None
         return self._feed.take()
 

@@ -82,9 +82,7 @@ def _fits(parts: Parts, module: Any) -> bool:
     return changed is not None and (bias is None or bias.shape == module.weight.shape[:1])
 
 
-def _partial(
-    found: Mapping[Place, Parts], components: Mapping[str, nn.Module]
-) -> Iterator[Place]:
+def _partial(found: Mapping[Place, Parts], components: Mapping[str, nn.Module]) -> Iterator[Place]:
     attentions: dict[tuple[str, str], list[Place]] = defaultdict(list)
     for place in found:
         block, _, part = place.module.rpartition(".")

@@ -84,9 +84,7 @@ def _text(component: str, name: str, module: Any) -> Iterator[str]:
         yield from (f"{start}{block}.self_attn.to_{part[:-5]}" for start in dotted)
 
 
-def _spelt(
-    name: str, underscored: Sequence[str], dotted: Sequence[str]
-) -> Iterator[str]:
+def _spelt(name: str, underscored: Sequence[str], dotted: Sequence[str]) -> Iterator[str]:
     flat = name.replace(".", "_")
     # The output of an attention is its list's first part, which early files leave out.
     short = name.removesuffix(".0") if name.endswith("to_out.0") else name

@@ -82,4 +82,3 @@ class NetworkFiles:
     @property
     def _size(self) -> int:
         return sum(network.size for network in self._read.values())
-

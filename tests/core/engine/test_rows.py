@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from core.engine.knee import CALLS, Knee
 from core.engine.rows import Row, RowBatcher
 from core.errors import OutOfMemory
 
@@ -38,12 +40,12 @@ def answers(outputs: Tensor) -> list[float]:
     return means
 
 
-@pytest.mark.parametrize(("count", "bucket"), [(1, 1), (3, 4), (5, 8), (9, 16), (32, 32)])
-def test_a_call_is_filled_up_to_a_bucket(count: int, bucket: int) -> None:
+@pytest.mark.parametrize("count", [1, 3, 5, 32])
+def test_a_call_has_as_many_rows_as_there_are(count: int) -> None:
     unet = Unet()
     outputs = RowBatcher(32).predict(unet, rows(count), torch.float32)
     assert answers(outputs) == list(range(count))
-    assert unet.calls == [(bucket, 77)]
+    assert unet.calls == [(count, 77)]
 
 
 def test_more_rows_than_the_limit_take_several_calls() -> None:
@@ -52,15 +54,11 @@ def test_more_rows_than_the_limit_take_several_calls() -> None:
     assert [size for size, _ in unet.calls] == [4, 4, 2]
 
 
-def test_a_limit_between_buckets_is_rounded_down() -> None:
-    assert RowBatcher(20).limit == 16
-
-
 def test_contexts_of_different_lengths_go_in_calls_of_their_own_and_keep_their_order() -> None:
     unet = Unet()
     mixed = [row for pair in zip(rows(3), rows(3, 154), strict=True) for row in pair]
     assert answers(RowBatcher(32).predict(unet, mixed, torch.float32)) == [0, 0, 1, 1, 2, 2]
-    assert sorted(unet.calls) == [(4, 77), (4, 154)]
+    assert sorted(unet.calls) == [(3, 77), (3, 154)]
 
 
 def test_strict_calls_have_one_size_only() -> None:
@@ -69,13 +67,31 @@ def test_strict_calls_have_one_size_only() -> None:
     assert [size for size, _ in unet.calls] == [2, 2]
 
 
-def test_out_of_memory_halves_the_batch_for_good() -> None:
+def test_out_of_memory_halves_the_batch_of_what_did_not_fit() -> None:
     unet, batcher = Unet(memory=3), RowBatcher(32)
-    assert answers(batcher.predict(unet, rows(9), torch.float32)) == list(range(9))
-    assert batcher.limit == 2
+    assert answers(batcher.predict(unet, rows(9), torch.float32, "large")) == list(range(9))
+    assert (batcher.rows("large"), batcher.rows("small")) == (2, 32)
 
 
 @pytest.mark.parametrize("fixed", [None, 2])
 def test_a_row_that_does_not_fit_is_an_error_of_its_size(fixed: int | None) -> None:
     with pytest.raises(OutOfMemory, match="16×16"):
         RowBatcher(32, fixed).predict(Unet(memory=0), rows(2), torch.float32)
+
+
+def test_rows_are_capped_where_more_do_not_pay(tmp_path: Path) -> None:
+    """A card that is busy with two rows: sixteen take eight times as long."""
+    path = tmp_path / "rows.json"
+    knee = Knee(path, 32)
+    assert knee.rows("sd 512x512") == 32
+    for rows in (2, 4, 16):
+        for _ in range(CALLS):
+            knee.measured("sd 512x512", rows, 0.05 + 0.03 * rows)
+    assert knee.rows("sd 512x512") == 32, "the most that was tried is still the best"
+    for rows in (2, 4, 16):
+        knee.measured("sd 512x512", rows, 0.03 * rows * (1.01 if rows > 2 else 1))
+    assert knee.rows("sd 512x512") == 2
+    assert knee.rows("sd 768x768") == 32
+    assert Knee(path, 32).rows("sd 512x512") == 2, "kept on disk"
+    path.write_text("[1")
+    assert Knee(path, 32).rows("sd 512x512") == 32
