@@ -13,7 +13,16 @@ from core.effects import BROWNIAN, DDIM
 from core.errors import InvalidRequest, UnknownName
 from core.hires import UPSCALERS
 from core.notes import Note
-from core.options import AUTOMATIC, AUTOMATIC_SCHEDULE, MAX_SEED, NONE, OPTIONS, RANGES, Option
+from core.options import (
+    AUTOMATIC,
+    AUTOMATIC_SCHEDULE,
+    MAX_SEED,
+    NONE,
+    OPTIONS,
+    RANGES,
+    Option,
+    Range,
+)
 from core.pictures.infotext import ASSUMED
 from core.pictures.known_keys import INFORMATION, is_neutral
 from core.pictures.sampler_names import Named, read_sampler, read_schedule
@@ -149,7 +158,9 @@ class _Reading:
             texts = [self.text(f"{key}-1"), self.text(f"{key}-2")]
             if "" in texts:
                 continue
-            whole = [_cut(text) for text in texts]
+            whole = [
+                _cut(text, RANGES[name]) for text, name in zip(texts, (width, height), strict=True)
+            ]
             for name, text in zip((width, height), whole, strict=True):
                 self.number(OPTIONS[name].infotext, name, text)
             if not {width, height} <= self.values.keys():
@@ -331,12 +342,13 @@ class _Reading:
             self.notes.append(Note.of("not_used", names=names))
 
 
-def _cut(side: str) -> str:
-    """Cut a side in pixels to whole latents, which are 8; -1 is 0, and no number stays."""
+def _cut(side: str, allowed: Range) -> str:
+    """Cut a side in pixels to whole latents, which are 8; what no size is near to stays."""
     try:
-        return str(max(int(half_width(side)), 0) // 8 * 8)
+        whole = max(int(half_width(side)), 0) // allowed.multiple * allowed.multiple
     except ValueError:
         return side
+    return str(whole) if allowed.low <= whole <= allowed.high else side
 
 
 def _factor(resize: list[str], own: list[int]) -> str:

@@ -209,6 +209,9 @@ def test_sizes_are_cut_to_whole_latents() -> None:
     assert (values["seed_resize_width"], values["seed_resize_height"]) == (128, 96)
     assert notes == ["size 515x775 was cut to 512x768, as a latent is 8 pixels"]
     assert read(", Seed resize from: -1x-1")[1] == []
+    for side, told in (("99999999", "99999999"), ("63", "63"), ("2055", "2048")):
+        values, notes = read(base=PARAMETERS.replace("512x768", f"512x{side}"))
+        assert (told in notes[0], values.get("height", 0) == 2048) == (True, told == "2048")
 
 
 def test_sigmas_that_cross_are_left_out() -> None:
