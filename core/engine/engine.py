@@ -127,7 +127,7 @@ class Engine:
         return sum(
             run.rows_of_a_picture
             for run, picture in self._running
-            if key is None or run.batch_key(picture.phase) == key
+            if picture.denoises and (key is None or run.batch_key(picture.phase) == key)
         )
 
     def add(self, work: Work) -> None:
@@ -238,14 +238,12 @@ class Engine:
 
     def _fits(self, run: Run, picture: RunningPicture) -> bool:
         """Whether a picture's rows pay beside those that share its calls, or it would be alone."""
-        rows, together = run.rows_of_a_picture, 0
-        key = run.batch_key(picture.phase)
-        if not self._running:
+        key, taken = run.batch_key(picture.phase), self._rows_taken()
+        if not taken:
             return True
-        if self._rows_taken() + rows > self._max_rows:
-            return False
-        together = self._rows_taken(key)
-        return not together or together + rows <= self._batcher.rows(key.name)
+        together, rows = self._rows_taken(key), run.rows_of_a_picture
+        pays = not together or together + rows <= self._batcher.rows(key.name)
+        return pays and taken + rows <= self._max_rows
 
     # Running
 
@@ -276,10 +274,11 @@ class Engine:
         for run, picture in self._running:
             if isinstance(picture.phase, Denoise):
                 groups[run.batch_key(picture.phase)].append((run, picture))
-        if not groups:
-            return
+        # A key holds its model, so those of groups that have ended go.
         latest = min((self._turns[key] for key in groups if key in self._turns), default=0.0)
         self._turns = {key: self._turns.get(key, latest) for key in groups}
+        if not groups:
+            return
         key = min(groups, key=lambda key: self._turns[key])
         members = groups[key]
         self._turns[key] += 1 / len(members)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Final
 
@@ -42,34 +41,38 @@ class Knee:
             for key, seconds in json.loads(path.read_text("utf-8")).items():
                 self._seconds[key] = {int(rows): float(each) for rows, each in seconds.items()}
                 self._calls |= {(key, rows): CALLS for rows in self._seconds[key]}
-                self._saved[key] = self.rows(key)
+                self._saved[key] = self._enough(key)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, AttributeError) as error:
             log.warning("%s is not read and will be measured again: %s", path.name, error)
 
-    def rows(self, key: Hashable) -> int:
+    def rows(self, key: str) -> int:
         """Return the most rows that a call should have."""
+        trying = self._total[key] % ROUND >= ROUND - TRIED
+        return self._most if trying else self._enough(key)
+
+    def _enough(self, key: str) -> int:
         measured = {
             rows: rows / seconds
-            for rows, seconds in self._seconds[str(key)].items()
-            if self._calls[str(key), rows] >= CALLS
+            for rows, seconds in self._seconds[key].items()
+            if self._calls[key, rows] >= CALLS
         }
         best = max(measured.values(), default=0.0)
-        trying = self._total[str(key)] % ROUND >= ROUND - TRIED
         # While the most that was tried is the best, more may be better.
-        if trying or not measured or measured[max(measured)] >= best:
+        if not measured or measured[max(measured)] >= best:
             return self._most
         return min(rows for rows, rate in measured.items() if rate >= ENOUGH * best)
 
-    def measured(self, key: Hashable, rows: int, seconds: float) -> None:
+    def measured(self, key: str, rows: int, seconds: float) -> None:
         """Note how long a call took."""
-        name = str(key)
-        self._seconds[name][rows] = min(seconds, self._seconds[name].get(rows, seconds))
-        self._calls[name, rows] += 1
-        self._total[name] += 1
-        if self._calls[name, rows] == CALLS and (now := self.rows(key)) != self._saved.get(name):
-            self._saved[name] = now
+        shortest = self._seconds[key].get(rows, seconds)
+        self._seconds[key][rows] = min(seconds, shortest)
+        self._calls[key, rows] += 1
+        self._total[key] += 1
+        first = self._calls[key, rows] == CALLS
+        if (first or seconds < shortest) and self._enough(key) != self._saved.get(key):
+            self._saved[key] = self._enough(key)
             self._save()
 
     def _save(self) -> None:

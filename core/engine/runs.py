@@ -69,6 +69,11 @@ class RunningPicture:
         """The current phase."""
         return self.phases[0]
 
+    @property
+    def denoises(self) -> bool:
+        """Whether it takes, or will take, rows of UNet calls."""
+        return any(isinstance(phase, Denoise) for phase in self.phases)
+
 
 class Run:
     """One request with its model, its encoded prompts and its pictures.

@@ -16,10 +16,15 @@ from PIL import Image as Pillow
 from core.config import EngineConfig
 from core.engine import engine as engine_module
 from core.engine.engine import Engine
+from core.engine.running_job import RunningJob
+from core.engine.runs import Run
 from core.errors import InvalidRequest, OutOfMemory, UnreadablePicture
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models import vae as vae_module
 from core.models.catalogue import Model, Vae
+from core.models.residents import Held, LoadedModel
+from core.notes import Note
+from core.options import SAMPLERS
 from core.pictures.files import read_infotext, write_png
 from core.pictures.infotext import parse
 from core.request import GenerationRequest, HiresFix, Inputs
@@ -37,7 +42,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture
-def make_engine(tmp_path: Path) -> Iterator[MakeEngine]:
+def make_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
+    # However long encoding takes here, what fits starts at once.
+    monkeypatch.setattr(engine_module, "ADMITTING_SECONDS", 1000)
     made: list[Engine] = []
 
     def make(**settings: Any) -> Engine:
@@ -121,6 +128,20 @@ CROWD: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_strict_bytes_of_every_sampler_are_the_same_alone_and_in_a_crowd(
+    make_engine: MakeEngine, model: Model, sampler: str
+) -> None:
+    engine = make_engine(strict=True, max_rows=8)
+    wanted: dict[str, Any] = {"steps": 5, "sampler": sampler, "noise_source": "GPU"}
+    alone = picture(engine, model, **wanted)
+    engine.add(work(model, 10, **CROWD[0]))
+    engine.step()
+    engine.add(work(model, **wanted))
+    engine.add(work(model, 11, **CROWD[1]))
+    assert images(drive(engine))[0].png == alone
+
+
 def test_strict_bytes_are_the_same_alone_and_in_a_crowd_that_comes_and_goes(
     make_engine: MakeEngine, model: Model
 ) -> None:
@@ -196,8 +217,7 @@ def test_mixed_requests_share_one_call_per_step(make_engine: MakeEngine, model: 
     engine.add(work(model, 1, steps=4, sampler="Euler", cfg_scale=3))
     engine.add(work(model, 2, steps=4, sampler="DPM++ 2M", seed=3, clip_skip=5))
     drive(engine)
-    # One joins a step later than the other; in between they share.
-    assert sizes == [2, 4, 4, 4, 2]
+    assert sizes == [4, 4, 4, 4]
 
 
 def test_cfg_one_takes_one_row(make_engine: MakeEngine, model: Model) -> None:
@@ -219,7 +239,7 @@ def test_sizes_take_turns(make_engine: MakeEngine, model: Model) -> None:
     assert abs(last[1] - last[2]) <= 4, "neither waited for the other to end"
 
 
-def test_rows_bound_the_set_and_a_larger_job_runs_alone(
+def test_rows_bound_the_set_and_a_larger_job_starts_picture_by_picture(
     make_engine: MakeEngine, model: Model
 ) -> None:
     engine = make_engine(max_rows=4)
@@ -229,13 +249,68 @@ def test_rows_bound_the_set_and_a_larger_job_runs_alone(
     engine.step()
     assert engine.rows_free == 2
     engine.add(work(model, 2, count=4))
-    engine.step()
+    events = engine.step()
+    assert Started(2) in events
     assert engine.rows_free == 0, "somebody waits"
-    events = drive(engine)
-    last_step = max(i for i, e in enumerate(events) if isinstance(e, Progress) and e.job_id == 1)
-    assert last_step < events.index(Started(2))
-    assert max(sizes) == 4
-    assert len(images(events, 2)) == 4
+    assert len(images(drive(engine), 2)) == 4
+    assert sizes == [2, 4, 4, *[4] * 4, *[2] * 2]
+
+
+def test_a_sheet_never_stands_before_a_single(make_engine: MakeEngine, model: Model) -> None:
+    engine = make_engine(max_rows=4)
+    cells = [{"seed": seed} for seed in range(12)]
+    engine.add(sheet(model, cells, [None] * len(cells)))
+    events = engine.step()
+    engine.add(work(model, 7))
+    while not any(isinstance(event, Finished) and event.job_id == 7 for event in events):
+        events += engine.step()
+    steps = [event for event in events if isinstance(event, Progress) and event.job_id == 1]
+    assert max((event.step for event in steps), default=0) <= 2, "of 3, for all its cells"
+    assert len(images(drive(engine))) == len(cells)
+
+
+def test_a_higher_priority_starts_first(make_engine: MakeEngine, model: Model) -> None:
+    engine = make_engine(max_rows=2)
+    engine.add(work(model, 1))
+    events = engine.step()
+    engine.add(work(model, 2))
+    engine.add(replace(work(model, 3), priority=1))
+    events += drive(engine)
+    started = [event.job_id for event in events if isinstance(event, Started)]
+    assert started == [1, 3, 2]
+
+
+class Crowded:
+    """Stands before ``Models.load``: there is room for one model in use."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._models = engine._models
+        self._load = engine._models.load
+
+    def __call__(self, model: Model) -> LoadedModel:
+        used = tuple(handle.model.name for handle in self._models._handles.values())
+        if any(name != model.name for name in used):
+            raise Held(used)
+        return self._load(model)
+
+
+def test_a_second_model_waits_for_room_and_gets_its_turn(
+    make_engine: MakeEngine, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a while pictures of the first may still start; then it must end."""
+    engine = make_engine(max_rows=2)
+    seconds = iter(range(10**6))
+    monkeypatch.setattr(engine, "_clock", lambda: float(next(seconds)))
+    monkeypatch.setattr(engine._models, "load", Crowded(engine))
+    other = replace(model, name="other")
+    for job_id in range(1, 9):
+        engine.add(work(model, job_id))
+    events = engine.step()
+    engine.add(work(other, 20))
+    events += drive(engine)
+    ended = [event.job_id for event in events if isinstance(event, Finished)]
+    assert sorted(ended) == [*range(1, 9), 20]
+    assert ended.index(20) < 8, "it need not wait for all of the first model's"
 
 
 def test_an_abort_ends_a_job_wherever_it_is(make_engine: MakeEngine, model: Model) -> None:
@@ -341,7 +416,7 @@ def test_each_pass_is_guided_by_its_own_prompts_and_scale(
     assert images(drive(engine))
     # 1 + 5 · (0 − 1), then 2 + 2 · (0 − 2) + 2 · (1 − 2).
     assert mixed == [-4.0] * 3 + [-4.0] * 2
-    assert sizes == [2, 2, 2, 4, 4], "three rows are filled up to four"
+    assert sizes == [2, 2, 2, 3, 3]
 
 
 def test_previews_are_small_pictures(
@@ -364,7 +439,8 @@ def test_large_gpu_noise_is_said_to_depend_on_the_card(
 ) -> None:
     engine = make_engine()
     noise = {"width": size, "height": size, "noise_source": noise_source}
-    run = Run(RunningJob(work(model, **noise)), (0,), *loaded(engine, model))
+    loaded = engine._models.load(model)
+    run = Run(RunningJob(work(model, **noise)), (0,), loaded, [loaded.vae])
     assert (Note.of("card_noise") in run.notes) is told
 
 
