@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -46,15 +48,18 @@ class FakeCard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     asked for without waiting and from or to pinned memory. ``launches`` are about one a kernel.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, card: FakeCard | None = None) -> None:
+        """Make a card, or the same ``card`` for another thread."""
         super().__init__()  # type: ignore[no-untyped-call]
         torch._C._ensureCUDADeviceGuardSet()
-        self.fake = FakeTensorMode(allow_non_fake_inputs=True)
-        self.readbacks: Counter[str] = Counter()
-        self.blocking_uploads: Counter[str] = Counter()
-        self.copies: Counter[str] = Counter()
-        self.launches: Counter[str] = Counter()
-        self.pinned: set[int] = set()
+        # torch's own mode is no thread's own.
+        self.lock: Any = card.lock if card else threading.RLock()
+        self.fake: Any = card.fake if card else FakeTensorMode(allow_non_fake_inputs=True)
+        self.readbacks: Counter[str] = card.readbacks if card else Counter()
+        self.blocking_uploads: Counter[str] = card.blocking_uploads if card else Counter()
+        self.copies: Counter[str] = card.copies if card else Counter()
+        self.launches: Counter[str] = card.launches if card else Counter()
+        self.pinned: set[int] = card.pinned if card else set()
         self._left_out = 0
 
     def clear(self) -> None:
@@ -83,6 +88,10 @@ class FakeCard(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return given.fake_device if isinstance(given, FakeTensor) else given.device
         if not _on_card(args, kwargs):
             return func(*args, **kwargs)
+        with self.lock:
+            return self._answer(func, args, kwargs)
+
+    def _answer(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         if func is aten.scaled_dot_product_attention.default:
             # One kernel on a card; a build for CPUs knows none of those to choose from.
             return self._made(func, args[0], (*args[0].shape[:-1], args[2].shape[-1]))
@@ -246,13 +255,16 @@ def _get(tensor: Tensor, index: Any) -> Tensor:
             if each != slice(None):
                 tensor = aten.slice(tensor, dimension, each.start, each.stop, each.step or 1)
         else:
-            tensors += [None] * (dimension - len(tensors)) + [torch.as_tensor(each)]
+            tensors += [None] * (dimension - len(tensors)) + [
+                each if isinstance(each, Tensor) else torch.tensor(each)
+            ]
         dimension += 1
     return aten.index(tensor, tensors) if tensors else tensor
 
 
 def _set(tensor: Tensor, index: Any, value: Any) -> None:
-    _get(tensor, index).copy_(torch.as_tensor(value))
+    source = value if isinstance(value, Tensor) else torch.tensor(value)
+    aten.copy_(_get(tensor, index), source, False)
 
 
 def _contiguous(tensor: Tensor, *, memory_format: Any = torch.contiguous_format) -> Tensor:
@@ -309,7 +321,7 @@ class _Event:
 
 @contextlib.contextmanager
 def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
-    """Pretend that there is a card of ``total`` bytes, in this thread only."""
+    """Pretend that there is a card of ``total`` bytes, here and in pools' threads."""
     card = FakeCard()
     properties = SimpleNamespace(total_memory=total, name="A card that is not there")
     stubs: dict[str, Any] = {
@@ -331,10 +343,28 @@ def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
     with contextlib.ExitStack() as stack:
         for name, stub in stubs.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, stub))
-        # torch.tensor(…, device="cuda") is made on the CPU and then moved.
-        before = torch._C._only_lift_cpu_tensors()
-        torch._C._set_only_lift_cpu_tensors(True)
-        stack.callback(torch._C._set_only_lift_cpu_tensors, before)
-        stack.enter_context(_Bindings(card))
-        stack.enter_context(card)
+        submit = ThreadPoolExecutor.submit
+
+        def submit_with_card(pool: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+            def run() -> Any:
+                with _seen(FakeCard(card)):
+                    return function(*args, **kwargs)
+
+            return submit(pool, run)
+
+        stack.enter_context(mock.patch.object(ThreadPoolExecutor, "submit", submit_with_card))
+        stack.enter_context(_seen(card))
         yield card
+
+
+@contextlib.contextmanager
+def _seen(card: FakeCard) -> Iterator[None]:
+    """Let this thread see the card."""
+    # torch.tensor(…, device="cuda:0") is made on the CPU and then moved.
+    before = torch._C._only_lift_cpu_tensors()
+    torch._C._set_only_lift_cpu_tensors(True)
+    try:
+        with _Bindings(card), card:
+            yield
+    finally:
+        torch._C._set_only_lift_cpu_tensors(before)

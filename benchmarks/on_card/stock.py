@@ -97,7 +97,8 @@ class Stock:
     def _decode(self, latents: Tensor) -> bytes:
         scaled = latents / self.vae.config.scaling_factor
         picture = self.vae.decode(scaled.to(self.vae.dtype)).sample[0]
-        pixels = ((picture.float() / 2 + 0.5).clamp(0, 1) * 255).round()
+        # Truncated, as the engine's are, so that only what was computed differs.
+        pixels = (picture.float() / 2 + 0.5).clamp(0, 1) * 255
         array = pixels.permute(1, 2, 0).cpu().numpy().astype("uint8")
         file = io.BytesIO()
         Image.fromarray(array).save(file, "PNG", compress_level=1)
