@@ -59,7 +59,8 @@ class FakeCard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.blocking_uploads: Counter[str] = card.blocking_uploads if card else Counter()
         self.copies: Counter[str] = card.copies if card else Counter()
         self.launches: Counter[str] = card.launches if card else Counter()
-        self.pinned: set[int] = card.pinned if card else set()
+        # Kept, so that no other tensor comes to lie there.
+        self.pinned: dict[int, Tensor] = card.pinned if card else {}
         self._left_out = 0
 
     def clear(self) -> None:
@@ -157,6 +158,11 @@ class FakeCard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         later = not waits and self.is_pinned(source)
         self._note(self.copies if later else self.blocking_uploads)
 
+    def pin(self, tensor: Tensor) -> Tensor:
+        """Take the tensor's memory for pinned."""
+        self.pinned[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
     def is_pinned(self, tensor: Tensor) -> bool:
         """Return whether the tensor lies in memory that was asked for as pinned."""
         return tensor.untyped_storage().data_ptr() in self.pinned
@@ -219,14 +225,11 @@ class _Bindings(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         if func is torch.empty and kwargs.pop("pin_memory", False):
-            tensor = torch.empty(*args, **kwargs)
-            self._card.pinned.add(tensor.untyped_storage().data_ptr())
-            return tensor
+            return self._card.pin(torch.empty(*args, **kwargs))
         if func in _LISTED and args[0].device.type == "cuda":
             return self._card.read(_LISTED[func](args[0]))
         if func is Tensor.pin_memory:
-            self._card.pinned.add(args[0].untyped_storage().data_ptr())
-            return args[0]
+            return self._card.pin(args[0].clone())
         if func is Tensor.is_pinned:
             return self._card.is_pinned(args[0])
         if func in _GUARDED and isinstance(args[0], Tensor) and args[0].device.type == "cuda":
