@@ -58,6 +58,8 @@ def _works(bench: Bench, family: str, requests: Sequence[GenerationRequest]) -> 
 
 def syncs(bench: Bench) -> Records:
     """Count what makes the CPU wait for the card, a step, by sampler and by line."""
+    # A warm-up, which also fills the cache of prompts.
+    queue.ours(_engine(bench), _works(bench, "sd1", [_request(bench, "sd1")]))
     for sampler in SAMPLERS:
         yield _or_failure(bench, sampler, partial(_stalls_a_step, bench, sampler))
 
@@ -73,8 +75,7 @@ def _or_failure(bench: Bench, sampler: str, measure: Callable[[], Record]) -> Re
 
 def _stalls_a_step(bench: Bench, sampler: str) -> Record:
     engine = _engine(bench)
-    # The first run is the warm-up.
-    few, many = [_stalls(bench, engine, sampler, steps) for steps in (MANY, FEW, MANY)][1:]
+    few, many = (_stalls(bench, engine, sampler, steps) for steps in (FEW, MANY))
     a_step = (sum(many.values()) - sum(few.values())) / (MANY - FEW)
     most = ", ".join(f"{count}× {place}" for place, count in (many - few).most_common(2))
     return {"stalls_a_step": round(a_step, 2), "most": most}
