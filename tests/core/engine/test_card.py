@@ -59,7 +59,7 @@ def get(card: FakeCard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ge
     def get(family: Family) -> tuple[Engine, Model, LoadedModel]:
         if family not in made:
             model = tiny_model(folder, family, family=family)
-            engine = Engine(EngineConfig(device="cuda", cache_dir=folder))
+            engine = Engine(EngineConfig(device="cuda", cache_dir=folder, graphs=False))
             loaded = engine._models.load(model)
             card.leave_out(loaded.unet)
             made[family] = (engine, model, loaded)
@@ -202,7 +202,7 @@ def test_a_step_of_sixteen_pictures(card: FakeCard, quick: Get) -> None:
 
 def test_loading_copies_whole_buffers_without_waiting(card: FakeCard, tmp_path: Path) -> None:
     model = tiny_model(tmp_path)
-    engine = Engine(EngineConfig(device="cuda", cache_dir=tmp_path))
+    engine = Engine(EngineConfig(device="cuda", cache_dir=tmp_path, graphs=False))
     engine._models.load(model)
     card.clear()
     (resident,) = engine._models._warm.values()
