@@ -150,9 +150,11 @@ class Stock:
             generator=torch.Generator("cpu").manual_seed(request.seed),
             width=request.width,
             height=request.height,
+            output_type="np",
         ).images[0]
+        # Truncated, as A1111 and so the engine does; diffusers' own images are rounded.
         file = io.BytesIO()
-        image.save(file, "PNG", compress_level=1)
+        Image.fromarray((image * 255).astype("uint8")).save(file, "PNG", compress_level=1)
         return file.getvalue()
 
 
