@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_PIXELS: Final = 36_000_000  # a 6000×6000 photograph; decoded, about 100 MB
 MAX_BYTES: Final = 64 * 2**20
 
+# Where a WebP file's first chunks are.
+_HEADERS: Final = 2**16
 _EXIF_IFD: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
 
@@ -80,8 +82,8 @@ def read_infotext(data: bytes) -> str | None:
     texts = metadata.texts_in(data, image)
     found = foreign.to_infotext(texts)
     width, height = image.size
-    lossy = isinstance(image, JpegImagePlugin.JpegImageFile)
-    if found is None and not lossy and width * height <= MAX_PIXELS:
+    lossless = data.startswith(PNG) or b"VP8L" in data[:_HEADERS]
+    if found is None and lossless and width * height <= MAX_PIXELS:
         found = foreign.to_infotext(_hidden_texts(_load(image)))
     if found is None and texts.too_long:
         raise UnreadablePicture("long_text", str(texts.too_long))

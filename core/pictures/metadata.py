@@ -56,7 +56,10 @@ class PngChunk(NamedTuple):
 
 
 def chunks(data: bytes) -> Iterator[PngChunk]:
-    """Yield the whole chunks of a PNG, up to its end or to where it is cut off."""
+    """Yield the whole chunks of a PNG, up to its end or to where it is cut off.
+
+    Raises :class:`UnreadablePicture` where there are more than :data:`MAX_CHUNKS`.
+    """
     view, at = memoryview(data), len(PNG)
     for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
@@ -70,6 +73,7 @@ def chunks(data: bytes) -> Iterator[PngChunk]:
         if kind == b"IEND":
             return
         at = end
+    raise UnreadablePicture("damaged", f"more than {MAX_CHUNKS} chunks")
 
 
 def without_texts(data: bytes) -> bytes:
@@ -107,6 +111,9 @@ def _add_chunks(texts: Texts, data: bytes) -> None:
     for kind, body, _, _ in chunks(data):
         if kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
+        if total > MAX_TEXTS:
+            texts.too_long = max(texts.too_long, total)
+            return
         keyword, _, rest = bytes(body[: MAX_TEXT + 80]).partition(b"\0")
         raw = _unpacked(kind, rest)
         if raw is None:

@@ -11,7 +11,6 @@ import zlib
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from core.pictures.metadata import MAX_TEXT
@@ -29,36 +28,32 @@ _GZIP: Final = 31
 
 def hidden_text(image: Image.Image) -> str | None:
     """Return the text hidden in the pixels of a decoded image; None where there is none."""
-    if image.mode not in ("RGB", "RGBA", "LA"):
-        return None
-    pixels = np.asarray(image)
-    planes = [(True, pixels[:, :, -1:])] if image.mode != "RGB" else []
-    if image.mode != "LA":
-        planes.append((False, pixels[:, :, :3]))
-    for alpha, plane in planes:
-        compressed = {
-            mark: packed for mark, (where, packed) in MARKS.items() if where is alpha
-        }.get(_bytes(plane, 0, _MARK))
+    for alpha, bands in ((True, "A"), (False, "RGB")):
+        if not set(bands) <= set(image.getbands()):
+            continue
+        marks = {mark: packed for mark, (where, packed) in MARKS.items() if where is alpha}
+        compressed = marks.get(_bytes(image, bands, 0, _MARK))
         if compressed is not None:
-            return _text(plane, compressed)
+            return _text(image, bands, compressed)
     return None
 
 
-def _bytes(plane: NDArray[np.uint8], first: int, count: int) -> bytes:
+def _bytes(image: Image.Image, bands: str, first: int, count: int) -> bytes:
     """Read ``count`` bits from bit ``first`` on; of the picture only the columns they are in."""
-    height, _, channels = plane.shape
-    column = height * channels
-    columns = plane[:, first // column : (first + count) // column + 1]
-    bits = (columns & 1).transpose(1, 0, 2).reshape(-1)
-    start = first % column
+    column = image.height * len(bands)
+    left, right = first // column, min(image.width, (first + count) // column + 1)
+    columns = image.crop((left, 0, right, image.height))
+    planes = [np.asarray(columns.getchannel(band)) for band in bands]
+    bits = (np.stack(planes, 2) & 1).transpose(1, 0, 2).reshape(-1)
+    start = first - left * column
     return np.packbits(bits[start : start + count]).tobytes()
 
 
-def _text(plane: NDArray[np.uint8], compressed: bool) -> str | None:
-    length = int.from_bytes(_bytes(plane, _MARK, 32), "big")
-    if length > min(MAX_TEXT * 8, plane.size):
+def _text(image: Image.Image, bands: str, compressed: bool) -> str | None:
+    length = int.from_bytes(_bytes(image, bands, _MARK, 32), "big")
+    if length > min(MAX_TEXT * 8, image.width * image.height * len(bands)):
         return None
-    raw = _bytes(plane, _MARK + 32, length)
+    raw = _bytes(image, bands, _MARK + 32, length)
     if compressed:
         try:
             raw = zlib.decompressobj(_GZIP).decompress(raw, MAX_TEXT)

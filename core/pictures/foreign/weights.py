@@ -16,7 +16,7 @@ _INVOKE: Final = {"+": 1.1, "-": 0.9}
 _EMBEDDING: Final = re.compile(r"(?:\bembedding:|<embed(?:ding)?:)([^\s,():<>]+)>?")
 _NAI_NUMBER: Final = re.compile(r"(-?\d+(?:\.\d+)?)::(.*?)(?:::|\Z)", re.DOTALL)
 _INVOKE_SUFFIX: Final = re.compile(r"\++|-+(?![\w-])|\d+(?:\.\d+)?|\.\d+")
-_INVOKE_WORD: Final = re.compile(r"([^\s,()\[\]+]+?)(\++|--+|-)(?=[\s,)]|\Z)")
+_INVOKE_WORD: Final = re.compile(r"[^\s,()\[\]]+")
 # How deep brackets may stand in each other; deeper ones are plain text.
 _DEEPEST: Final = 50
 
@@ -63,7 +63,7 @@ def from_novelai(text: str) -> str:
 
 def from_invokeai(text: str) -> str:
     """InvokeAI writes ``word+``, ``(some words)1.3`` or ``(words)--``; bare brackets are plain."""
-    text = _INVOKE_WORD.sub(lambda found: f"({found[1]}:{_steps(found[2])})", _grouped(text))
+    text = _INVOKE_WORD.sub(_weighted, _grouped(text))
     return re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", text)
 
 
@@ -92,6 +92,15 @@ def _grouped(text: str) -> str:
     for start in opened:
         parts[start] = "\\("
     return "".join(parts)
+
+
+def _weighted(word: re.Match[str]) -> str:
+    """Rewrite a word that ends in steps, as ``fox++``."""
+    for sign in _INVOKE:
+        plain = word[0].rstrip(sign)
+        if plain and plain != word[0]:
+            return f"({plain}:{_steps(word[0][len(plain) :])})"
+    return word[0]
 
 
 def _steps(suffix: str) -> str:
