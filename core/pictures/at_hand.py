@@ -6,10 +6,26 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 # Fewer digits are too few to tell files apart; old A1111 texts have eight of another hash.
 MIN_DIGITS: Final = 10
+
+# A1111 has names of its own for the upscalers that it fetches: the files' names, folded.
+_UPSCALERS: Final = {
+    "R-ESRGAN 4x+": "realesrgan_x4plus",
+    "R-ESRGAN 4x+ Anime6B": "realesrgan_x4plus_anime_6b",
+    "R-ESRGAN 2x+": "realesrgan_x2plus",
+    "R-ESRGAN General 4xV3": "realesr-general-x4v3",
+    "R-ESRGAN General WDN 4xV3": "realesr-general-wdn-x4v3",
+    "R-ESRGAN AnimeVideo": "realesr-animevideov3",
+    "ESRGAN_4x": "esrgan",
+    "SwinIR_4x": "003_realsr_bsrgan_dfowmfc_s64w8_swinir-l_x4_gan",
+    "SwinIR 4x": "003_realsr_bsrgan_dfowmfc_s64w8_swinir-l_x4_gan",
+    "DAT x2": "dat_x2",
+    "DAT x3": "dat_x3",
+    "DAT x4": "dat_x4",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +37,18 @@ class NamedFile:
     hashes: tuple[str, ...] = ()
 
 
+class Lookup(Protocol):
+    """Files of one kind, wherever they are listed."""
+
+    def find(self, name: str, digits: str = "") -> NamedFile | None:
+        """Find a file by its name, else by its hash."""
+
+    def of_hash(self, digits: str) -> NamedFile | None:
+        """Find a file by ten or more digits of its hash."""
+
+
 class Files:
-    """Files of one kind."""
+    """Files of one kind, listed here."""
 
     def __init__(self, files: Iterable[NamedFile]) -> None:
         self._names: dict[str, NamedFile] = {}
@@ -53,16 +79,21 @@ def is_another(file: NamedFile, digits: str) -> bool:
 class AtHand:
     """The files at hand by kind. None is not known: such names are passed on as they are."""
 
-    models: Files | None = None
-    vaes: Files | None = None
-    loras: Files | None = None
-    embeddings: Files | None = None
-    upscalers: Files | None = None
+    models: Lookup | None = None
+    vaes: Lookup | None = None
+    loras: Lookup | None = None
+    embeddings: Lookup | None = None
+    upscalers: Lookup | None = None
 
     @classmethod
     def named(cls, **names: Collection[str]) -> AtHand:
         """Make it of the names of each kind that is given."""
         return cls(**{kind: Files(map(NamedFile, given)) for kind, given in names.items()})
+
+
+def upscaler_names(stem: str) -> tuple[str, ...]:
+    """The names by which A1111 calls an upscaler that it fetched as this file."""
+    return tuple(name for name, file in _UPSCALERS.items() if file == plain(stem))
 
 
 def plain(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from core.notes import Note
 from core.options import AUTOMATIC, NONE
-from core.pictures.at_hand import AtHand, Files, is_another
+from core.pictures.at_hand import AtHand, Lookup, is_another
 from core.pictures.importing import to_values
 from core.pictures.infotext import ASSUMED, parse
 from core.pictures.known_keys import ALWAYS, INFORMATION, is_neutral, is_off, reason
@@ -145,7 +145,7 @@ class _Reader:
 
     # --- files
 
-    def file(self, key: str, *, at_hand: Files | None, kind: str) -> None:
+    def file(self, key: str, *, at_hand: Lookup | None, kind: str) -> None:
         """Put the name used here in the place of a model's or a VAE's; leave out a missing one."""
         name, digits = str(self.parsed.get(key, "")), self.hashes.get(kind, "")
         if at_hand is None or name in (AUTOMATIC, NONE) or not (name or digits):
@@ -195,7 +195,7 @@ class _Reader:
         files = self.at_hand.embeddings
         for name in embedding_names(self.parsed) if files is not None else ():
             digits = self.hashes.get(f"embed:{name}", "")
-            found = files.find(name, digits) if files else None
+            found = files.find(name, digits) if files is not None else None
             if found is None:
                 self.leave("Embedding", "left_file", name)
             elif is_another(found, digits):

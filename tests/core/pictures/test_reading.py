@@ -13,7 +13,7 @@ from hypothesis import given
 
 from core.notes import NOTES
 from core.options import OPTIONS
-from core.pictures.at_hand import AtHand, Files, NamedFile
+from core.pictures.at_hand import AtHand, Files, NamedFile, upscaler_names
 from core.pictures.infotext import ASSUMED, format, parse
 from core.pictures.known_keys import INFORMATION, KNOWN, NEUTRAL, is_neutral, is_off
 from core.pictures.reading import Reading, grouped, read
@@ -180,6 +180,14 @@ def test_an_upscaler_at_hand_is_used() -> None:
     assert hires.upscaler == "4x-UltraSharp"
     assert left(pairs, HERE) == {}
     assert left(pairs, NOTHING_HERE) == {"Hires upscaler": "file not here"}
+
+
+def test_a1111s_own_upscalers_have_other_names_as_files() -> None:
+    assert upscaler_names("RealESRGAN_x4plus_anime_6B") == ("R-ESRGAN 4x+ Anime6B",)
+    assert upscaler_names("4x-UltraSharp") == ()
+    here = AtHand(upscalers=Files([NamedFile("esr", upscaler_names("RealESRGAN_x4plus"))]))
+    pairs = ", Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+, Denoising strength: 0.5"
+    assert reading(pairs, here).values["hires"].upscaler == "esr"
 
 
 def test_loras_are_found_by_name_or_hash() -> None:
