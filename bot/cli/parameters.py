@@ -47,7 +47,9 @@ def main(settings: Settings, files: Sequence[str], *, as_json: bool = False) -> 
         at_hand = _at_hand(text, catalogue, settings)
         reading = read(text, at_hand, max_side=settings.max_size)
         if as_json:
-            print(json.dumps({"file": file} | to_json(reading), ensure_ascii=False), flush=True)
+            ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+            said = {"file": file} | to_json(reading)
+            print(json.dumps(said, ensure_ascii=ascii_only), flush=True)
         else:
             print("\n".join([file, *(f"  {line}" for line in _lines(reading))]), flush=True)
     return code

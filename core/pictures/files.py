@@ -80,11 +80,11 @@ def read_infotext(data: bytes) -> str | None:
     """
     image = _open(data)
     texts = metadata.texts_in(data, image)
-    found = foreign.to_infotext(texts)
+    found = foreign.to_infotext(texts, image.size)
     width, height = image.size
     lossless = data.startswith(PNG) or b"VP8L" in data[:_HEADERS]
     if found is None and lossless and width * height <= MAX_PIXELS:
-        found = foreign.to_infotext(_hidden_texts(_load(image)))
+        found = foreign.to_infotext(_hidden_texts(_load(image)), image.size)
     if found is None and texts.too_long:
         raise UnreadablePicture("long_text", str(texts.too_long))
     return found

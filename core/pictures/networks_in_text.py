@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 # A tag: its kind, its name, and what else it says. Bounded, so that looking takes linear time.
-TAG: Final = re.compile(r"<(\w{1,40}):([^<>:]{1,200})((?::[^<>]{0,500})?)>")
+# Discord's own are none: <a:name:id> is an emoji, <t:seconds:R> a time.
+TAG: Final = re.compile(
+    r"<(?!a:\w+:\d+>|t:-?\d+(?::\w)?>)(\w{1,40}):([^<>:]{1,200})((?::[^<>]{0,500})?)>"
+)
 # The keys of the Additional Networks extension, before A1111 had tags.
 _ADDITIONAL: Final = re.compile(r"(.*?)\s*\(([0-9a-f]{8,64})\)")
 _FILE: Final = ("Module", "Model")

@@ -25,8 +25,11 @@ _CARRIERS: Final = ("parameters", *COMMENTS)
 _READ_ERRORS: Final = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
-def to_infotext(texts: Mapping[str, str]) -> str | None:
-    """Return the parameters in an image's texts (by keyword) as infotext; None if it has none."""
+def to_infotext(texts: Mapping[str, str], size: tuple[int, int] | None = None) -> str | None:
+    """Return the parameters in an image's texts (by keyword) as infotext; None if it has none.
+
+    ``size`` is the image's (width, height), which some NovelAI texts do not say.
+    """
     for carrier in _CARRIERS:
         text = texts.get(carrier, "")
         if looks_like_infotext(text) or (carrier != "parameters" and f"\n{NEGATIVE}" in text):
@@ -35,8 +38,11 @@ def to_infotext(texts: Mapping[str, str]) -> str | None:
     for read in _READERS:
         try:
             found = read(entries)
-            if found is not None:
-                return found.text()
+            if found is None:
+                continue
+            if found.program == novelai.PROGRAM and found.pairs.get("Size") is None:
+                found.pairs["Size"] = size
+            return found.text()
         except _READ_ERRORS:
             continue
     plain = texts.get("parameters", "")

@@ -24,7 +24,6 @@ _SILENT: Final = frozenset(
 _USUAL: Final[dict[str, tuple[Any, ...]]] = {
     "uncond_scale": (1, 1.0),
     "controlnet_strength": (1, 1.0),
-    "noise": (0.2,),
     "lora_unet_weights": ([],),
     "dynamic_thresholding_percentile": (0.999,),
     "dynamic_thresholding_mimic_scale": (10, 10.0),
@@ -43,7 +42,9 @@ def read(entries: Mapping[str, Any]) -> Translated | None:
     prompt = str(entries.get("Description") or comment.get("prompt") or "").strip()
     negative = source.text("uc", "negative_prompt")
     name, schedule = sampler(source.take("sampler"), _schedule(source.take("noise_schedule")))
-    strength = source.number("strength")
+    # Both are written for text-to-image too, where they do nothing.
+    strength, noise = source.number("strength"), source.number("noise")
+    redrawn = re.match(r"Img2Img|NativeInfilling", str(comment.get("request_type", "")))
     model = re.fullmatch(r"(.*?)\s+([A-F0-9]{8})", str(entries.get("Source", "")).strip())
     pairs: dict[str, Any] = {
         "Steps": source.number("steps"),
@@ -54,7 +55,8 @@ def read(entries: Mapping[str, Any]) -> Translated | None:
         "Size": size(source.take("width"), source.take("height")),
         "Model hash": model[2] if model else None,
         "Model": model[1] if model else entries.get("Source"),
-        "Denoising strength": strength,
+        "Denoising strength": strength if redrawn else None,
+        "noise": noise if redrawn else None,
         "Clip skip": 2,
         # As A1111 imports NovelAI's: their seed offset for the noise of ancestral samplers.
         "ENSD": 31337,

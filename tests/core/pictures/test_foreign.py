@@ -609,6 +609,18 @@ def test_novelai_names_what_is_its_own() -> None:
     ]
 
 
+def test_novelais_first_texts_say_no_size_and_a_strength_without_a_start_image() -> None:
+    comment = {"steps": 28, "sampler": "k_euler_ancestral", "seed": 1, "strength": 0.69}
+    comment |= {"noise": 0.667, "scale": 11.0, "uc": "lowres"}
+    entries = {"Description": "a girl", "Software": "NovelAI", "Comment": json.dumps(comment)}
+    found = read(foreign.to_infotext(entries, (512, 768)) or "")
+    assert (found.values["width"], found.values["height"]) == (512, 768)
+    assert found.left_out == ()
+    entries["Comment"] = json.dumps(comment | {"request_type": "Img2ImgRequest"})
+    found = read(foreign.to_infotext(entries, (512, 768)) or "")
+    assert {each.key for each in found.left_out} == {"Denoising strength", "noise"}
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_each_program_has_one_remark(program: str) -> None:
     text = f"a\nSteps: 1, Sampler: Euler, Seed: 1, RNG: CPU, Version: {program}"

@@ -209,6 +209,10 @@ def test_other_networks_are_left_out() -> None:
     assert left("", HERE, "<foo:ink:1>") == {"<foo>": "unknown to this bot"}
 
 
+def test_what_discord_writes_is_no_network() -> None:
+    assert left("", HERE, "a <a:fox:123456789012345678> at <t:1700000000:R>, <t:1>") == {}
+
+
 def test_additional_networks_become_tags() -> None:
     pairs = (
         ", AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ink(bbbbbbbbbbbb)"
