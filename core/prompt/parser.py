@@ -26,7 +26,7 @@ MAX_DEPTH: Final = 128
 MAX_WEIGHT: Final = 1e30
 MAX_NOTES: Final = 10
 
-_PIECE: Final = re.compile(r"\\[()\[\]\\]?|[()\[\]]|:\s*([+-]?[.\d]+)\s*\)|[^\\()\[\]:]+|:")
+_PIECE: Final = re.compile(r"\\[()\[\]\\]?|[()\[\]]|:\s*([+-]?[.,\d]+)\s*\)|[^\\()\[\]:]+|:")
 _BREAK: Final = re.compile(r"\bBREAK\b")
 _AND: Final = re.compile(r"\bAND\b")
 _AND_WEIGHT: Final = re.compile(r"\s*([+-]?(?:\d+\.?|\d*\.\d+))")
@@ -176,6 +176,10 @@ def _weigh(text: str) -> tuple[list[tuple[str, float]], list[Note]]:
                 notes.append(Note.of("bad_weight", text=match[1][:20]))
                 add(piece[:-1])
             close("(", _FACTOR["("] if weight is None else weight)
+        elif match[1] is not None and not match[1].isdigit():
+            # A weight without its bracket; “:3)” is a face.
+            notes.append(Note.of("bad_weight", text=piece[:20]))
+            add(piece)
         elif piece == ")" and opened["("]:
             close("(", _FACTOR["("])
         elif piece == "]" and opened["["]:

@@ -206,6 +206,8 @@ def test_networks_are_taken_out_of_a_positive_prompt_only() -> None:
         ("(cat", "unclosed_bracket"),
         ("[cat:dog:0.5", "unclosed_bracket"),
         ("(cat:1.2.3)", "bad_weight"),
+        ("(cat:1,3)", "bad_weight"),
+        ("cat :1.2) dog", "bad_weight"),
         ("a banner, 16:9", "end_weight"),
         ("a|b [cat:dog:0.5]", "schedule_off"),
         ("a AND " * 20 + "b", "too_many_parts"),
@@ -217,7 +219,7 @@ def test_notes(text: str, key: str) -> None:
     assert str(note)
 
 
-@pytest.mark.parametrize("text", ["", "a (cat:1.3), [dim], [a:b:0.5], [a:0.5], [a|b], :)", "1:1 x"])
+@pytest.mark.parametrize("text", ["", "a (cat:1.3), [dim], [a:b:0.5], [a:0.5], [a|b], :)", "1:1 x", ":3) x"])
 def test_nothing_is_noted_about_a_good_prompt(text: str) -> None:
     assert read(text, 20).notes == ()
 
