@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -54,7 +55,11 @@ def closest(name: str, names: Iterable[str], limit: int = 3) -> tuple[str, ...]:
 
 
 def printable(name: str) -> str:
-    """Return ``name`` with unprintable characters replaced, cut to :data:`MAX_NAME`."""
+    """Return ``name`` with unprintable characters replaced, cut to :data:`MAX_NAME`.
+
+    A Mac writes an accent as a character of its own; here it is part of its letter.
+    """
+    name = unicodedata.normalize("NFC", name)
     shown = (char if char.isprintable() else "\ufffd" for char in name[:MAX_NAME])
     return "".join(shown).strip()
 

@@ -454,6 +454,27 @@ def test_a_vae_by_name_must_fit(catalogue: Catalogue) -> None:
 # --- names ----------------------------------------------------------------------------------
 
 
+def test_a_macs_accents_are_found_as_they_are_typed(
+    tmp_path: Path, checkpoints: dict[str, Shapes]
+) -> None:
+    write(tmp_path / "models" / "cafe\u0301.safetensors", checkpoints["sd1"])
+    found = scan(tmp_path)
+    assert [model.name for model in found.models] == ["café"]
+    assert found.model("Café").name == "café"
+
+
+def test_a_hash_that_is_known_comes_with_the_scan(
+    tmp_path: Path, checkpoints: dict[str, Shapes]
+) -> None:
+    path = write(tmp_path / "models" / "a.safetensors", checkpoints["sd1"])
+    folders = tmp_path / "models", tmp_path / "vaes", tmp_path / "data", tmp_path / "cache"
+    assert Catalogue.scan(*folders).model("a").digits == ""
+    digits = Hashes(tmp_path / "cache").of(path)
+    assert Catalogue.scan(*folders).model("a").digits == digits
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert Hashes(tmp_path / "cache").known(path) == ""
+
+
 def test_names_are_found_in_any_case_and_as_others_write_them(catalogue: Catalogue) -> None:
     for name in ("Dream Shaper", "dream shaper", "Dream Shaper.safetensors [0123456789]"):
         assert catalogue.model(name).name == "Dream Shaper"

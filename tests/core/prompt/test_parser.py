@@ -219,7 +219,9 @@ def test_notes(text: str, key: str) -> None:
     assert str(note)
 
 
-@pytest.mark.parametrize("text", ["", "a (cat:1.3), [dim], [a:b:0.5], [a:0.5], [a|b], :)", "1:1 x", ":3) x"])
+@pytest.mark.parametrize(
+    "text", ["", "a (cat:1.3), [dim], [a:b:0.5], [a:0.5], [a|b], :)", "1:1 x", ":3) x"]
+)
 def test_nothing_is_noted_about_a_good_prompt(text: str) -> None:
     assert read(text, 20).notes == ()
 
