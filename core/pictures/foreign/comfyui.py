@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from core.pictures.foreign import weights
 from core.pictures.foreign.graph import MAX_HOPS, Graph, GraphNode
+from core.pictures.foreign.lora_nodes import loras_of
+from core.pictures.foreign.second_pass import second_pass
 from core.pictures.foreign.translated import (
     Translated,
     is_off,
@@ -28,8 +30,6 @@ _PLAIN: Final = re.compile(
     r"|.*Loader.*|Empty.*Latent.*|Anything Everywhere.*",
     re.IGNORECASE,
 )
-_ON_UNET: Final = ("strength_model", "lora_model_strength", "model_weight", "model_str", "lora_wt")
-_ON_TEXT: Final = ("strength_clip", "lora_clip_strength", "clip_weight", "clip_str")
 _MAX_PASSES: Final = 50
 _MODEL: Final = ("ckpt_name", "base_ckpt_name", "unet_name", "model_name")
 
@@ -96,9 +96,11 @@ class _Picture:
         self._model()
         self._latent()
         tags = "".join(f" {tag}" for tag in self._networks())
-        for each in self.passes:
-            if each is not self.first:
-                self._another_pass(each)
+        others = [each for each in self.passes if each is not self.first]
+        second = second_pass(self.graph, self.first, others[0]) if len(others) == 1 else None
+        self.pairs |= second or {}
+        for each in others if second is None else ():
+            self._another_pass(each)
         self._others()
         return Translated(PROGRAM, f"{prompts[0]}{tags}".strip(), prompts[1], self.pairs)
 
@@ -249,7 +251,7 @@ class _Picture:
         chains = self.models[::-1], self.clips[::-1]
         tags: dict[tuple[str, str], tuple[Any, Any]] = {}
         for node in dict.fromkeys((*chains[0], *chains[1])):
-            for name, unet, te in _loras(self.graph, node):
+            for name, unet, te in loras_of(self.graph, node):
                 on_unet = unet if node in chains[0] else 0
                 # Loaders of both at once have no chain of their own for the text encoder.
                 on_te = te if node in chains[1] or "ckpt_name" in node.inputs else 0
@@ -307,30 +309,6 @@ class _Picture:
         ]
         if said:
             self.pairs["Unused nodes"] = ", ".join(sorted(set(said)))
-
-
-def _loras(graph: Graph, node: GraphNode, hops: int = MAX_HOPS) -> list[tuple[str, Any, Any]]:
-    """A node's LoRAs: (name, strength of the UNet, of the text encoder)."""
-    found: list[tuple[str, Any, Any]] = []
-    for key, value in node.inputs.items():
-        number = re.fullmatch(r"lora(?:_name)?(?:_(\d{1,3}))?", key)
-        if number is None:
-            continue
-        if isinstance(value, Mapping):
-            unet = value.get("strength", 1) if value.get("on", True) else 0
-            found.append((str(value.get("lora")), unet, value.get("strengthTwo") or unet))
-            continue
-        name, tail = graph.value(node, key), f"_{number[1]}" if number[1] else ""
-        if isinstance(name, str) and not is_off(name) and node.inputs.get(f"switch{tail}") != "Off":
-            unet = _strength(graph, node, _ON_UNET, tail, 1)
-            found.append((name, unet, _strength(graph, node, _ON_TEXT, tail, unet)))
-    stack = graph.source(node, "lora_stack") if hops else None
-    return [*_loras(graph, stack, hops - 1), *found] if stack is not None else found
-
-
-def _strength(graph: Graph, node: GraphNode, names: tuple[str, ...], tail: str, usual: Any) -> Any:
-    keys = (key for name in names for key in (name + tail, name) if key in node.inputs)
-    return next((graph.value(node, key) for key in keys), usual)
 
 
 def _is_number(value: object) -> bool:

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.pictures import foreign
+from core.pictures.at_hand import AtHand
 from core.pictures.foreign import weights
 from core.pictures.infotext import parse
 from core.pictures.reading import PROGRAMS, Reading, read
+from core.request import HiresFix
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
@@ -244,21 +246,84 @@ def test_what_else_took_part_is_named() -> None:
     }
 
 
-def test_a_second_pass_a_batch_and_a_start_image_are_named() -> None:
-    second = changed(_7={"seed": 5, "steps": 10, "denoise": 0.5, "latent_image": ["21", 0]})["7"]
-    graph = changed(
-        _20=second,
-        _21=node("LatentUpscaleBy", samples=["7", 0], scale_by=1.5, upscale_method="bicubic"),
-        _8={"samples": ["20", 0]},
-        _6={"batch_size": 4},
-    )
-    reading = read_text(prompt=graph)
-    assert reading.values["seed"] == 42
-    assert [each.key for each in reading.left_out] == [
-        "Images from one seed",
-        "Another pass",
-        "Node LatentUpscaleBy",
-    ]
+def two_passes(*way: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    """A graph of two passes; ``way`` are the nodes 21, 22, … between them, the last one first."""
+    second = {"steps": 10, "denoise": 0.5, "latent_image": ["21", 0], **inputs}
+    nodes = {f"_{21 + number}": each for number, each in enumerate(way)}
+    return changed(_20=changed(_7=second)["7"], _8={"samples": ["20", 0]}, **nodes)
+
+
+BY = {"upscale_method": "bicubic", "scale_by": 1.5}
+TO = {"upscale_method": "nearest-exact", "width": 768, "height": 1152}
+UPSCALERS = {
+    "a latent by a factor": (
+        [node("LatentUpscaleBy", samples=["7", 0], **BY)],
+        HiresFix(1.5, 10, 0.5, "Latent (bicubic)"),
+    ),
+    "a latent to a size": (
+        [node("LatentUpscale", samples=["7", 0], **TO)],
+        HiresFix(1.5, 10, 0.5, "Latent (nearest-exact)"),
+    ),
+    "pixels to a size": (
+        [
+            node("VAEEncode", pixels=["22", 0], vae=["9", 0]),
+            node("ImageScale", image=["23", 0], **TO),
+            node("VAEDecode", samples=["7", 0], vae=["9", 0]),
+        ],
+        HiresFix(1.5, 10, 0.5, "Nearest"),
+    ),
+    "pixels by a model": (
+        [
+            node("VAEEncode", pixels=["22", 0], vae=["9", 0]),
+            node("ImageScaleBy", image=["23", 0], upscale_method="area", scale_by=0.5),
+            node("ImageUpscaleWithModel", image=["24", 0], upscale_model=["25", 0]),
+            node("VAEDecode", samples=["7", 0], vae=["9", 0]),
+            node("UpscaleModelLoader", model_name="4x-UltraSharp.pth"),
+        ],
+        HiresFix(2, 10, 0.5, "4x-UltraSharp"),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", UPSCALERS)
+def test_a_second_pass_over_an_enlarged_image_is_hires_fix(way: str) -> None:
+    nodes, hires = UPSCALERS[way]
+    text = foreign.to_infotext({"prompt": json.dumps(two_passes(*nodes))}) or ""
+    found = read(text, AtHand.named(upscalers=["4x-UltraSharp"]))
+    assert found.values["hires"] == hires
+    assert found.values["seed"] == 42
+    assert found.left_out == ()
+
+
+def test_what_a_second_pass_has_of_its_own() -> None:
+    way = node("LatentUpscaleBy", samples=["7", 0], **BY)
+    graph = two_passes(way, seed=5, cfg=3, sampler_name="euler", scheduler="normal")
+    found = read_text(prompt=graph)
+    hires = found.values["hires"]
+    assert (hires.sampler, hires.schedule_type, hires.cfg_scale) == ("Euler", "Uniform", 3)
+    assert [(each.key, each.value) for each in found.left_out] == [("Another pass seed", "5")]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        [node("LatentUpscaleBy", samples=["7", 0], upscale_method="bislerp", scale_by=1.5)],
+        [node("LatentRotate", samples=["7", 0], rotation="90 degrees")],
+        [node("LatentUpscaleBy", samples=["22", 0], **BY), node("Odd", samples=["7", 0])],
+        [node("Reroute", **{"": ["7", 0]})],
+    ],
+)
+def test_another_pass_is_named(way: list[dict[str, Any]]) -> None:
+    found = read_text(prompt=two_passes(*way))
+    assert "hires" not in found.values
+    keys = {each.key for each in found.left_out}
+    assert "Another pass" in keys
+    assert keys >= {f"Node {each['class_type']}" for each in way} - {"Node Reroute"}
+
+
+def test_a_batch_and_a_start_image_are_named() -> None:
+    reading = read_text(prompt=changed(_6={"batch_size": 4}))
+    assert [each.key for each in reading.left_out] == ["Images from one seed"]
     graph = changed(
         _7={"denoise": 0.6, "latent_image": ["20", 0]},
         _20=node("VAEEncode", pixels=["21", 0], vae=["9", 0]),
