@@ -14,9 +14,11 @@ from core.errors import UnreadablePicture
 from core.models.catalogue import Catalogue, Model, Vae
 from core.models.files_at_hand import files_at_hand
 from core.models.weights.hashes import Hashes
+from core.pictures import foreign
 from core.pictures.at_hand import AtHand
 from core.pictures.files import MAX_BYTES, is_picture, read_infotext
 from core.pictures.infotext import looks_like_infotext, parse
+from core.pictures.metadata import COMMENT
 from core.pictures.reading import Reading, read
 from core.request import HiresFix
 
@@ -56,7 +58,8 @@ def main(settings: Settings, files: Sequence[str], *, as_json: bool = False) -> 
 
 
 def text_in(data: bytes) -> str | None:
-    """Return the parameters in an image, or in a text in UTF-8 or UTF-16; None if it has none.
+    """Return the parameters in an image, or in a text in UTF-8 or UTF-16, another program's JSON
+    among them; None if it has none.
 
     Raises :class:`~core.errors.UnreadablePicture` for an image that is damaged or too large.
     """
@@ -67,7 +70,7 @@ def text_in(data: bytes) -> str | None:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         raise UnreadablePicture("kind") from None
-    return text if looks_like_infotext(text) else None
+    return text if looks_like_infotext(text) else foreign.to_infotext({COMMENT: text})
 
 
 def to_json(reading: Reading) -> dict[str, Any]:

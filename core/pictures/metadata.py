@@ -35,6 +35,8 @@ PNG: Final = b"\x89PNG\r\n\x1a\n"
 _DROPPED: Final = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _EXIF_IFD: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
+# Windows' own tags of title, comment, author, keywords and subject: bytes of UTF-16.
+_WINDOWS: Final = range(0x9C9B, 0x9CA0)
 _XMP: Final = "XML:com.adobe.xmp"
 # ComfyUI writes "prompt:{…}" and "workflow:{…}" into the tags of a camera's maker and model.
 _LABELLED: Final = re.compile(r"(prompt|workflow):\s*(?=\{)", re.IGNORECASE)
@@ -160,9 +162,13 @@ def _add_exif(texts: Texts, image: Image.Image) -> None:
         own = dict(exif)
     except DECODE_ERRORS as error:
         raise UnreadablePicture("damaged", str(error)) from error
-    for value in own.values():
+    for tag, value in own.items():
+        if tag in _WINDOWS and isinstance(value, bytes):
+            value = value.decode("utf-16-le", "replace")
         if isinstance(value, str) and (label := _LABELLED.match(value)):
             texts.setdefault(label[1].lower(), _as_written(value[label.end() :]))
+        elif isinstance(value, str):
+            texts.setdefault(f"EXIF {tag:#x}", _as_written(value).strip("\0 "))
     for value in (inner.get(_USER_COMMENT), own.get(_USER_COMMENT)):
         comment = comment_text(value)
         if comment:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from core.pictures.foreign import comfyui, invokeai, novelai, others
-from core.pictures.foreign.translated import Translated
+from core.pictures.foreign.translated import OBJECT, Translated
 from core.pictures.infotext import NEGATIVE, looks_like_infotext
 from core.pictures.metadata import COMMENTS
 
@@ -45,21 +45,32 @@ def to_infotext(texts: Mapping[str, str], size: tuple[int, int] | None = None) -
             return found.text()
         except _READ_ERRORS:
             continue
+    # Converters move the text to keywords of their own.
+    for text in texts.values():
+        if not text.lstrip().startswith(("{", "[", "<")) and looks_like_infotext(text):
+            return text
     plain = texts.get("parameters", "")
     return plain if plain.strip("\0 \n") and not isinstance(_decoded(plain), Mapping) else None
 
 
 def _entries(texts: Mapping[str, str]) -> dict[str, Any]:
-    """All that the texts say, by key: objects decoded, those in carriers taken apart."""
+    """All that the texts say, by key: objects decoded, those in carriers taken apart as well."""
     entries: dict[str, Any] = {}
     for key, text in texts.items():
         value = _decoded(text)
         if key in _CARRIERS and isinstance(value, Mapping):
             inner = {str(name): _decoded(each) for name, each in value.items()}
-            entries = inner | entries
+            entries = inner | _graph(inner) | entries | {OBJECT: inner}
         elif key not in COMMENTS:
             entries[key] = value
     return entries
+
+
+def _graph(values: Mapping[str, Any]) -> dict[str, Any]:
+    """ComfyUI's graph or workflow, where all of an object is one."""
+    if any(isinstance(each, Mapping) and "class_type" in each for each in values.values()):
+        return {"prompt": values}
+    return {"workflow": values} if {"nodes", "links"} <= values.keys() else {}
 
 
 def _decoded(text: object) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from core.pictures.foreign import weights
 from core.pictures.foreign.translated import (
+    OBJECT,
     ProgramValues,
     Translated,
     is_off,
@@ -63,6 +64,7 @@ _DRAW_SAMPLERS: Final = {"Euler Ancestral": "Euler a", "Euler A": "Euler a"}
 
 def fooocus(entries: Mapping[str, Any]) -> Translated | None:
     """Translate Fooocus's own form; its other one is A1111's."""
+    entries = entries.get(OBJECT, {})
     if not {"base_model", "sharpness", "adm_guidance"} & entries.keys() or "prompt" not in entries:
         return None
     source = ProgramValues(entries)
@@ -98,13 +100,7 @@ def fooocus(entries: Mapping[str, Any]) -> Translated | None:
     pairs |= {key: short(each) for key, each in source.rest(_FOOOCUS_SILENT).items()}
     if isinstance(entries.get("full_negative_prompt"), list) and not pairs.get("styles"):
         negative = " BREAK ".join(map(str, entries["full_negative_prompt"])) or negative
-    return Translated(FOOOCUS, " ".join([prompt, *tags]), negative, _without(pairs, entries))
-
-
-def _without(pairs: dict[str, Any], entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave away the carriers of the values themselves."""
-    carriers = {"parameters", "UserComment", "fooocus_scheme"}
-    return {key: value for key, value in pairs.items() if key not in carriers}
+    return Translated(FOOOCUS, " ".join([prompt, *tags]), negative, pairs)
 
 
 def swarm(entries: Mapping[str, Any]) -> Translated | None:
@@ -149,6 +145,7 @@ def swarm(entries: Mapping[str, Any]) -> Translated | None:
 
 def easy_diffusion(entries: Mapping[str, Any]) -> Translated | None:
     """Translate Easy Diffusion's entries, one for each value."""
+    entries = entries.get(OBJECT, entries)
     if not {"num_inference_steps", "use_stable_diffusion_model"} & entries.keys():
         return None
     source = ProgramValues(entries)

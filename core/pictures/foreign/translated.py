@@ -13,6 +13,9 @@ from core.pictures.infotext import compose
 # The longest value that is written into a text; prompts may be longer.
 MAX_VALUE: Final = 300
 
+# The key of a whole object of values, among a file's entries.
+OBJECT: Final = "\0object"
+
 # ComfyUI's names; the others' are the same without their prefixes and suffixes.
 SAMPLERS: Final = {
     "euler": "Euler",

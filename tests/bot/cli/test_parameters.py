@@ -150,6 +150,21 @@ def test_what_is_no_use_is_one_sentence(
     assert [json.loads(line)["file"] for line in written.out.splitlines()] == [good]
 
 
+def test_a_workflow_is_a_text_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sampler = {"seed": 5, "steps": 9, "cfg": 7, "sampler_name": "euler", "scheduler": "normal"}
+    sampler |= {"positive": ["2", 0], "latent_image": ["3", 0]}
+    graph = {
+        "1": {"class_type": "KSampler", "inputs": sampler},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox"}},
+        "3": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64}},
+    }
+    (here / "a.json").write_text(json.dumps(graph), "utf-8")
+    (here / "b.json").write_text(json.dumps({"a": [1, 2]}), "utf-8")
+    assert run.main(["parameters", "a.json", "b.json", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["values"]["prompt"], said["values"]["steps"]) == ("a fox", 9)
+
+
 def test_an_image_without_parameters(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (8, 8)).save(here / "a.png")
     assert run.main(["parameters", "a.png"]) == 1

@@ -116,6 +116,7 @@ def test_a_graph_needs_no_workflow_beside_it() -> None:
     [
         lambda graph: {"UserComment": json.dumps({"prompt": graph, "workflow": {}})},
         lambda graph: {"UserComment": json.dumps({"prompt": json.dumps(graph)})},
+        lambda graph: {"UserComment": json.dumps(graph | {"extra": {"airs": []}})},
         lambda graph: {"prompt": json.dumps(graph).replace("25", '25, "x": NaN')},
     ],
 )
@@ -635,7 +636,9 @@ def test_fooocus_encodes_its_styles_in_parts() -> None:
     parsed = translated(parameters=values)
     assert parsed["Prompt"] == "a fox, cinematic BREAK a fox, sharp <lora:ink:0.5>"
     assert parsed["Negative prompt"] == "bad BREAK worse"
-    assert [each.key for each in read_text(parameters=values).left_out] == ["sharpness"]
+    for carrier in ("parameters", "UserComment"):
+        found = read_text(**{carrier: values, "fooocus_scheme": "fooocus", "EXIF 0x131": "Fooocus"})
+        assert [each.key for each in found.left_out] == ["sharpness"]
 
 
 def test_novelai_names_what_is_its_own() -> None:

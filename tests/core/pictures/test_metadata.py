@@ -91,6 +91,17 @@ def test_a_comment_that_is_no_parameters_is_none(comment: bytes) -> None:
         assert read_infotext(data) is None
 
 
+def test_converters_put_the_text_elsewhere() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = BARE
+    windows = Image.Exif()
+    windows[0x9C9C] = (TEXT + "\0").encode("utf-16-le")
+    assert read_infotext(jpeg(exif)) == BARE
+    assert read_infotext(jpeg(windows)) == TEXT
+    assert read_infotext(png((b"tEXt", b"Comment\0" + BARE.encode()))) == BARE
+    assert read_infotext(png((b"tEXt", b"Title\0a fox"), (b"tEXt", b"Author\0ann"))) is None
+
+
 def test_a_jpegs_own_comment_is_read() -> None:
     assert read_infotext(jpeg(comment=TEXT.encode())) == TEXT
 
