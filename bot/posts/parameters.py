@@ -26,7 +26,7 @@ IMAGINE: Final = (*names(Place.IMAGINE), "private")
 # A post holds 4,000 characters of text.
 MAX_TEXT: Final = 3900
 NOTES_LENGTH: Final = 1000
-PAIRS_LENGTH: Final = 120
+PAIRS_LENGTH: Final = 200
 
 
 def parameters_view(

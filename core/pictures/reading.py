@@ -50,6 +50,8 @@ _LEFT_OUT: Final = {
 }
 _KEYS: Final = {"sampler": "Sampler", "schedule type": "Schedule type", "model": "Model"}
 _MAX_NAMES: Final = 12
+# Characters of a value among others.
+_SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,8 @@ class Reading:
 
 
 _KINDS: Final = {"Model": "model", "VAE": "VAE"}
-# The prompt's own notes name networks, and a strength is used with a start image.
-_ELSEWHERE: Final = ("LoRA", "Denoising strength")
+# Other notes name networks and upscalers, and a strength is used with a start image.
+_ELSEWHERE: Final = ("LoRA", "Denoising strength", "Hires upscaler")
 _FOR_READERS: Final = ("no_model", "no_size", "only_information")
 
 
@@ -217,6 +219,8 @@ class _Reader:
             elif note.key == "other_upscaler":
                 mode = files is None or upscaler.startswith("Latent")
                 self.leave("Hires upscaler", "left_option" if mode else "left_file")
+                # It says what enlarges instead.
+                self.remarks.append(note)
             elif note.key != "not_used":
                 self.take(note)
         left = {each.key for each in self.left_out}
@@ -297,5 +301,9 @@ def grouped(reading: Reading) -> Iterator[tuple[str, Note]]:
         groups.setdefault(each.why, {}).setdefault(each.key, []).append(each.value)
     for why, pairs in groups.items():
         named = len(pairs) == 1 or why.key in ("left_file", "left_other_file")
-        said = (f"{key}: {', '.join(values)}" for key, values in pairs.items())
+        said = (f"{key}: {', '.join(map(_cut, values))}" for key, values in pairs.items())
         yield ", ".join(said if named else pairs), why
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _SHOWN else f"{value[: _SHOWN - 1]}…"

@@ -182,6 +182,16 @@ def test_an_upscaler_at_hand_is_used() -> None:
     assert left(pairs, NOTHING_HERE) == {"Hires upscaler": "file not here"}
 
 
+def test_what_enlarges_instead_is_said() -> None:
+    pairs = ", Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+, Denoising strength: 0.5"
+    found = reading(pairs, NOTHING_HERE)
+    assert found.values["hires"].upscaler == "Lanczos"
+    assert [str(note) for note in found.notes] == [
+        "R-ESRGAN 4x+ is not here; Lanczos enlarges instead",
+        *(str(note) for note in found.remarks if note.key == "other_noise"),
+    ]
+
+
 def test_a1111s_own_upscalers_have_other_names_as_files() -> None:
     assert upscaler_names("RealESRGAN_x4plus_anime_6B") == ("R-ESRGAN 4x+ Anime6B",)
     assert upscaler_names("4x-UltraSharp") == ()
