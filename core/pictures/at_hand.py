@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Final, Protocol
 
 # Fewer digits are too few to tell files apart; old A1111 texts have eight of another hash.
 MIN_DIGITS: Final = 10
+_ENDINGS: Final = frozenset({"safetensors", "ckpt", "pt", "pth", "bin"})
 
 # A1111 has names of its own for the upscalers that it fetches: the files' names, folded.
 _UPSCALERS: Final = {
@@ -48,24 +48,31 @@ class Lookup(Protocol):
 
 
 class Files:
-    """Files of one kind, listed here."""
+    """Files of one kind, listed here; put in order when the first one is looked for."""
 
     def __init__(self, files: Iterable[NamedFile]) -> None:
-        self._names: dict[str, NamedFile] = {}
+        self._files = files
+        self._names: dict[str, NamedFile] | None = None
         self._hashes: dict[str, NamedFile] = {}
-        for file in files:
-            for name in (file.name, *file.also):
-                self._names.setdefault(plain(name), file)
-            for digits in file.hashes:
-                self._hashes.setdefault(digits.lower()[:MIN_DIGITS], file)
 
     def find(self, name: str, digits: str = "") -> NamedFile | None:
         """Find a file by its name, else by its hash."""
-        return self._names.get(plain(name)) or self.of_hash(digits)
+        return self._by_name().get(plain(name)) or self.of_hash(digits)
 
     def of_hash(self, digits: str) -> NamedFile | None:
         """Find a file by ten or more digits of its hash."""
+        self._by_name()
         return self._hashes.get(digits.lower()[:MIN_DIGITS]) if len(digits) >= MIN_DIGITS else None
+
+    def _by_name(self) -> dict[str, NamedFile]:
+        if self._names is None:
+            self._names = {}
+            for file in self._files:
+                for name in (file.name, *file.also):
+                    self._names.setdefault(plain(name), file)
+                for digits in file.hashes:
+                    self._hashes.setdefault(digits.lower()[:MIN_DIGITS], file)
+        return self._names
 
 
 def is_another(file: NamedFile, digits: str) -> bool:
@@ -98,6 +105,9 @@ def upscaler_names(stem: str) -> tuple[str, ...]:
 
 def plain(name: str) -> str:
     """Fold a file's name: without folder and file ending, in one case and one Unicode form."""
-    name = re.split(r"[/\\]", name.strip())[-1]
-    name = re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", name, flags=re.IGNORECASE)
-    return unicodedata.normalize("NFC", name).casefold()
+    name = name.strip().replace("\\", "/").rpartition("/")[2]
+    stem, _, ending = name.rpartition(".")
+    if stem and ending.lower() in _ENDINGS:
+        name = stem
+    # Thousands of names are folded at once, and most are of ASCII.
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
