@@ -106,14 +106,15 @@ def median(run: Callable[[], object], rounds: int) -> float:
 
 def idle(members: Members, rounds: int) -> tuple[float, float]:
     """Return the seconds of a step without networks, and of what the door to them adds."""
-    nothing: list[NetworkSet | None] = [None] * MEMBERS * ROWS
+    nothing = [None] * MEMBERS * ROWS
 
-    def door() -> None:
-        with members.networks.rows(nothing):
-            pass
+    def doors() -> None:
+        for _ in range(1000):
+            with members.networks.rows(nothing):
+                pass
 
     step = median(lambda: members.call(slice(None)), rounds)
-    return step, median(lambda: [door() for _ in range(1000)], rounds) / 1000
+    return step, median(doors, rounds) / 1000
 
 
 def main() -> None:
@@ -128,7 +129,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    unet: Any = UNet2DConditionModel.from_pretrained(
+    model_class: Any = UNet2DConditionModel
+    unet = model_class.from_pretrained(
         args.model, torch_dtype=torch.float32, low_cpu_mem_usage=False
     )
     with TemporaryDirectory() as folder, torch.inference_mode():

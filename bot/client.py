@@ -126,6 +126,12 @@ class Penultimate(commands.AutoShardedBot):
         await self.tree.set_translator(CatalogueTranslator())
         await self._sync_commands()
         await self.jobs.resume()
+        self._reading = asyncio.create_task(self._read_addons())
+
+    async def _read_addons(self) -> None:
+        """Read the headers that the start had no time for; each turn keeps what it has read."""
+        while self.catalogue.unread:
+            await self.reload_catalogue()
 
     def _build(self) -> None:
         store, catalogue, limits = self.store, self.catalogue, self.settings.limits
@@ -164,6 +170,8 @@ class Penultimate(commands.AutoShardedBot):
         """Disconnect, then stop following jobs, which the next start resumes, then the engine."""
         await super().close()
         # Only what setup_hook got to, in reverse order.
+        if hasattr(self, "_reading"):
+            self._reading.cancel()
         if hasattr(self, "jobs"):
             await self.jobs.close()
             self.gate.classifier.close()

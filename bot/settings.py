@@ -22,6 +22,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # Read-only data in the repository: migrations, locales, the demo model.
 SHIPPED_DATA: Final = ROOT / "data"
 
+# The start does not wait longer for add-ons; the rest are read while the bot runs.
+SECONDS_TO_READ: Final = 1.5
+# The owner's folders of files, each with a setting of its own.
+FOLDERS: Final = ("models", "vaes", "loras", "embeddings", "upscalers")
 DTYPES: Final = ("auto", "float16", "bfloat16", "float32")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -119,6 +123,9 @@ class Settings:
     data_dir: Annotated[Path, _folder] = ROOT / "data"
     models_dir: Annotated[Path, _folder] = ROOT / "data" / "models"
     vaes_dir: Annotated[Path, _folder] = ROOT / "data" / "vaes"
+    loras_dir: Annotated[Path, _folder] = ROOT / "data" / "loras"
+    embeddings_dir: Annotated[Path, _folder] = ROOT / "data" / "embeddings"
+    upscalers_dir: Annotated[Path, _folder] = ROOT / "data" / "upscalers"
     device: Annotated[str, _device] = "auto"
     dtype: Annotated[str, _one_of(DTYPES)] = "auto"
     strict: Annotated[bool, _yes_or_no] = False
@@ -172,9 +179,19 @@ class Settings:
             cache_dir=self.cache_dir,
         )
 
-    def catalogue(self) -> Catalogue:
-        """The models and VAEs in the folders now. Reads the disk: call it in a thread."""
-        return Catalogue.scan(self.models_dir, self.vaes_dir, SHIPPED_DATA, self.cache_dir)
+    @property
+    def addons(self) -> dict[str, Path]:
+        """The owner's folders of networks, embeddings and upscalers."""
+        return {name: getattr(self, f"{name}_dir") for name in FOLDERS[2:]}
+
+    def catalogue(self, seconds: float = SECONDS_TO_READ) -> Catalogue:
+        """What is in the folders now. Reads the disk: call it in a thread.
+
+        Headers of add-ons that were never read before are read for ``seconds`` at most.
+        """
+        return Catalogue.scan(
+            self.models_dir, self.vaes_dir, SHIPPED_DATA, self.cache_dir, self.addons, seconds
+        )
 
     @classmethod
     def load(cls, environ: Mapping[str, str], dotenv_path: Path | None = ROOT / ".env") -> Settings:
@@ -196,9 +213,9 @@ class Settings:
                 problems.append(f"{variable} {problem}")
         if "nsfw_model" in values:
             problems += _of_classifier(values["nsfw_model"], values.get("nsfw_labels", ()))
-        # The defaults of both folders are inside the data folder, wherever that is.
+        # The defaults of the folders are inside the data folder, wherever that is.
         data_dir = values.get("data_dir", cls().data_dir)
-        values = {"models_dir": data_dir / "models", "vaes_dir": data_dir / "vaes"} | values
+        values = {f"{name}_dir": data_dir / name for name in FOLDERS} | values
         if problems:
             raise SettingsError(tuple(problems))
         return cls(**values)

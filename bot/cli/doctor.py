@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -72,11 +74,11 @@ class Finding:
 
 def main(settings: Settings) -> int:
     """Print the report; return 0, or 1 when something is wrong."""
-    catalogue = settings.catalogue()
+    catalogue = settings.catalogue(math.inf)
     sections = {
         "Installed": [*installed(), *checkout()],
         "Device": list(device(settings, ask_torch(), cards_in_machine())),
-        "Models and VAEs": list(files(settings, catalogue)),
+        "Models, VAEs and add-ons": list(files(settings, catalogue)),
         "Data": list(data(settings)),
         "Discord": [asyncio.run(token(settings))],
     }
@@ -189,6 +191,7 @@ def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
     for vae in catalogue.vaes:
         fits = [model.name for model in catalogue.models if vae.fits(model)]
         yield Finding("ok", f"VAE {vae.name} (fits {len(fits)} of {len(catalogue.models)} models)")
+    yield from addons(settings, catalogue)
     for refused in catalogue.refused:
         yield Finding("wrong", str(refused))
     for warning in catalogue.warnings:
@@ -204,6 +207,22 @@ def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
     if not catalogue.models:
         text = f"there is no model to draw with; put one into {settings.models_dir}"
         yield Finding("wrong", text)
+
+
+def addons(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
+    """Count the LoRAs, embeddings and upscalers, by what they fit."""
+    found = {
+        "LoRAs": Counter(each.family for each in catalogue.networks),
+        "embeddings": Counter(each.family for each in catalogue.embeddings),
+        "upscalers": Counter(f"{each.scale}x" for each in catalogue.upscalers),
+    }
+    for kind, counts in found.items():
+        folder = settings.addons[kind.casefold()]
+        shown = ", ".join(f"{count} {what or 'unknown'}" for what, count in counts.items())
+        if counts:
+            yield Finding("ok", f"{counts.total()} {kind} ({shown})")
+        elif not folder.is_dir():
+            yield Finding("note", f"your {kind} go into {folder}, which is not there yet")
 
 
 def data(settings: Settings) -> Iterator[Finding]:

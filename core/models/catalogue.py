@@ -1,4 +1,4 @@
-"""The catalogue of models and VAEs on disk: names, families, cards, refused files. No torch.
+"""The catalogue of models, VAEs and add-ons on disk: names, families, cards. No torch.
 
 Folders are scanned once; afterwards every look-up is in memory and only among what was found,
 so a name from a member never becomes a path.
@@ -6,21 +6,26 @@ so a name from a member never becomes a path.
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal, TypeVar
 
 from core.errors import Refused, UnknownName, VaeMismatch
 from core.families import Family, Prediction
+from core.models.addons import AddOnScan, EmbeddingFile, NetworkFile, Shelf, UpscalerFile
 from core.models.cards import Card, read_card
+from core.models.folders import weights_below
 from core.models.names import closest, printable, unique
 from core.models.weights import diffusers_folder, single_file
 from core.models.weights.hashes import Hashes
-from core.models.weights.safetensors_header import PICKLE_SUFFIXES, Header, read_header
+from core.models.weights.header_cache import HeaderCache
+from core.models.weights.safetensors_header import Header, read_header
 from core.models.weights.single_file import ANY_LATENTS, Facts
 from core.options import AUTOMATIC, NONE
 
@@ -75,44 +80,73 @@ class Vae:
 
 @dataclass(slots=True)
 class Catalogue:
-    """The models and VAEs found: the owner's first, those shipped with the bot last.
+    """The models, VAEs and add-ons found: the owner's first, those shipped with the bot last.
 
     Not frozen: a later scan updates it in place (:meth:`update`), for all who hold it.
     ``refused`` are the files that are not loaded, each with its reason; ``warnings`` are
-    mistakes in cards, in plain English for the owner.
+    mistakes in cards, in plain English for the owner. ``unread`` add-ons are known by their file
+    names alone, for the scan had no time left to read them.
     """
 
     models: tuple[Model, ...] = ()
     vaes: tuple[Vae, ...] = ()
     refused: tuple[Refused, ...] = ()
     warnings: tuple[str, ...] = ()
+    networks: Shelf[NetworkFile] = field(default_factory=lambda: Shelf("LoRA"))
+    embeddings: Shelf[EmbeddingFile] = field(default_factory=lambda: Shelf("embedding"))
+    upscalers: Shelf[UpscalerFile] = field(default_factory=lambda: Shelf("upscaler"))
+    unread: int = 0
 
     @classmethod
     def scan(
-        cls, models_dir: Path, vaes_dir: Path, data_dir: Path, cache_dir: Path | None = None
+        cls,
+        models_dir: Path,
+        vaes_dir: Path,
+        data_dir: Path,
+        cache_dir: Path | None = None,
+        addons: Mapping[str, Path] = MappingProxyType({}),
+        seconds: float = math.inf,
     ) -> Catalogue:
-        """Scan the owner's two folders recursively, then the folders in ``data_dir``.
+        """Scan the owner's folders recursively, then the folders in ``data_dir``.
 
-        A missing folder counts as empty. With a ``cache_dir`` (for hashes), VAE files that
-        cannot be identified otherwise are hashed once. Blocks on the disk: call it in a thread.
+        ``addons`` are the folders of ``loras``, ``embeddings`` and ``upscalers``; in ``data_dir``
+        they are ``demo-loras`` and so on. A missing folder counts as empty. With a ``cache_dir``,
+        VAE files that cannot be identified otherwise are hashed once, and headers of add-ons read
+        once, for ``seconds`` at most. Blocks on the disk: call it in a thread.
         """
-        scan = _Scan(Hashes(cache_dir) if cache_dir else None)
-        for path in _entries(models_dir, "model_index.json", partial(scan.unreadable, "model")):
+        hashes = Hashes(cache_dir) if cache_dir else None
+        scan = _Scan(hashes)
+        unreadable = scan.unreadable
+        for path in weights_below(models_dir, partial(unreadable, "model"), "model_index.json"):
             scan.add_model(path)
-        for path in _entries(vaes_dir, "config.json", partial(scan.unreadable, "VAE")):
+        for path in weights_below(vaes_dir, partial(unreadable, "VAE"), "config.json"):
             scan.add_vae(path)
         for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else ():
             if (path / "model_index.json").is_file():
                 scan.add_model(path)
             elif (path / "config.json").is_file():
                 scan.add_vae(path)
-        models, vaes = tuple(scan.models), tuple(scan.vaes)
-        return cls(models, vaes, tuple(scan.refused), tuple(scan.warnings))
+        others = AddOnScan(HeaderCache(cache_dir), hashes, seconds)
+
+        def folders(name: str) -> Sequence[Path]:
+            return [*([addons[name]] if name in addons else ()), data_dir / f"demo-{name}"]
+
+        found = cls(
+            tuple(scan.models),
+            tuple(scan.vaes),
+            warnings=tuple(scan.warnings),
+            networks=others.networks(folders("loras")),
+            embeddings=others.embeddings(folders("embeddings")),
+            upscalers=others.upscalers(folders("upscalers")),
+        )
+        others.cache.save()
+        found.refused, found.unread = (*scan.refused, *others.refused), others.unread
+        return found
 
     def update(self, found: Catalogue) -> None:
         """Replace the contents by those of ``found``; atomic for callers on the same thread."""
-        self.models, self.vaes = found.models, found.vaes
-        self.refused, self.warnings = found.refused, found.warnings
+        for each in fields(self):
+            setattr(self, each.name, getattr(found, each.name))
 
     def model(self, name: str) -> Model:
         """Return the model of this name, ignoring case. Raises :class:`UnknownName`."""
@@ -176,28 +210,6 @@ def _find(kind: str, name: str, entries: tuple[_Entry, ...]) -> _Entry:
     raise UnknownName(kind, name, closest(wanted, (entry.name for entry in entries)))
 
 
-def _entries(root: Path, marker: str, on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    """Yield the folders below ``root`` that hold ``marker``, and weight files outside of those."""
-    # Symbolic links may form a cycle.
-    seen = set()
-    for folder, subfolders, files in os.walk(root, onerror=on_error, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        if marker in files:
-            subfolders.clear()
-            yield Path(folder)
-            continue
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(folder, name)
-            suffix = path.suffix.lower()
-            if not name.startswith(".") and (suffix == ".safetensors" or suffix in PICKLE_SUFFIXES):
-                yield path
-
-
 # Names of SD 1 models trained on Booru tags, NovelAI's and its derivatives: made for clip skip 2.
 _BOORU: Final = re.compile(
     r"novel.?ai|\bnai\b|animefull|anything|abyss.?orange|orangemix|counterfeit|meina|pastel.?mix"
@@ -217,15 +229,17 @@ class _Scan:
         self.warnings: list[str] = []
         self._hashes = hashes
         self._paths: set[str] = set()
+        self._taken_models: set[str] = set()
+        self._taken_vaes: set[str] = {AUTOMATIC.casefold(), NONE.casefold()}
 
     def add_model(self, path: Path) -> None:
         """Add the checkpoint at ``path`` or its refusal; a sibling VAE is skipped."""
         if not path.stem.endswith(_SIBLING):
-            self._add(path, self._model, self.models, set())
+            self._add(path, self._model, self.models, self._taken_models)
 
     def add_vae(self, path: Path) -> None:
         """Add the VAE at ``path`` or its refusal."""
-        self._add(path, self._vae, self.vaes, {AUTOMATIC.casefold(), NONE.casefold()})
+        self._add(path, self._vae, self.vaes, self._taken_vaes)
 
     def unreadable(self, kind: str, error: OSError) -> None:
         """Add the refusal of a folder that cannot be listed; a missing one counts as empty."""
@@ -245,9 +259,9 @@ class _Scan:
         except Refused as refused:
             self.refused.append(refused)
             return
-        taken = taken | {other.name.casefold() for other in entries}
         digits = self._hashes.known(path) if self._hashes else ""
         name = unique(entry.name, path.parent.name, taken)
+        taken.add(name.casefold())
         entries.append(replace(entry, name=name, digits=digits))
 
     def _card(self, path: Path) -> Card:

@@ -1,17 +1,21 @@
-"""Names of models and VAEs: making them valid and unique, and finding one by part of it."""
+"""Names of models, VAEs and add-ons: making them valid and unique, and finding one by part of it."""
 
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import Final
 
 from core.errors import UnknownName
 
 # Discord shows and sends back at most 100 characters of a choice.
 MAX_NAME: Final = 100
+# Of more names only those that share most pairs of letters are compared one by one.
+CANDIDATES: Final = 100
 
 
 def search(names: Iterable[str], text: str, limit: int = 25) -> list[str]:
@@ -23,19 +27,16 @@ def search(names: Iterable[str], text: str, limit: int = 25) -> list[str]:
     """
     names = list(names)
     words = text.casefold().split()
-
-    def rank(name: str) -> int | None:
+    if not words:
+        return names[:limit]
+    start, inside = " ".join(words), re.compile(rf"(?<![a-z0-9]){re.escape(words[0])}")
+    ranked: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for name in names:
         folded = name.casefold()
-        if not all(word in folded for word in words):
-            return None
-        if not words or folded.startswith(" ".join(words)):
-            return 0
-        return 1 if re.search(rf"(?<![a-z0-9]){re.escape(words[0])}", folded) else 2
-
-    ranked = [(place, name) for name in names if (place := rank(name)) is not None]
-    if not ranked:
-        return list(closest(text, names, limit))
-    return [name for _, name in sorted(ranked, key=lambda pair: pair[0])][:limit]
+        if all(word in folded for word in words):
+            rank = 0 if folded.startswith(start) else 1 if inside.search(folded) else 2
+            ranked[rank].append(name)
+    return [name for place in ranked for name in place][:limit] or [*closest(text, names, limit)]
 
 
 def find(kind: str, names: Iterable[str], text: str) -> list[str]:
@@ -50,7 +51,14 @@ def closest(name: str, names: Iterable[str], limit: int = 3) -> tuple[str, ...]:
     """Return up to ``limit`` of the ``names`` that are spelt like ``name``, closest first."""
     folded = {other.casefold(): other for other in names}
     # difflib is quadratic, and a longer text is no name.
-    near = difflib.get_close_matches(name.casefold()[:MAX_NAME], folded, limit, cutoff=0.55)
+    name = name.casefold()[:MAX_NAME]
+    candidates: Collection[str] = folded
+    if len(folded) > CANDIDATES:
+        pairs = {name[at : at + 2] for at in range(len(name) - 1)}
+        candidates = heapq.nlargest(
+            CANDIDATES, folded, key=lambda other: sum(map(other.__contains__, pairs))
+        )
+    near = difflib.get_close_matches(name, candidates, limit, cutoff=0.55)
     return tuple(folded[match] for match in near)
 
 
@@ -67,6 +75,6 @@ def printable(name: str) -> str:
 def unique(name: str, folder: str, taken: Collection[str]) -> str:
     """Return ``name``, with its ``folder`` or a number appended if it is ``taken`` (casefolded)."""
     stem = name[: MAX_NAME - 40]
-    candidates = [name, f"{stem} ({printable(folder)[:30]})"]
-    candidates += [f"{stem} ({number})" for number in range(2, len(taken) + 3)]
+    numbered = (f"{stem} ({number})" for number in range(2, len(taken) + 3))
+    candidates = chain([name, f"{stem} ({printable(folder)[:30]})"], numbered)
     return next(candidate for candidate in candidates if candidate.casefold() not in taken)

@@ -90,9 +90,10 @@ def _decomposed(delta: Tensor, weight: Tensor, magnitude: Tensor) -> Tensor:
         dims, shape = [dim for dim in range(weight.ndim) if dim != 1], [1, -1]
     else:
         dims, shape = list(range(1, weight.ndim)), [-1, 1]
-    norm = torch.linalg.vector_norm(changed, dim=dims, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(changed, dim=dims, keepdim=True)
     magnitude = magnitude.reshape(shape + [1] * (weight.ndim - 2))
-    return changed * (magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny)) - weight
+    directed: Tensor = changed * (magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny))
+    return directed - weight
 
 
 # One function a kind: (parts, weight in fp32, dyn) → the change, in any shape of as many numbers.
@@ -190,7 +191,8 @@ def _rotation(blocks: Tensor, alpha: Tensor | None, out: int) -> Tensor:
         norm = torch.linalg.vector_norm(skew)
         skew = skew * ((norm.clamp(max=float(alpha) * out) + 1e-8) / (norm + 1e-8))
     eye = torch.eye(skew.shape[-1], device=skew.device)
-    return (eye + skew) @ torch.linalg.inv(eye - skew)
+    rotation: Tensor = (eye + skew) @ torch.linalg.inv(eye - skew)
+    return rotation
 
 
 def _butterfly(weight: Tensor, blocks: Tensor, half: int) -> Tensor:

@@ -223,14 +223,27 @@ class ModelNetworks:
     def applied(self, uses: Sequence[NetworkUse]) -> Iterator[tuple[Match, ...]]:
         """All components act with the networks, merged, while the context lasts."""
         own = self.set_of(uses)
-        with swapped(self._changed({**own.text, **own.unet})) if own else nullcontext():
+        with self.encoding(own), swapped(self._changed(own.unet)) if own else nullcontext():
             yield own.matches if own else ()
 
     @contextmanager
     def encoding(self, own: NetworkSet | None) -> Iterator[None]:
-        """The text encoders act with the set's networks while the context lasts."""
-        with swapped(self._changed(own.text)) if own else nullcontext():
+        """The text encoders act with the set's networks while the context lasts.
+
+        Meanwhile their attribute ``networks`` is ``text_key``, for caches of what they encode.
+        """
+        if own is None or not own.text:
             yield
+            return
+        encoders = [module for name, module in self._components.items() if name != "unet"]
+        with swapped(self._changed(own.text)):
+            for encoder in encoders:
+                encoder.networks = own.text_key
+            try:
+                yield
+            finally:
+                for encoder in encoders:
+                    del encoder.networks
 
     @contextmanager
     def rows(self, sets: Sequence[NetworkSet | None]) -> Iterator[None]:

@@ -102,15 +102,16 @@ def _convolution(module: nn.Conv2d, up: Tensor, down: Tensor) -> Forward:
     base: Forward = module.forward
     slots = len(up)
     up, down = up.flatten(0, 1)[..., None, None], down.flatten(0, 1)
-    like = {"stride": module.stride, "padding": module.padding, "dilation": module.dilation}
+    stride, padding, dilation = module.stride, module.padding, module.dilation
 
     def forward(x: Tensor) -> Tensor:
         y = base(x)
         # (slots, rows, channels, …) → (rows, slots · channels, …)
-        grouped = x.unflatten(0, (slots, -1)).transpose(0, 1).flatten(1, 2)
-        low: Tensor = conv2d(grouped, down, groups=slots, **like)  # type: ignore[arg-type]
-        added = conv2d(low, up, groups=slots).unflatten(1, (slots, -1))
-        y.unflatten(0, (slots, -1)).add_(added.transpose(0, 1))
+        grouped = x.view(slots, -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
+        low = conv2d(grouped, down, None, stride, padding, dilation, slots)
+        added = conv2d(low, up, groups=slots)
+        added = added.view(-1, slots, *y.shape[1:]).transpose(0, 1)
+        y.view(added.shape).add_(added)
         return y
 
     return forward

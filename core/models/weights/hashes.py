@@ -1,4 +1,4 @@
-"""File hashes as A1111 writes them, the first ten hex digits of sha256, cached in a JSON file.
+"""File hashes as A1111 writes them, first digits of a sha256, cached in a JSON file.
 
 A file is hashed again only when its size or modification time has changed.
 """
@@ -12,7 +12,9 @@ import os
 import threading
 from pathlib import Path
 
+# Hex digits of a checkpoint's or VAE's hash, and of a network's or embedding's.
 DIGITS = 10
+ADDON_DIGITS = 12
 
 
 class Hashes:
@@ -31,32 +33,36 @@ class Hashes:
             return {}
         return known if isinstance(known, dict) else {}
 
-    def known(self, path: Path) -> str:
-        """Return what :meth:`of` would, where the file was hashed before; else an empty text."""
-        with contextlib.suppress(OSError):
-            return self._cached(*_stamped(path))
-        return ""
+    def of(self, path: Path, digits: int = DIGITS, *, after_header: bool = False) -> str:
+        """Return the first hex digits of the file's sha256. Raises :class:`OSError`.
 
-    def of(self, path: Path) -> str:
-        """Return the first ten hex digits of the file's sha256. Raises :class:`OSError`."""
-        resolved, stamp = _stamped(path)
-        if cached := self._cached(resolved, stamp):
-            return cached
-        with resolved.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+        ``after_header`` hashes only what follows a ``.safetensors`` header, as A1111 does for
+        networks: so metadata may change.
+        """
+        if known := self.known(path, digits, after_header=after_header):
+            return known
+        key, stamp = _key(path, after_header), _stamp(path)
+        with path.open("rb") as file:
+            if after_header:
+                file.seek(8 + int.from_bytes(file.read(8), "little"))
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         with self._lock:
             # Another process may have written entries in the meantime.
-            self._known = self._read() | {str(resolved): [*stamp, digest]}
+            self._known = self._read() | {key: [*stamp, digest]}
             # If the cache cannot be written, the file is hashed again next time.
             with contextlib.suppress(OSError):
                 self._write()
-        return digest
+        return digest[:digits]
 
-    def _cached(self, resolved: Path, stamp: list[int]) -> str:
+    def known(self, path: Path, digits: int = DIGITS, *, after_header: bool = False) -> str:
+        """Return what :meth:`of` would, where the file was hashed before; else an empty text."""
         with self._lock:
-            entry = self._known.get(str(resolved))
-        found = isinstance(entry, list) and entry[:2] == stamp and len(entry) == 3
-        return str(entry[2]) if found and entry else ""
+            entry = self._known.get(_key(path, after_header))
+        if not isinstance(entry, list) or len(entry) != 3 or len(str(entry[2])) < digits:
+            return ""
+        with contextlib.suppress(OSError):
+            return str(entry[2])[:digits] if entry[:2] == _stamp(path) else ""
+        return ""
 
     def _write(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -65,8 +71,10 @@ class Hashes:
         temporary.replace(self._file)
 
 
-def _stamped(path: Path) -> tuple[Path, list[int]]:
-    """The file itself, and what changes when it does."""
-    resolved = Path(os.path.realpath(path))
-    status = resolved.stat()
-    return resolved, [status.st_mtime_ns, status.st_size]
+def _key(path: Path, after_header: bool) -> str:
+    return os.path.realpath(path) + ("#after_header" if after_header else "")
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_mtime_ns, status.st_size]

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from core.errors import Refused
 from core.families import Family
+from core.models.weights.file_kinds import check_kind
 from core.models.weights.safetensors_header import Header
 
 KIND: Final = "LoRA"
@@ -130,15 +131,15 @@ def describe_network(header: Header) -> NetworkFacts:
 
     Its tensors' sizes are bounded here, before anything is allocated.
     """
-    if other := _other_kind(header):
-        raise Refused(KIND, header.path.stem, *other)
+    check_kind(header, KIND)
+    _check_family(header)
     found = layers(header)
     if not any(parts.keys() - _COMMON for parts in found.values()):
-        raise Refused(KIND, header.path.stem, "wrong_kind", "of an unknown kind")
+        raise Refused(KIND, header.path.stem, "wrong_kind", "no LoRA: none of its parts is known")
     _check_sizes(header, found)
     metadata = header.metadata
     return NetworkFacts(
-        _family(header),
+        _family(header, found),
         metadata.get("ss_output_name", "").strip(),
         _hash(metadata.get("sshs_model_hash", "")),
         _triggers(metadata),
@@ -162,39 +163,26 @@ def _check_sizes(header: Header, found: Mapping[str, Mapping[str, str]]) -> None
                 raise Refused(KIND, name, "no_rank")
 
 
-# Parts of tensor names that only one kind of file has, searched in this order; what it is, and the
-# reason. "Family" is a network for another kind of model.
+# Parts of tensor names that only networks for other families have, searched in this order.
 _OTHER_FAMILIES: Final = (
-    (("lora_prior_", "clip_txt_pooled_mapper"), "a LoRA for Stable Cascade"),
-    (("joint_transformer_blocks", "joint_blocks"), "a LoRA for Stable Diffusion 3"),
-    (("single_transformer_blocks", "double_blocks", "single_blocks"), "a LoRA for Flux"),
-    (("double_layers",), "a LoRA for AuraFlow"),
-    (("adaln_single", "caption_projection"), "a LoRA for PixArt"),
-    (("motion_modules.",), "a motion LoRA for AnimateDiff"),
-    (("cross_attn_k", "cross_attn.k", ".ffn.0."), "a LoRA for Wan"),
-    (("cap_embedder", "noise_refiner"), "a LoRA for Lumina"),
-    (("transformer_blocks_0_img_mod", "transformer_blocks.0.img_mod"), "a LoRA for Qwen Image"),
-    (("transformer.transformer_blocks.",), "a LoRA for another kind of model"),
+    (("lora_prior_", "clip_txt_pooled_mapper"), "Stable Cascade"),
+    (("joint_transformer_blocks", "joint_blocks"), "Stable Diffusion 3"),
+    (("single_transformer_blocks", "double_blocks", "single_blocks"), "Flux"),
+    (("double_layers",), "AuraFlow"),
+    (("adaln_single", "caption_projection"), "PixArt"),
+    (("motion_modules.",), "AnimateDiff"),
+    (("cross_attn_k", "cross_attn.k", ".ffn.0."), "Wan"),
+    (("cap_embedder", "noise_refiner"), "Lumina"),
+    (("transformer_blocks_0_img_mod", "transformer_blocks.0.img_mod"), "Qwen Image"),
+    (("transformer.transformer_blocks.",), "another kind of model"),
 )
-_OTHER_KINDS: Final = (
-    (("model.diffusion_model.input_blocks.0.0.weight", "cond_stage_model."), "a checkpoint"),
-    (("control_model.", "controlnet_cond_embedding.", "lllite_"), "a ControlNet"),
-    (("image_proj.",), "an IP-Adapter"),
-    (("decoder.conv_in.", "first_stage_model."), "a VAE"),
-    ((".rdb1.", ".RDB1.", "model.1.sub.", "params_ema"), "an upscaler"),
-)
-_EMBEDDING: Final = frozenset({"emb_params", "clip_l", "clip_g"})
 
 
-def _other_kind(header: Header) -> tuple[str, str] | None:
-    names = header.tensors.keys()
-    if names <= _EMBEDDING:
-        return "wrong_kind", "an embedding"
-    for table, reason in ((_OTHER_FAMILIES, "family"), (_OTHER_KINDS, "wrong_kind")):
-        for marks, what in table:
-            if any(mark in name for name in names for mark in marks):
-                return reason, what
-    return None
+def _check_family(header: Header) -> None:
+    names = "\n".join(header.tensors)
+    for marks, what in _OTHER_FAMILIES:
+        if any(mark in names for mark in marks):
+            raise Refused(KIND, header.path.stem, "family", f"for {what}")
 
 
 # Cross-attention's width, by family; the text encoder has it too.
@@ -210,24 +198,24 @@ _VERSIONS: Final[tuple[tuple[str, Family], ...]] = (
 _INPUT: Final = {"down": 1, "hada_w1_b": 1, "diff": 1, "a1": 1, "b1": 1}
 # A second text encoder, or more than one transformer block in a row.
 _ONLY_SDXL: Final = re.compile(r"^lora_te2_|^text_encoder_2\.|transformer_blocks[._][1-9]")
+# The ends of keys of layers whose input is the text, or the text encoder's own width.
+_CROSS_INPUTS: Final = tuple(f"attn2{dot}to_{part}" for dot in "._" for part in "kv")
+_TEXT_INPUTS: Final = ("q_proj", "k_proj", "v_proj", "fc1")
 _TEXT_WIDTHS: Final[dict[int, Family]] = {768: "sd1", 1024: "sd2"}
 
 
-def _family(header: Header) -> Family | None:
+def _family(header: Header, found: Mapping[str, Mapping[str, str]]) -> Family | None:
     """The family of the checkpoints it fits: by its shapes, else by what it says of itself."""
-    names = header.tensors.keys()
-    if any(_ONLY_SDXL.search(name) for name in names):
-        return "sdxl"
-    for tensor, info in header.tensors.items():
-        place = split(tensor)
-        if place is None or place[1] not in _INPUT or len(info.shape) <= _INPUT[place[1]]:
-            continue
-        width = info.shape[_INPUT[place[1]]]
-        if re.search(r"attn2[._]to_[kv]$", place[0]) and width in WIDTHS:
-            return WIDTHS[width]
-        # SDXL's first text encoder has SD 1's width, so only a name without a number tells.
-        if re.match(r"lora_te_.*(q_proj|fc1)$", place[0]) and width in _TEXT_WIDTHS:
-            return _TEXT_WIDTHS[width]
+    for key, parts in found.items():
+        if _ONLY_SDXL.search(key):
+            return "sdxl"
+        # SDXL's first text encoder has SD 1's width, so only a key without a number tells.
+        texts = _TEXT_WIDTHS if key.startswith("lora_te_") and key.endswith(_TEXT_INPUTS) else {}
+        widths = WIDTHS if key.endswith(_CROSS_INPUTS) else texts
+        for part, place in _INPUT.items():
+            shape = header.shape(parts[part]) if widths and part in parts else ()
+            if len(shape) > place and shape[place] in widths:
+                return widths[shape[place]]
     return _stated_family(header.metadata)
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from core.errors import Refused
 from core.families import Family, Prediction
+from core.models.weights.file_kinds import check_kind
 from core.models.weights.ldm_keys import LAYOUTS
 from core.models.weights.safetensors_header import Header
 
@@ -41,10 +42,8 @@ _FIRST: Final = _UNET + "input_blocks.0.0.weight"
 
 # Parts of tensor names that only one kind of file has, searched in this order.
 _OTHER_KINDS: Final = (
-    (("lora_unet_", "lora_te", ".lora_up.", ".lora_A.", ".lora.up.", "hada_w1"), "a LoRA"),
     (("control_model.", "controlnet_cond_embedding.", "input_hint_block."), "a ControlNet"),
     (("motion_modules.",), "an AnimateDiff motion module"),
-    (("emb_params",), "a textual inversion embedding"),
     (("joint_blocks.",), "Stable Diffusion 3"),
     (("double_stream_modulation_img.",), "Flux 2"),
     (("distilled_guidance_layer.",), "Chroma"),
@@ -59,7 +58,6 @@ _OTHER_KINDS: Final = (
     (("edm_vpred.",), "CosXL"),
     (("cond_stage_model.roberta.",), "AltDiffusion"),
     (("embedder.model.visual.",), "Stable Diffusion 2 unCLIP"),
-    ((".rdb1.", "model.1.sub."), "an upscaler"),
 )
 _BY_INPUTS: Final = {
     5: "a depth-to-image model",
@@ -98,6 +96,7 @@ def describe_checkpoint(header: Header) -> Facts:
 def _family(header: Header) -> Family:
     if other := _other_kind(header):
         raise _refused(header, "family", other)
+    check_kind(header, "model")
     if _FIRST not in header.tensors:
         raise _refused(header, "family", _part_of_a_model(header))
     shape = header.shape(_FIRST)
@@ -123,12 +122,8 @@ def _other_kind(header: Header) -> str | None:
 
 
 def _part_of_a_model(header: Header) -> str:
-    if header.has("decoder.conv_in.") or header.has("first_stage_model."):
-        return "a VAE without a model (it belongs in the VAE folder)"
     if any(header.has(prefix) for prefix in ("down_blocks.", "input_blocks.", _UNET)):
         return "a UNet alone"
-    if header.tensors.keys() <= {"clip_l", "clip_g"}:
-        return "a textual inversion embedding"
     if any("text_model." in name or "resblocks." in name for name in header.tensors):
         return "a text encoder alone"
     return "of an unknown kind"
@@ -220,6 +215,7 @@ def check_vae(header: Header) -> None:
     if len(shape) == 5:
         raise _refused(header, "family", "a video VAE", "VAE")
     if len(shape) != 4:
+        check_kind(header, "VAE")
         tiny = "a tiny autoencoder" if header.has("decoder.layers.") else None
         raise _refused(header, "family", tiny or _other_kind(header) or "not a VAE", "VAE")
     if shape[1] != 4:
