@@ -22,7 +22,8 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.models.networks.model_networks import ModelNetworks, NetworkSet, applied
+from core.models.networks.model_networks import ModelNetworks, applied
+from core.models.networks.network_set import NetworkSet
 from core.models.weights.network_file import NetworkUse
 
 DEMO: Final = Path(__file__).parents[1] / "data" / "demo-model" / "unet"

@@ -19,7 +19,15 @@ from bot import exceptions as bot_errors
 from bot.exceptions import NotAllowed, QuotaUsed, Unexpected
 from bot.translate import listed, option_names, t
 from core import errors as core_errors
-from core.errors import InvalidRequest, PenultimateError, Refused, UnknownName, VaeMismatch
+from core.errors import (
+    AmbiguousName,
+    InvalidRequest,
+    NetworkMismatch,
+    PenultimateError,
+    Refused,
+    UnknownName,
+    VaeMismatch,
+)
 from core.families import Family
 from core.options import OPTIONS, Place, names
 
@@ -56,6 +64,9 @@ KEYS: Final[dict[type[BaseException], str]] = {
     core_errors.UnknownName: "error.unknown_name.none",
     core_errors.Refused: "error.refused.{reason}",
     core_errors.VaeMismatch: "error.vae_mismatch",
+    core_errors.AmbiguousName: "error.ambiguous_name",
+    core_errors.NetworkMismatch: "error.network_mismatch",
+    core_errors.NetworkLimit: "error.network_limit.{what}",
     core_errors.UnreadablePicture: "error.unreadable_picture.{reason}",
     core_errors.SheetTooLarge: "error.sheet_too_large.{what}",
     core_errors.QueueFull: "error.queue_full.{scope}",
@@ -132,10 +143,15 @@ def _places(error: BaseException, locale: Locale | str | None) -> dict[str, obje
             places |= error.bounds | {"field": t(f"option.{error.field}", locale)}
             places |= {"options": option_names(EDITED, locale), "example": EDIT_EXAMPLE}
         case UnknownName():
-            names = listed((f"**{_shown(name)}**" for name in error.close), locale)
+            names = _names(error.close, locale)
             places |= {"kind": _kind(error.kind, locale), "names": names}
         case Refused():
             places |= {"kind": _kind(error.kind, locale)}
+        case AmbiguousName():
+            places |= {"names": _names(error.names, locale)}
+        case NetworkMismatch():
+            fits, needs = _family(error.fits, locale), _family(error.needs, locale)
+            places |= {"kind": _kind(error.kind, locale), "fits": fits, "needs": needs}
         case VaeMismatch():
             fits, needs = _family(error.fits, locale), _family(error.needs, locale)
             places |= {"fits": fits, "needs": needs}
@@ -155,6 +171,11 @@ def _places(error: BaseException, locale: Locale | str | None) -> dict[str, obje
         case sqlite3.Error():
             places |= vars(expected(error))
     return places
+
+
+def _names(names: Iterable[str], locale: Locale | str | None) -> str:
+    shown = [f"**{_shown(name)}**" for name in names]
+    return listed(shown[:MAX_NAMED], locale) + (" …" if len(shown) > MAX_NAMED else "")
 
 
 def _shown(value: str) -> str:

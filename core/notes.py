@@ -78,6 +78,11 @@ NOTES: Final[dict[str, str]] = {
     "one_picture_a_cell": "a sheet has one picture a cell; the count was left out",
     "varies_the_seed": "a variation varies the seed's picture, not another variation of it",
     "first_frame": "only the first frame of the animated picture is used",
+    "network_ambiguous": "{name} is the name of several LoRAs: {names}; write one of these",
+    "network_family": "the LoRA {name} is for {fits} models, not {needs}, and was left out",
+    "network_weight": "the LoRA {name} was left out: its weight {value} is beyond {limit}",
+    "network_blocks": "the block weights “{text}” of the LoRA {name} were left out",
+    "networks_many": "only the first {limit} LoRAs of a prompt are used",
     "network_partly": "{out} of the {whole} layers of the LoRA {name} do not fit and were left out",
 }
 

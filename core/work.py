@@ -1,4 +1,4 @@
-"""``Work``: a job as the queue and the engine know it, its model and VAE looked up."""
+"""``Work``: a job as the queue and the engine know it, its files looked up."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from core.models.catalogue import Model, Vae
+from core.models.uses import NO_ADDONS, AddOns
 from core.request import GenerationRequest
 from core.sampling.passes import passes
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request with its model and VAE; ``vae`` None is the checkpoint's own."""
+    """One request with its files: model, VAE (None is the checkpoint's own) and add-ons."""
 
     request: GenerationRequest
     model: Model
     vae: Vae | None = None
+    addons: AddOns = NO_ADDONS
 
     @property
     def steps(self) -> int:

@@ -24,9 +24,12 @@ from core.errors import (
     ALLOWED,
     PICTURES,
     REFUSALS,
+    AmbiguousName,
     EngineCrashed,
     EngineStopped,
     InvalidRequest,
+    NetworkLimit,
+    NetworkMismatch,
     OutOfMemory,
     PenultimateError,
     QueueFull,
@@ -39,7 +42,10 @@ from core.errors import (
 )
 from core.options import RANGES
 
-KINDS = ("model", "VAE", "sampler", "schedule type", "upscaler", "axis", "preset", "style", "job")
+KINDS = (
+    *("model", "VAE", "LoRA", "embedding", "upscaler", "sampler", "schedule type", "axis"),
+    *("preset", "style", "job"),
+)
 
 EVERY: list[PenultimateError] = [
     *(allowed.invalid(name, "7") for name, allowed in RANGES.items()),
@@ -48,10 +54,13 @@ EVERY: list[PenultimateError] = [
     *(UnknownName(kind, "7") for kind in KINDS),
     *(
         Refused(kind, "7", reason, "some detail")
-        for kind in ("model", "VAE")
+        for kind in ("model", "VAE", "LoRA", "embedding", "upscaler")
         for reason in REFUSALS
     ),
     VaeMismatch("7", "sdxl", "8", "sd1"),
+    AmbiguousName("LoRA", "7", ("8", "9")),
+    NetworkMismatch("LoRA", "7", "sdxl", "sd1"),
+    *(NetworkLimit(what, "200", 100) for what in ("count", "weight")),
     *(UnreadablePicture(reason, "some detail") for reason in PICTURES if reason != "too_large"),
     UnreadablePicture("too_large", "64 MB"),
     *(SheetTooLarge(what, 200, 100) for what in ("values", "cells", "characters")),

@@ -211,18 +211,17 @@ def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
 
 def addons(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
     """Count the LoRAs, embeddings and upscalers, by what they fit."""
-    found = {
+    found: dict[str, Counter[str | None]] = {
         "LoRAs": Counter(each.family for each in catalogue.networks),
         "embeddings": Counter(each.family for each in catalogue.embeddings),
         "upscalers": Counter(f"{each.scale}x" for each in catalogue.upscalers),
     }
     for kind, counts in found.items():
-        folder = settings.addons[kind.casefold()]
-        shown = ", ".join(f"{count} {what or 'unknown'}" for what, count in counts.items())
         if counts:
+            shown = ", ".join(f"{count} {what or 'unknown'}" for what, count in counts.items())
             yield Finding("ok", f"{counts.total()} {kind} ({shown})")
-        elif not folder.is_dir():
-            yield Finding("note", f"your {kind} go into {folder}, which is not there yet")
+        else:
+            yield Finding("ok", f"no {kind} in {settings.addons[kind.casefold()]}")
 
 
 def data(settings: Settings) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from bot.ordering.resolve import Resolved, check_limits, resolve
 from bot.settings import Limits
 from bot.store.styles import Style
 from core.models.catalogue import Catalogue
+from core.models.uses import addons_of
 from core.notes import Note
 from core.options import AUTOMATIC
 from core.request import GenerationRequest, Inputs
@@ -120,13 +121,19 @@ def order_of(
     requests = [request]
     if sheet is not None:
         requests = [cell.request for cell in sheet.cells(request, limit=limits.max_cells)]
-    items = tuple(_item(each, catalogue, limits) for each in requests)
+    found = [_item(each, catalogue, limits) for each in requests]
+    items = tuple(item for item, _ in found)
     if sheet is not None:
         check_sheet(sheet, request, items)
+    notes = tuple(dict.fromkeys((*notes, *(note for _, own in found for note in own))))
     return Order(request, private, items, sheet, notes)
 
 
-def _item(request: GenerationRequest, catalogue: Catalogue, limits: Limits) -> Item:
+def _item(
+    request: GenerationRequest, catalogue: Catalogue, limits: Limits
+) -> tuple[Item, tuple[Note, ...]]:
     check_limits(request, limits)
     model = catalogue.model(request.model)
-    return Item(request, model, catalogue.resolve_vae(request.vae, model))
+    vae = catalogue.resolve_vae(request.vae, model)
+    addons, notes = addons_of(request, catalogue, model)
+    return Item(request, model, vae, addons), notes

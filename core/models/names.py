@@ -1,4 +1,4 @@
-"""Names of models, VAEs and add-ons: making them valid and unique, and finding one by part of it."""
+"""Names of files: making them valid and unique, and finding one by part of it."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from core.families import Family
 from core.models.networks.kinds import Parts
 from core.models.weights.network_file import KIND, describe_network, layers
 from core.models.weights.safetensors_header import read_header
+from core.text.embeddings import BUNDLE, Bundled, bundled
 
 # Bytes of files kept in the CPU's memory.
 CACHE_BYTES: Final = 4 * 2**30
@@ -25,13 +26,14 @@ CACHE_BYTES: Final = 4 * 2**30
 class LoadedNetwork:
     """A network's layers by their keys in the file, on the CPU, in the file's precision.
 
-    ``stamp`` is the file with its time and size.
+    ``stamp`` is the file with its time and size; ``bundled`` are embeddings in the file.
     """
 
     name: str
     stamp: Hashable
     family: Family | None
     layers: Mapping[str, Parts]
+    bundled: Mapping[str, Bundled]
     size: int
 
 
@@ -46,13 +48,19 @@ def read_network(path: Path) -> LoadedNetwork:
                 key: {part: file.get_tensor(name).clone() for part, name in parts.items()}
                 for key, parts in layers(header).items()
             }
+            extra = {
+                name: file.get_tensor(name).clone()
+                for name in header.tensors
+                if name.startswith(BUNDLE)
+            }
     except (SafetensorError, OSError) as error:
         raise Refused(KIND, path.stem, "unreadable", str(error)) from error
     tensors = [tensor for parts in found.values() for tensor in parts.values()]
+    embeddings = bundled(extra, path.stem)
     if not all(bool(torch.isfinite(tensor.float()).all()) for tensor in tensors):
         raise Refused(KIND, path.stem, "not_finite")
     size = sum(tensor.nbytes for tensor in tensors)
-    return LoadedNetwork(path.stem, stamp, facts.family, found, size)
+    return LoadedNetwork(path.stem, stamp, facts.family, found, embeddings, size)
 
 
 def _stamp(path: Path) -> Hashable:

@@ -1,4 +1,4 @@
-"""``ModelNetworks``: the networks of one loaded model, and ``NetworkSet``: those of one picture.
+"""``ModelNetworks``: how networks act on one loaded model.
 
 How an engine uses them::
 
@@ -16,10 +16,9 @@ rows share a call only where those are the same: ``merged_key`` says so.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -31,48 +30,16 @@ from core.models.networks.keys import Place, family, original_name, places
 from core.models.networks.kinds import is_low_rank, scale
 from core.models.networks.loaded import NetworkFiles
 from core.models.networks.merging import Changed, Step, merged, swapped
+from core.models.networks.network_set import Match, NetworkSet, match, notes
 from core.models.networks.rows import Factor, RowPlan
 from core.models.weights.network_file import KIND, MAX_MULTIPLIER, MAX_NETWORKS, NetworkUse
-from core.notes import Note
+from core.text.encoder import Changes
 
 # A layer whose networks have more ranks together is merged: it costs less.
 MAX_SHARED_RANK: Final = 256
 # Bytes of merged weights kept for sets that take turns. The last one used is always kept.
 MERGED_BYTES: Final = 4 * 2**30
 PLANS: Final = 2
-
-
-@dataclass(frozen=True)
-class Match:
-    """What of one network the model has a place for: modules, and keys of the file left out.
-
-    ``unmatched`` keys are unknown, ``misfits`` have other shapes, ``partial`` are OpenCLIP
-    attentions without all four projections.
-    """
-
-    name: str
-    matched: tuple[str, ...]
-    unmatched: tuple[str, ...]
-    misfits: tuple[str, ...]
-    partial: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkSet:
-    """The networks of one picture on one model.
-
-    ``text_key`` and ``merged_key`` are hashable; empty without text encoder or merged layers.
-    """
-
-    matches: tuple[Match, ...]
-    text_key: Hashable
-    merged_key: Hashable
-    text: Mapping[Place, Sequence[Step]]
-    unet: Mapping[Place, Sequence[Step]]
-    factors: Mapping[str, Sequence[Factor]]
-    notes: tuple[Note, ...] = ()
-    # Held so that other pictures with the same networks share the tensors on the device.
-    bound: tuple[Bound, ...] = field(default=(), repr=False)
 
 
 _NOTHING: Final[Mapping[str, Sequence[Factor]]] = {}
@@ -137,41 +104,44 @@ class ModelNetworks:
         return found
 
     def _make(self, uses: list[tuple[NetworkUse, Bound]]) -> NetworkSet:
-        """Sort the layers: text encoders, those of the UNet to merge, and those to add to rows."""
-        steps: dict[Place, list[Step]] = {}
-        factors: dict[Place, list[tuple[Bound, Step]]] = {}
-        keys: dict[str, list[Hashable]] = {"text": [], "unet": []}
+        """Sort the layers: text encoders', the UNet's to merge, and those to add to rows."""
+        layers: dict[Place, list[tuple[Bound, Step]]] = defaultdict(list)
         for use, bound in uses:
             for place, parts in bound.layers.items():
-                multiplier = self._multiplier(use, place)
-                if multiplier:
-                    step = Step(parts, multiplier, use.dyn)
-                    steps.setdefault(place, []).append(step)
-                    factors.setdefault(place, []).append((bound, step))
-        added = {place for place in steps if self._is_added(place, steps[place])}
-        for use, bound in uses:
-            stamp = bound.network.stamp
-            places_of = {place for place in bound.layers if self._multiplier(use, place)}
-            if any(place.component != "unet" for place in places_of):
-                keys["text"].append((stamp, use.te, use.dyn, dict(use.blocks).get("BASE", 1.0)))
-            if any(place.component == "unet" for place in places_of - added):
-                keys["unet"].append((stamp, use.unet, use.dyn, use.blocks))
+                if multiplier := self._multiplier(use, place):
+                    layers[place].append((bound, Step(parts, multiplier, use.dyn)))
+        text: dict[Place, list[Step]] = {}
+        unet: dict[Place, list[Step]] = {}
+        factors: dict[str, Sequence[Factor]] = {}
+        for place, each in layers.items():
+            steps = [step for _, step in each]
+            if place.component != "unet":
+                text[place] = steps
+            elif self._is_added(place, steps):
+                factors[place.module] = self._factors(place, each)
+            else:
+                unet[place] = steps
+
+        def acts(use: NetworkUse, bound: Bound, on: Mapping[Place, Sequence[Step]]) -> bool:
+            return any(self._multiplier(use, place) for place in bound.layers.keys() & on)
+
         return NetworkSet(
-            tuple(_match(bound) for _, bound in uses),
-            tuple(keys["text"]),
-            tuple(keys["unet"]),
-            {place: each for place, each in steps.items() if place.component != "unet"},
-            {
-                place: each
-                for place, each in steps.items()
-                if place.component == "unet" and place not in added
-            },
-            {
-                place.module: self._factors(place, factors[place])
-                for place in steps
-                if place in added
-            },
-            tuple(note for _, bound in uses for note in _notes(bound)),
+            tuple(match(bound) for _, bound in uses),
+            tuple(
+                (bound.network.stamp, use.te, use.dyn, dict(use.blocks).get("BASE", 1.0))
+                for use, bound in uses
+                if acts(use, bound, text)
+            ),
+            tuple(
+                (bound.network.stamp, use.unet, use.dyn, use.blocks)
+                for use, bound in uses
+                if acts(use, bound, unet)
+            ),
+            text,
+            unet,
+            factors,
+            {name: each for _, bound in uses for name, each in bound.network.bundled.items()},
+            tuple(note for _, bound in uses for note in notes(bound)),
             tuple(bound for _, bound in uses),
         )
 
@@ -230,15 +200,15 @@ class ModelNetworks:
     def encoding(self, own: NetworkSet | None) -> Iterator[None]:
         """The text encoders act with the set's networks while the context lasts.
 
-        Meanwhile their attribute ``networks`` is ``text_key``, for caches of what they encode.
+        Their conditioner learns of it by their attribute ``networks``, and caches accordingly.
         """
-        if own is None or not own.text:
+        if own is None or not (own.text or own.bundled):
             yield
             return
         encoders = [module for name, module in self._components.items() if name != "unet"]
         with swapped(self._changed(own.text)):
             for encoder in encoders:
-                encoder.networks = own.text_key
+                encoder.networks = Changes(own.text_key, own.bundled)
             try:
                 yield
             finally:
@@ -288,18 +258,6 @@ class ModelNetworks:
         """Free the device's memory: nothing is running, or the model leaves the device."""
         self._merged.clear()
         self._plans.clear()
-
-
-def _match(bound: Bound) -> Match:
-    modules = tuple(f"{place.component}.{place.module}" for place in bound.layers)
-    return Match(bound.network.name, modules, bound.unmatched, bound.misfits, bound.partial)
-
-
-def _notes(bound: Bound) -> Iterator[Note]:
-    out = len(bound.unmatched) + len(bound.misfits) + len(bound.partial)
-    if out:
-        whole = out + len(bound.layers)
-        yield Note.of("network_partly", name=bound.network.name, out=out, whole=whole)
 
 
 @contextmanager

@@ -120,8 +120,7 @@ def layers(header: Header) -> dict[str, dict[str, str]]:
     """Return each layer's tensors: its key → part → the tensor's name in the file."""
     found: dict[str, dict[str, str]] = {}
     for tensor in header.tensors:
-        # Embeddings that come along with a network are no layers.
-        if not tensor.startswith("bundle_emb.") and (place := split(tensor)):
+        if (place := split(tensor)) is not None:
             found.setdefault(place[0], {})[place[1]] = tensor
     return found
 

@@ -13,6 +13,7 @@ from math import isqrt
 from typing import Final, Literal
 
 from core.errors import Refused
+from core.models.weights.file_kinds import check_kind
 from core.models.weights.safetensors_header import Header
 
 Architecture = Literal["esrgan", "compact", "swinir"]
@@ -83,6 +84,7 @@ def describe_upscaler(header: Header) -> UpscalerFacts:
             if re.match(r"upsample\.\d\.weight$", name) and len(shape) == 4:
                 scale *= isqrt(shape[0] // max(1, shape[1] if "conv_last.bias" in keys else 3))
     else:
+        check_kind(header, "upscaler")
         raise _refused(header, "of an architecture that is not known here")
     if (colours, outputs) != (3, 3):
         raise _refused(header, f"an upscaler of {colours} to {outputs} channels, not RGB")

@@ -186,7 +186,7 @@ def test_the_report_ends_with_the_next_command(
     monkeypatch.setattr(doctor, "ask_torch", lambda: torch)
     monkeypatch.setattr(doctor, "cards_in_machine", lambda: cards)
     monkeypatch.setattr(doctor, "token", accepted)
-    monkeypatch.setattr(Settings, "catalogue", lambda self: catalogue())
+    monkeypatch.setattr(Settings, "catalogue", lambda *_: catalogue())
     assert doctor.main(replace(settings, discord_token=token)) == code
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"Next: {following}")

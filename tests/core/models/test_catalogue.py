@@ -106,12 +106,8 @@ def test_a_diffusers_folder_tells_its_family(tmp_path: Path, family: str) -> Non
     [
         ({f"{UNET}double_blocks.0.img_attn.norm.key_norm.scale": (1,)}, "Flux"),
         ({f"{UNET}joint_blocks.0.x_block.mlp.fc1.weight": (1,)}, "Stable Diffusion 3"),
-        ({"lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight": (1,)}, "a LoRA"),
         ({"control_model.input_blocks.0.0.weight": (1,)}, "a ControlNet"),
-        ({"emb_params": (1,)}, "a textual inversion embedding"),
-        ({"clip_l": (1,), "clip_g": (1,)}, "a textual inversion embedding"),
         ({"down_blocks.0.resnets.0.conv1.weight": (1,)}, "a UNet alone"),
-        ({"decoder.conv_in.weight": (1,)}, "a VAE without a model"),
         ({"something": (1,)}, "of an unknown kind"),
     ],
 )
@@ -120,6 +116,30 @@ def test_other_kinds_are_refused_by_name(tmp_path: Path, shapes: Shapes, name: s
     refused = refusal(tmp_path)
     assert (refused.kind, refused.name, refused.reason) == ("model", "other", "family")
     assert refused.detail.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kind", "folder"),
+    [
+        ({"lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight": (1,)}, "LoRA", "LORAS"),
+        ({"emb_params": (1,)}, "embedding", "EMBEDDINGS"),
+        ({"clip_l": (1,), "clip_g": (1,)}, "embedding", "EMBEDDINGS"),
+        ({"decoder.conv_in.weight": (1,)}, "VAE", "VAES"),
+        ({"body.0.rdb1.conv1.weight": (1,)}, "upscaler", "UPSCALERS"),
+        ({"model.diffusion_model.out.2.weight": (1,)}, "model", "MODELS"),
+    ],
+)
+def test_a_file_in_the_wrong_folder_is_named_with_the_right_one(
+    tmp_path: Path, shapes: Shapes, kind: str, folder: str
+) -> None:
+    places = ("models", "vaes", "loras", "embeddings", "upscalers")
+    for place in places:
+        write(tmp_path / place / "file.safetensors", shapes)
+    addons = {name: tmp_path / name for name in places[2:]}
+    found = Catalogue.scan(tmp_path / "models", tmp_path / "vaes", tmp_path / "data", addons=addons)
+    told = {refused.kind: refused.detail for refused in found.refused if refused.kind != kind}
+    assert len(told) == 4
+    assert all(detail.endswith(f"move it to {folder}_DIR") for detail in told.values())
 
 
 def test_variants_of_the_families_are_refused_by_name(
@@ -366,7 +386,8 @@ def test_a_vae_of_16_channels_is_refused_by_its_number(tmp_path: Path) -> None:
     write(tmp_path / "vaes" / "lora.safetensors", {"lora_unet_x.lora_up.weight": (1,)})
     channels, lora = scan(tmp_path).refused
     assert (channels.kind, channels.reason, channels.detail) == ("VAE", "channels", "16")
-    assert (lora.kind, lora.reason, lora.detail) == ("VAE", "family", "a LoRA")
+    detail = "a LoRA: move it to LORAS_DIR"
+    assert (lora.kind, lora.reason, lora.detail) == ("VAE", "wrong_kind", detail)
 
 
 @pytest.mark.parametrize(
@@ -552,7 +573,8 @@ def test_folders_linked_in_a_circle_are_scanned_once(
 
     monkeypatch.setattr(os, "scandir", counted)
     assert [model.name for model in scan(tmp_path).models] == ["dream"]
-    assert len(seen) <= 4
+    # The models' folder once, and those of VAEs and add-ons, which are not there.
+    assert len(seen) <= 7
 
 
 def test_a_link_to_itself_or_to_nothing_is_refused(tmp_path: Path) -> None:
