@@ -1,9 +1,9 @@
 """Eight members with eight LoRAs: one shared UNet call, or one after another with merging.
 
 ``python -m benchmarks.networks [--device cpu|cuda] [--threads N] [--model DIR] [--rank 8]
-[--steps 20] [--rounds 5]``: a UNet folder of diffusers' (the demo model's), LoRAs of random
-numbers on all its attention and feed-forward layers, two rows a member. Every row is compared with
-its member alone first; then both ways run in turn, and medians and ratios are printed. At last the
+[--steps 20] [--rounds 5]``: a UNet folder of diffusers' (or a tiny one), LoRAs of random numbers on
+all its attention and feed-forward layers, two rows a member. Every row is compared with its member
+alone first; then both ways run in turn, and medians and ratios are printed. At last the
 cost of a step without networks, with and without the door to them.
 """
 
@@ -22,11 +22,11 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.models.networks.model_networks import ModelNetworks, applied
+from core.models.networks.model_networks import ModelNetworks
 from core.models.networks.network_set import NetworkSet
 from core.models.weights.network_file import NetworkUse
+from tools.random_models import tiny, write_folder
 
-DEMO: Final = Path(__file__).parents[1] / "data" / "demo-model" / "unet"
 MEMBERS: Final = 8
 ROWS: Final = 2
 LAYERS: Final = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
@@ -53,9 +53,11 @@ class Members:
     def __init__(self, unet: Any, folder: Path, rank: int, device: str) -> None:
         self.unet = unet
         self.networks = ModelNetworks({"unet": unet})
+        self.merging = ModelNetworks({"unet": unet}, shares=False)
         names = range(MEMBERS)
-        self.uses = [NetworkUse(write_lora(unet, folder / f"{n}", rank, n)) for n in names]
-        self.sets = [self.networks.set_of([use]) for use in self.uses]
+        uses = [NetworkUse(write_lora(unet, folder / f"{n}", rank, n)) for n in names]
+        self.sets = [self.networks.set_of([use]) for use in uses]
+        self.merged = [self.merging.set_of([use]) for use in uses]
         generator = torch.Generator().manual_seed(7)
         size, rows = unet.config.sample_size, MEMBERS * ROWS
         self.x = torch.randn(rows, 4, size, size, generator=generator).to(device)
@@ -80,12 +82,13 @@ class Members:
     def in_turn(self, steps: int, *, each_step: bool = False) -> Tensor:
         """One member after another, merged once, or anew for each step."""
         outputs = []
-        for place, use in enumerate(self.uses):
+        for place, own in enumerate(self.merged):
             rows = slice(place * ROWS, (place + 1) * ROWS)
-            for _ in range(steps if each_step else 1):
-                with applied({"unet": self.unet}, [use]):
-                    for _ in range(1 if each_step else steps):
-                        output = self.call(rows)
+            for step in range(steps):
+                if each_step or not step:
+                    self.merging.forget()
+                with self.merging.rows([own] * ROWS):
+                    output = self.call(rows)
             outputs.append(output)
         return torch.cat(outputs)
 
@@ -123,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--model", type=Path, default=DEMO)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
@@ -131,10 +134,9 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     model_class: Any = UNet2DConditionModel
-    unet = model_class.from_pretrained(
-        args.model, torch_dtype=torch.float32, low_cpu_mem_usage=False
-    )
     with TemporaryDirectory() as folder, torch.inference_mode():
+        path = args.model or write_folder(tiny("sd1"), Path(folder, "m"), 0, torch.float32) / "unet"
+        unet = model_class.from_pretrained(path, torch_dtype=torch.float32, low_cpu_mem_usage=False)
         members = Members(unet.to(args.device).eval(), Path(folder), args.rank, args.device)
         measure(members, args.steps, args.rounds)
 

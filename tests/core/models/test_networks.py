@@ -239,7 +239,7 @@ def test_block_weights_act_on_their_blocks(unet: Any, write: Write) -> None:
 
 @pytest.mark.parametrize("text", ["", "1,1", "OUT", "1,x,1", ",".join(["nan"] * 17)])
 def test_block_weights_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         block_weights(text)
 
 
