@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.models.networks.keys import Place, open_clip
-from core.models.networks.kinds import Parts, bias_change, change, factors
+from core.models.networks.keys import LayerPlace, open_clip
+from core.models.networks.kinds import LayerParts, bias_change, change, factors
 from core.models.networks.loaded import LoadedNetwork
 
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
-# Parts whose value is read, not only their shape.
+# LayerParts whose value is read, not only their shape.
 _VALUES = ("alpha", "scale", "on_input")
 
 
@@ -28,13 +28,15 @@ class Bound:
     """
 
     network: LoadedNetwork
-    layers: dict[Place, Parts]
+    layers: dict[LayerPlace, LayerParts]
     unmatched: tuple[str, ...]
     misfits: tuple[str, ...]
     partial: tuple[str, ...]
-    _factors: dict[tuple[Place, int | None], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _factors: dict[tuple[LayerPlace, int | None], tuple[Tensor, Tensor]] = field(
+        default_factory=dict
+    )
 
-    def factors(self, place: Place, weight: Tensor, dyn: int | None) -> tuple[Tensor, Tensor]:
+    def factors(self, place: LayerPlace, weight: Tensor, dyn: int | None) -> tuple[Tensor, Tensor]:
         """Return a low-rank layer's ``up`` and ``down``, unscaled, on the weight's device.
 
         Pictures that use the same network share them.
@@ -48,11 +50,11 @@ class Bound:
 
 
 def bind(
-    network: LoadedNetwork, table: Mapping[str, Place], components: Mapping[str, nn.Module]
+    network: LoadedNetwork, table: Mapping[str, LayerPlace], components: Mapping[str, nn.Module]
 ) -> Bound:
     """Find the layers of ``network`` in the model's ``table`` of keys."""
-    found: dict[Place, Parts] = {}
-    key_of: dict[Place, str] = {}
+    found: dict[LayerPlace, LayerParts] = {}
+    key_of: dict[LayerPlace, str] = {}
     unmatched, misfits = [], []
     for key, parts in network.layers.items():
         place = table.get(key)
@@ -69,7 +71,7 @@ def bind(
     return Bound(network, found, tuple(unmatched), tuple(misfits), keys)
 
 
-def _fits(parts: Parts, module: Any) -> bool:
+def _fits(parts: LayerParts, module: Any) -> bool:
     """Compute the change without numbers: the shapes tell before anything is allocated."""
     shapes = {
         part: tensor if part in _VALUES else tensor.to("meta") for part, tensor in parts.items()
@@ -82,8 +84,10 @@ def _fits(parts: Parts, module: Any) -> bool:
     return changed is not None and (bias is None or bias.shape == module.weight.shape[:1])
 
 
-def _partial(found: Mapping[Place, Parts], components: Mapping[str, nn.Module]) -> Iterator[Place]:
-    attentions: dict[tuple[str, str], list[Place]] = defaultdict(list)
+def _partial(
+    found: Mapping[LayerPlace, LayerParts], components: Mapping[str, nn.Module]
+) -> Iterator[LayerPlace]:
+    attentions: dict[tuple[str, str], list[LayerPlace]] = defaultdict(list)
     for place in found:
         block, _, part = place.module.rpartition(".")
         if part in _ATTENTION and open_clip(place.component, components[place.component]):

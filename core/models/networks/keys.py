@@ -15,23 +15,23 @@ from core.models.weights.ldm_keys import unet_key
 from core.models.weights.network_file import WIDTHS
 
 
-class Place(NamedTuple):
+class LayerPlace(NamedTuple):
     """A layer of a model: its component (``te1``, ``te2`` or ``unet``) and its module's name."""
 
     component: str
     module: str
 
 
-def places(components: Mapping[str, nn.Module]) -> dict[str, Place]:
+def places(components: Mapping[str, nn.Module]) -> dict[str, LayerPlace]:
     """Return the layers of a model by every spelling of their keys.
 
     ``components`` are ``unet``, ``te1`` (the only text encoder, or SDXL's first) and ``te2``.
     """
-    table: dict[str, Place] = {}
+    table: dict[str, LayerPlace] = {}
     for component, module in components.items():
         for name, part in module.named_modules():
             if isinstance(getattr(part, "weight", None), Tensor):
-                place = Place(component, name)
+                place = LayerPlace(component, name)
                 spell = _unet if component == "unet" else _text
                 table |= dict.fromkeys(spell(component, name, module), place)
     return table

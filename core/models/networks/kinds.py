@@ -12,15 +12,15 @@ from typing import Final
 import torch
 from torch import Tensor
 
-Parts = Mapping[str, Tensor]
+LayerParts = Mapping[str, Tensor]
 
 
-def is_low_rank(parts: Parts) -> bool:
+def is_low_rank(parts: LayerParts) -> bool:
     """Whether the layer is up·down and nothing else: it can be added to single rows of a call."""
     return {"up", "down"} <= parts.keys() <= {"up", "down", "mid", "alpha", "scale"}
 
 
-def factors(parts: Parts, dyn: int | None = None) -> tuple[Tensor, Tensor]:
+def factors(parts: LayerParts, dyn: int | None = None) -> tuple[Tensor, Tensor]:
     """Return ``up`` (out, rank) and ``down`` (rank, in, …) of a LoRA or LoCon, unscaled.
 
     ``down`` has the kernel of a convolution; Tucker's ``mid`` is multiplied into it.
@@ -33,7 +33,7 @@ def factors(parts: Parts, dyn: int | None = None) -> tuple[Tensor, Tensor]:
     return (up, down) if dyn is None else (up[:, :dyn], down[:dyn])
 
 
-def scale(parts: Parts) -> float:
+def scale(parts: LayerParts) -> float:
     """Return what the change is multiplied by: ``scale``, else alpha ÷ rank, else 1."""
     if "scale" in parts:
         return float(parts["scale"])
@@ -44,7 +44,7 @@ def scale(parts: Parts) -> float:
     return 1.0
 
 
-def change(parts: Parts, weight: Tensor, dyn: int | None = None) -> Tensor | None:
+def change(parts: LayerParts, weight: Tensor, dyn: int | None = None) -> Tensor | None:
     """Return what multiplier 1 adds to ``weight``, in its shape; None for an unknown kind.
 
     Raises :class:`ValueError`, or torch's :class:`RuntimeError`, where the shapes do not fit.
@@ -60,7 +60,7 @@ def change(parts: Parts, weight: Tensor, dyn: int | None = None) -> Tensor | Non
     return _decomposed(delta, weight, parts["dora_scale"]) if "dora_scale" in parts else delta
 
 
-def bias_change(parts: Parts) -> Tensor | None:
+def bias_change(parts: LayerParts) -> Tensor | None:
     """Return what multiplier 1 adds to the bias, if the layer changes it."""
     found = parts.get("diff_b", parts.get("b_norm"))
     return None if found is None else found.float()
@@ -99,18 +99,18 @@ def _decomposed(delta: Tensor, weight: Tensor, magnitude: Tensor) -> Tensor:
 # One function a kind: (parts, weight in fp32, dyn) → the change, in any shape of as many numbers.
 
 
-def _lora(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _lora(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     up, down = factors(parts, dyn)
     return (up @ down.flatten(1)).reshape(up.shape[0], *down.shape[1:])
 
 
-def _hadamard(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _hadamard(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     """LoHa (Hyeon-Woo et al. 2022): the product, number by number, of two low-rank matrices."""
     one, two = (_hada_factor(parts, which) for which in ("1", "2"))
     return one * two
 
 
-def _hada_factor(parts: Parts, which: str) -> Tensor:
+def _hada_factor(parts: LayerParts, which: str) -> Tensor:
     a, b = (parts[f"hada_w{which}_{side}"].float() for side in "ab")
     tucker = parts.get(f"hada_t{which}")
     return a @ b if tucker is None else _tucker(tucker.float(), a, b)
@@ -120,7 +120,7 @@ def _tucker(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.einsum("ijkl,jr,ip->prkl", core, b, a)
 
 
-def _kronecker(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _kronecker(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     """LoKr: a Kronecker product, whose factors may be low-rank themselves."""
     one = _kron_factor(parts, "1")
     if "lokr_t2" in parts:
@@ -133,38 +133,38 @@ def _kronecker(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
     return torch.kron(one, two.contiguous())
 
 
-def _kron_factor(parts: Parts, which: str) -> Tensor:
+def _kron_factor(parts: LayerParts, which: str) -> Tensor:
     if f"lokr_w{which}" in parts:
         return parts[f"lokr_w{which}"].float()
     return parts[f"lokr_w{which}_a"].float() @ parts[f"lokr_w{which}_b"].float()
 
 
-def _ia3(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _ia3(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     """IA³ (Liu et al. 2022): each output's row, or each input's column, times a number."""
     dim = 1 if bool(parts["on_input"].reshape(-1)[0]) else 0
     shape = [-1 if place == dim else 1 for place in range(weight.ndim)]
     return weight * parts["weight"].float().reshape(shape)
 
 
-def _full(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _full(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     return parts["diff"].float()
 
 
-def _only_bias(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _only_bias(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     return torch.zeros_like(weight)
 
 
-def _norm(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _norm(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     return parts["w_norm"].float()
 
 
-def _glora(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _glora(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     """GLoRA (Chavan et al. 2023): a low-rank change, and one that depends on the weight."""
     a1, a2, b1, b2 = (parts[name].float().flatten(1) for name in ("a1", "a2", "b1", "b2"))
     return b2 @ b1 + (weight.flatten(1) @ a2) @ a1
 
 
-def _orthogonal(parts: Parts, weight: Tensor, dyn: int | None) -> Tensor:
+def _orthogonal(parts: LayerParts, weight: Tensor, dyn: int | None) -> Tensor:
     """OFT (Qiu et al. 2023) and BOFT (Liu et al. 2023): rotations of blocks of outputs."""
     out = weight.shape[0]
     if "oft_diag" in parts:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from core.errors import Refused
 from core.families import Family
-from core.models.networks.kinds import Parts
+from core.models.networks.kinds import LayerParts
 from core.models.weights.network_file import KIND, describe_network, layers
 from core.models.weights.safetensors_header import read_header
 from core.text.embeddings import BUNDLE, Bundled, bundled
@@ -32,7 +32,7 @@ class LoadedNetwork:
     name: str
     stamp: Hashable
     family: Family | None
-    layers: Mapping[str, Parts]
+    layers: Mapping[str, LayerParts]
     bundled: Mapping[str, Bundled]
     size: int
 

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.models.networks.kinds import Parts, bias_change, change
+from core.models.networks.kinds import LayerParts, bias_change, change
 
 
 class Step(NamedTuple):
     """One network's change of one layer."""
 
-    parts: Parts
+    parts: LayerParts
     multiplier: float
     dyn: int | None
 

@@ -26,7 +26,7 @@ from torch import nn
 
 from core.errors import NetworkLimit, NetworkMismatch
 from core.models.networks.binding import Bound, bind
-from core.models.networks.keys import Place, family, original_name, places
+from core.models.networks.keys import LayerPlace, family, original_name, places
 from core.models.networks.kinds import is_low_rank, scale
 from core.models.networks.loaded import NetworkFiles
 from core.models.networks.merging import Changed, Step, merged, swapped
@@ -105,13 +105,13 @@ class ModelNetworks:
 
     def _make(self, uses: list[tuple[NetworkUse, Bound]]) -> NetworkSet:
         """Sort the layers: text encoders', the UNet's to merge, and those to add to rows."""
-        layers: dict[Place, list[tuple[Bound, Step]]] = defaultdict(list)
+        layers: dict[LayerPlace, list[tuple[Bound, Step]]] = defaultdict(list)
         for use, bound in uses:
             for place, parts in bound.layers.items():
                 if multiplier := self._multiplier(use, place):
                     layers[place].append((bound, Step(parts, multiplier, use.dyn)))
-        text: dict[Place, list[Step]] = {}
-        unet: dict[Place, list[Step]] = {}
+        text: dict[LayerPlace, list[Step]] = {}
+        unet: dict[LayerPlace, list[Step]] = {}
         factors: dict[str, Sequence[Factor]] = {}
         for place, each in layers.items():
             steps = [step for _, step in each]
@@ -122,7 +122,7 @@ class ModelNetworks:
             else:
                 unet[place] = steps
 
-        def acts(use: NetworkUse, bound: Bound, on: Mapping[Place, Sequence[Step]]) -> bool:
+        def acts(use: NetworkUse, bound: Bound, on: Mapping[LayerPlace, Sequence[Step]]) -> bool:
             return any(self._multiplier(use, place) for place in bound.layers.keys() & on)
 
         return NetworkSet(
@@ -145,7 +145,7 @@ class ModelNetworks:
             tuple(bound for _, bound in uses),
         )
 
-    def _multiplier(self, use: NetworkUse, place: Place) -> float:
+    def _multiplier(self, use: NetworkUse, place: LayerPlace) -> float:
         blocks = dict(use.blocks)
         if place.component != "unet":
             return use.te * blocks.get("BASE", 1.0)
@@ -161,7 +161,7 @@ class ModelNetworks:
             return f"{sides[original[0]]}{int(original[1]):02}"
         return "MID" if original[0] == "middle_block" else "BASE"
 
-    def _is_added(self, place: Place, steps: Sequence[Step]) -> bool:
+    def _is_added(self, place: LayerPlace, steps: Sequence[Step]) -> bool:
         """Whether a layer is added row by row: if any of its networks must be merged, all are."""
         if not self._shares or place.component != "unet":
             return False
@@ -175,17 +175,19 @@ class ModelNetworks:
             and all(step.parts["down"].shape[1] == weight.shape[1] for step in steps)
         )
 
-    def _factors(self, place: Place, layers: Sequence[tuple[Bound, Step]]) -> tuple[Factor, ...]:
+    def _factors(
+        self, place: LayerPlace, layers: Sequence[tuple[Bound, Step]]
+    ) -> tuple[Factor, ...]:
         weight = self._module(place).weight
         return tuple(
             Factor(*bound.factors(place, weight, step.dyn), step.multiplier * scale(step.parts))
             for bound, step in layers
         )
 
-    def _module(self, place: Place) -> Any:
+    def _module(self, place: LayerPlace) -> Any:
         return self._components[place.component].get_submodule(place.module)
 
-    def _changed(self, steps: Mapping[Place, Sequence[Step]]) -> Iterator[Changed]:
+    def _changed(self, steps: Mapping[LayerPlace, Sequence[Step]]) -> Iterator[Changed]:
         for place, each in steps.items():
             yield from merged(self._module(place), each)
 

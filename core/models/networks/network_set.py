@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.models.networks.binding import Bound
-from core.models.networks.keys import Place
+from core.models.networks.keys import LayerPlace
 from core.models.networks.merging import Step
 from core.models.networks.rows import Factor
 from core.notes import Note
@@ -39,8 +39,8 @@ class NetworkSet:
     matches: tuple[Match, ...]
     text_key: Hashable
     merged_key: Hashable
-    text: Mapping[Place, Sequence[Step]]
-    unet: Mapping[Place, Sequence[Step]]
+    text: Mapping[LayerPlace, Sequence[Step]]
+    unet: Mapping[LayerPlace, Sequence[Step]]
     factors: Mapping[str, Sequence[Factor]]
     bundled: Mapping[str, Bundled]
     notes: tuple[Note, ...] = ()

@@ -8,7 +8,7 @@ batched matrix products, or two grouped convolutions, over the slots.
 A plan is a pair of tensors a layer, and a forward per layer that reads them; both are there only
 while it is used, and a call without networks runs the model as it is. For a captured call
 (CUDA graphs) the tensors would be allocated once for the graph's slots and largest ranks, all
-layers included, and written by :func:`_fill` before each replay; the forwards stay installed.
+layers included, and written by :func:`_filled` before each replay; the forwards stay installed.
 """
 
 from __future__ import annotations

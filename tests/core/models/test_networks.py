@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ TEXT = "lora_te_text_model_encoder_layers_0_mlp_fc1"
 @pytest.fixture(scope="module")
 def unet() -> Any:
     torch.manual_seed(0)
-    model: Any = UNet2DConditionModel(
+    unet_class: Any = UNet2DConditionModel
+    model = unet_class(
         sample_size=8,
         block_out_channels=(16, 32),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -53,11 +54,12 @@ def text() -> Any:
     config = CLIPTextConfig(
         vocab_size=100, hidden_size=24, intermediate_size=32, num_hidden_layers=2
     )
-    return CLIPTextModel(config).eval().requires_grad_(False)
+    model: Any = CLIPTextModel(config)
+    return model.eval().requires_grad_(False)
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Iterator[Write]:
+def write(tmp_path: Path) -> Write:
     """Write a network's tensors to a file; its use at given weights."""
     count = iter(range(1000))
 
@@ -247,7 +249,8 @@ def test_a_bias_is_added_where_there_was_none(unet: Any, write: Write) -> None:
     layer = unet.get_submodule(ATTENTION)
     assert layer.bias is None
     with applied({"unet": unet}, [write({f"{KOHYA}.diff_b": noise(16)}, 1.0, 2.0)]):
-        assert torch.equal(layer.bias, noise(16) * 2)
+        bias: Any = layer.bias
+        assert torch.equal(bias, noise(16) * 2)
     assert layer.bias is None
 
 
@@ -409,8 +412,8 @@ def test_a_rank_above_all_use_is_refused(unet: Any, write: Write) -> None:
 
 @pytest.mark.parametrize("weight", [1e30, float("nan"), float("inf"), -101])
 def test_weights_out_of_range_are_refused(unet: Any, write: Write, weight: float) -> None:
-    for place in ("te", "unet"):
-        use = write(lora())._replace(**{place: weight})
+    own = write(lora())
+    for use in (own._replace(te=weight), own._replace(unet=weight)):
         with pytest.raises(NetworkLimit), applied({"unet": unet}, [use]):
             pass
 
@@ -424,7 +427,8 @@ def test_too_many_networks_are_refused(unet: Any, write: Write) -> None:
 
 
 def test_a_network_for_another_family_is_refused(write: Write) -> None:
-    model: Any = UNet2DConditionModel(
+    unet_class: Any = UNet2DConditionModel
+    model = unet_class(
         block_out_channels=(8,),
         down_block_types=("DownBlock2D",),
         up_block_types=("UpBlock2D",),
