@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.networks.keys import LayerPlace, open_clip
-from core.models.networks.kinds import LayerParts, bias_change, change, factors
+from core.models.networks.kinds import LayerParts, bias_change, change, factors, is_low_rank
 from core.models.networks.loaded import LoadedNetwork
 
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -73,6 +73,8 @@ def bind(
 
 def _fits(parts: LayerParts, module: Any) -> bool:
     """Compute the change without numbers: the shapes tell before anything is allocated."""
+    if is_low_rank(parts) and "mid" not in parts and _has_shape(parts, module.weight):
+        return True
     shapes = {
         part: tensor if part in _VALUES else tensor.to("meta") for part, tensor in parts.items()
     }
@@ -82,6 +84,15 @@ def _fits(parts: LayerParts, module: Any) -> bool:
     except (ValueError, RuntimeError):
         return False
     return changed is not None and (bias is None or bias.shape == module.weight.shape[:1])
+
+
+def _has_shape(parts: LayerParts, weight: Tensor) -> bool:
+    """The same for most layers of most files, in a tenth of the time."""
+    up, down = parts["up"], parts["down"]
+    rank = down.shape[0]
+    outputs, inputs = len(weight), weight[0].numel()
+    fits = up.numel() == outputs * rank and down.numel() == rank * inputs
+    return fits and up.shape[:2] == (outputs, rank)
 
 
 def _partial(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -72,20 +73,24 @@ def _stamp(path: Path) -> Hashable:
 
 
 class NetworkFiles:
-    """The networks read last, at most ``limit`` bytes; a replaced file is read again."""
+    """The networks read last, at most ``limit`` bytes; a replaced file is read again. Thread-safe,
+    so that a file can be read while the engine's thread runs.
+    """
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit = limit
+        self._lock = threading.Lock()
         self._read: OrderedDict[Hashable, LoadedNetwork] = OrderedDict()
 
     def load(self, path: Path) -> LoadedNetwork:
         """Return the network at ``path``. Raises :class:`Refused`."""
-        stamp = _stamp(path)
-        found = self._read.pop(stamp, None) or read_network(path)
-        self._read[stamp] = found
-        while len(self._read) > 1 and self._size > self._limit:
-            self._read.popitem(last=False)
-        return found
+        with self._lock:
+            stamp = _stamp(path)
+            found = self._read.pop(stamp, None) or read_network(path)
+            self._read[stamp] = found
+            while len(self._read) > 1 and self._size > self._limit:
+                self._read.popitem(last=False)
+            return found
 
     @property
     def _size(self) -> int:
