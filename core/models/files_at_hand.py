@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Catalogue, Model, Vae
 from core.pictures.at_hand import AtHand, Files, NamedFile
 
@@ -13,16 +14,20 @@ _FOLDERS: Final = 3
 
 
 def files_at_hand(catalogue: Catalogue) -> AtHand:
-    """The models and VAEs by name and hash. LoRAs, embeddings and upscaler models are not used by
-    this bot, so there are none of them."""
-    nothing = Files(())
+    """All files by name, and by the hashes that are known."""
     return AtHand(
         models=Files(map(_named, catalogue.models)),
         vaes=Files(map(_named, catalogue.vaes)),
-        loras=nothing,
-        embeddings=nothing,
-        upscalers=nothing,
+        loras=Files(map(_addon, catalogue.networks)),
+        embeddings=Files(map(_addon, catalogue.embeddings)),
+        upscalers=Files(map(_addon, catalogue.upscalers)),
     )
+
+
+def _addon(file: NetworkFile | EmbeddingFile | UpscalerFile) -> NamedFile:
+    alias, digits = (file.alias, file.hash) if isinstance(file, NetworkFile) else ("", "")
+    also = filter(None, (file.path.stem, alias, *_with_folders(file.path)))
+    return NamedFile(file.name, tuple(also), (digits,) if digits else ())
 
 
 def _named(file: Model | Vae) -> NamedFile:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from core.errors import AmbiguousName, UnknownName
-from core.models.addons import EmbeddingFile, NetworkFile, Shelf
+from core.models.addons import EmbeddingFile, NetworkFile, Shelf, UpscalerFile
 from core.models.catalogue import Catalogue, Model
+from core.models.files_at_hand import files_at_hand
 from core.models.names import search
 from core.models.uses import addons_of
 from core.models.weights.hashes import Hashes
@@ -179,6 +180,20 @@ def test_files_of_one_name_get_different_ones(tmp_path: Path) -> None:
     )
     # A link is the same file once more.
     assert sorted(scan(tmp_path).networks.names) == ["ink", "ink (old)"]
+
+
+def test_a_text_of_parameters_finds_add_ons_by_all_their_names() -> None:
+    ink = NetworkFile("ink", Path("loras/pens/ink.safetensors"), alias="My Ink", hash="0" * 12)
+    upscaler = UpscalerFile("4x-Sharp", Path("4x-Sharp.safetensors"), 4)
+    here = files_at_hand(Catalogue(networks=shelf(ink), upscalers=Shelf("upscaler", [upscaler])))
+    assert here.loras is not None
+    assert here.upscalers is not None
+    for name, digits in (("INK", ""), ("my ink", ""), ("pens_ink", ""), ("other", "0" * 12)):
+        found = here.loras.find(name, digits)
+        assert found is not None
+        assert found.name == "ink"
+    assert here.loras.find("oil") is None
+    assert here.upscalers.find("4x-sharp") is not None
 
 
 # --- the cache -----------------------------------------------------------------------------------
