@@ -129,9 +129,9 @@ class Penultimate(commands.AutoShardedBot):
         self._reading = asyncio.create_task(self._read_addons())
 
     async def _read_addons(self) -> None:
-        """Read the headers that the start had no time for; each turn keeps what it has read."""
+        """Read the headers that a scan had no time for; each turn keeps what it has read."""
         while self.catalogue.unread:
-            await self.reload_catalogue()
+            await self._scan()
 
     def _build(self) -> None:
         store, catalogue, limits = self.store, self.catalogue, self.settings.limits
@@ -181,7 +181,12 @@ class Penultimate(commands.AutoShardedBot):
             await self.store.close()
 
     async def reload_catalogue(self) -> None:
-        """Scan the folders of models and VAEs again, and use what is found at once."""
+        """Scan the folders of models, VAEs and add-ons again, and use what is found at once."""
+        await self._scan()
+        if self._reading.done():
+            self._reading = asyncio.create_task(self._read_addons())
+
+    async def _scan(self) -> None:
         self.catalogue.update(await asyncio.to_thread(self._make_catalogue, self.settings))
 
     async def on_interaction(self, interaction: Interaction) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -163,3 +164,23 @@ async def test_reload_of_very_many_fits_into_a_post(world: World, owner: MemberA
     said = text(await admin(world, owner, "reload"))
     assert len(said) <= 4000
     assert "more." in said
+
+
+async def test_add_ons_that_a_scan_had_no_time_for_are_read_afterwards(
+    world: World, owner: MemberActor
+) -> None:
+    world.found = replace(world.found, unread=1)
+    turns = 0
+    scanned = world.bot._make_catalogue
+
+    def scan(settings: Any) -> Catalogue:
+        nonlocal turns
+        turns += 1
+        if turns == 3:
+            world.found = replace(world.found, unread=0)
+        return scanned(settings)
+
+    world.bot._make_catalogue = scan
+    await admin(world, owner, "reload")
+    await world.bot._reading
+    assert (turns, world.bot.catalogue.unread) == (3, 0)
