@@ -11,12 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from core.models.networks.keys import LayerPlace, open_clip
-from core.models.networks.kinds import LayerParts, bias_change, change, factors, is_low_rank
+from core.models.networks.kinds import VALUES, LayerParts, bias_change, change, factors, is_low_rank
 from core.models.networks.loaded import LoadedNetwork
 
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
-# LayerParts whose value is read, not only their shape.
-_VALUES = ("alpha", "scale", "on_input")
 
 
 @dataclass(eq=False)
@@ -76,7 +74,7 @@ def _fits(parts: LayerParts, module: Any) -> bool:
     if is_low_rank(parts) and "mid" not in parts and _has_shape(parts, module.weight):
         return True
     shapes = {
-        part: tensor if part in _VALUES else tensor.to("meta") for part, tensor in parts.items()
+        part: tensor if part in VALUES else tensor.to("meta") for part, tensor in parts.items()
     }
     try:
         changed = change(shapes, torch.empty_like(module.weight, device="meta"))

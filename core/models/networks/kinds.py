@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 LayerParts = Mapping[str, Tensor]
+# Parts that are one number, which is read: they stay on the CPU.
+VALUES: Final = ("alpha", "scale", "on_input")
 
 
 def is_low_rank(parts: LayerParts) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.models.networks.kinds import LayerParts, bias_change, change
+from core.models.networks.kinds import VALUES, LayerParts, bias_change, change
 
 
 class Step(NamedTuple):
@@ -42,7 +42,10 @@ def merged(module: Any, steps: Sequence[Step]) -> Iterator[Changed]:
     with torch.inference_mode(weight.is_inference()), torch.no_grad():
         new, new_bias = weight.float(), None if bias is None else bias.float()
         for step in steps:
-            parts = {part: tensor.to(weight.device) for part, tensor in step.parts.items()}
+            parts = {
+                part: tensor if part in VALUES else tensor.to(weight.device)
+                for part, tensor in step.parts.items()
+            }
             delta = change(parts, new, step.dyn)
             assert delta is not None
             new = new + delta * step.multiplier
