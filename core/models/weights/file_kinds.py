@@ -38,7 +38,7 @@ def kind_of(header: Header) -> str | None:
     None: nothing tells.
     """
     names = "\n".join(header.tensors)
-    if all(name.startswith(_EMBEDDING) for name in header.tensors):
+    if names and all(name.startswith(_EMBEDDING) for name in header.tensors):
         return "embedding"
     for marks, kind in _MARKS:
         if any(mark in names for mark in marks):

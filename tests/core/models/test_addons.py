@@ -114,6 +114,14 @@ def test_what_is_no_embedding_is_refused(tmp_path: Path, shapes: Shapes) -> None
     assert [refused.reason for refused in found.refused] == ["wrong_kind"]
 
 
+def test_a_file_without_tensors_is_of_no_kind(tmp_path: Path) -> None:
+    for folder in ("loras", "embeddings", "upscalers"):
+        write(tmp_path / folder / "empty.safetensors", {})
+    details = {each.kind: each.detail for each in scan(tmp_path).refused}
+    assert len(details) == 3
+    assert not any("_DIR" in detail for detail in details.values())
+
+
 def test_networks_for_other_families_are_named(tmp_path: Path) -> None:
     for name, key in {
         "flux": "transformer.single_transformer_blocks.0.attn.to_q",
