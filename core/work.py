@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from core.models.addons import UpscalerFile
 from core.models.catalogue import Model, Vae
 from core.models.uses import NO_ADDONS, AddOns
 from core.request import GenerationRequest
@@ -13,12 +14,15 @@ from core.sampling.passes import passes
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request with its files: model, VAE (None is the checkpoint's own) and add-ons."""
+    """One request with its files: model, VAE (None is the checkpoint's own), add-ons and, for the
+    second pass, an upscaler (None is a built-in mode).
+    """
 
     request: GenerationRequest
     model: Model
     vae: Vae | None = None
     addons: AddOns = NO_ADDONS
+    upscaler: UpscalerFile | None = None
 
     @property
     def steps(self) -> int:

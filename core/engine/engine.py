@@ -25,6 +25,7 @@ from core.engine.running_job import RunningJob
 from core.engine.runs import BatchKey, Run, RunningPicture
 from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
+from core.models.addons import EmbeddingFile, NetworkFile
 from core.models.catalogue import Model
 from core.models.loading import Models
 from core.models.residents import Held
@@ -189,7 +190,9 @@ class Engine:
         try:
             loaded = self._models.load(model)
             vaes = [self._models.load_vae(item.vae, loaded) for item in items]
-            run = self._runs[group] = Run(job, group.positions, loaded, vaes)
+            enlarges = items[0].upscaler
+            upscaler = None if enlarges is None else self._models.load_upscaler(enlarges, loaded)
+            run = self._runs[group] = Run(job, group.positions, loaded, vaes, upscaler)
         except Held:
             self._wait_for(model)
             return None
@@ -288,7 +291,9 @@ class Engine:
         before = [trajectory.step for trajectory in trajectories]
         loaded = key.checkpoint
         try:
-            outputs = self._batcher.predict(loaded.unet, rows, loaded.dtype, key.name)
+            outputs = self._batcher.predict(
+                loaded.unet, rows, loaded.dtype, key.name, loaded.networks
+            )
         except OutOfMemory as error:
             self._fail(jobs, error)
             return
@@ -329,7 +334,9 @@ class Engine:
 
     def _write(self, run: Run, picture: RunningPicture, vae: int, pixels: Pixels) -> None:
         """Write the picture's file in the pool: it may have to wait for the model's hash."""
-        future = self._threads.submit(_image, run, picture, vae, pixels)
+        item = run.items[vae]
+        hashes = {each: self._models.addon_hash(each) for each in run.used_addons(item)}
+        future = self._threads.submit(_image, run, picture, vae, pixels, hashes)
         key = (run.positions[vae], picture.index)
         self._background[future] = lambda image: self._finish(run.job, key, image)
 
@@ -353,8 +360,14 @@ class Engine:
             self._background.pop(future)(future.result())
 
 
-def _image(run: Run, picture: RunningPicture, vae: int, pixels: Pixels) -> Image:
-    """Make the PNG with its infotext."""
+def _image(
+    run: Run,
+    picture: RunningPicture,
+    vae: int,
+    pixels: Pixels,
+    hashes: dict[NetworkFile | EmbeddingFile, Future[str]],
+) -> Image:
+    """Make the PNG with its infotext; ``hashes`` are those of the networks and embeddings used."""
     item, loaded = run.items[vae], run.vaes[vae]
     external = item.vae is not None
     text = infotext.format(
@@ -363,8 +376,23 @@ def _image(run: Run, picture: RunningPicture, vae: int, pixels: Pixels) -> Image
         model_hash=run.loaded.hash,
         vae=loaded.name if external else "",
         vae_hash=loaded.hash if external else "",
+        extra=_addon_pairs(hashes),
     )
     height, width = pixels.shape[:2]
     return Image(
         write_png(pixels, text), run.request.alone(picture.index).seed, width, height, text
     )
+
+
+def _addon_pairs(hashes: dict[NetworkFile | EmbeddingFile, Future[str]]) -> dict[str, object]:
+    """Write "Lora hashes" and "TI hashes" as A1111 does; ``:`` and ``,`` are cut from names.
+
+    Blocks while a hash is being computed.
+    """
+    found: dict[str, list[str]] = {}
+    for addon, digits in hashes.items():
+        key = "Lora hashes" if isinstance(addon, NetworkFile) else "TI hashes"
+        name = addon.name.replace(":", "").replace(",", "")
+        if digits.result():
+            found.setdefault(key, []).append(f"{name}: {digits.result()}")
+    return {key: ", ".join(pairs) for key, pairs in found.items()}

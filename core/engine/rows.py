@@ -18,6 +18,8 @@ from torch import Tensor
 from core.engine.graphs import BUCKETS, Graphs
 from core.engine.knee import Knee
 from core.errors import OutOfMemory
+from core.models.networks.model_networks import ModelNetworks
+from core.models.networks.network_set import NetworkSet
 
 # unet(sample (B, C, h, w), timestep (B,), encoder_hidden_states (B, T, W), …) -> (tensor,)
 UNet = Callable[..., Any]
@@ -29,6 +31,7 @@ class Row:
 
     ``sample`` is the scaled UNet input (C, h, w), ``timestep`` is (), ``context`` the text
     embedding (77·chunks, width); ``pooled`` (projection,) and ``time_ids`` (6,) are for SDXL.
+    ``networks`` act on this row alone.
     """
 
     sample: Tensor
@@ -36,6 +39,7 @@ class Row:
     context: Tensor
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
+    networks: NetworkSet | None = None
 
 
 @dataclass(slots=True)
@@ -79,13 +83,18 @@ class RowBatcher:
         return min(limit, self._knee.rows(name))
 
     def predict(
-        self, unet: UNet, rows: Sequence[Row], dtype: torch.dtype, name: str = ""
+        self,
+        unet: UNet,
+        rows: Sequence[Row],
+        dtype: torch.dtype,
+        name: str = "",
+        networks: ModelNetworks | None = None,
     ) -> Tensor:
         """Return the UNet's raw output for the rows, (rows, C, h, w) in ``dtype``, in order.
 
         All rows must have the same sample shape, and all or none SDXL's fields. ``name`` is what
-        measurements and limits are kept for. Raises :class:`OutOfMemory` when not even one row
-        fits.
+        measurements and limits are kept for; ``networks`` are the UNet's. Raises
+        :class:`OutOfMemory` when not even one row fits.
         """
         if self._graphs is not None:
             self._graphs.moved(unet)
@@ -99,7 +108,7 @@ class RowBatcher:
             while start < len(indices):
                 part = indices[start : start + self._limits.get(name, self._limit)]
                 try:
-                    output = self._timed_call(unet, [rows[i] for i in part], dtype, name)
+                    output = self._timed_call(unet, [rows[i] for i in part], dtype, name, networks)
                 except torch.OutOfMemoryError:
                     output = None
                 # Outside of the except block the failed call's tensors are freed.
@@ -123,10 +132,15 @@ class RowBatcher:
         self._limits[name] = tried // 2
 
     def _timed_call(
-        self, unet: UNet, rows: list[Row], dtype: torch.dtype, name: str
+        self,
+        unet: UNet,
+        rows: list[Row],
+        dtype: torch.dtype,
+        name: str,
+        networks: ModelNetworks | None,
     ) -> Tensor | None:
         if self._knee is None:
-            return self._call(unet, rows, dtype)
+            return self._call(unet, rows, dtype, networks)
         for timed in [timed for timed in self._timed if timed.end.query()]:
             self._timed.remove(timed)
             seconds = timed.begin.elapsed_time(timed.end) / 1000
@@ -134,16 +148,22 @@ class RowBatcher:
         if rows[0].sample.device.type == "cuda":
             begin, end = _event(), _event()
             begin.record()
-            output = self._call(unet, rows, dtype)
+            output = self._call(unet, rows, dtype, networks)
             end.record()
             self._timed.append(_Timed(name, len(rows), begin, end))
             return output
         started = time.perf_counter()
-        output = self._call(unet, rows, dtype)
+        output = self._call(unet, rows, dtype, networks)
         self._knee.measured(name, len(rows), time.perf_counter() - started)
         return output
 
-    def _call(self, unet: UNet, rows: list[Row], dtype: torch.dtype) -> Tensor:
+    def _call(
+        self,
+        unet: UNet,
+        rows: list[Row],
+        dtype: torch.dtype,
+        networks: ModelNetworks | None,
+    ) -> Tensor:
         """Call the UNet, padded at the end; return the rows' outputs."""
         count = len(rows)
         size = self.fixed or count
@@ -170,6 +190,11 @@ class RowBatcher:
             output: Tensor = unet(*given, return_dict=False, **extras)[0]
             return output
 
+        sets = [row.networks for row in rows]
+        if networks is not None and any(sets):
+            # What is recorded knows no networks.
+            with networks.rows(sets):
+                return run(inputs)[:count]
         if self._graphs is None:
             return run(inputs)[:count]
         return self._graphs.call(unet, run, inputs)[:count]

@@ -6,6 +6,7 @@ Requests of a job that differ in the VAE only are one run, decoded by several VA
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -19,9 +20,13 @@ from core.engine.phases import Decode, Denoise, Encode, Phase, Upscale, phases
 from core.engine.rows import Row
 from core.engine.running_job import RunningJob
 from core.hires import LATENT_UPSCALERS
+from core.models.addons import EmbeddingFile, NetworkFile
+from core.models.networks.network_set import NetworkSet
 from core.models.residents import LoadedModel
+from core.models.upscalers import LoadedUpscaler
 from core.models.vae import LoadedVae, PendingPixels
 from core.notes import Note
+from core.pictures import upscale
 from core.pictures.files import read_pixels
 from core.pictures.upscaling import resize
 from core.sampling.draws import run_noise, upload
@@ -48,6 +53,8 @@ class BatchKey:
     # A batch is one tensor, so all latents have the same size; here in pixels.
     width: int
     height: int
+    # What is merged into the weights for a call is in all of its rows.
+    merged: Hashable = ()
 
     @property
     def name(self) -> str:
@@ -89,6 +96,7 @@ class Run:
         positions: tuple[int, ...],
         loaded: LoadedModel,
         vaes: list[LoadedVae],
+        upscaler: LoadedUpscaler | None = None,
     ) -> None:
         self.job = job
         self.positions = positions
@@ -96,12 +104,27 @@ class Run:
         self.request = request = self.items[0].request
         self.loaded = loaded
         self.vaes = vaes
-        guidances = [
-            Guidance.encode(
-                loaded.conditioner, request, second_pass=number == 1, all_exits=job.all_exits
-            )
-            for number in range(len(passes(request)))
-        ]
+        self._upscaler = upscaler
+        addons = self.items[0].addons
+        loaded.conditioner.use_embeddings({each.name: each.path for each in addons.embeddings})
+        # The networks of each pass, which hires fix's own prompt may replace.
+        self._networks: list[NetworkSet | None] = []
+        guidances = []
+        for number, used in zip(
+            range(len(passes(request))), (addons.networks, addons.second), strict=False
+        ):
+            own = loaded.networks.set_of([each.use for each in used])
+            self._networks.append(own)
+            with loaded.networks.encoding(own):
+                guidances.append(
+                    Guidance.encode(
+                        loaded.conditioner,
+                        request,
+                        second_pass=number == 1,
+                        all_exits=job.all_exits,
+                    )
+                )
+        self._embeddings = {each.name for own in guidances for each in own.embeddings}
         ways = phases(request, guidances, len(vaes))
         self.pictures = [RunningPicture(index, deque(ways)) for index in range(request.count)]
         self._sizes: dict[tuple[int, int], Tensor] = {}
@@ -109,7 +132,9 @@ class Run:
         self.started = 0
         self.rows_of_a_picture = max(each.rows_needed for each in guidances)
         self.notes: tuple[Note, ...] = tuple(
-            dict.fromkeys(note for each in guidances for note in each.notes)
+            dict.fromkeys(
+                note for each in (*guidances, *self._networks) if each for note in each.notes
+            )
         )
         sizes = [self._latent_shape(each.width, each.height) for each in passes(request)]
         if request.noise_source == "GPU" and any(map(differs_by_card, sizes)):
@@ -117,6 +142,12 @@ class Run:
 
     def _latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         return self.vaes[0].channels, height // 8, width // 8
+
+    def used_addons(self, item: Item) -> list[NetworkFile | EmbeddingFile]:
+        """List the networks and embeddings that an item really used, once each."""
+        networks = (each.file for each in (*item.addons.networks, *item.addons.second))
+        embeddings = (each for each in item.addons.embeddings if each.name in self._embeddings)
+        return list(dict.fromkeys((*networks, *embeddings)))
 
     # Phases other than denoising
 
@@ -147,7 +178,11 @@ class Run:
             size = (phase.height // 8, phase.width // 8)
             return latent_upscale(latents[None], size, phase.upscaler)[0]
         pixels = self.vaes[0].decode(latents)
-        larger = resize(pixels, phase.width, phase.height, phase.upscaler)
+        if (model := self._upscaler) is None:
+            larger = resize(pixels, phase.width, phase.height, phase.upscaler)
+        else:
+            size = phase.width, phase.height
+            larger = upscale(pixels, *size, model, model.scale, average=model.averages)
         # A1111 samples the posterior, here from the same seed. With NV its noise is anyone's.
         noise, request = None, self.request.alone(index)
         if request.noise_source != "NV":
@@ -167,7 +202,9 @@ class Run:
         In other phases it is that of the first pass, which a start image is encoded for.
         """
         if isinstance(phase, Denoise):
-            return BatchKey(self.loaded, phase.width, phase.height)
+            own = self._networks[phase.second_pass]
+            merged = own.merged_key if own else ()
+            return BatchKey(self.loaded, phase.width, phase.height, merged)
         return BatchKey(self.loaded, self.request.width, self.request.height)
 
     def rows(self, picture: RunningPicture) -> list[Row]:
@@ -177,8 +214,9 @@ class Run:
         trajectory = picture.trajectory = picture.trajectory or self._new_trajectory(picture, phase)
         sample, timestep = trajectory.model_input, trajectory.timestep
         time_ids = self._time_ids(phase.width, phase.height)
+        own = self._networks[phase.second_pass]
         return [
-            Row(sample, timestep, context, pooled, time_ids)
+            Row(sample, timestep, context, pooled, time_ids, own)
             for context, pooled in phase.guidance.at(trajectory.call, trajectory.with_negative)
         ]
 

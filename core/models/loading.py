@@ -22,11 +22,13 @@ from transformers.utils import logging as transformers_logging
 
 from core.config import EngineConfig
 from core.errors import OutOfMemory, Refused
+from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Model, Vae
 from core.models.memory import CardMemory, Memory, free_ram
 from core.models.precision import find_device, unet_dtype
 from core.models.reader import ModelReader
 from core.models.residents import Held, LoadedModel, Resident, WeightsKey
+from core.models.upscalers import LoadedUpscaler
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint
 from core.models.weights.ldm_keys import Config
@@ -34,6 +36,7 @@ from core.models.weights.ldm_keys import Config
 # Memory in use is rounded down to this many bytes, for each change of it sends a message.
 MEMORY_STEP: Final = 2**27
 CONFIGS: Final = Path(__file__).parents[2] / "data" / "configs"
+WARM_UPSCALERS: Final = 2
 WARM_VAES: Final = 4
 # Models read ahead at most, of which some may not be wanted any more.
 PREPARED: Final = 2
@@ -89,6 +92,7 @@ class Models:
         # What is being read ahead, until it is loaded.
         self._prepared: dict[WeightsKey, Future[Resident]] = {}
         self._vaes: OrderedDict[tuple[WeightsKey, str], LoadedVae] = OrderedDict()
+        self._upscalers: OrderedDict[Path, LoadedUpscaler] = OrderedDict()
 
     @property
     def device_name(self) -> str:
@@ -206,6 +210,22 @@ class Models:
         while len(self._vaes) > WARM_VAES:
             self._vaes.popitem(last=False)
         return self._vaes[key]
+
+    @torch.inference_mode(False)
+    def load_upscaler(self, upscaler: UpscalerFile, model: LoadedModel) -> LoadedUpscaler:
+        """Return the upscaler on the device, used beside ``model``; raises as :meth:`load` does."""
+        if upscaler.path not in self._upscalers:
+            user = next(key for key, handle in self._handles.items() if handle is model)
+            read = partial(self._reader.upscaler, upscaler)
+            self._upscalers[upscaler.path] = self._retried(user, model.model, read)
+        self._upscalers.move_to_end(upscaler.path)
+        while len(self._upscalers) > WARM_UPSCALERS:
+            self._upscalers.popitem(last=False)
+        return self._upscalers[upscaler.path]
+
+    def addon_hash(self, addon: NetworkFile | EmbeddingFile) -> Future[str]:
+        """Compute what a text says of a network or an embedding."""
+        return self._reader.addon_hash(addon)
 
     # Memory
 

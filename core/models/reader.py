@@ -10,10 +10,20 @@ from typing import Any
 import torch
 
 from core import heartbeat
+from core.models.addons import (
+    EmbeddingFile,
+    NetworkFile,
+    UpscalerFile,
+    embedding_hash,
+    network_hash,
+)
 from core.models.catalogue import Model, Vae
 from core.models.masters import Master, WeightBuffers
+from core.models.networks.loaded import NetworkFiles
+from core.models.networks.model_networks import ModelNetworks
 from core.models.precision import memory_format, vae_dtype
 from core.models.residents import LoadedModel, Resident
+from core.models.upscalers import LoadedUpscaler, load_upscaler
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint, ldm_keys, single_file
 from core.models.weights.components import (
@@ -52,6 +62,7 @@ class ModelReader:
         self._strict = strict
         self._alive = alive
         self._hashes = Hashes(cache_dir)
+        self._networks = NetworkFiles()
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
 
     def close(self) -> None:
@@ -81,6 +92,8 @@ class ModelReader:
         file_hash = self._hash_of(checkpoint.weights(model)[0])
         schedule = checkpoint.noise_schedule(model)
         encoders = [modules[name] for name in texts]
+        components = {f"te{place}": each for place, each in enumerate(encoders, start=1)}
+        components["unet"] = modules["unet"]
 
         def make() -> LoadedModel:
             return LoadedModel(
@@ -89,6 +102,7 @@ class ModelReader:
                 TextConditioner(tokenizers, encoders, family=model.family),
                 LoadedVae(modules["vae"], model.name, file_hash, strict=self._strict),
                 schedule,
+                ModelNetworks(components, self._networks, shares=not self._strict),
                 self._device,
                 self._dtype,
                 file_hash,
@@ -141,8 +155,27 @@ class ModelReader:
         heartbeat.watch(module, self._alive)
         return module
 
+    def addon_hash(self, addon: NetworkFile | EmbeddingFile) -> Future[str]:
+        """Compute what A1111 writes of a network or an embedding; empty if it cannot be read."""
+        return self._hashing.submit(_addon_hash_or_empty, self._hashes, addon)
+
+    def upscaler(self, upscaler: UpscalerFile) -> LoadedUpscaler:
+        """Read an upscaler onto the device, in half precision on a card as in A1111."""
+        half = self._device.type == "cuda" and self._dtype != torch.float32
+        dtype = torch.float16 if half else torch.float32
+        return load_upscaler(upscaler.path, self._device, dtype)
+
     def _hash_of(self, path: Path) -> Future[str]:
         return self._hashing.submit(_hash_or_empty, self._hashes, path)
+
+
+def _addon_hash_or_empty(hashes: Hashes, addon: NetworkFile | EmbeddingFile) -> str:
+    try:
+        if isinstance(addon, NetworkFile):
+            return network_hash(addon, hashes)
+        return embedding_hash(addon, hashes)
+    except OSError:
+        return ""
 
 
 def _hash_or_empty(hashes: Hashes, path: Path) -> str:

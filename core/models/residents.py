@@ -14,6 +14,7 @@ from core.errors import Refused
 from core.families import Family
 from core.models.catalogue import Model, Vae
 from core.models.masters import Master
+from core.models.networks.model_networks import ModelNetworks
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint
 from core.sampling.schedules import NoiseSchedule
@@ -32,6 +33,7 @@ class LoadedModel:
     conditioner: TextConditioner
     vae: LoadedVae
     schedule: NoiseSchedule
+    networks: ModelNetworks
     device: torch.device
     dtype: torch.dtype
     _hash: Future[str]
@@ -132,6 +134,8 @@ class Resident:
         """Free the device's copy of the weights."""
         assert self.master is not None
         self._dtypes = self._precisions()
+        if self._loaded is not None:
+            self._loaded.networks.forget()
         self.master.park()
         self.on_device = False
 

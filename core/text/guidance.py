@@ -14,6 +14,7 @@ from core.request import GenerationRequest
 from core.sampling.samplers import conditioning_steps
 from core.sampling.trajectory import Mix
 from core.text.conditioning import Conditioning, TextConditioner
+from core.text.embeddings import Embedding
 
 # Of all the texts that a prompt's editing gives: about 25 times the longest prompt allowed.
 MAX_LENGTH: Final = 100_000
@@ -77,6 +78,11 @@ class Guidance:
     def notes(self) -> tuple[Note, ...]:
         """Notes on both prompts."""
         return self.positive.notes + self.negative.notes
+
+    @property
+    def embeddings(self) -> tuple[Embedding, ...]:
+        """The embeddings that the prompts name."""
+        return self.positive.embeddings + self.negative.embeddings
 
     @property
     def rows_needed(self) -> int:
