@@ -1,0 +1,168 @@
+"""Networks, embeddings and upscalers in the engine: what they change, and for whom."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from safetensors.torch import save_file
+
+from core.config import EngineConfig
+from core.engine import engine as engine_module
+from core.engine.engine import Engine
+from core.errors import Refused
+from core.events import Event, Failed, Finished, Image
+from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
+from core.models.catalogue import Model
+from core.models.uses import AddOns, UsedNetwork
+from core.models.weights.network_file import NetworkUse
+from core.pictures.infotext import parse
+from core.request import GenerationRequest, HiresFix
+from core.work import Item, Work
+from tests.tiny_models import SIZE, tiny_model
+
+LAYER = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+TEXT = "lora_te_text_model_encoder_layers_0_mlp_fc1"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return tiny_model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(params=[False, True], ids=["", "strict"])
+def engine(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    monkeypatch.setattr(engine_module, "ADMITTING_SECONDS", 1000)
+    made = Engine(EngineConfig("cpu", threads=1, cache_dir=tmp_path, strict=request.param))
+    yield made
+    torch.use_deterministic_algorithms(False)
+    made.close()
+
+
+def network(folder: Path, model: Model, engine: Engine, name: str, seed: int) -> UsedNetwork:
+    """A LoRA of a layer of the UNet and one of the text encoder, strong enough to be seen."""
+    loaded = engine._models.load(model)
+    draw = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    layer = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    encoder = loaded.conditioner.encoders[0].text_model
+    for key, module in (
+        (LAYER, loaded.unet.get_submodule(layer)),
+        (TEXT, encoder.encoder.layers[0].mlp.fc1),
+    ):
+        out, into = module.weight.shape
+        tensors[f"{key}.lora_up.weight"] = torch.randn(out, 2, generator=draw)
+        tensors[f"{key}.lora_down.weight"] = torch.randn(2, into, generator=draw)
+        tensors[f"{key}.alpha"] = torch.tensor(2.0)
+    path = folder / f"{name}.safetensors"
+    save_file(tensors, path)
+    return UsedNetwork(name, NetworkFile(name, path, "sd1"), NetworkUse(path, 1.0, 1.0))
+
+
+def work(model: Model, job_id: int, addons: AddOns, **values: Any) -> Work:
+    given: dict[str, Any] = {"seed": 7, "steps": 3, "width": SIZE, "height": SIZE}
+    upscaler = values.pop("upscaler_file", None)
+    request = GenerationRequest(values.pop("prompt", "a red circle"), model.name, **given | values)
+    return Work(job_id, f"owner {job_id}", (Item(request, model, None, addons, upscaler),))
+
+
+def run(engine: Engine, *works: Work) -> list[Image]:
+    for each in works:
+        engine.add(each)
+    events: list[Event] = []
+    while engine.busy:
+        events += engine.step()
+    assert not [event for event in events if isinstance(event, Failed)]
+    ended = {event.job_id: event for event in events if isinstance(event, Finished)}
+    return [ended[each.job_id].images[0] for each in works]
+
+
+def pixels(image: Image) -> Any:
+    return np.asarray(Pillow.open(io.BytesIO(image.png)), np.int16)
+
+
+def test_members_with_different_networks_share_calls_and_get_their_own(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
+    used = [network(tmp_path, model, engine, f"style{i}", i) for i in range(3)]
+    sets = [AddOns((each,), (each,)) for each in used] + [AddOns()]
+    jobs = [work(model, job_id, addons) for job_id, addons in enumerate(sets)]
+    alone = [run(engine, job)[0] for job in jobs]
+    assert len({image.png for image in alone}) == 4, "each changes the picture"
+    calls: list[int] = []
+    unet = engine._models.load(model).unet
+    hook = unet.register_forward_pre_hook(lambda _module, given: calls.append(len(given[0])))
+    together = run(engine, *jobs)
+    hook.remove()
+    for one, other in zip(alone, together, strict=True):
+        if engine._batcher.fixed is not None:
+            assert one.png == other.png
+        assert np.abs(pixels(one) - pixels(other)).max() <= 1
+    if engine._batcher.fixed is None:
+        assert calls == [8, 8, 8], "four pictures of two rows a call"
+    assert run(engine, jobs[3])[0].png == alone[3].png, "nothing of them is left"
+
+
+def test_what_was_used_is_in_the_picture_s_text(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
+    own = network(tmp_path, model, engine, "a:style,b", 1)
+    width = engine._models.load(model).conditioner.encoders[0].width
+    path = tmp_path / "washed.safetensors"
+    save_file({"emb_params": torch.randn(2, width)}, path)
+    embeddings = (EmbeddingFile("washed", path, "sd1", 2), EmbeddingFile("unnamed", path, "sd1", 2))
+    addons = AddOns((own,), (own,), embeddings)
+    (image,) = run(engine, work(model, 1, addons, negative_prompt="washed, blurry"))
+    values = parse(image.infotext)
+    assert values["Lora hashes"].startswith("astyleb: ")
+    assert len(values["Lora hashes"].removeprefix("astyleb: ")) == 12
+    assert values["TI hashes"].startswith("washed: ")
+    (plain,) = run(engine, work(model, 2, AddOns(), negative_prompt="washed, blurry"))
+    assert plain.png != image.png
+    assert "TI hashes" not in parse(plain.infotext)
+
+
+def test_a_network_that_cannot_be_read_fails_its_job_alone(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"\x80\x04pickle")
+    broken = UsedNetwork("broken", NetworkFile("broken", path), NetworkUse(path, 1.0, 1.0))
+    engine.add(work(model, 1, AddOns((broken,), (broken,))))
+    engine.add(work(model, 2, AddOns()))
+    events: list[Event] = []
+    while engine.busy:
+        events += engine.step()
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    assert (failed.job_id, type(failed.error)) == (1, Refused)
+    assert [event.job_id for event in events if isinstance(event, Finished)] == [2]
+
+
+def test_a_second_pass_enlarges_with_an_upscaler(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
+    """A compact network (Real-ESRGAN's) of random weights, twice as large."""
+    draw = torch.Generator().manual_seed(0)
+    channels = [(8, 3), (8, 8), (12, 8)]
+    tensors = {}
+    for place, (out, into) in zip((0, 2, 4), channels, strict=True):
+        tensors[f"body.{place}.weight"] = torch.randn(out, into, 3, 3, generator=draw) / 10
+        tensors[f"body.{place}.bias"] = torch.zeros(out)
+    for place in (1, 3):
+        tensors[f"body.{place}.weight"] = torch.full((8,), 0.2)
+    path = tmp_path / "x2-test.safetensors"
+    save_file(tensors, path)
+    hires = HiresFix(scale=2.0, steps=2, denoising_strength=0.3, upscaler="Lanczos")
+    upscaler = UpscalerFile("x2-test", path, 2)
+    (plain,) = run(engine, work(model, 1, AddOns(), hires=hires))
+    (other,) = run(engine, work(model, 2, AddOns(), hires=hires, upscaler_file=upscaler))
+    assert pixels(other).shape == pixels(plain).shape == (2 * SIZE, 2 * SIZE, 3)
+    assert other.png != plain.png
