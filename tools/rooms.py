@@ -21,6 +21,7 @@ ORDER: Final = (
     "core/errors",
     "core/notes",
     "core/families",
+    "core/fairness",
     "core/heartbeat",
     "core/config",
     "core/typed",

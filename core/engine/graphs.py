@@ -24,14 +24,14 @@ BUCKETS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 USES: Final = 3
 KEPT: Final = 24
 
-Inputs = dict[str, Tensor]
+CallInputs = dict[str, Tensor]
 Key = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(slots=True, eq=False)
 class _Recorded:
     graph: Any
-    inputs: Inputs
+    inputs: CallInputs
     output: Tensor
 
 
@@ -56,7 +56,7 @@ class Graphs:
             self._weights[unet] = place
             self._recorded.pop(unet, None)
 
-    def call(self, unet: Any, run: Callable[[Inputs], Tensor], inputs: Inputs) -> Tensor:
+    def call(self, unet: Any, run: Callable[[CallInputs], Tensor], inputs: CallInputs) -> Tensor:
         """Return ``run(inputs)``, replayed where these shapes were recorded.
 
         The output is overwritten by the next replay.
@@ -83,7 +83,7 @@ class Graphs:
         own.graph.replay()
         return own.output
 
-    def _new(self, run: Callable[[Inputs], Tensor], inputs: Inputs) -> _Recorded:
+    def _new(self, run: Callable[[CallInputs], Tensor], inputs: CallInputs) -> _Recorded:
         held = {name: tensor.clone() for name, tensor in inputs.items()}
         graph, output = self._record(lambda: run(held))
         return _Recorded(graph, held, output)

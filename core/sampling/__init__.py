@@ -70,6 +70,7 @@ def sample(
     from core.sampling.plans import plan
     from core.sampling.schedules import NoiseSchedule
     from core.sampling.settings import SamplerSettings
+    from core.sampling.trajectory import Mix
 
     planned = plan(
         sampler,
@@ -86,7 +87,7 @@ def sample(
         uncond,
         seeds=seeds,
         shape=shape,
-        cfg_scale=cfg_scale,
+        mix=Mix((1.0,), cfg_scale),
         init_latents=init_latents,
         noise_source=noise_source,
     )

@@ -13,17 +13,17 @@ from core.sampling.sources import NoiseSource
 from core.sampling.trajectory import Mix, Trajectory, advance, begin
 
 # model(inputs (B, C, h, w), timesteps (B,)) -> predictions (B, C, h, w)
-Model = Callable[[Tensor, Tensor], Tensor]
+Predict = Callable[[Tensor, Tensor], Tensor]
 
 
 def run(
     plan: Plan,
-    model: Model,
-    uncond: Model | None,
+    model: Predict,
+    uncond: Predict | None,
     *,
     seeds: Sequence[int],
     shape: tuple[int, int, int],
-    cfg_scale: float,
+    mix: Mix,
     init_latents: Tensor | None,
     noise_source: NoiseSource,
 ) -> Tensor:
@@ -33,7 +33,7 @@ def run(
         noise, draw = run_noise(plan, noise_source, seed, shape, torch.device("cpu"))
         if init_latents is not None:
             noise = noise * plan.context.settings.noise_multiplier
-        runs.append(begin(plan, Mix((1.0,), cfg_scale), noise, draw, init_latents))
+        runs.append(begin(plan, mix, noise, draw, init_latents))
     while going := [each for each in runs if not each.done]:
         inputs = torch.stack([each.model_input for each in going])
         timesteps = torch.stack([each.timestep for each in going])

@@ -19,10 +19,10 @@ from numpy.polynomial import Polynomial
 
 from core.sampling.schedules import karras
 from core.sampling.table import Call, Context, Walk
+from core.sampling.timesteps import Ladder
 from core.sampling.unipc import unipc
 
 Sigmas = Sequence[float]
-Ladder = Sequence[tuple[float, float]]
 
 
 def _down_up(start: float, end: float, eta: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ sigma), falling; the last is where the walk ends and is not called.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from core.sampling.schedules import NoiseSchedule
 from core.sampling.settings import SamplerSettings
 
-Ladder = list[tuple[float, float]]
+Ladder = Sequence[tuple[float, float]]
 
 
 def shares(sigma: float) -> tuple[float, float]:

@@ -31,11 +31,11 @@ class Mix:
     """
 
     parts: tuple[float, ...] = (1.0,)
-    cfg_scale: float = 1.0
+    scale: float = 1.0
 
     def weights(self, with_negative: bool) -> list[float]:
         """Return the weight of each row: uncond + Σ wᵢ · scale · (condᵢ − uncond)."""
-        scaled = [part * (self.cfg_scale if with_negative else 1.0) for part in self.parts]
+        scaled = [part * (self.scale if with_negative else 1.0) for part in self.parts]
         rest = 1 - sum(scaled)
         if with_negative:
             return [*scaled, rest]
@@ -45,7 +45,7 @@ class Mix:
     @property
     def negative_cancels(self) -> bool:
         """Whether uncond + 1 · (cond − uncond) = cond."""
-        return self.cfg_scale == 1 and self.parts == (1.0,)
+        return self.scale == 1 and self.parts == (1.0,)
 
 
 class Trajectory:
@@ -73,7 +73,7 @@ class Trajectory:
         """
         self.plan, self.mix, self._draw = plan, mix, draw
         if plan.sampler.plus:
-            self.mix = replace(mix, cfg_scale=mix.cfg_scale * PLUS_SCALE)
+            self.mix = replace(mix, scale=mix.scale * PLUS_SCALE)
         self.call = 0
         x = noise * plan.noise
         if init_latents is not None:

@@ -136,7 +136,7 @@ async def test_what_is_ignored_is_said_by_reason(world: World) -> None:
 def test_it_is_said_in_the_members_language(locale: discord.Locale, words: str) -> None:
     found = f"{A1111}, Tiling: True, Version: ComfyUI".replace(", Model: anime", "")
     view, _ = parameters_view(found, locale, catalogue=Catalogue())
-    said = str(view.to_components())
+    said = str(view.to_components())  # type: ignore[no-untyped-call]
     assert words in said
     assert "ComfyUI" in said
 

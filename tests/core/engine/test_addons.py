@@ -52,13 +52,12 @@ def network(folder: Path, model: Model, engine: Engine, name: str, seed: int) ->
     loaded = engine._models.load(model)
     draw = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
-    layer = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
-    encoder = loaded.conditioner.encoders[0].text_model
-    for key, module in (
-        (LAYER, loaded.unet.get_submodule(layer)),
-        (TEXT, encoder.encoder.layers[0].mlp.fc1),
-    ):
-        out, into = module.weight.shape
+    layers: tuple[tuple[str, Any, str], ...] = (
+        (LAYER, loaded.unet, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"),
+        (TEXT, loaded.conditioner.encoders[0].text_model, "encoder.layers.0.mlp.fc1"),
+    )
+    for key, module, name_there in layers:
+        out, into = module.get_submodule(name_there).weight.shape
         tensors[f"{key}.lora_up.weight"] = torch.randn(out, 2, generator=draw)
         tensors[f"{key}.lora_down.weight"] = torch.randn(2, into, generator=draw)
         tensors[f"{key}.alpha"] = torch.tensor(2.0)

@@ -438,7 +438,7 @@ def test_large_gpu_noise_is_said_to_depend_on_the_card(
     make_engine: MakeEngine, model: Model, size: int, noise_source: str, told: bool
 ) -> None:
     engine = make_engine()
-    noise = {"width": size, "height": size, "noise_source": noise_source}
+    noise: dict[str, Any] = {"width": size, "height": size, "noise_source": noise_source}
     loaded = engine._models.load(model)
     run = Run(RunningJob(work(model, **noise)), (0,), loaded, [loaded.vae])
     assert (Note.of("card_noise") in run.notes) is told

@@ -73,7 +73,7 @@ USUAL = {
 
 def changed(**nodes: dict[str, Any]) -> dict[str, Any]:
     """The graph with other inputs for some nodes, or with further nodes (``_11=…``)."""
-    graph = json.loads(json.dumps(GRAPH))
+    graph: dict[str, Any] = json.loads(json.dumps(GRAPH))
     for key, inputs in nodes.items():
         number = key.strip("_")
         if "class_type" in inputs:
