@@ -102,7 +102,8 @@ class Gate:
         prompts = dict.fromkeys(
             text
             for request in requests
-            for text in (request.prompt, request.hires.prompt if request.hires else "")
+            for text in (request.prompt, request.hires and request.hires.prompt)
+            if text
         )
         changes = any("[" in prompt for prompt in prompts)
         if server.words and (changes or sum(map(len, prompts)) > QUICK):

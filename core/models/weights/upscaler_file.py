@@ -85,11 +85,11 @@ def describe_upscaler(header: Header) -> UpscalerFacts:
                 scale *= isqrt(shape[0] // max(1, shape[1] if "conv_last.bias" in keys else 3))
     else:
         check_kind(header, "upscaler")
-        raise _refused(header, "of an architecture that is not known here")
+        raise _unusable(header, "of an architecture that is not known here")
     if (colours, outputs) != (3, 3):
-        raise _refused(header, f"an upscaler of {colours} to {outputs} channels, not RGB")
+        raise _unusable(header, f"an upscaler of {colours} to {outputs} channels, not RGB")
     if scale not in range(1, MAX_SCALE + 1):
-        raise _refused(header, f"an upscaler by {scale:g}")
+        raise _unusable(header, f"an upscaler by {scale:g}")
     return UpscalerFacts(facts.architecture, int(scale), keys, shapes)
 
 
@@ -109,7 +109,7 @@ def _inputs(shapes: dict[str, tuple[int, ...]], name: str) -> int:
     return shapes[f"{name}.weight"][1]
 
 
-def _refused(header: Header, detail: str) -> Refused:
+def _unusable(header: Header, detail: str) -> Refused:
     return Refused("upscaler", header.path.stem, "family", detail)
 
 

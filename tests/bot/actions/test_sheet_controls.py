@@ -30,6 +30,8 @@ SAMPLERS = {
     "beta_alpha": "Euler Beta",
     "beta_beta": "Euler Beta",
 }
+# Prompts of which what the axis changes is used.
+PROMPTS = {"old_timelines": "a [(cat:1.2):dog:5]"}
 NGMS = "a cat\nSteps: 20, Sampler: Euler, Size: 512x512, NGMS: 2, RNG: CPU"
 
 
@@ -41,7 +43,7 @@ async def drawn(world: World, field: str, **options: Any) -> Any:
         options["sampler"] = SAMPLERS[field]
     if field != "sgm_noise_multiplier":
         options["start_image"] = ("a.png", png())
-    prompt = NGMS if field == "ngms_all_steps" else "a (cat:1.2)"
+    prompt = NGMS if field == "ngms_all_steps" else PROMPTS.get(field, "a (cat:1.2)")
     result = await world.ann.slash(
         world.channel, "explore", prompt=prompt, x_axis=field, seed=7, **options
     )
