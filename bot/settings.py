@@ -132,6 +132,7 @@ class Settings:
     max_rows: Annotated[int, _whole(1, 256)] = 32
     warm_models: Annotated[int, _whole(1, 16)] = 2
     parking_gb: Annotated[int, _whole(0, 4096)] = 32
+    cuda_graphs: Annotated[bool, _yes_or_no] = True
     threads: Annotated[int, _whole(0, 512)] = 0
     engine_timeout: Annotated[int, _timeout] = 600
     queue_per_member: Annotated[int, _whole(1, 100)] = 5
@@ -174,6 +175,7 @@ class Settings:
             max_rows=self.max_rows,
             warm_models=self.warm_models,
             parking_gb=self.parking_gb,
+            graphs=self.cuda_graphs,
             threads=self.threads,
             timeout=self.engine_timeout,
             cache_dir=self.cache_dir,
