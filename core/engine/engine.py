@@ -23,14 +23,13 @@ from core.engine.phases import Decode, Denoise
 from core.engine.rows import RowBatcher
 from core.engine.running_job import RunningJob
 from core.engine.runs import BatchKey, Run, RunningPicture
+from core.engine.writing import write_image
 from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
-from core.models.addons import EmbeddingFile, NetworkFile
 from core.models.catalogue import Model
 from core.models.loading import Models
 from core.models.residents import Held
 from core.models.vae import LoadedVae, PendingPixels
-from core.pictures import infotext
 from core.pictures.files import write_png
 from core.sampling.trajectory import advance
 from core.work import Work
@@ -336,7 +335,7 @@ class Engine:
         """Write the picture's file in the pool: it may have to wait for the model's hash."""
         item = run.items[vae]
         hashes = {each: self._models.addon_hash(each) for each in run.used_addons(item)}
-        future = self._threads.submit(_image, run, picture, vae, pixels, hashes)
+        future = self._threads.submit(write_image, run, picture, vae, pixels, hashes)
         key = (run.positions[vae], picture.index)
         self._background[future] = lambda image: self._finish(run.job, key, image)
 
@@ -358,41 +357,3 @@ class Engine:
             wait(self._background, timeout=0.1, return_when=FIRST_COMPLETED)
         for future in [future for future in self._background if future.done()]:
             self._background.pop(future)(future.result())
-
-
-def _image(
-    run: Run,
-    picture: RunningPicture,
-    vae: int,
-    pixels: Pixels,
-    hashes: dict[NetworkFile | EmbeddingFile, Future[str]],
-) -> Image:
-    """Make the PNG with its infotext; ``hashes`` are those of the networks and embeddings used."""
-    item, loaded = run.items[vae], run.vaes[vae]
-    external = item.vae is not None
-    text = infotext.format(
-        item.request,
-        index=picture.index,
-        model_hash=run.loaded.hash,
-        vae=loaded.name if external else "",
-        vae_hash=loaded.hash if external else "",
-        extra=_addon_pairs(hashes),
-    )
-    height, width = pixels.shape[:2]
-    return Image(
-        write_png(pixels, text), run.request.alone(picture.index).seed, width, height, text
-    )
-
-
-def _addon_pairs(hashes: dict[NetworkFile | EmbeddingFile, Future[str]]) -> dict[str, object]:
-    """Write "Lora hashes" and "TI hashes" as A1111 does; ``:`` and ``,`` are cut from names.
-
-    Blocks while a hash is being computed.
-    """
-    found: dict[str, list[str]] = {}
-    for addon, digits in hashes.items():
-        key = "Lora hashes" if isinstance(addon, NetworkFile) else "TI hashes"
-        name = addon.name.replace(":", "").replace(",", "")
-        if digits.result():
-            found.setdefault(key, []).append(f"{name}: {digits.result()}")
-    return {key: ", ".join(pairs) for key, pairs in found.items()}
