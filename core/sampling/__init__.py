@@ -64,7 +64,8 @@ def sample(
 
     ``model`` takes inputs (B, C, h, w) and timesteps (B,) and returns raw predictions; ``uncond``
     is it for the negative prompt. ``init_latents`` (C, h, w) are img2img's; with ``exact_steps``
-    that many steps are run, as in hires fix. ``options`` are settings under A1111's names.
+    that many steps are run, as in hires fix. ``options`` are settings under A1111's names; its
+    ``randn_source`` goes before ``noise_source``.
     """
     from core.sampling.door import run
     from core.sampling.plans import plan
@@ -89,7 +90,7 @@ def sample(
         shape=shape,
         mix=Mix((1.0,), cfg_scale),
         init_latents=init_latents,
-        noise_source=noise_source,
+        noise_source=(options or {}).get("randn_source", noise_source),
     )
 
 

@@ -38,7 +38,9 @@ def run(
         inputs = torch.stack([each.model_input for each in going])
         timesteps = torch.stack([each.timestep for each in going])
         predictions = model(inputs, timesteps)
-        negatives = (uncond or model)(inputs, timesteps)
+        negatives = predictions
+        if uncond is not None and any(each.with_negative for each in going):
+            negatives = uncond(inputs, timesteps)
         rows: list[Tensor] = []
         for each, prediction, negative in zip(going, predictions, negatives, strict=True):
             rows += [prediction, negative] if each.with_negative else [prediction]

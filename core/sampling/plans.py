@@ -81,7 +81,11 @@ def plan(
         signal, ends = 0.0, source.ends
         noise = sqrt(sigmas[0] ** 2 + 1) if settings.sgm_noise_multiplier else sigmas[0]
         if t_enc is not None:
-            sigmas = sigmas[max(steps - t_enc - 1, 0) :]
+            first = max(steps - t_enc - 1, 0)
+            if first > len(sigmas) - 2:
+                # A second pass at a small strength, and a list that ends at the last timestep.
+                first = first * (len(sigmas) - 1) // steps
+            sigmas = sigmas[first:]
             signal, noise, ends = 1.0, sigmas[0] + settings.extra_noise, (sigmas[-2], sigmas[0])
         levels = tuple(sigmas)
         if kind.levels == "lcm":

@@ -132,7 +132,11 @@ def _uniform(levels: Levels, n: int, _low: float, _high: float, _rho: float) -> 
 
 
 def karras(n: int, low: float, high: float, rho: float = 7.0) -> list[float]:
-    """Return ``n`` sigmas from ``high`` to ``low`` and a 0: Karras et al. 2022, equation 5."""
+    """Return ``n`` sigmas from ``high`` to ``low`` and a 0: Karras et al. 2022, equation 5.
+
+    A ``rho`` below 0.1, A1111's smallest, counts as 0.1: its powers are too large for fp32.
+    """
+    rho = max(rho, 0.1)
     root_low, root_high = low ** (1 / rho), high ** (1 / rho)
     ramp = torch.linspace(0, 1, n)
     return [*((root_high + ramp * (root_low - root_high)) ** rho).tolist(), 0.0]
@@ -248,4 +252,6 @@ def sigma_list(
     else:
         rule, rho = _RULES[schedule_type]
         sigmas = rule(levels, n, low, high, (rho and settings.schedule_rho) or rho or 1)
+    # At a small rho fp32 has nothing left of the lowest.
+    sigmas = [*(sigma or low for sigma in sigmas[:-1]), sigmas[-1]]
     return sigmas[:-2] + sigmas[-1:] if discard else sigmas

@@ -1,8 +1,9 @@
 """A1111's samplers, as their papers or k-diffusion write them.
 
 Each is a generator (:data:`core.sampling.table.Walk`) that works on anything that can be added
-and multiplied by numbers: on symbols, for its table, or on latents. ``sigmas`` are falling; those
-that count in timesteps get ``ladder``, falling pairs of (timestep, sigma).
+and multiplied by numbers: on symbols, for its table, or on latents. ``sigmas`` are falling, and
+may stay for some steps, in which no sampler may divide by what it walked; those that count in
+timesteps get ``ladder``, falling pairs of (timestep, sigma).
 """
 
 from __future__ import annotations
@@ -108,15 +109,15 @@ def _midpoint(x: Any, sigma: float, end: float) -> Walk:
 
 def lms(x: Any, sigmas: Sigmas, context: Context) -> Walk:
     """k-diffusion's ``sample_lms``: linear multistep (Adams-Bashforth in sigma) of order 4."""
-    slopes: list[Any] = []
-    for i, (sigma, following) in enumerate(pairwise(sigmas)):
+    slopes: dict[float, Any] = {}
+    for sigma, following in pairwise(sigmas):
         x, denoised, _ = yield Call(x, sigma)
-        slopes = [context.keep((x - denoised) / sigma), *slopes[:3]]
-        nodes = [sigmas[i - j] for j in range(len(slopes))]
-        for node, slope in zip(nodes, slopes, strict=True):
+        slopes[sigma] = context.keep((x - denoised) / sigma)
+        slopes = dict(list(slopes.items())[-4:])
+        for node, slope in slopes.items():
             # Lagrange's polynomial through the nodes, in sigma from here, for precision.
             basis = Polynomial([1.0])
-            for other in nodes:
+            for other in slopes:
                 if other != node:
                     basis *= Polynomial([sigma - other, 1.0])
             integral = basis.integ()(following - sigma) / basis(node - sigma)
@@ -151,7 +152,8 @@ def dpmpp_2m(x: Any, sigmas: Sigmas, context: Context) -> Walk:
         if old is not None and following > 0:
             ahead += (denoised - old) * (h / last_h / 2)
         x = x * (following / sigma) + ahead * (1 - following / sigma)
-        old, last_h = denoised, h
+        if h:
+            old, last_h = denoised, h
     return x
 
 
@@ -186,6 +188,7 @@ def dpmpp_2m_sde(x: Any, sigmas: Sigmas, context: Context, heun: bool = False) -
         x, denoised, _ = yield Call(x, sigma)
         if following == 0:
             x = denoised
+        if following in (0, sigma):
             continue
         h = log(sigma / following)
         eta_h = context.settings.eta * h
@@ -214,6 +217,7 @@ def dpmpp_3m_sde(x: Any, sigmas: Sigmas, context: Context) -> Walk:
         x, denoised, _ = yield Call(x, sigma)
         if following == 0:
             x = denoised
+        if following in (0, sigma):
             continue
         h = log(sigma / following)
         h_eta = h * (eta + 1)

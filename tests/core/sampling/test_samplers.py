@@ -5,6 +5,8 @@ The figures are k-diffusion 0.1.1's on the same model (for DDIM and UniPC, A1111
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -12,6 +14,8 @@ from core.options import AUTOMATIC, SAMPLERS, SCHEDULE_TYPES
 from core.sampling.samplers import SAMPLERS as BUILT
 from core.sampling.samplers import conditioning_steps
 from core.sampling.schedules import NoiseSchedule, sigma_list, trained_alphas
+from core.sampling.settings import SamplerSettings
+from core.sampling.table import Answer, Context
 from core.sampling.trajectory import Trajectory
 from core.sampling.trajectory import advance as advance_batch
 from tests.analytic import MixtureModel, advance, advance_all, error, finish, start
@@ -19,6 +23,7 @@ from tests.analytic import MixtureModel, advance, advance_all, error, finish, st
 MEANS = torch.tensor(
     [[-1.2, 0.4, 0.9, -0.3], [0.8, -0.7, 1.1, 0.6], [0.1, 1.3, -0.9, -1.0]]
 ).reshape(3, 1, 2, 2)
+BROWNIAN = [name for name in SAMPLERS if BUILT[name].draws == "path"]
 V_ZERO = NoiseSchedule(trained_alphas(zero_terminal_snr=True), "v_prediction")
 
 ENDS = {
@@ -225,6 +230,51 @@ def test_a_weak_second_pass_on_whole_timesteps(sampler: str) -> None:
 
 def calls(walk: Trajectory) -> int:
     return len(walk.plan.timesteps)
+
+
+def scalar_walk(sampler: str, sigmas: list[float]) -> float:
+    """Where a sampler ends without noise, its latent a number and the clean one its sine."""
+    context = Context(SamplerSettings(), (sigmas[-2], sigmas[0]), len(sigmas) - 1, lambda *_: 0.0)
+    walk = BUILT[sampler].walk(5.0, sigmas, context)
+    call = next(walk)
+    while True:
+        clean = math.sin(call.x)
+        try:
+            call = walk.send(Answer(call.x, clean, clean))
+        except StopIteration as stop:
+            return float(stop.value)
+
+
+@pytest.mark.parametrize(
+    "sampler", ["Euler", "Heun", "LMS", "DPM2", "DPM++ 2S a", "DPM++ 2M", *BROWNIAN]
+)
+def test_a_level_that_stays_moves_nothing(sampler: str) -> None:
+    once = scalar_walk(sampler, [8.0, 5.0, 3.0, 2.0, 1.0, 0.5, 0.0])
+    again = scalar_walk(sampler, [8.0, 8.0, 5.0, 3.0, 3.0, 3.0, 2.0, 1.0, 0.5, 0.5, 0.0])
+    assert again == pytest.approx(once)
+
+
+@pytest.mark.parametrize("rho", [1e-5, 0.1, 0.35])
+@pytest.mark.parametrize("schedule", [NoiseSchedule(), V_ZERO])
+def test_a_small_rho_leaves_the_lowest_sigma(schedule: NoiseSchedule, rho: float) -> None:
+    sigmas = sigma_list(schedule.levels, "Karras", 9, SamplerSettings(schedule_rho=rho))
+    assert sigmas == sorted(set(sigmas), reverse=True)
+    assert sigmas[-2:] == [pytest.approx(schedule.levels.ends[0]), 0]
+
+
+@pytest.mark.parametrize("schedule_type", SCHEDULE_TYPES)
+def test_a_second_pass_at_hardly_any_strength(schedule_type: str) -> None:
+    model = MixtureModel(MEANS, 0.2)
+    trajectory = start(
+        model,
+        "Euler",
+        7,
+        schedule_type,
+        init_latents=MEANS[0],
+        denoising_strength=0.001,
+        exact_steps=True,
+    )
+    assert error(finish(trajectory, model), MEANS[0]) < 0.2
 
 
 def test_how_many_calls_a_walk_makes() -> None:
