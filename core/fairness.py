@@ -24,3 +24,7 @@ class FairShares:
         self._now = self.tag(flow)
         self._tags[flow] = self._now + cost
         self._tags = {each: tag for each, tag in self._tags.items() if tag > self._now}
+
+    def refund(self, flow: Hashable, cost: float) -> None:
+        """Take back a charge for what is served again later."""
+        self._tags[flow] = self.tag(flow) - cost

@@ -10,15 +10,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
 from core.config import EngineConfig
-from core.errors import EngineCrashed, EngineStopped
-from core.events import Ending, Failed, Restarting, Started
+from core.errors import EngineStopped
+from core.events import Cancelled, Ending
 from core.serving import worker
 from core.serving.instance import EngineInstance
 from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Upward
@@ -45,7 +44,7 @@ class EngineStatus:
 
     ``speed`` is in megapixel-steps per second, None while unmeasured; ``reason`` is why the
     engine last died or could not start, empty if it never did; ``memory`` is the device's in
-    bytes, (used, total), None where it has none of its own.
+    bytes, (used, total), None where it has none of its own; ``device`` is the setting.
     """
 
     state: Literal["starting", "ready", "restarting", "stopped"]
@@ -57,6 +56,7 @@ class EngineStatus:
     speed: float | None
     reason: str
     memory: tuple[int, int] | None = None
+    device: str = "auto"
 
 
 def exponential(deaths: int) -> float:
@@ -67,8 +67,7 @@ def exponential(deaths: int) -> float:
 class EngineClient:
     """The supervisor of an engine with the settings ``config``, which runs the jobs of ``queue``.
 
-    When the engine dies, its jobs are run again, one at a time; a job that was alone at its
-    second death fails with :class:`EngineCrashed`. An engine that is starting or has jobs, and
+    When the engine dies, its jobs go back to the queue. An engine that is starting or has jobs, and
     sends nothing for ``config.timeout`` seconds, has hung and is killed. When it cannot be
     started, the client closes its feed until :meth:`start` is called again; if no other client
     serves the queue, all jobs fail with :class:`EngineStopped`.
@@ -102,12 +101,6 @@ class EngineClient:
         self._reason = ""
         self._restarts = 0
         self._credit = Credit(0, ())
-        # Jobs the engine has, those of them that it has started, jobs to run alone after a death,
-        # and the ids of all that have seen one death.
-        self._sent: dict[int, Work] = {}
-        self._started: set[int] = set()
-        self._replay: deque[Work] = deque()
-        self._suspects: set[int] = set()
 
     @property
     def status(self) -> EngineStatus:
@@ -122,6 +115,7 @@ class EngineClient:
             speed=self._feed.speed,
             reason=self._reason,
             memory=self._credit.memory,
+            device=self._config.device,
         )
 
     async def start(self) -> None:
@@ -177,7 +171,11 @@ class EngineClient:
             self._reason = engine.crash or ended
             deaths = 1 if engine.productive else deaths + 1
             failed_starts = 0 if engine.ready else failed_starts + 1
-            self._requeue()
+            self._engine = None
+            self._state = "restarting"
+            self._resolved.clear()
+            self._credit = Credit(0, ())
+            self._feed.lose()
             if failed_starts == ATTEMPTS:
                 log.error("the engine cannot start: %s", self._reason)
                 self._give_up(self._reason)
@@ -211,14 +209,10 @@ class EngineClient:
         self._feed.changed.clear()
 
     def _send_jobs(self, engine: EngineInstance) -> None:
-        """Send the aborts of cancelled jobs, then jobs as far as the credit goes."""
+        """Send aborts, then jobs as far as the credit goes."""
         for job_id in self._feed.take_aborted():
-            if self._sent.pop(job_id, None):
-                engine.transport.send(Abort(job_id))
-            self._clear(job_id)
-            self._replay = deque(work for work in self._replay if work.job_id != job_id)
+            engine.transport.send(Abort(job_id))
         while engine.ready and (work := self._next()):
-            self._sent[work.job_id] = work
             if not engine.pending:
                 # The timeout starts with the first job of an idle engine.
                 engine.last_message = self._clock()
@@ -227,14 +221,10 @@ class EngineClient:
 
     def _next(self) -> Work | None:
         """Return the next job to send, None if there is none or no credit."""
-        if self._replay or self._suspects:
-            return self._replay.popleft() if self._replay and not self._sent else None
-        unstarted = [work for job_id, work in self._sent.items() if job_id not in self._started]
+        unstarted = self._feed.unstarted
         # A few jobs more than fit: the engine prepares them ahead, and one may wait for a model.
         fits = sum(work.rows for work in unstarted) < self._credit.rows_free
-        if len(unstarted) >= AHEAD and not fits:
-            return None
-        return self._feed.take()
+        return self._feed.take() if fits or len(unstarted) < AHEAD else None
 
     def _receive(self, engine: EngineInstance, message: Upward | None) -> None:
         """Handle a message from an engine, on the event loop; None is its end."""
@@ -251,49 +241,25 @@ class EngineClient:
                 self._resolved.set()
             case Credit():
                 self._credit = message
+                self._feed.has(message.warm)
             case Alive():
                 pass
             case Crashed(reason):
                 engine.crash = reason
             case event:
-                if isinstance(event, Started):
-                    self._started.add(event.job_id)
-                elif isinstance(event, Ending):
+                if isinstance(event, Ending):
                     engine.productive = True
                     # Aborted jobs are pending as well: a hung engine does not confirm them.
                     engine.pending.discard(event.job_id)
-                    self._sent.pop(event.job_id, None)
-                    self._clear(event.job_id)
-                self._feed.publish(event)
+                # The queue knows of those, and the job may be here again since.
+                if not isinstance(event, Cancelled):
+                    self._feed.publish(event)
         self._feed.changed.set()
-
-    def _requeue(self) -> None:
-        """After a death, queue the engine's jobs to run alone; fail one that was alone already."""
-        self._engine = None
-        self._state = "restarting"
-        self._resolved.clear()
-        self._credit = Credit(0, ())
-        for job_id, work in self._sent.items():
-            self._started.discard(job_id)
-            if job_id in self._suspects:
-                self._clear(job_id)
-                self._feed.publish(Failed(job_id, EngineCrashed(job_id)))
-            else:
-                self._suspects.add(job_id)
-                self._replay.append(work)
-                self._feed.publish(Restarting(job_id))
-        self._sent.clear()
-
-    def _clear(self, job_id: int) -> None:
-        self._started.discard(job_id)
-        self._suspects.discard(job_id)
 
     def _give_up(self, reason: str) -> None:
         self._state = "stopped"
         self._reason = reason
         self._engine = None
         self._credit = Credit(0, ())
-        for jobs in (self._sent, self._started, self._replay, self._suspects):
-            jobs.clear()
         self._feed.close(reason)
         self._resolved.set()

@@ -6,25 +6,18 @@ job's :class:`Ticket`. Everything here must be called from the event loop's thre
 
 from __future__ import annotations
 
-import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import EngineStopped, QueueFull
-from core.events import (
-    Cancelled,
-    Ending,
-    Event,
-    Failed,
-    Finished,
-    Progress,
-    Queued,
-    Restarting,
-    Started,
-)
+from core.errors import EngineCrashed, EngineStopped, QueueFull
+from core.events import Cancelled, Ending, Event, Failed, Queued, Restarting, Started
+from core.fairness import FairShares
+from core.serving.placing import switch, waits
 from core.serving.speed import Speed
+from core.serving.station import Entry, Station
 from core.serving.ticket import Ticket
 from core.work import Work
 
@@ -51,32 +44,49 @@ class Feed:
     The worker opens it, waits for ``changed``, clears that, then takes jobs and aborts.
     """
 
-    def __init__(self, queue: GpuQueue) -> None:
-        self.changed = asyncio.Event()
+    def __init__(self, queue: GpuQueue, station: Station) -> None:
+        self.changed = station.changed
         self._queue = queue
-        self._aborted: list[int] = []
+        self._station = station
 
     @property
     def speed(self) -> float | None:
-        """The speed of the whole queue, :attr:`GpuQueue.speed`."""
-        return self._queue.speed
+        """Megapixel-steps per second of this worker's jobs together; None while unmeasured."""
+        return self._station.speed.value
+
+    @property
+    def unstarted(self) -> list[Work]:
+        """This worker's jobs that it has not started."""
+        return [each.work for each in self._station.jobs.values() if each.state == "taken"]
 
     def open(self) -> None:
         """Start serving; a closed queue accepts jobs again."""
-        self._queue._open(self)
+        self._queue._open(self._station)
+
+    def has(self, models: tuple[str, ...]) -> None:
+        """Say which models the worker has loaded: jobs that use them come to it."""
+        self._station.models = frozenset(models)
+        self._queue._wake()
 
     def take(self) -> Work | None:
-        """Take the next job; None if none is waiting."""
-        return self._queue._take(self)
+        """Take the next job that is for this worker; None if there is none."""
+        return self._queue._take(self._station)
 
     def take_aborted(self) -> list[int]:
-        """Return this worker's cancelled jobs, each once."""
-        aborted, self._aborted = self._aborted, []
+        """Return this worker's jobs that were cancelled or went to another, each once."""
+        aborted, self._station.aborted = self._station.aborted, []
         return aborted
 
     def publish(self, event: Event) -> None:
         """Pass an event on to the job's ticket; one of a job that the worker lost is ignored."""
-        self._queue._publish(self, event)
+        self._queue._publish(self._station, event)
+
+    def lose(self) -> None:
+        """Say that the worker's engine died. Its jobs are queued again, each to run alone.
+
+        One that was alone at its second death fails with :class:`EngineCrashed`.
+        """
+        self._queue._lose(self._station)
 
     def close(self, detail: str = "") -> None:
         """Stop serving. The worker's jobs are queued again, for the other workers.
@@ -84,33 +94,7 @@ class Feed:
         When the last worker closes, all jobs fail with :class:`EngineStopped`, and
         :meth:`GpuQueue.submit` raises it.
         """
-        self._queue._close(self, detail)
-        self._aborted.clear()
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """A job: ``waiting``, ``taken`` by a feed but not started, or ``running``.
-
-    ``done`` is the finished part, 0 to 1; ``sent`` is the last position sent, and whether its
-    ETA was unknown.
-    """
-
-    work: Work
-    ticket: Ticket
-    state: Literal["waiting", "taken", "running"] = "waiting"
-    feed: Feed | None = None
-    done: float = 0.0
-    sent: tuple[int, bool] | None = None
-
-    @property
-    def flow(self) -> tuple[int, str]:
-        return self.work.priority, self.work.owner
-
-    @property
-    def remaining(self) -> float:
-        """Remaining work, in megapixel-steps."""
-        return self.work.cost * (1 - self.done)
+        self._queue._close(self._station, detail)
 
 
 class GpuQueue:
@@ -119,6 +103,9 @@ class GpuQueue:
     Within a priority the order is start-time fair queueing (Goyal, Vin, Cheng 1996) with one
     flow per owner and the cost ``Work.cost``: a job's start tag is the cost served to its owner
     so far, but at least the virtual time, so a new owner comes before everybody's second job.
+
+    Of several workers, a job goes to the one where it is expected to begin first
+    (:mod:`core.serving.placing`); one without jobs also takes over what waits longer at another.
 
     ``per_owner`` and ``total`` bound the jobs waiting or running; ``clock`` is monotonic, in
     seconds.
@@ -129,13 +116,13 @@ class GpuQueue:
     ) -> None:
         self.per_owner = per_owner
         self.total = total
+        self._clock = clock
         # In order of arrival, but a job moves to the end when it is taken.
-        self._entries: dict[int, _Entry] = {}
-        # The start tag of each flow's next job, and each priority's virtual time; both in cost.
-        self._start_tags: dict[tuple[int, str], float] = {}
-        self._virtual_time: dict[int, float] = {}
-        self._speed = Speed(clock)
-        self._feeds: list[Feed] = []
+        self._entries: dict[int, Entry] = {}
+        self._shares: defaultdict[int, FairShares] = defaultdict(FairShares)
+        # The seconds that loading each model took, where nothing else was done.
+        self._switches: dict[str, float] = {}
+        self._stations: list[Station] = []
         self._closed: str | None = None
 
     # Called for a job's owner.
@@ -152,10 +139,9 @@ class GpuQueue:
         if not resumed:
             self._check_room(work.owner)
         if not self._entries:
-            self._start_tags.clear()
-            self._virtual_time.clear()
-        entry = self._entries[work.job_id] = _Entry(work, Ticket(work.job_id))
-        self._tag(entry, self._start_tags.get(entry.flow, 0.0))
+            self._shares.clear()
+        entry = self._entries[work.job_id] = Entry(work, Ticket(work.job_id))
+        self._wake()
         self._send_positions()
         return entry.ticket
 
@@ -164,9 +150,8 @@ class GpuQueue:
         entry = self._entries.get(job_id)
         if entry is None:
             return False
-        if entry.feed is not None:
-            entry.feed._aborted.append(job_id)
-            entry.feed.changed.set()
+        if entry.station is not None:
+            entry.station.drop(entry)
         self._handle(entry, Cancelled(job_id))
         return True
 
@@ -187,71 +172,122 @@ class GpuQueue:
 
     @property
     def speed(self) -> float | None:
-        """Megapixel-steps per second of all running jobs together; None while unmeasured."""
-        return self._speed.value
+        """Megapixel-steps per second of all workers together; None while unmeasured."""
+        return sum(station.speed.value or 0.0 for station in self._stations) or None
 
     def feed(self) -> Feed:
         """Make a feed for another worker. It serves once it is opened."""
-        return Feed(self)
+        return Feed(self, Station(Speed(self._clock)))
 
     # Called by a feed.
 
-    def _open(self, feed: Feed) -> None:
-        if feed not in self._feeds:
-            self._feeds.append(feed)
+    def _open(self, station: Station) -> None:
+        if station not in self._stations:
+            self._stations.append(station)
         self._closed = None
-        feed.changed.set()
+        station.changed.set()
 
-    def _take(self, feed: Feed) -> Work | None:
-        entry = next((entry for entry in self._order() if entry.state == "waiting"), None)
-        if entry is None:
+    def _take(self, station: Station) -> Work | None:
+        station.ready = True
+        if any(entry.suspect for entry in station.jobs.values()):
             return None
+        for entry in self._order():
+            if entry.suspect and entry.station is None:
+                if not station.jobs:
+                    return self._give(entry, station)
+                if station is min(self._stations, key=lambda each: each.backlog):
+                    return None  # It takes nothing else, to have it alone.
+                continue
+            free = entry.station is None or not (entry.suspect or station.jobs)
+            if free and station is self._place(entry):
+                return self._give(entry, station)
+        return None
+
+    def _place(self, entry: Entry) -> Station | None:
+        """Return where the job is expected to begin first; None if it has a place as good."""
+        stations = [each for each in self._stations if each.ready]
+        loads = [each.load(self._clock(), without=entry) for each in stations]
+        expected = dict(zip(stations, waits(entry.models, loads, self._switches), strict=True))
+        best = min(expected, key=expected.__getitem__)
+        here = entry.station
+        return None if here and expected.get(here, 0.0) <= expected[best] else best
+
+    def _give(self, entry: Entry, station: Station) -> Work:
+        """Give a job to a worker, from the line or from the worker that has it."""
         work = entry.work
-        self._virtual_time[work.priority] = self._start_tags[entry.flow]
-        self._start_tags[entry.flow] += work.cost
-        entry.state, entry.feed = "taken", feed
+        if entry.station is None:
+            self._shares[work.priority].charge(work.owner, work.cost)
+        else:
+            entry.station.drop(entry)
+        entry.taken_at = self._clock()
+        load = station.load(entry.taken_at, without=entry)
+        entry.loading = switch(entry.models, load, self._switches)
+        entry.state, entry.station = "taken", station
+        station.jobs[work.job_id] = entry
         self._entries[work.job_id] = self._entries.pop(work.job_id)
-        self._drop_idle_flows()
+        # What is next may be for another.
+        self._wake(but=station)
         return work
 
-    def _publish(self, feed: Feed, event: Event) -> None:
-        entry = self._entries.get(event.job_id)
-        if entry is not None and entry.feed is feed:
+    def _publish(self, station: Station, event: Event) -> None:
+        if entry := station.jobs.get(event.job_id):
             self._handle(entry, event)
 
-    def _close(self, feed: Feed, detail: str) -> None:
-        if feed in self._feeds:
-            self._feeds.remove(feed)
-        if self._feeds:
-            self._requeue(feed)
-            return
-        self._closed = detail
-        for entry in list(self._entries.values()):
-            self._end(entry, Failed(entry.work.job_id, EngineStopped(detail)))
+    def _lose(self, station: Station) -> None:
+        for entry in list(station.jobs.values()):
+            job_id = entry.work.job_id
+            if entry.suspect:
+                self._handle(entry, Failed(job_id, EngineCrashed(job_id)))
+            else:
+                self._handle(entry, Restarting(job_id))
+                entry.suspect = True
+        self._requeue(station)
 
-    def _requeue(self, feed: Feed) -> None:
-        """Queue a worker's jobs again, before later ones of the same owners."""
-        back = {i: entry for i, entry in self._entries.items() if entry.feed is feed}
-        for entry in back.values():
+    def _close(self, station: Station, detail: str) -> None:
+        if station in self._stations:
+            self._stations.remove(station)
+        if not self._stations:
+            self._closed = detail
+            for entry in list(self._entries.values()):
+                self._end(entry, Failed(entry.work.job_id, EngineStopped(detail)))
+        for entry in station.jobs.values():
             if entry.state == "running":
                 self._handle(entry, Restarting(entry.work.job_id))
-            entry.state, entry.feed, entry.sent = "waiting", None, None
-            # Refund the cost, which is charged again when the job is taken.
-            self._tag(entry, self._start_tags.get(entry.flow, 0.0) - entry.work.cost)
+        self._requeue(station)
+
+    def _requeue(self, station: Station) -> None:
+        """Queue the jobs of a worker that lost them, before later ones of the same owners."""
+        back, station.jobs = station.jobs, {}
+        station.ready, station.models = False, frozenset()
+        station.aborted.clear()
+        for entry in back.values():
+            entry.state, entry.station, entry.sent = "waiting", None, None
+            # The cost is charged again when the job is taken.
+            self._shares[entry.work.priority].refund(entry.work.owner, entry.work.cost)
         self._entries = back | self._entries
+        self._wake()
         self._send_positions()
 
-    def _handle(self, entry: _Entry, event: Event) -> None:
+    def _handle(self, entry: Entry, event: Event) -> None:
         """Update the queue by an event, and put it on the job's ticket."""
-        self._update_speed(entry, event)
+        if entry.station is not None:
+            entry.station.measure(entry, event)
         if isinstance(event, Ending):
             self._end(entry, event)
             return
         if isinstance(event, Started):
+            self._measure_switch(entry)
             entry.state = "running"
         entry.ticket.put(event)
         if isinstance(event, Started):
             self._send_positions()
+
+    def _measure_switch(self, entry: Entry) -> None:
+        """Note how long a model was loaded for a job that starts, if nothing else was done."""
+        alone = entry.station is not None and len(entry.station.jobs) == len(entry.models) == 1
+        if entry.state == "taken" and entry.loading and alone:
+            [model] = entry.models
+            self._switches[model] = self._clock() - entry.taken_at
 
     def _check_room(self, owner: str) -> None:
         if len(self._entries) >= self.total:
@@ -259,23 +295,23 @@ class GpuQueue:
         if sum(entry.work.owner == owner for entry in self._entries.values()) >= self.per_owner:
             raise QueueFull("owner", self.per_owner)
 
-    def _tag(self, entry: _Entry, start: float) -> None:
-        """Set the flow's start tag, not below the virtual time, and wake all workers."""
-        now = self._virtual_time.get(entry.work.priority, 0.0)
-        self._start_tags[entry.flow] = max(start, now)
-        for feed in self._feeds:
-            feed.changed.set()
+    def _wake(self, but: Station | None = None) -> None:
+        for station in self._stations:
+            if station is not but:
+                station.changed.set()
 
-    def _order(self) -> list[_Entry]:
+    def _order(self) -> list[Entry]:
         """Return all jobs that are not running, the next one first."""
-        tags = dict(self._start_tags)
-        waiting: list[tuple[int, float, _Entry]] = []
+        tags: dict[tuple[int, str], float] = {}
+        waiting: list[tuple[bool, int, float, Entry]] = []
         for entry in self._entries.values():
             if entry.state == "waiting":
-                waiting.append((-entry.work.priority, tags[entry.flow], entry))
-                tags[entry.flow] += entry.work.cost
+                flow = priority, owner = entry.work.priority, entry.work.owner
+                tag = tags.get(flow, self._shares[priority].tag(owner))
+                waiting.append((not entry.suspect, -priority, tag, entry))
+                tags[flow] = tag + entry.work.cost
         # The sort is stable: equals stay in order of arrival.
-        waiting.sort(key=lambda each: each[:2])
+        waiting.sort(key=lambda each: each[:3])
         taken = [entry for entry in self._entries.values() if entry.state == "taken"]
         return taken + [entry for *_, entry in waiting]
 
@@ -284,36 +320,22 @@ class GpuQueue:
         queued = [place for place in self.snapshot() if place.state == "queued"]
         for position, place in enumerate(queued, 1):
             entry = self._entries[place.job_id]
-            if entry.sent != (position, place.eta is None):
+            # One that an engine died with is told that, not its place.
+            if not entry.suspect and entry.sent != (position, place.eta is None):
                 entry.sent = position, place.eta is None
                 entry.ticket.put(Queued(place.job_id, position, len(queued), place.eta))
 
-    def _end(self, entry: _Entry, event: Ending) -> None:
+    def _end(self, entry: Entry, event: Ending) -> None:
         del self._entries[entry.work.job_id]
+        if entry.station is not None:
+            entry.station.jobs.pop(entry.work.job_id, None)
+        if entry.suspect:
+            self._wake()  # Nobody need keep free for it.
         entry.ticket.put(event)
         self._send_positions()
 
-    def _update_speed(self, entry: _Entry, event: Event) -> None:
-        before = entry.done
-        if isinstance(event, Progress):
-            entry.done = event.step / event.steps
-        elif isinstance(event, Finished):
-            entry.done = 1.0
-            self._speed.measured = True
-        elif isinstance(event, Restarting):
-            entry.done = 0.0
-        busy = any(entry.state == "running" for entry in self._entries.values())
-        self._speed.add(max(0.0, entry.done - before) * entry.work.cost, busy=busy)
-
     def _eta(self, cost: float) -> float | None:
         return cost / self.speed if self.speed else None
-
-    def _drop_idle_flows(self) -> None:
-        """Remove flows that a new one would equal: nothing waits, and the tag has passed."""
-        waiting = {entry.flow for entry in self._entries.values() if entry.state == "waiting"}
-        for flow, tag in list(self._start_tags.items()):
-            if flow not in waiting and tag <= self._virtual_time.get(flow[0], 0.0):
-                del self._start_tags[flow]
 
 
 def _queue_place(work: Work, position: int | None, eta: float | None) -> QueuePlace:

@@ -135,7 +135,7 @@ def test_who_paid_long_ago_is_forgotten() -> None:
     assert taken[-1] == work(19, "owner 19")
     # Everybody's next job is due when Bob's is, which is taken now.
     assert queue.take() == work(1, "bob")
-    assert [owner for _, owner in queue._start_tags] == ["bob"]
+    assert list(queue._shares[0]._tags) == ["bob"]
 
 
 def test_an_empty_queue_owes_nobody() -> None:
@@ -489,7 +489,7 @@ def test_one_line_stays_fair_whoever_takes_from_it() -> None:
     for job_id in range(4):
         queue.submit(work(job_id, "ada"))
     queue.submit(work(10, "bob"))
-    taken = [feed.take() for feed in (left, right, right, left, right)]
+    taken = [feed.take() for feed in (left, right, left, right, left)]
     assert [job.job_id for job in taken if job] == [0, 10, 1, 2, 3]
 
 
