@@ -32,6 +32,7 @@ from bot.jobs.following import Following
 from bot.jobs.jobs import Jobs
 from bot.posts.controls import Control, Standing
 from bot.posts.delivery import Delivery
+from bot.posts.live import EngineState
 from bot.posts.log_channel import LogChannel
 from bot.posts.sender import Sender
 from bot.settings import Settings
@@ -82,8 +83,8 @@ class Commands(app_commands.CommandTree["Penultimate"]):
 class Penultimate(commands.AutoShardedBot):
     """The bot, which builds its parts in the order in which they need each other.
 
-    ``engine`` (an :class:`EngineClient`, or its substitute in tests), ``queue`` and ``catalogue``
-    make what it draws with. ``clock`` gives Unix seconds.
+    ``engine`` (an :class:`EngineClient` for a device, or its substitute in tests), ``queue`` and
+    ``catalogue`` make what it draws with. ``clock`` gives Unix seconds.
     """
 
     def __init__(
@@ -118,8 +119,11 @@ class Penultimate(commands.AutoShardedBot):
         self.store = await Store.open(settings.database_path, settings.images_dir, self.clock)
         self.catalogue = await asyncio.to_thread(self._make_catalogue, settings)
         self.queue = self._make_queue(settings.queue_per_member, settings.queue_total)
-        self.engine: EngineClient = self._make_engine(settings.engine_config(), self.queue)
-        await self.engine.start()
+        self.engines: list[EngineClient] = [
+            self._make_engine(config, self.queue) for config in settings.engine_configs()
+        ]
+        for engine in self.engines:
+            await engine.start()
         self._build()
         self.add_dynamic_items(Control, Standing)
         await self.load_extension("cogs.every")
@@ -145,7 +149,7 @@ class Penultimate(commands.AutoShardedBot):
             gate,
             delivery,
             LogChannel(self, store),
-            lambda: self.engine.status.state,
+            self._engine_state,
             self.clock,
         )
         accepting = Accepting(store, self.queue, gate, delivery, following)
@@ -166,6 +170,11 @@ class Penultimate(commands.AutoShardedBot):
             Delete(jobs, visibility),
         )
 
+    def _engine_state(self) -> EngineState:
+        """Return the state of the engine that is furthest."""
+        states = [engine.status.state for engine in self.engines]
+        return min(states, key=("ready", "starting", "restarting", "stopped").index)
+
     async def close(self) -> None:
         """Disconnect, then stop following jobs, which the next start resumes, then the engine."""
         await super().close()
@@ -175,8 +184,8 @@ class Penultimate(commands.AutoShardedBot):
         if hasattr(self, "jobs"):
             await self.jobs.close()
             self.gate.classifier.close()
-        if hasattr(self, "engine"):
-            await self.engine.close()
+        if hasattr(self, "engines"):
+            await asyncio.gather(*(engine.close() for engine in self.engines))
         if hasattr(self, "store"):
             await self.store.close()
 

@@ -6,7 +6,7 @@ All problems are reported together, each in a sentence that says what to change.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -27,6 +27,8 @@ SECONDS_TO_READ: Final = 1.5
 # The owner's folders of files, each with a setting of its own.
 FOLDERS: Final = ("models", "vaes", "loras", "embeddings", "upscalers")
 DTYPES: Final = ("auto", "float16", "bfloat16", "float32")
+# Each is a process with torch in it, and has its lines in /admin status.
+MAX_DEVICES: Final = 8
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -73,11 +75,30 @@ def _yes_or_no(text: str) -> bool:
     raise ValueError(f"must be yes or no, not {text!r}")
 
 
-def _device(text: str) -> str:
-    name, colon, index = text.casefold().partition(":")
-    if name not in ("auto", "cpu", "cuda", "mps", "xpu") or (colon and not index.isdecimal()):
-        raise ValueError(f"must be auto, cpu, cuda, cuda:1, mps or xpu, not {text!r}")
-    return text.casefold()
+def _devices(text: str) -> tuple[str, ...]:
+    devices = tuple(part.strip().casefold() for part in text.split(","))
+    for device in devices:
+        name, colon, index = device.partition(":")
+        if name not in ("auto", "cpu", "cuda", "mps", "xpu") or (colon and not index.isdecimal()):
+            allowed = (
+                "auto, cpu, cuda, cuda:1, mps or xpu, or several such with commas between them"
+            )
+            raise ValueError(f"must be {allowed}, not {text!r}")
+    if "auto" in devices and len(devices) > 1:
+        raise ValueError(f"must name each device where there are several, not auto: {text!r}")
+    if len(devices) > MAX_DEVICES:
+        raise ValueError(f"must name at most {MAX_DEVICES} devices, not {len(devices)}")
+    # Several engines may share a CPU, but none a card's memory.
+    cards = [_with_index(device) for device in devices if device != "cpu"]
+    for card in cards:
+        if cards.count(card) > 1:
+            raise ValueError(f"must name each card once, and {text!r} names {card} twice")
+    return devices
+
+
+def _with_index(device: str) -> str:
+    name, _, index = device.partition(":")
+    return f"{name}:{int(index or 0)}"
 
 
 def _folder(text: str) -> Path:
@@ -126,7 +147,7 @@ class Settings:
     loras_dir: Annotated[Path, _folder] = ROOT / "data" / "loras"
     embeddings_dir: Annotated[Path, _folder] = ROOT / "data" / "embeddings"
     upscalers_dir: Annotated[Path, _folder] = ROOT / "data" / "upscalers"
-    device: Annotated[str, _device] = "auto"
+    device: Annotated[tuple[str, ...], _devices] = ("auto",)
     dtype: Annotated[str, _one_of(DTYPES)] = "auto"
     strict: Annotated[bool, _yes_or_no] = False
     max_rows: Annotated[int, _whole(1, 256)] = 32
@@ -166,20 +187,21 @@ class Settings:
         """The limits of every server, which may have narrower ones of its own."""
         return Limits(self.max_size, self.max_steps, self.max_count, self.max_cells)
 
-    def engine_config(self) -> EngineConfig:
-        """The settings for the engine process, without the token."""
-        return EngineConfig(
-            device=self.device,
+    def engine_configs(self) -> tuple[EngineConfig, ...]:
+        """The settings of each device's engine process, without the token."""
+        config = EngineConfig(
             dtype=self.dtype,
             strict=self.strict,
             max_rows=self.max_rows,
             warm_models=self.warm_models,
-            parking_gb=self.parking_gb,
+            # Main memory is everybody's.
+            parking_gb=self.parking_gb // len(self.device),
             graphs=self.cuda_graphs,
             threads=self.threads,
             timeout=self.engine_timeout,
             cache_dir=self.cache_dir,
         )
+        return tuple(replace(config, device=device) for device in self.device)
 
     @property
     def addons(self) -> dict[str, Path]:

@@ -19,6 +19,7 @@ from bot.posts.controls import layout, row, standing_button
 from bot.posts.panel import text_view
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue
+from core.serving.client import EngineStatus
 
 # A post holds 4,000 characters.
 MAX_LINES: Final = 12
@@ -39,7 +40,7 @@ class AdminCog(
         self.client: commands.AutoShardedBot = bot
         self.gate = bot.gate
         self.queue = bot.queue
-        self.engine = bot.engine
+        self.engines = bot.engines
         self.catalogue = bot.catalogue
         self.reload_catalogue = bot.reload_catalogue
 
@@ -90,25 +91,34 @@ class AdminCog(
         """A line for each fact that is known of the queue and the engine."""
         places = self.queue.snapshot()
         waiting = sum(place.position is not None for place in places)
-        engine = self.engine.status
         yield t("admin.title", locale)
         if self.gate.draining:
             yield t("admin.draining", locale, count=len(places))
         yield t("admin.queue", locale, running=len(places) - waiting, waiting=waiting)
-        state = t(f"admin.state.{engine.state}", locale)
-        yield t("admin.engine", locale, state=state, device=engine.device_name or "—")
-        if engine.memory is not None:
-            used, total = (f"{size / 2**30:.1f}" for size in engine.memory)
-            yield t("admin.memory", locale, used=used, total=total)
-        if engine.speed is not None:
-            yield t("admin.speed", locale, speed=f"{engine.speed:.3g}")
-        yield t("admin.restarts", locale, count=engine.restarts)
-        if engine.reason:
-            yield t("admin.reason", locale, reason=excerpt(engine.reason, LINE_LENGTH))
-        if engine.warm:
-            warm = (excerpt(name, NAME_LENGTH) for name in engine.warm[:MAX_LINES])
-            yield t("admin.warm", locale, models=listed(warm, locale))
+        for engine in self.engines:
+            yield from _engine(engine.status, len(self.engines), locale)
         yield t("admin.servers", locale, count=len(self.client.guilds))
+
+
+def _engine(engine: EngineStatus, engines: int, locale: Locale) -> Iterable[str]:
+    """A line for each fact that is known of one of so many engines."""
+    state = t(f"admin.state.{engine.state}", locale)
+    device = excerpt(engine.device_name, NAME_LENGTH) or "—"
+    if engines > 1:
+        device = f"{engine.device} ({device})"
+    yield t("admin.engine", locale, state=state, device=device)
+    if engine.memory is not None:
+        used, total = (f"{size / 2**30:.1f}" for size in engine.memory)
+        yield t("admin.memory", locale, used=used, total=total)
+    if engine.speed is not None:
+        yield t("admin.speed", locale, speed=f"{engine.speed:.3g}")
+    yield t("admin.restarts", locale, count=engine.restarts)
+    if engine.reason:
+        yield t("admin.reason", locale, reason=excerpt(engine.reason, LINE_LENGTH // engines))
+    if engine.warm:
+        most = max(1, MAX_LINES // engines)
+        warm = (excerpt(name, NAME_LENGTH) for name in engine.warm[:most])
+        yield t("admin.warm", locale, models=listed(warm, locale))
 
 
 def _changes(before: Catalogue, now: Catalogue, locale: Locale) -> str:

@@ -156,8 +156,8 @@ def device(
         yield Finding("wrong", f"torch cannot be used: {torch}", INSTALL)
         return
     version, built_for = f"torch {torch['version']}", torch["built_for"]
-    for name, memory in torch["cards"]:
-        yield Finding("ok", f"{name}, {memory / GIB:.0f} GiB ({version})")
+    for number, (name, memory) in enumerate(torch["cards"]):
+        yield Finding("ok", f"cuda:{number}: {name}, {memory / GIB:.0f} GiB ({version})")
     if torch["mps"]:
         yield Finding("ok", f"Apple GPU ({version})")
     if cards and not torch["cards"]:
@@ -171,11 +171,12 @@ def device(
             yield Finding("wrong", f"{text}: is the driver new enough?")
     elif not torch["cards"] and not torch["mps"]:
         yield Finding("note", f"no graphics card: the CPU draws, slowly ({version})")
-    wanted, _, index = settings.device.partition(":")
-    there = {"auto": True, "cpu": True, "cuda": int(index or 0) < len(torch["cards"])}
-    if not there.get(wanted, bool(torch.get(wanted))):
-        text = f"DEVICE={settings.device} is not there; set it to auto, or leave it out"
-        yield Finding("wrong", text)
+    for each in settings.device:
+        wanted, _, index = each.partition(":")
+        there = {"auto": True, "cpu": True, "cuda": int(index or 0) < len(torch["cards"])}
+        if not there.get(wanted, bool(torch.get(wanted))):
+            text = f"DEVICE={','.join(settings.device)}: {each} is not there"
+            yield Finding("wrong", f"{text}; name those that are, or leave DEVICE out")
     if not settings.engine_timeout:
         yield Finding("note", "ENGINE_TIMEOUT=0: an engine that hangs is never restarted")
 

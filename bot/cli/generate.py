@@ -69,7 +69,7 @@ async def draw(settings: Settings, work: Work) -> Finished:
     Raises the work's error.
     """
     queue = GpuQueue(1, 1)
-    client = EngineClient(settings.engine_config(), queue)
+    client = EngineClient(settings.engine_configs()[0], queue)
     # disable=None: no bar where there is no terminal.
     with tqdm(unit="step", desc="loading", disable=None, leave=False) as bar:
         await client.start()

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sqlite3
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import aiohttp
@@ -17,6 +18,8 @@ from bot.cli.lock import FolderInUse, alone_in
 from bot.client import Penultimate
 from bot.settings import Settings
 from bot.store import DatabaseTooNew
+from core.errors import EngineStopped
+from core.serving.client import EngineClient
 
 NO_TOKEN: Final = (
     "DISCORD_TOKEN is not set. Make an application on https://discord.com/developers/applications, "
@@ -28,6 +31,7 @@ BAD_TOKEN: Final = (
     "(https://discord.com/developers/applications) and copy the new one into .env."
 )
 OFFLINE: Final = "Discord cannot be reached{why}. Check the network and start again."
+NO_ENGINE: Final = "No image can be generated: {why}. What to do about it: python run.py doctor"
 BAD_DATABASE: Final = "The database {path} cannot be used: {error}."
 
 
@@ -45,6 +49,8 @@ def main(settings: Settings) -> int:
         return _refuse(BAD_TOKEN)
     except (FolderInUse, DatabaseTooNew) as error:
         return _refuse(str(error))
+    except EngineStopped as error:
+        return _refuse(NO_ENGINE.format(why=error.detail))
     except sqlite3.DatabaseError as error:
         return _refuse(BAD_DATABASE.format(path=settings.database_path, error=error))
     except (aiohttp.ClientConnectionError, discord.GatewayNotFound) as error:
@@ -62,7 +68,24 @@ async def serve(settings: Settings, token: str) -> None:
     async with Penultimate(settings) as bot:
         await bot.login(token)
         print(f"Invite the bot to a server: {bot.invite_url}", flush=True)
-        await bot.connect()
+        parts = [asyncio.create_task(each) for each in (bot.connect(), _an_engine(bot.engines))]
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for part in parts:
+                part.cancel()
+            results = await asyncio.gather(*parts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _an_engine(engines: Sequence[EngineClient]) -> None:
+    """Wait for the engines. Raises :class:`EngineStopped` if none of them can be started."""
+    started = await asyncio.gather(*(each.ready() for each in engines), return_exceptions=True)
+    stopped = [each for each in started if isinstance(each, EngineStopped)]
+    if len(stopped) == len(engines):
+        raise EngineStopped("; ".join(dict.fromkeys(each.detail for each in stopped)))
 
 
 def _why(error: Exception) -> str:

@@ -24,7 +24,7 @@ def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
 def test_environment_goes_before_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text('MAX_STEPS=30\nDEVICE="cpu"\nMAX_COUNT=\n')
     settings = load(tmp_path, MAX_STEPS="40")
-    assert (settings.max_steps, settings.device, settings.max_count) == (40, "cpu", 4)
+    assert (settings.max_steps, settings.device, settings.max_count) == (40, ("cpu",), 4)
 
 
 def test_the_file_is_taken_literally(tmp_path: Path) -> None:
@@ -79,12 +79,48 @@ def test_a_wrong_token_is_not_repeated(tmp_path: Path, token: str) -> None:
 def test_the_token_never_shows(tmp_path: Path) -> None:
     settings = load(tmp_path, DISCORD_TOKEN=f" Bot {TOKEN} ")
     assert settings.discord_token == TOKEN
-    assert TOKEN not in f"{settings!r} {settings} {settings.engine_config()!r}"
+    assert TOKEN not in f"{settings!r} {settings} {settings.engine_configs()!r}"
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "CUDA:1", "mps"])
 def test_devices(tmp_path: Path, device: str) -> None:
-    assert load(tmp_path, DEVICE=device).engine_config().device == device.lower()
+    assert load(tmp_path, DEVICE=device).device == (device.lower(),)
+
+
+def test_several_devices_have_an_engine_each_and_share_the_main_memory(tmp_path: Path) -> None:
+    settings = load(tmp_path, DEVICE="cuda:0, CUDA:1", PARKING_GB="32")
+    configs = settings.engine_configs()
+    assert [(config.device, config.parking_gb) for config in configs] == [
+        ("cuda:0", 16),
+        ("cuda:1", 16),
+    ]
+    assert load(tmp_path, DEVICE="cpu,cpu").device == ("cpu", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [
+        ("cuda:0,cuda:0", "names cuda:0 twice"),
+        ("cuda,cuda:0", "names cuda:0 twice"),
+        ("cuda:1,cuda:01", "twice"),
+        ("mps,mps", "twice"),
+        ("cuda:0,,cuda:1", "must be auto, cpu"),
+        (",", "must be auto, cpu"),
+        ("cuda:0,", "must be auto, cpu"),
+        ("auto,cpu", "must name each device"),
+        ("cuda:-1", "must be auto, cpu"),
+        (",".join(["cpu"] * 9), "at most 8 devices, not 9"),
+    ],
+)
+def test_devices_that_cannot_be_used_are_one_sentence(
+    tmp_path: Path, device: str, problem: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, DEVICE=device)
+    [sentence] = refused.value.problems
+    assert sentence.startswith("DEVICE must ")
+    assert problem in sentence
+    assert repr(device) in sentence or "at most" in sentence
 
 
 def test_the_engine_gets_its_part(tmp_path: Path) -> None:
@@ -97,7 +133,7 @@ def test_the_engine_gets_its_part(tmp_path: Path) -> None:
         PARKING_GB="0",
         THREADS="2",
         DATA_DIR=str(tmp_path),
-    ).engine_config()
+    ).engine_configs()[0]
     assert (config.strict, config.dtype, config.max_rows) == (True, "bfloat16", 8)
     assert (config.warm_models, config.parking_gb, config.threads) == (1, 0, 2)
     assert config.cache_dir == tmp_path / "cache"
@@ -105,7 +141,7 @@ def test_the_engine_gets_its_part(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", ["0", "60", "86400"])
 def test_the_engine_gets_its_patience(tmp_path: Path, seconds: str) -> None:
-    assert load(tmp_path, ENGINE_TIMEOUT=seconds).engine_config().timeout == int(seconds)
+    assert load(tmp_path, ENGINE_TIMEOUT=seconds).engine_configs()[0].timeout == int(seconds)
 
 
 @pytest.mark.parametrize("seconds", ["1", "59", "86401", "-1", "never"])

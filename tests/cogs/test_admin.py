@@ -90,6 +90,31 @@ async def test_status_of_a_card_that_died_once(
     assert len(said) <= 4000
 
 
+async def test_status_names_each_of_several_engines(
+    world: World, owner: MemberActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = EngineStatus(
+        state="ready",
+        pid=1,
+        device_name="A card" * 100,
+        warm=("*" * 100,) * 16,
+        restarts=123,
+        rows_free=0,
+        speed=1234.5678,
+        reason="out of " + "memory " * 1000,
+        memory=(3 * 2**30, 8 * 2**30),
+    )
+    statuses = iter([replace(status, device=f"cuda:{number}") for number in range(8)])
+    monkeypatch.setattr(type(world.engine), "status", property(lambda _: next(statuses)))
+    engines: list[Any] = world.bot.engines
+    engines.extend([world.engine] * 7)
+    said = text(await admin(world, owner, "status"))
+    for number in range(8):
+        assert f"Engine: ready, on cuda:{number} (A card" in said
+    assert len(said) <= 4000
+    del engines[1:]
+
+
 async def test_drain_finishes_the_rest_and_takes_nothing_new(
     world: World, owner: MemberActor
 ) -> None:

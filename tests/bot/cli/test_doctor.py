@@ -24,7 +24,7 @@ MAC = CPU | {"version": "2.13.0", "mps": True}
 
 
 def device(torch: dict[str, Any] | str, *cards: str, wanted: str = "auto") -> list[Finding]:
-    return list(doctor.device(replace(Settings(), device=wanted), torch, cards))
+    return list(doctor.device(replace(Settings(), device=tuple(wanted.split(","))), torch, cards))
 
 
 def test_a_card_with_a_torch_for_the_cpu_is_named_with_the_fix() -> None:
@@ -42,6 +42,7 @@ def test_a_card_with_a_torch_for_the_cpu_is_named_with_the_fix() -> None:
         (H200, ("NVIDIA",), "auto", ["ok"]),
         (H200, ("NVIDIA",), "cuda:0", ["ok"]),
         (H200, ("NVIDIA",), "cuda:1", ["ok", "wrong"]),
+        (H200, ("NVIDIA",), "cuda:0,cuda:1,cuda:2", ["ok", "wrong", "wrong"]),
         (CPU, (), "auto", ["note"]),
         (CPU, (), "cuda", ["note", "wrong"]),
         (CPU, (), "mps", ["note", "wrong"]),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,8 +19,15 @@ import pytest
 import run
 from bot.cli import start
 from bot.cli.lock import alone_in
+from bot.client import Penultimate
 from bot.settings import READERS, ROOT, Settings
 from bot.store import DatabaseTooNew
+from core.config import EngineConfig
+from core.errors import EngineStopped
+from core.serving.client import EngineClient
+from core.serving.process import EngineProcess
+from core.serving.queue import GpuQueue
+from tests import stub_engine
 from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
 
 
@@ -142,6 +152,7 @@ def offline(errno: int, strerror: str) -> Exception:
         ),
         (offline(-3, "Temporary failure in name resolution"), "in name resolution. Check"),
         (sqlite3.DatabaseError("file is not a database"), "file is not a database"),
+        (EngineStopped("no such card"), start.NO_ENGINE.format(why="no such card")),
     ],
 )
 def test_what_keeps_the_bot_from_starting_is_a_sentence(
@@ -177,6 +188,25 @@ async def test_the_invite_is_printed_and_everything_closed(
     assert [path.name for path in with_token.data_dir.glob("*.sqlite3*")] == [
         with_token.database_path.name
     ]
+
+
+async def test_where_no_engine_can_be_started_the_bot_ends(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(_: Penultimate) -> None:
+        await asyncio.Event().wait()
+
+    def broken(config: EngineConfig, queue: GpuQueue) -> EngineClient:
+        transport = partial(EngineProcess, stub_engine.broken)
+        return EngineClient(config, queue, transport=transport, backoff=lambda _: 0.0)
+
+    monkeypatch.setattr(Penultimate, "connect", connect)
+    monkeypatch.setattr(start, "Penultimate", partial(Penultimate, engine=broken))
+    settings = replace(with_token, device=("cpu", "cpu"))
+    async with small_discord(accepts_the_token) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        with pytest.raises(EngineStopped, match=r"ImportError: no torch here$"):
+            await start.serve(settings, TOKEN)
 
 
 async def test_a_newer_database_is_told_at_the_start(
