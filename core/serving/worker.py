@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from core import heartbeat
 from core.config import EngineConfig
+from core.errors import EngineStopped
 from core.events import Event
 from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Stop
 
@@ -61,8 +62,12 @@ def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:
     except Exception as error:
         parent = multiprocessing.parent_process()
         if parent is not None and parent.is_alive():
-            traceback.print_exc()
-            connection.send(Crashed(f"{type(error).__name__}: {error}"))
+            if isinstance(error, EngineStopped):
+                reason = error.detail  # A device that cannot be used.
+            else:
+                traceback.print_exc()
+                reason = f"{type(error).__name__}: {error}"
+            connection.send(Crashed(reason))
         _exit_now(1)
 
 
