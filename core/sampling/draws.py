@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ def run_noise(
 
     ``variation`` are the further arguments of :func:`~core.sampling.streams.noise_stream`. A seed
     draws the same on every device; Philox, of which a card computes all numbers at once, there.
+    What the CPU draws stays on it, for :func:`upload_together`.
     """
     delta = plan.context.settings.eta_noise_seed_delta
     there = torch.device("cpu") if source == "CPU" or device.type != "cuda" else device
@@ -40,14 +41,14 @@ def run_noise(
     if plan.sampler.draws == "path":
         assert plan.table is not None
         stream = brownian_noise(source, seed, shape, plan.path, plan.table.pairs, device=there)
-    return first, _Ahead(stream, device)
+    return first, _Ahead(stream)
 
 
 class _Ahead:
-    """Draws from a stream, each made and uploaded while the one before is used."""
+    """Draws from a stream, each made while the one before is used."""
 
-    def __init__(self, stream: Iterator[Tensor], device: torch.device) -> None:
-        self._stream, self._device = stream, device
+    def __init__(self, stream: Iterator[Tensor]) -> None:
+        self._stream = stream
         self._following: Future[Tensor | None] | None = None
 
     def __call__(self) -> Tensor:
@@ -57,8 +58,7 @@ class _Ahead:
         return drawn
 
     def _next(self) -> Tensor | None:
-        drawn = next(self._stream, None)
-        return None if drawn is None else upload(drawn, self._device)
+        return next(self._stream, None)
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
@@ -66,3 +66,12 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def upload_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Copy tensors of one shape to ``device`` at once, without waiting; some may be there."""
+    here = [tensor for tensor in tensors if tensor.device.type != device.type]
+    if not here:
+        return list(tensors)
+    uploaded = iter(upload(torch.stack(here), device).unbind())
+    return [next(uploaded) if tensor.is_cpu else tensor for tensor in tensors]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.sampling.draws import upload
+from core.sampling.draws import upload, upload_together
 from core.sampling.plans import Plan
 from core.sampling.table import DENOISED, NOISE, SLOTS, UNCONDITIONAL, Answer, Call
 
@@ -68,10 +68,10 @@ class Trajectory:
     ) -> None:
         """Set up a run from ``noise`` (C, h, w) fp32, or from ``init_latents`` under it.
 
-        ``draw`` returns fresh noise of that shape, in order, for the samplers that want it. All
-        are on the device.
+        Both are on the device. ``draw`` returns fresh noise of that shape, in order, for the
+        samplers that want it, on the device or on the CPU.
         """
-        self.plan, self.mix, self._draw = plan, mix, draw
+        self.plan, self.mix, self.draw = plan, mix, draw
         if plan.sampler.plus:
             self.mix = replace(mix, scale=mix.scale * PLUS_SCALE)
         self.call = 0
@@ -85,7 +85,7 @@ class Trajectory:
         plan, table = self.plan, self.plan.table
         assert table is not None
         if table.noisy[0]:
-            x += self._draw() * table.matrices[0, 0, NOISE]
+            x += upload(self.draw(), x.device) * table.matrices[0, 0, NOISE]
         self._state[0] = self._state[_DENOISED] = x
         self._state[_INPUT] = x / sqrt(table.sigmas[0] ** 2 + 1)
         self._negatives = [
@@ -152,16 +152,21 @@ class Trajectory:
         """The number of terms of the next state: slots, noise, and rows at most."""
         return SLOTS + 1 + len(self.mix.parts) + 1
 
-    def terms(self, outputs: Tensor) -> list[Tensor]:
+    @property
+    def noisy(self) -> bool:
+        """Whether the next state has fresh noise."""
+        assert self.plan.table is not None
+        return self.plan.table.noisy[self.call + 1]
+
+    def terms(self, outputs: Tensor, noise: Tensor | None) -> list[Tensor]:
         """Return what the next state is a sum of, (width, C·h·w) in all: slots, noise, outputs.
 
         Unused places repeat the latent, whose coefficient there is 0.
         """
-        own, table = self._state.flatten(1), self.plan.table
-        assert table is not None
-        noise = self._draw().view(1, -1) if table.noisy[self.call + 1] else own[:1]
+        own = self._state.flatten(1)
+        drawn = own[:1] if noise is None else noise.view(1, -1)
         unused = self.width - SLOTS - 1 - len(outputs)
-        return [own[:SLOTS], noise, outputs, *[own[:1]] * unused]
+        return [own[:SLOTS], drawn, outputs, *[own[:1]] * unused]
 
     @property
     def coefficients(self) -> Tensor:
@@ -217,7 +222,10 @@ class AdaptiveTrajectory(Trajectory):
     """
 
     def _begin(self, x: Tensor) -> None:
-        context = replace(self.plan.context, noise=lambda *_sigmas: self._draw())
+        def noise(*_sigmas: float) -> Tensor:
+            return upload(self.draw(), x.device)
+
+        context = replace(self.plan.context, noise=noise)
         self._walk = self.plan.walk(x, context)
         self._await(next(self._walk))
 
@@ -291,8 +299,13 @@ def advance(
             trajectory.answer(own)
         else:
             groups[trajectory if one_by_one else trajectory.width].append((trajectory, own))
+    noisy = [each for members in groups.values() for each, _ in members if each.noisy]
+    noise = upload_together([each.draw() for each in noisy], outputs.device)
+    drawn = dict(zip(noisy, noise, strict=True))
     for members in groups.values():
-        terms = torch.cat([term for each, own in members for term in each.terms(own)])
+        terms = torch.cat(
+            [term for each, own in members for term in each.terms(own, drawn.get(each))]
+        )
         coefficients = torch.stack([each.coefficients for each, _ in members])
         states = coefficients.bmm(terms.view(len(members), coefficients.shape[2], -1))
         for (trajectory, _), state in zip(members, states.unbind(), strict=True):
