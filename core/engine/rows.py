@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,8 +25,7 @@ from core.models.networks.network_set import NetworkSet
 UNet = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of a UNet batch; all tensors are on the device.
 
     ``sample`` is the scaled UNet input (C, h, w), ``timestep`` is (), ``context`` the text

@@ -78,8 +78,14 @@ class Trajectory:
         x = noise * plan.noise
         if init_latents is not None:
             x += init_latents * plan.signal
-        self._state = torch.zeros(_INPUT + 1, *noise.shape, device=noise.device)
+        self._shape = noise.shape
+        # (rows of the state, C·h·w); and as latents, (rows of the state, C, h, w).
+        self._flat = torch.zeros(_INPUT + 1, noise.numel(), device=noise.device)
         self._begin(x)
+
+    @property
+    def _state(self) -> Tensor:
+        return self._flat.view(-1, *self._shape)
 
     def _begin(self, x: Tensor) -> None:
         plan, table = self.plan, self.plan.table
@@ -110,17 +116,17 @@ class Trajectory:
     @property
     def latents(self) -> Tensor:
         """The latent as it is now, (C, h, w) fp32; the picture's latent once :attr:`done`."""
-        return self._state[0]
+        return self._flat[0].view(self._shape)
 
     @property
     def denoised(self) -> Tensor:
         """The last estimate of the clean latent, (C, h, w); the start before the first call."""
-        return self._state[_DENOISED]
+        return self._flat[_DENOISED].view(self._shape)
 
     @property
     def model_input(self) -> Tensor:
         """The UNet's next input, (C, h, w) fp32, of about unit variance; read only."""
-        return self._state[_INPUT]
+        return self._flat[_INPUT].view(self._shape)
 
     @property
     def timestep(self) -> Tensor:
@@ -163,10 +169,10 @@ class Trajectory:
 
         Unused places repeat the latent, whose coefficient there is 0.
         """
-        own = self._state.flatten(1)
+        own = self._flat
         drawn = own[:1] if noise is None else noise.view(1, -1)
-        unused = self.width - SLOTS - 1 - len(outputs)
-        return [own[:SLOTS], drawn, outputs, *[own[:1]] * unused]
+        unused = self.width - SLOTS - 1 - self.rows
+        return [own[:SLOTS], drawn, outputs, *([own[:unused]] if unused else [])]
 
     @property
     def coefficients(self) -> Tensor:
@@ -175,7 +181,7 @@ class Trajectory:
 
     def arrive(self, state: Tensor) -> None:
         """Take the state (rows of the state, C·h·w) after the call."""
-        self._state = state.view_as(self._state)
+        self._flat = state
         self.call += 1
 
 
@@ -262,7 +268,7 @@ class AdaptiveTrajectory(Trajectory):
         denoised = x - prediction * sigma
         if self.plan.schedule.prediction_type == "v_prediction":
             denoised = x / (sigma**2 + 1) - prediction * (sigma / sqrt(sigma**2 + 1))
-        self._state = self._state.clone()
+        self._flat = self._flat.clone()
         self._state[_DENOISED] = denoised
         self.call += 1
         try:
@@ -291,10 +297,9 @@ def advance(
     The rows are the pictures', in order. All pictures of a width are one batched product,
     whatever their samplers; ``one_by_one`` keeps a picture's bits from depending on the others.
     """
-    flat = outputs.float().flatten(1)
+    parts = outputs.float().flatten(1).split([each.rows for each in trajectories])  # type: ignore[no-untyped-call]
     groups: dict[object, list[tuple[Trajectory, Tensor]]] = defaultdict(list)
-    for trajectory in trajectories:
-        own, flat = flat[: trajectory.rows], flat[trajectory.rows :]
+    for trajectory, own in zip(trajectories, parts, strict=True):
         if isinstance(trajectory, AdaptiveTrajectory):
             trajectory.answer(own)
         else:
