@@ -83,6 +83,7 @@ NOTES: Final[dict[str, str]] = {
     "network_weight": "the LoRA {name} was left out: its weight {value} is beyond {limit}",
     "network_blocks": "the block weights “{text}” of the LoRA {name} were left out",
     "networks_many": "only the first {limit} LoRAs of a prompt are used",
+    "lora_triggers": "the LoRA {name} was trained with words that the prompt lacks: {words}",
     "network_partly": "{out} of the {whole} layers of the LoRA {name} do not fit and were left out",
 }
 

@@ -17,6 +17,8 @@ MAX_SEED: Final = 2**32 - 1
 # Given as a seed, it means a random one.
 RANDOM_SEED: Final = -1
 MAX_PROMPT: Final = 4000
+# A file's name, and a weight.
+MAX_LORA: Final = 120
 
 AUTOMATIC: Final = "Automatic"
 NONE: Final = "None"
@@ -326,6 +328,34 @@ class Options:
         places=Place.IMAGINE | Place.COMMAND | Place.PRESET | Place.SERVER | Place.SETTINGS,
         flag="--count",
     )
+    # What a command alone can set: a tag in the prompt, and hires fix.
+    lora: ClassVar[Option] = Option(
+        longest=MAX_LORA,
+        places=Place.IMAGINE | Place.EXPLORE,
+        axis=AxisKind("LoRA", 12, cost=0.3),
+        flag="--lora",
+        metavar="NAME[:WEIGHT]",
+    )
+    lora_weight: ClassVar[Option] = Option(
+        range=Range(-100, 100, whole=False),
+        axis=AxisKind("LoRA weight", 13, example="0, 0.25, 0.5, 0.75, 1"),
+        default=1.0,
+        type=float,
+    )
+    hires_scale: ClassVar[Option] = Option(
+        range=Range(1, 4, whole=False),
+        places=Place.IMAGINE | Place.EXPLORE,
+        flag="--hires-scale",
+        about="1 to 4: a second pass at so many times the size",
+        default=2.0,
+        type=float,
+    )
+    hires_upscaler: ClassVar[Option] = Option(
+        longest=MAX_LORA,
+        places=Place.IMAGINE | Place.EXPLORE,
+        flag="--hires-upscaler",
+        metavar="NAME",
+    )
     variation_seed: int = _row(
         0,
         range=Range(0, MAX_SEED),
@@ -532,7 +562,6 @@ def _collected() -> dict[str, Option]:
 OPTIONS: Final = _collected()
 RANGES: Final = {
     **{name: option.range for name, option in OPTIONS.items() if option.range is not None},
-    "hires_scale": Range(1, 4, whole=False),
     "hires_steps": Range(0, 150),
     "hires_denoising_strength": Range(0, 1, whole=False),
     "hires_cfg_scale": Range(0, 30, whole=False),

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from core.errors import InvalidRequest, UnknownName
-from core.hires import UPSCALERS, HiresSize
+from core.hires import HiresSize
 from core.options import (
     AUTOMATIC,
     MAX_SEED,
@@ -25,6 +25,8 @@ from core.options import (
 from core.typed import half_width
 
 MAX_AND_PARTS: Final = 8
+# As long as a file's name is in the catalogue.
+MAX_UPSCALER: Final = 100
 # The least noise that checkpoints are trained on, about: what a schedule's lower limit of 0 means.
 SIGMA_MIN: Final = 0.03
 
@@ -33,8 +35,8 @@ SIGMA_MIN: Final = 0.03
 class HiresFix:
     """Hires fix: a second pass over the upscaled result of the first, as in A1111.
 
-    ``upscaler`` is one of :data:`~core.hires.UPSCALERS`. ``steps`` and ``cfg_scale`` of 0 and empty
-    texts are the first pass's.
+    ``upscaler`` is one of :data:`~core.hires.UPSCALERS` or a catalogue name. ``steps`` and
+    ``cfg_scale`` of 0 and empty texts are the first pass's.
     """
 
     scale: float = 2.0
@@ -95,8 +97,10 @@ class GenerationRequest(Options):
         for name in ("sampler", "schedule_type"):
             if getattr(hires, name) != "":
                 OPTIONS[name].check(getattr(hires, name))
-        if hires.upscaler not in UPSCALERS:
-            raise UnknownName("upscaler", shown(hires.upscaler))
+        # Whether there is a file of this name is for the catalogue, as with a VAE.
+        name = hires.upscaler
+        if not isinstance(name, str) or not name.strip() or len(name) > MAX_UPSCALER:
+            raise UnknownName("upscaler", shown(name)[:MAX_UPSCALER])
         for name, size in zip(("width", "height"), self.final_size, strict=True):
             RANGES[name].check(name, size)
 

@@ -28,6 +28,7 @@ from bot.settings import Settings
 from bot.store import Job, Store
 from core.config import EngineConfig
 from core.events import Event
+from core.models.addons import EmbeddingFile, NetworkFile, Shelf, UpscalerFile
 from core.models.catalogue import Card, Catalogue, Model, Vae
 from core.request import GenerationRequest
 from core.serving.queue import GpuQueue
@@ -62,6 +63,36 @@ def catalogue() -> Catalogue:
             model("two", "sd2"),
         ),
         vaes=(vae("vivid"), vae("soft"), vae("other", "sdxl")),
+    )
+
+
+def stocked() -> Catalogue:
+    """The usual catalogue, and add-ons."""
+    here = Path("nowhere")
+    networks = (
+        NetworkFile(
+            "ink", here / "ink.safetensors", "sd1", "", "1a2b3c4d5e6f", ("inkdrop", "wash")
+        ),
+        NetworkFile("oil", here / "oil.safetensors", "sd1"),
+        NetworkFile("wide", here / "wide.safetensors", "sdxl"),
+        NetworkFile("any", here / "any.safetensors"),
+        NetworkFile("{a|b}", here / "c.safetensors", "sd1"),
+    )
+    embeddings = (
+        EmbeddingFile("EasyNegative", here / "e.safetensors", "sd1", 8),
+        EmbeddingFile("cat", here / "cat.safetensors", "sd1", 1),
+        EmbeddingFile("vast", here / "v.safetensors", "sdxl", 2),
+    )
+    upscalers = (
+        UpscalerFile("4x-UltraSharp", here / "4x-UltraSharp.safetensors", 4),
+        UpscalerFile("RealESRGAN_x4plus", here / "RealESRGAN_x4plus.safetensors", 4),
+    )
+    return replace(
+        catalogue(),
+        models=(*catalogue().models, model("large", "sdxl")),
+        networks=Shelf("LoRA", networks),
+        embeddings=Shelf("embedding", embeddings),
+        upscalers=Shelf("upscaler", upscalers),
     )
 
 

@@ -46,6 +46,11 @@ class NetworkFile:
     hash: str = ""
     triggers: tuple[str, ...] = ()
 
+    @property
+    def in_text(self) -> str:
+        """Its name as a prompt's tag can have it."""
+        return _in_text(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingFile:

@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeVar
 
 from core.errors import Refused, UnknownName, VaeMismatch
 from core.families import Family, Prediction
+from core.hires import UPSCALERS
 from core.models.addons import AddOnScan, EmbeddingFile, NetworkFile, Shelf, UpscalerFile
 from core.models.cards import Card, read_card
 from core.models.folders import weights_below
@@ -28,6 +29,7 @@ from core.models.weights.header_cache import HeaderCache
 from core.models.weights.safetensors_header import Header, read_header
 from core.models.weights.single_file import ANY_LATENTS, Facts
 from core.options import AUTOMATIC, NONE
+from core.pictures.at_hand import upscaler_names
 
 __all__ = ["Card", "Catalogue", "Layout", "Model", "Vae"]
 
@@ -189,11 +191,40 @@ class Catalogue:
         """Return the external VAEs that fit ``model``."""
         return tuple(vae for vae in self.vaes if vae.fits(model))
 
+    def upscaler(self, name: str) -> UpscalerFile | None:
+        """Return the file of hires fix's upscaler ``name``, which may be A1111's name for it.
+
+        None is one of :data:`~core.hires.UPSCALERS`, given in any case. Raises
+        :class:`UnknownName`.
+        """
+        if name.strip().casefold() in _BUILT_IN:
+            return None
+        try:
+            return self.upscalers.find(name)
+        except UnknownName:
+            named = name.strip().casefold()
+            for file in self.upscalers:
+                if named in map(str.casefold, upscaler_names(file.path.stem)):
+                    return file
+            raise
+
+    def upscaler_name(self, name: str) -> str:
+        """Spell an upscaler's name, given in any case. Raises :class:`UnknownName`."""
+        file = self.upscaler(name)
+        return _BUILT_IN[name.strip().casefold()] if file is None else file.name
+
+    @property
+    def upscaler_names(self) -> tuple[str, ...]:
+        """Every name that a request can give its upscaler."""
+        return (*UPSCALERS, *self.upscalers.names)
+
     @property
     def vae_names(self) -> tuple[str, ...]:
         """Every name that a request can give its VAE."""
         return (AUTOMATIC, NONE, *(vae.name for vae in self.vaes))
 
+
+_BUILT_IN: Final = {name.casefold(): name for name in UPSCALERS}
 
 _Entry = TypeVar("_Entry", Model, Vae)
 

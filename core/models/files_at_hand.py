@@ -7,7 +7,7 @@ from typing import Final
 
 from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Catalogue, Model, Vae
-from core.pictures.at_hand import AtHand, Files, NamedFile
+from core.pictures.at_hand import AtHand, Files, NamedFile, upscaler_names
 
 # Old A1111 texts name a file in folders "folder_file".
 _FOLDERS: Final = 3
@@ -26,7 +26,8 @@ def files_at_hand(catalogue: Catalogue) -> AtHand:
 
 def _addon(file: NetworkFile | EmbeddingFile | UpscalerFile) -> NamedFile:
     alias, digits = (file.alias, file.hash) if isinstance(file, NetworkFile) else ("", "")
-    also = filter(None, (file.path.stem, alias, *_with_folders(file.path)))
+    theirs = upscaler_names(file.path.stem) if isinstance(file, UpscalerFile) else ()
+    also = filter(None, (file.path.stem, alias, *theirs, *_with_folders(file.path)))
     return NamedFile(file.name, tuple(also), (digits,) if digits else ())
 
 

@@ -7,6 +7,7 @@ for another family of models.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,7 @@ from core.models.block_weights import block_weights
 from core.models.catalogue import Catalogue, Model
 from core.models.weights.network_file import MAX_MULTIPLIER, MAX_NETWORKS, NetworkUse
 from core.notes import Note
-from core.prompt.tags import Use, networks
+from core.prompt.tags import Use, names_embedding, networks
 from core.request import GenerationRequest
 
 _FAMILIES: Final = {"sd1": "SD 1.x", "sd2": "SD 2.x", "sdxl": "SDXL"}
@@ -53,19 +54,53 @@ def addons_of(
 ) -> tuple[AddOns, tuple[Note, ...]]:
     """Find the files that a request's prompts name; notes say what was left out, and why."""
     notes: list[Note] = []
-    first = _networks(request.prompt, catalogue, model, notes)
+    first = networks_of(request.prompt, catalogue, model, notes)
     own = request.hires.prompt if request.hires else ""
-    second = _networks(own, catalogue, model, notes) if own else first
-    texts = [request.prompt, request.negative_prompt, own]
-    if request.hires:
-        texts.append(request.hires.negative_prompt)
-    embeddings = tuple(_embeddings(texts, catalogue, model))
+    second = networks_of(own, catalogue, model, notes) if own else first
+    embeddings = tuple(_embeddings(texts_of(request), catalogue, model))
     return AddOns(first, second, embeddings), tuple(dict.fromkeys(notes))
 
 
-def _networks(
+def texts_of(request: GenerationRequest) -> list[str]:
+    """List a request's prompts and negative prompts, which may name add-ons."""
+    texts = [request.prompt, request.negative_prompt]
+    if request.hires:
+        texts += [request.hires.prompt, request.hires.negative_prompt]
+    return texts
+
+
+def named_networks(request: GenerationRequest, catalogue: Catalogue) -> Iterator[str]:
+    """Yield the names in the catalogue of the networks that a request's prompts name, whatever
+    model they are for."""
+    for text in (request.prompt, request.hires.prompt if request.hires else ""):
+        for use in networks(text)[1][:MAX_NETWORKS]:
+            try:
+                yield catalogue.networks.find(use.name).name
+            except (UnknownName, AmbiguousName):
+                continue
+
+
+def named_embeddings(request: GenerationRequest, catalogue: Catalogue) -> Iterator[str]:
+    """Yield the embeddings that a request's prompts name by words of their own, and that fit its
+    model, as far as that is known.
+
+    Which are used is for tokens to say; a name inside of a word is seldom one that is meant.
+    """
+    model = catalogue.find(request.model)
+    text = "\n".join(" ".join(text.split()).casefold() for text in texts_of(request))
+    for embedding in catalogue.embeddings:
+        name = " ".join(embedding.name.split()).casefold()
+        if name not in text or not names_embedding(embedding.name):
+            continue
+        fits = model is None or embedding.family in (None, model.family)
+        if fits and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+            yield embedding.name
+
+
+def networks_of(
     text: str, catalogue: Catalogue, model: Model, notes: list[Note]
 ) -> tuple[UsedNetwork, ...]:
+    """Find the networks of one prompt; what was left out, and why, is added to ``notes``."""
     # The tags' own notes come with the prompt, where it is read.
     _, uses, _ = networks(text)
     if len(uses) > MAX_NETWORKS:

@@ -16,6 +16,7 @@ KINDS: Final = ("lora", "lyco")
 
 _TAG: Final = re.compile(r"<(\w+):([^>]+)>")
 _BLOCKS: Final = ("lbw", "w")
+_SIDES: Final = ("te", "unet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,43 @@ class Use:
     unet: float = 1.0
     dyn: int | None = None
     blocks: str = ""
+
+
+def tag(name: str, weight: float = 1.0) -> str:
+    """Write a LoRA's tag: ``<lora:name:1>``."""
+    return f"<lora:{name}:{weight:g}>"
+
+
+def with_name(text: str, name: str) -> str:
+    """Put another LoRA in the place of a prompt's last one, with its weights; ``""`` takes it out.
+
+    Where there is none, the tag is added at the end.
+    """
+    last = _last(text)
+    if last is None:
+        return f"{text} {tag(name)}".strip() if name else text
+    _, colon, arguments = last[2].partition(":")
+    written = f"<{last[1]}:{name}{colon}{arguments}>" if name else ""
+    return text[: last.start()] + written + text[last.end() :]
+
+
+def with_weight(text: str, weight: float) -> str:
+    """Set both weights of a prompt's last LoRA; its other arguments stay."""
+    last = _last(text)
+    if last is None:
+        return text
+    name, *arguments = last[2].split(":")
+    placed = [each for each in arguments if "=" not in each]
+    kept = [each for each in arguments if "=" in each and each.split("=")[0].strip() not in _SIDES]
+    if placed[1:2] and _number(placed[1]) is not None:
+        placed[1] = f"{weight:g}"
+    written = ":".join([name, f"{weight:g}", *placed[1:], *kept])
+    return f"{text[: last.start()]}<{last[1]}:{written}>{text[last.end() :]}"
+
+
+def _last(text: str) -> re.Match[str] | None:
+    found = _TAG.finditer(text[: text.rfind(">") + 1])
+    return next((each for each in reversed([*found]) if each[1].lower() in KINDS), None)
 
 
 def names_embedding(name: str) -> bool:

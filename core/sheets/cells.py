@@ -12,7 +12,8 @@ from typing import Any, Final
 from PIL import Image
 
 from core.errors import InvalidRequest, SheetTooLarge
-from core.options import AUTOMATIC
+from core.options import AUTOMATIC, NONE
+from core.prompt.tags import with_name, with_weight
 from core.request import GenerationRequest, parse_size, split_sampler
 from core.sheets.axes import Axis, Value
 from core.sheets.drawing import draw_sheet, stack
@@ -37,15 +38,20 @@ def cells(
     All share ``base``'s seed unless an axis sets it. Raises :class:`SheetTooLarge` beyond
     ``limit``, and what a :class:`GenerationRequest` raises.
     """
-    rows = y.values if y is not None else (None,)
+    rows: Sequence[Value | None] = y.values if y is not None else (None,)
     if len(x.values) * len(rows) > limit:
         raise SheetTooLarge("cells", len(x.values) * len(rows), limit)
     base = replace(base, count=1)
     sheet = []
     for row, y_value in enumerate(rows):
-        across = base if y is None or y_value is None else _apply(base, y, y_value)
         for column, x_value in enumerate(x.values):
-            sheet.append(Cell(row, column, _apply(across, x, x_value)))
+            pairs = [(x, x_value)] if y is None or y_value is None else [(y, y_value), (x, x_value)]
+            # A weight is set in the tag that the other axis may write.
+            pairs.sort(key=lambda pair: pair[0].kind.field == "lora_weight")
+            request = base
+            for axis, value in pairs:
+                request = _apply(request, axis, value)
+            sheet.append(Cell(row, column, request))
     if y is not None and x.kind.cost > y.kind.cost:
         sheet.sort(key=lambda cell: (cell.column, cell.row))
     return sheet
@@ -95,6 +101,10 @@ def _apply(request: GenerationRequest, axis: Axis, value: Value) -> GenerationRe
             changes = dict(zip(sides, parse_size(str(value)), strict=True))
         case "denoising_strength" if request.hires is not None:
             changes = {"hires": replace(request.hires, denoising_strength=float(value))}
+        case "lora":
+            changes = {"prompt": with_name(request.prompt, "" if value == NONE else str(value))}
+        case "lora_weight":
+            changes = {"prompt": with_weight(request.prompt, float(value))}
         case "prompt":
             changes = _replaced(request, str(axis.values[0]), str(value))
     return replace(request, **changes)

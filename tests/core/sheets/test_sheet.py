@@ -18,7 +18,7 @@ from core.pictures.infotext import parse
 from core.request import GenerationRequest
 from core.sheets.axes import read_axis
 from core.sheets.sheet import Sheet, axis_of, columns_of_strip, pictures_of
-from tests.simulation import catalogue, model, vae
+from tests.simulation import catalogue, model, stocked, vae
 
 BASE = GenerationRequest("a cat", "plain", 7, cfg_scale=5.5)
 
@@ -55,7 +55,7 @@ def test_an_axis_without_values_is_a_fair_choice() -> None:
     assert "DPM++ 2M" in sheet(("sampler", None)).x.values
     for kind in axes.KINDS:
         if kind.field != "prompt":
-            assert len(sheet((kind.field, None)).x.values) > 1
+            assert len(sheet((kind.field, None), found=stocked()).x.values) > 1
 
 
 @pytest.mark.parametrize("limit", [12, 36, 100])
@@ -64,7 +64,7 @@ def test_an_axis_without_values_is_a_fair_choice() -> None:
 def test_values_that_nobody_named_fit_the_bound(x: str, y: str, limit: int) -> None:
     if x == y:
         return
-    cells = axes.read_sheet(((x, None), (y, None)), catalogue(), catalogue().models[0], limit)
+    cells = axes.read_sheet(((x, None), (y, None)), stocked(), stocked().models[0], limit)
     assert 4 <= len(cells.x.values) * len(cells.y.values if cells.y else ()) <= limit
     read_again = [read_axis(axis.kind.field, axis.text).values for axis in cells.axes]
     assert read_again == [axis.values for axis in cells.axes]
