@@ -25,8 +25,9 @@ from bot.store import Job, Store
 from bot.translate import ENGLISH, speaks
 from core.events import Image
 from core.models.catalogue import Catalogue
+from core.models.uses import named_embeddings, named_networks, texts_of
 from core.request import GenerationRequest
-from core.work import Work
+from core.work import Item, Work
 
 
 @dataclass(eq=False)
@@ -97,7 +98,10 @@ class Gate:
         # The cells of a sheet mostly have the same model and prompt, which are checked once.
         requests = tuple(requests)
         for model in dict.fromkeys(request.model for request in requests):
-            policy.check_model(server, origin.who, model)
+            policy.check_file(server, origin.who, "model", model)
+        if policy.rules_on(server, "lora") or policy.rules_on(server, "embedding"):
+            # There may be thousands of files, and hundreds of prompts.
+            await asyncio.to_thread(self._check_addons, server, origin.who, requests)
         # Not the negative prompts: their words are kept out of the picture.
         prompts = dict.fromkeys(
             text
@@ -112,6 +116,35 @@ class Gate:
             policy.check_words(server, prompts)
         if server.nsfw == "block" and not self.classifier.available:
             raise NotAllowed("unchecked")
+
+    def _check_addons(
+        self, server: Server, who: policy.Asker, requests: Sequence[GenerationRequest]
+    ) -> None:
+        # The cells of a sheet mostly have the same texts.
+        for request in {(each.model, *texts_of(each)): each for each in requests}.values():
+            for name in named_networks(request, self._catalogue):
+                policy.check_file(server, who, "lora", name)
+            if policy.rules_on(server, "embedding"):
+                for name in named_embeddings(request, self._catalogue):
+                    policy.check_file(server, who, "embedding", name)
+
+    def without_barred(self, origin: Origin, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Take out of checked items the embeddings that are not allowed here.
+
+        Where one's name stands as a word, the check refused it. But an embedding is used wherever
+        its tokens are, so that letters of another word can name it.
+        """
+        server = self.server(origin.guild_id)
+        if not policy.rules_on(server, "embedding"):
+            return items
+        names = {each.name for item in items for each in item.addons.embeddings}
+        allowed = set(policy.usable(server, origin.who, "embedding", names))
+
+        def left(item: Item) -> Item:
+            kept = tuple(each for each in item.addons.embeddings if each.name in allowed)
+            return replace(item, addons=replace(item.addons, embeddings=kept))
+
+        return tuple(map(left, items))
 
     async def charge(self, origin: Origin, job: Job, work: Work) -> None:
         """Charge a job, written and not yet queued, to its member's quota.

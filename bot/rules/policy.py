@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from bot.exceptions import NotAllowed, TooMany
-from bot.rules.server import CLOSED, MOST, Server
+from bot.rules.server import CLOSED, MOST, FileKind, Server
 from bot.rules.words import find_blocked
 from bot.settings import Limits
 from core.models.catalogue import Model
@@ -48,12 +48,13 @@ def check_member(server: Server, asker: Asker) -> None:
         raise NotAllowed("restricted")
 
 
-def check_model(server: Server, asker: Asker, model: str) -> None:
-    """Raise :class:`~bot.exceptions.NotAllowed` when ``asker`` may not use this model."""
-    if server.models and not named(model, server.models):
-        raise NotAllowed("model", model, server.models)
-    if not may_use(server, asker, model):
-        raise NotAllowed("model_role", model, mentions(roles_for(server, model)))
+def check_file(server: Server, asker: Asker, kind: FileKind, name: str) -> None:
+    """Raise :class:`~bot.exceptions.NotAllowed` when ``asker`` may not use this file."""
+    listed = names_of(server, kind)
+    if listed and not named(name, listed):
+        raise NotAllowed(kind, name, listed)
+    if not may_use(server, asker, kind, name):
+        raise NotAllowed(f"{kind}_role", name, mentions(roles_for(server, kind, name)))
 
 
 def check_words(server: Server, prompts: Iterable[str]) -> None:
@@ -64,23 +65,54 @@ def check_words(server: Server, prompts: Iterable[str]) -> None:
             raise NotAllowed("word", word)
 
 
-def may_use(server: Server, asker: Asker, model: str) -> bool:
-    """Whether ``asker`` may use the model of this name."""
-    roles = roles_for(server, model)
-    listed = not server.models or named(model, server.models)
-    return listed and (not roles or bool(asker.roles & set(roles)))
+def may_use(server: Server, asker: Asker, kind: FileKind, name: str) -> bool:
+    """Whether ``asker`` may use the file of this name."""
+    return bool(usable(server, asker, kind, (name,)))
 
 
-def roles_for(server: Server, model: str) -> tuple[int, ...]:
-    """The roles that may use the model of this name, in any case; none where everybody may."""
-    wanted = model.casefold()
-    lists = (roles for name, roles in server.model_roles.items() if name.casefold() == wanted)
+def usable(server: Server, asker: Asker, kind: FileKind, names: Iterable[str]) -> list[str]:
+    """Those of the files' names that ``asker`` may use; there may be thousands."""
+    listed, lists = _folded(names_of(server, kind)), role_lists(server, kind)
+    # A name may stand there in several spellings, and one of the roles is enough.
+    ruled = {name.casefold() for name, roles in lists.items() if roles}
+    theirs = {name.casefold() for name, roles in lists.items() if asker.roles & set(roles)}
+    barred = ruled - theirs
+    if not listed and not barred:
+        return list(names)
+    return [
+        name
+        for name in names
+        if (folded := name.casefold()) not in barred and (not listed or folded in listed)
+    ]
+
+
+def names_of(server: Server, kind: FileKind) -> tuple[str, ...]:
+    """The files of this kind that are used here; none where all are."""
+    found: tuple[str, ...] = getattr(server, f"{kind}s")
+    return found
+
+
+def role_lists(server: Server, kind: FileKind) -> Mapping[str, tuple[int, ...]]:
+    """The roles for the files of this kind, by name."""
+    found: Mapping[str, tuple[int, ...]] = getattr(server, f"{kind}_roles")
+    return found
+
+
+def rules_on(server: Server, kind: FileKind) -> bool:
+    """Whether there is any rule on files of this kind."""
+    return bool(names_of(server, kind) or role_lists(server, kind))
+
+
+def roles_for(server: Server, kind: FileKind, name: str) -> tuple[int, ...]:
+    """The roles that may use the file of this name, in any case; none where everybody may."""
+    wanted = name.casefold()
+    lists = (roles for each, roles in role_lists(server, kind).items() if each.casefold() == wanted)
     return tuple(dict.fromkeys(role for roles in lists for role in roles))
 
 
-def named(model: str, models: tuple[str, ...]) -> bool:
-    """Whether the model is one of these, in any case, as in the catalogue."""
-    return model.casefold() in _folded(models)
+def named(name: str, names: tuple[str, ...]) -> bool:
+    """Whether the name is one of these, in any case, as in the catalogue."""
+    return name.casefold() in _folded(names)
 
 
 @lru_cache(maxsize=256)
@@ -124,8 +156,9 @@ def values_below(
     Models and VAEs that are missing, or not allowed to this member, are left out. Where the bot's
     first model is not allowed, the first allowed one is the server's default.
     """
-    usable = [model.name for model in models if may_use(server, asker, model.name)]
-    known = {"model": _folded(tuple(usable)), "vae": _folded(tuple(vaes))}
+    every = [model.name for model in models]
+    allowed = usable(server, asker, "model", every)
+    known = {"model": _folded(tuple(allowed)), "vae": _folded(tuple(vaes))}
 
     def available(values: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -139,8 +172,8 @@ def values_below(
     for place in reversed(asker.channels):
         channel |= available(server.channel_defaults.get(place, {}))
     below = available(server.defaults)
-    if usable and "model" not in below and usable != [model.name for model in models]:
-        below["model"] = usable[0]
+    if allowed and "model" not in below and allowed != every:
+        below["model"] = allowed[0]
     return channel, below
 
 

@@ -124,7 +124,7 @@ def _value(kind: Kind, value: Any, *, kept: bool) -> Any:
             return _defaults(value, kept=kept)
         case "flag" if isinstance(value, bool):
             return value
-        case "model" if is_text(value) and 0 < len(value) <= MAX_NAME:
+        case "model" | "lora" | "embedding" if is_text(value) and 0 < len(value) <= MAX_NAME:
             return value
         case "language" if value in tuple(catalogues()):
             return value

@@ -28,9 +28,25 @@ MAX_WORD: Final = 50
 PICTURES_A_DAY: Final = Range(1, 10_000)
 
 
+# The kinds of files that a server has rules on: for each there are two settings, the names that are
+# used here, such as ``models``, and the roles for one, such as ``model_roles``.
+FileKind = Literal["model", "lora", "embedding"]
+FILE_KINDS: Final[tuple[FileKind, ...]] = get_args(FileKind)
+
 # The kinds of a single value: an id of Discord's, a name, a blocked word, one of the bot's
 # languages, a yes or no, and values of options by name.
-Part = Literal["channel", "role", "member", "model", "word", "language", "flag", "values"]
+Part = Literal[
+    "channel",
+    "role",
+    "member",
+    "model",
+    "lora",
+    "embedding",
+    "word",
+    "language",
+    "flag",
+    "values",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +106,14 @@ class Server:
     models: tuple[str, ...] = _row(Each("model", MAX_MODELS), "models")
     model_roles: Mapping[str, tuple[int, ...]] = _row(
         By("model", Each("role", MAX_ROLES), MAX_MODELS), "models"
+    )
+    loras: tuple[str, ...] = _row(Each("lora", MAX_MODELS), "loras")
+    lora_roles: Mapping[str, tuple[int, ...]] = _row(
+        By("lora", Each("role", MAX_ROLES), MAX_MODELS), "loras"
+    )
+    embeddings: tuple[str, ...] = _row(Each("embedding", MAX_MODELS), "embeddings")
+    embedding_roles: Mapping[str, tuple[int, ...]] = _row(
+        By("embedding", Each("role", MAX_ROLES), MAX_MODELS), "embeddings"
     )
     max_steps: int | None = _row(RANGES["steps"], "limits", "pictures")
     max_size: int | None = _row(Range(64, RANGES["width"].high), "limits", "pictures")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -19,14 +19,15 @@ from bot.exceptions import Gone, UnreadableSettings
 from bot.gate.classifier import Classifier
 from bot.posts.controls import chosen
 from bot.posts.forms import fields
-from bot.rules.policy import named
+from bot.rules.policy import named, names_of, role_lists
 from bot.rules.policy_json import MAX_ID
-from bot.rules.server import CLOSED, SETTINGS, Each, Server
+from bot.rules.server import CLOSED, FILE_KINDS, SETTINGS, Each, FileKind, Server
 from bot.store.servers import Servers
 from bot.translate import catalogues, t
 from cogs.config import forms
+from cogs.config.file_actions import by_kind
 from cogs.config.missing import forgotten
-from cogs.config.panels import CONTROLS, FORGETTING, LIMITS, PANELS, Panels, closed_view, model_key
+from cogs.config.panels import CONTROLS, FORGETTING, LIMITS, PANELS, Panels, closed_view, name_key
 from cogs.config.wording import setting_text
 from core.models.catalogue import Catalogue
 from core.models.names import search
@@ -69,16 +70,23 @@ class Actions:
     def panels(self, interaction: Interaction) -> Panels:
         """Return the panels of the server. Raises as :meth:`server`."""
         server = self.server(interaction)
-        here = (model.name for model in self._catalogue.models)
-        # In the order of the settings, but as the catalogue spells the names.
-        every = {name.casefold(): name for name in (*server.models, *server.model_roles, *here)}
         return Panels(
             server,
             interaction.guild,
             interaction.locale,
-            list(every.values()),
+            {kind: self._names(server, kind) for kind in FILE_KINDS},
             self._classifier.available,
         )
+
+    def _names(self, server: Server, kind: FileKind) -> list[str]:
+        """List the files of a kind in the order of the settings, as the catalogue spells them."""
+        here: dict[FileKind, Iterable[str]] = {
+            "model": (model.name for model in self._catalogue.models),
+            "lora": self._catalogue.networks.names,
+            "embedding": self._catalogue.embeddings.names,
+        }
+        every = (*names_of(server, kind), *role_lists(server, kind), *here[kind])
+        return list({name.casefold(): name for name in every}.values())
 
     def view(self, panel: str, interaction: Interaction) -> ui.LayoutView:
         """Return a panel; in place of an overview of unreadable settings, a way to reset them."""
@@ -130,54 +138,55 @@ class Actions:
                 picked = chosen(interaction)
                 return picked if picked in self.panels(interaction).choices else before
 
-    @standing("config_allowed")
-    async def _allow(self, interaction: Interaction, _: int | None) -> None:
-        """Of the models that were shown, those picked are allowed; the others stay as they are."""
+    @standing(**by_kind("allowed"))
+    async def _allow(self, kind: FileKind, interaction: Interaction, _: int | None) -> None:
+        """Of the files that were shown, those picked are allowed; the others stay as they are."""
         shown = tuple(_options(interaction))
         picked = [name for name in _values(interaction) if name in shown]
 
         def change(server: Server) -> Server:
-            kept = [name for name in server.models if not named(name, shown)]
-            return replace(server, models=(*kept, *picked))
+            kept = [name for name in names_of(server, kind) if not named(name, shown)]
+            values: dict[str, Any] = {f"{kind}s": (*kept, *picked)}
+            return replace(server, **values)
 
         await self.change(interaction, change)
-        await _edit(interaction, self.panels(interaction).models(shown))
+        await _edit(interaction, self.panels(interaction).files(kind, shown))
 
-    @standing("config_find")
-    async def _find(self, interaction: Interaction, _: int | None) -> None:
-        await interaction.response.send_modal(forms.find_form(interaction.locale))
+    @standing(**by_kind("find"))
+    async def _find(self, kind: FileKind, interaction: Interaction, _: int | None) -> None:
+        await interaction.response.send_modal(forms.find_form(kind, interaction.locale))
 
-    @standing("config_found")
-    async def _found(self, interaction: Interaction, _: int | None) -> None:
+    @standing(**by_kind("found"))
+    async def _found(self, kind: FileKind, interaction: Interaction, _: int | None) -> None:
         panels = self.panels(interaction)
-        names = search(panels.names, fields(interaction).get("name", ""))
-        await _edit(interaction, panels.models(names))
+        names = search(panels.names[kind], fields(interaction).get("name", ""))
+        await _edit(interaction, panels.files(kind, names))
 
-    @standing("config_model")
-    async def _model(self, interaction: Interaction, _: int | None) -> None:
-        await _edit(interaction, self.panels(interaction).model(chosen(interaction)))
+    @standing(**by_kind("one"))
+    async def _one(self, kind: FileKind, interaction: Interaction, _: int | None) -> None:
+        await _edit(interaction, self.panels(interaction).file(kind, chosen(interaction)))
 
-    @standing("config_model_roles")
-    async def _model_roles(self, interaction: Interaction, key: int | None) -> None:
-        names = self.panels(interaction).names
-        model = next((name for name in names if model_key(name) == key), None)
-        if model is None:
-            raise Gone("model")
+    @standing(**by_kind("roles"))
+    async def _roles(self, kind: FileKind, interaction: Interaction, key: int | None) -> None:
+        names = self.panels(interaction).names[kind]
+        found = next((name for name in names if name_key(name) == key), None)
+        if found is None:
+            raise Gone(kind)
         roles = tuple(_ids(interaction)) or None
 
         def change(server: Server) -> Server:
-            # The settings may spell the model otherwise.
-            others = {
-                name: ids for name, ids in server.model_roles.items() if not named(name, (model,))
-            }
-            return replace(server, model_roles=_with(others, model, roles))
+            # The settings may spell the file otherwise.
+            lists = role_lists(server, kind)
+            others = {name: ids for name, ids in lists.items() if not named(name, (found,))}
+            values: dict[str, Any] = {f"{kind}_roles": _with(others, found, roles)}
+            return replace(server, **values)
 
         await self.change(interaction, change)
-        await _edit(interaction, self.panels(interaction).model(model))
+        await _edit(interaction, self.panels(interaction).file(kind, found))
 
-    @standing("config_models_back")
-    async def _back(self, interaction: Interaction, _: int | None) -> None:
-        await _edit(interaction, self.view("models", interaction))
+    @standing(**by_kind("back"))
+    async def _back(self, kind: FileKind, interaction: Interaction, _: int | None) -> None:
+        await _edit(interaction, self.view(f"{kind}s", interaction))
 
     @standing(
         config_quota_all=("quota",),

@@ -67,6 +67,8 @@ class ConfigCog(
     show = _opens("show", "overview")
     access = _opens("access", "access")
     models = _opens("models", "models")
+    loras = _opens("loras", "loras")
+    embeddings = _opens("embeddings", "embeddings")
     limits = _opens("limits", "limits")
     quota = _opens("quota", "quota")
     words = _opens("words", "words")

@@ -16,7 +16,7 @@ from bot.rules.server import SETTINGS, Kind, changed
 from bot.settings import Limits
 from bot.translate import t
 from cogs.config.missing import existing, ids_text
-from core.errors import PenultimateError, UnknownName
+from core.errors import AmbiguousName, PenultimateError, UnknownName
 from core.models.catalogue import Catalogue
 
 MAX_REMARKS: Final = 12
@@ -74,16 +74,23 @@ def _without_missing(
 
 
 def _spelt(catalogue: Catalogue, limits: Limits, kind: Kind, part: Any) -> Any:
-    """Return names as the catalogue spells them; models that are not installed stay.
+    """Return names as the catalogue spells them; files that are not here stay.
 
     Raises what :func:`~bot.ordering.resolve.checked` raises.
     """
     if kind == "values":
         return checked(part, catalogue, limits)
     try:
-        return catalogue.model(part).name if kind == "model" else part
-    except UnknownName:
-        return part
+        match kind:
+            case "model":
+                return catalogue.model(part).name
+            case "lora":
+                return catalogue.networks.find(part).name
+            case "embedding":
+                return catalogue.embeddings.find(part).name
+    except (UnknownName, AmbiguousName):
+        pass
+    return part
 
 
 def report(count: int, remarks: list[Remark], locale: Locale) -> str:

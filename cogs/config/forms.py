@@ -11,9 +11,10 @@ from discord import Locale, ui
 from bot.exceptions import TooManyWords
 from bot.posts.controls import standing_id
 from bot.posts.forms import build_form, text_field
-from bot.rules.server import BOUNDS, MAX_WORD, MOST, SETTINGS, Server
+from bot.rules.server import BOUNDS, MAX_WORD, MOST, SETTINGS, FileKind, Server
 from bot.rules.words import read_words
 from bot.translate import t
+from cogs.config.file_actions import FILE_ACTIONS
 
 MAX_NUMBER: Final = 6
 MAX_SEARCH: Final = 100
@@ -68,7 +69,8 @@ def _words(_: str, text: str) -> tuple[str, ...]:
     return words
 
 
-def find_form(locale: Locale) -> ui.Modal:
-    """Ask for a part of a model's name."""
+def find_form(kind: FileKind, locale: Locale) -> ui.Modal:
+    """Ask for a part of a file's name."""
     field = text_field("name", t("config.form.find_label", locale), MAX_SEARCH)
-    return build_form(t("config.form.find", locale), standing_id("config_found"), field)
+    title = t(f"config.find.{kind}", locale)
+    return build_form(title, standing_id(FILE_ACTIONS[kind].found), field)

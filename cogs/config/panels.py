@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import discord
@@ -27,8 +27,19 @@ from bot.posts.controls import (
 )
 from bot.posts.option_text import option_list
 from bot.rules import policy
-from bot.rules.server import DEFAULTS, MAX_ROLES, NSFW, SETTINGS, Each, Kind, Nsfw, Server
+from bot.rules.server import (
+    DEFAULTS,
+    MAX_ROLES,
+    NSFW,
+    SETTINGS,
+    Each,
+    FileKind,
+    Kind,
+    Nsfw,
+    Server,
+)
 from bot.translate import catalogues, t
+from cogs.config.file_actions import FILE_ACTIONS, KIND_OF_PANEL
 from cogs.config.missing import forgotten, missing_text
 from cogs.config.wording import LANGUAGES, NAME_LENGTH, VALUE_LENGTH, joined, lines_of
 
@@ -73,14 +84,14 @@ CHANNELS: Final = [
 class Panels:
     """The panels of one server, in one member's language.
 
-    ``guild`` is where channels and roles are looked up, ``names`` are the models to choose from,
-    the allowed ones first, and ``classifier`` is whether one is installed.
+    ``guild`` is where channels and roles are looked up, ``names`` are the files to choose from by
+    kind, the allowed ones first, and ``classifier`` is whether one is installed.
     """
 
     server: Server
     guild: discord.Guild | None
     locale: Locale
-    names: Sequence[str] = ()
+    names: Mapping[FileKind, Sequence[str]] = field(default_factory=dict)
     classifier: bool = False
 
     @property
@@ -95,8 +106,9 @@ class Panels:
                 buttons = [self._button(f"config.open.{each}", f"config_{each}") for each in PANELS]
                 rows = [row(*buttons[:4]), row(*buttons[4:])]
                 return self._panel(name, *rows, about="config.title", names=SETTINGS)
-            case "models":
-                return self.models(self.names)
+            case "models" | "loras" | "embeddings":
+                kind = KIND_OF_PANEL[name]
+                return self.files(kind, self.names.get(kind, ()))
             case "limits":
                 forms = (
                     self._button(f"config.limits.{form}", f"config_limits_{form}", emoji="✏️")
@@ -111,32 +123,32 @@ class Panels:
                 return self._panel(name, about="config.about.nsfw_blind")
         return self._panel(name)
 
-    def models(self, names: Sequence[str]) -> ui.LayoutView:
-        """Which models, and who for each of ``names``; past 25 there is a search."""
+    def files(self, kind: FileKind, names: Sequence[str]) -> ui.LayoutView:
+        """Which files of a kind, and who for each of ``names``; past 25 there is a search."""
+        actions, listed = FILE_ACTIONS[kind], policy.names_of(self.server, kind)
         fitting = [name for name in names if len(name) <= MAX_LABEL]
         shown, rows = {name: name for name in fitting[:MAX_OPTIONS]}, []
         if shown:
-            allowed = [name for name in shown if policy.named(name, self.server.models)]
+            allowed = [name for name in shown if policy.named(name, listed)]
             options = select_options(shown, *allowed)
             look: dict[str, Any] = {"options": options, "min_values": 0, "max_values": len(shown)}
-            rows.append(row(self._select("config.setting.models", "config_allowed", **look)))
-            one = self._select("config.pick_model", "config_model", options=select_options(shown))
-            rows.append(row(one))
-        if len(self.names) > len(shown):
-            rows.append(row(self._button("config.find_model", "config_find", emoji="🔎")))
-        return self._panel("models", *rows)
+            rows.append(row(self._select(f"config.setting.{kind}s", actions.allowed, **look)))
+            look = {"options": select_options(shown)}
+            rows.append(row(self._select(f"config.pick.{kind}", actions.one, **look)))
+        if len(self.names.get(kind, ())) > len(shown):
+            rows.append(row(self._button(f"config.find.{kind}", actions.find, emoji="🔎")))
+        return self._panel(f"{kind}s", *rows)
 
-    def model(self, name: str) -> ui.LayoutView:
-        """Who may use one model."""
-        roles = policy.roles_for(self.server, name)
+    def file(self, kind: FileKind, name: str) -> ui.LayoutView:
+        """Who may use one file."""
+        actions, roles = FILE_ACTIONS[kind], policy.roles_for(self.server, kind, name)
         who = joined(policy.mentions(roles), self.locale)
         who = who or t("config.value.everybody", self.locale)
-        model = excerpt(name, NAME_LENGTH * 2)
-        text = t("config.about.model", self.locale, model=model, who=who)
+        text = t("config.about.file", self.locale, name=excerpt(name, NAME_LENGTH * 2), who=who)
         look = self._look(Each("role", MAX_ROLES), roles)
-        label, number = "config.setting.model_roles", model_key(name)
-        select = self._select(label, "config_model_roles", number, **look)
-        back = self._button("config.back", "config_models_back")
+        label = f"config.setting.{kind}_roles"
+        select = self._select(label, actions.roles, name_key(name), **look)
+        back = self._button("config.back", actions.back)
         return layout(ui.TextDisplay(text), row(select), row(back))
 
     def defaults(self, channel_id: int | None) -> ui.LayoutView:
@@ -229,6 +241,6 @@ def closed_view(locale: Locale) -> ui.LayoutView:
     return layout(ui.TextDisplay(t("config.closed", locale)), row(anew))
 
 
-def model_key(model: str) -> int:
-    """A model's name as a number, for a ``custom_id``, which has no room for the name."""
-    return zlib.crc32(model.casefold().encode())
+def name_key(name: str) -> int:
+    """A file's name as a number, for a ``custom_id``, which has no room for the name."""
+    return zlib.crc32(name.casefold().encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,22 +14,25 @@ import pytest
 from simcord.actors import MemberActor
 from simcord.components import validate_modal
 
+from bot.rules.policy import names_of
 from bot.rules.policy_json import VERSION
 from bot.rules.server import (
     BOUNDS,
     CLOSED,
     DEFAULTS,
+    FILE_KINDS,
     MAX_ROLES,
     MAX_WORD,
     MOST,
     NSFW,
     SETTINGS,
+    FileKind,
     Server,
 )
 from bot.settings import ROOT
 from bot.translate import catalogues
 from cogs.config import forms
-from cogs.config.panels import LIMITS, PANELS, Panels, closed_view, model_key
+from cogs.config.panels import LIMITS, PANELS, Panels, closed_view, name_key
 from core.models.catalogue import Catalogue
 from tests.bot.actions.test_every_control import CONFIG
 from tests.simulation import World, answer, components, model, text, within_limits
@@ -129,7 +133,7 @@ async def test_models_and_their_roles(world: World, owner: MemberActor) -> None:
     await owner.select(panel, ["plain", "anime"], custom_id="s:config_allowed")
     assert server(world).models == ("plain", "anime")
     await owner.select(panel, ["anime"], custom_id="s:config_model")
-    key = model_key("anime")
+    key = name_key("anime")
     await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
     assert server(world).model_roles == {"anime": (role.id,)}
     assert f"<@&{role.id}>" in text(panel)
@@ -159,7 +163,7 @@ async def test_a_model_that_is_gone_from_the_panel(world: World, owner: MemberAc
     panel = answer(await config(world, owner, "models"))
     await owner.select(panel, ["anime"], custom_id="s:config_model")
     world.bot.catalogue.update(Catalogue())
-    key = model_key("anime")
+    key = name_key("anime")
     role = world.guild.create_role("Artists")
     result = await owner.select(panel, [role], custom_id=f"s:config_model_roles:{key}")
     assert "no longer available" in text(answer(result))
@@ -695,6 +699,10 @@ def longest() -> Server:
         roles=ids[:MAX_ROLES],
         models=names,
         model_roles=dict.fromkeys(names, ids[:MAX_ROLES]),
+        loras=names,
+        lora_roles=dict.fromkeys(names, ids[:MAX_ROLES]),
+        embeddings=names,
+        embedding_roles=dict.fromkeys(names, ids[:MAX_ROLES]),
         max_steps=150,
         max_size=2048,
         max_count=8,
@@ -713,6 +721,10 @@ def longest() -> Server:
     )
 
 
+def names_in(server: Server) -> dict[FileKind, Sequence[str]]:
+    return {kind: names_of(server, kind) for kind in FILE_KINDS}
+
+
 class NobodyHome:
     """A guild where everything was deleted."""
 
@@ -726,14 +738,16 @@ class NobodyHome:
 def test_every_panel_is_one_that_discord_takes(language: str) -> None:
     full, locale = longest(), discord.Locale(language if language != "en" else "en-US")
     guild: Any = NobodyHome()
-    panels = Panels(full, guild, locale, full.models, classifier=True)
+    panels = Panels(full, guild, locale, names_in(full), classifier=True)
     unset = Panels(Server(), guild, locale)
     for view in (
         panels.panel("overview"),
         panels.panel("access"),
         Panels(full, None, locale).panel("access"),
         panels.panel("models"),
-        panels.model(full.models[0]),
+        panels.file("model", full.models[0]),
+        *(panels.panel(f"{kind}s") for kind in FILE_KINDS),
+        panels.file("embedding", full.embeddings[0]),
         panels.panel("limits"),
         closed_view(locale),
         panels.panel("quota"),
@@ -754,7 +768,7 @@ def test_every_panel_is_one_that_discord_takes(language: str) -> None:
         forms.settings_form(
             replace(full, role_quotas={10**19: 10_000}), ("quota",), locale, 10**19
         ),
-        forms.find_form(locale),
+        *(forms.find_form(kind, locale) for kind in FILE_KINDS),
     ):
         validate_modal(form.to_dict())
         assert len(form.title) <= 45

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import discord
@@ -12,7 +12,7 @@ from discord import ui
 
 from bot.ordering.layers import Layers
 from bot.ordering.resolve import explain
-from bot.rules.server import Server
+from bot.rules.server import FILE_KINDS, FileKind, Server
 from bot.settings import Settings
 from cogs import help as pages
 from cogs.config.panels import Panels
@@ -41,10 +41,12 @@ def every_view(locale: discord.Locale) -> Iterator[tuple[str, ui.LayoutView]]:
         panel = Panel(1, explain(Layers(yours=yours), catalogue(), settings.limits), yours)
         yield "settings.limits", settings_view(panel, catalogue(), settings.limits, locale)
     for server in (Server(), longest()):
-        panels = Panels(server, None, locale, ["x"] * 30, classifier=True)
+        names: dict[FileKind, Sequence[str]] = {kind: ["x"] * 30 for kind in FILE_KINDS}
+        panels = Panels(server, None, locale, names, classifier=True)
         yield "config", panels.panel("overview")
-        yield "models", panels.panel("models")
-        yield "model", panels.model("x")
+        for kind in FILE_KINDS:
+            yield kind, panels.panel(f"{kind}s")
+            yield kind, panels.file(kind, "x")
         yield "quota", panels.panel("quota")
         yield "nsfw", panels.panel("nsfw")
         yield "general", panels.panel("general")

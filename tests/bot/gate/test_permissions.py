@@ -51,6 +51,8 @@ WHO: Final[dict[str, str]] = {
     "config show": MANAGER,
     "config access": MANAGER,
     "config models": MANAGER,
+    "config loras": MANAGER,
+    "config embeddings": MANAGER,
     "config limits": MANAGER,
     "config quota": MANAGER,
     "config words": MANAGER,

@@ -14,8 +14,8 @@ from bot.exceptions import NotAllowed
 from bot.gate.origin import Origin, asker, places_of
 from bot.rules.policy import (
     Asker,
+    check_file,
     check_member,
-    check_model,
     check_words,
     may_use,
     quota_of,
@@ -65,14 +65,14 @@ def test_who_may(server: Server) -> None:
 
 def test_models_and_their_roles() -> None:
     server = Server(models=("a", "b"), model_roles={"b": (10,), "c": (12,)})
-    assert [may_use(server, ANN, name) for name in "abc"] == [True, True, False]
+    assert [may_use(server, ANN, "model", name) for name in "abc"] == [True, True, False]
     with pytest.raises(NotAllowed) as caught:
-        check_model(server, ANN, "c")
+        check_file(server, ANN, "model", "c")
     assert "Pick one of these: a, b" in sentence(caught.value)
     with pytest.raises(NotAllowed) as caught:
-        check_model(replace(server, models=()), ANN, "c")
+        check_file(replace(server, models=()), ANN, "model", "c")
     assert "<@&12>" in sentence(caught.value)
-    check_model(replace(server, models=()), ANN, "d")
+    check_file(replace(server, models=()), ANN, "model", "d")
 
 
 def test_a_model_is_the_same_in_any_case() -> None:
@@ -81,12 +81,12 @@ def test_a_model_is_the_same_in_any_case() -> None:
         model_roles={"B": (12,), "a": (10,), "A": (13,)},
         defaults={"model": "A", "vae": "VIVID"},
     )
-    check_model(server, ANN, "a")
-    check_model(server, ANN, "SS")
-    assert not may_use(server, ANN, "c")
+    check_file(server, ANN, "model", "a")
+    check_file(server, ANN, "model", "SS")
+    assert not may_use(server, ANN, "model", "c")
     with pytest.raises(NotAllowed, match="model_role"):
-        check_model(replace(server, models=()), ANN, "b")
-    assert roles_for(server, "a") == (10, 13)
+        check_file(replace(server, models=()), ANN, "model", "b")
+    assert roles_for(server, "model", "a") == (10, 13)
     _, below = values_below(server, ANN, (model("a"),), ("vivid",))
     assert below == {"model": "A", "vae": "VIVID"}
 
