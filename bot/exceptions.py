@@ -98,8 +98,8 @@ class CannotExplore(PenultimateError):
     """Axes that make no sheet.
 
     ``reason`` is ``no_axis`` (values without one), ``no_values``, ``same_axis``, ``denoising``,
-    ``clip_skip`` or ``no_effect`` (it would have none), ``varied`` (of what the sheet's axes
-    already vary) or ``one_vae``.
+    ``clip_skip`` or ``no_effect`` (it would have none), ``no_lora`` (none is used), ``varied`` (of
+    what the sheet's axes already vary) or ``one_vae``.
     """
 
     message = "these axes make no sheet ({reason})"

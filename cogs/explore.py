@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from discord import Locale, app_commands
@@ -11,14 +12,14 @@ from discord.ext import commands
 from bot.answers import Interaction
 from bot.client import Penultimate
 from bot.ordering.axes import KINDS
-from bot.ordering.choices import SAMPLER_NAMES
+from bot.ordering.choices import SAMPLER_NAMES, lora_names
 from bot.ordering.orders import Start
 from bot.posts.result import field_key
 from bot.translate import t, text
 from cogs import options
 from core.models.catalogue import Catalogue
 from core.models.names import search
-from core.options import OPTIONS, Place, names
+from core.options import NONE, OPTIONS, Place, names
 from core.typed import separated
 
 GIVEN: Final = ("x_axis", "x_values", "y_axis", "y_values")
@@ -53,13 +54,13 @@ class ExploreCog(commands.Cog):
     async def x_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
         """Suggest values of the x axis."""
         axis = _field(interaction.namespace.x_axis, interaction.locale)
-        return suggestions(axis or "clip_skip", typed, self.catalogue)
+        return suggestions(axis or "clip_skip", typed, self.catalogue, interaction.namespace.model)
 
     @explore.autocomplete("y_values")
     async def y_values(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
         """Suggest values of the y axis."""
         axis = _field(interaction.namespace.y_axis, interaction.locale)
-        return suggestions(axis or "", typed, self.catalogue)
+        return suggestions(axis or "", typed, self.catalogue, interaction.namespace.model)
 
 
 def axes_like(typed: str, locale: Locale) -> list[Choice[str]]:
@@ -76,13 +77,24 @@ def _field(named: str | None, locale: Locale) -> str | None:
     return labels.get(named.strip().casefold(), named) if named else named
 
 
-def suggestions(axis: str, typed: str, catalogue: Catalogue) -> list[Choice[str]]:
-    """Complete the last name typed; for an axis of numbers, give an example."""
-    offered = {
-        "model": [model.name for model in catalogue.models],
-        "vae": catalogue.vae_names,
-        "sampler": SAMPLER_NAMES,
-    }.get(axis) or (OPTIONS[axis].choices if axis in OPTIONS else ())
+def suggestions(
+    axis: str, typed: str, catalogue: Catalogue, model: str | None = None
+) -> list[Choice[str]]:
+    """Complete the last name typed; for an axis of numbers, give an example.
+
+    LoRAs are those that fit the ``model``, if one is given.
+    """
+    offered: Sequence[str] = ()
+    match axis:
+        case "model":
+            offered = [each.name for each in catalogue.models]
+        case "vae":
+            offered = catalogue.vae_names
+        case "sampler":
+            offered = SAMPLER_NAMES
+        case "lora":
+            offered = [NONE, *lora_names(catalogue, catalogue.find(model) if model else None)]
+    offered = offered or (OPTIONS[axis].choices if axis in OPTIONS else ())
     if axis in OPTIONS and OPTIONS[axis].type is bool:
         offered = FLAGS
     if not offered:

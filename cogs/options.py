@@ -16,10 +16,11 @@ from discord.app_commands import Choice
 
 from bot.client import Penultimate
 from bot.gate.origin import of_interaction
+from bot.ordering.adding import MAX_WORDS, split_weight
 from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES
-from bot.ordering.layers import LAYERED, SHAPES
-from bot.rules.policy import may_use
-from bot.translate import text
+from bot.ordering.layers import ADDED, LAYERED, SHAPES
+from bot.rules.policy import usable
+from bot.translate import t, text
 from core.models.names import search
 from core.options import OPTIONS
 
@@ -71,7 +72,7 @@ def takes(*names: str, **others: Any) -> Callable[[Function], Function]:
 
 def given_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Select from a command's parameters the options that were given."""
-    return {name: given[name] for name in LAYERED if given.get(name) is not None}
+    return {name: given[name] for name in (*LAYERED, *ADDED) if given.get(name) is not None}
 
 
 def _type(name: str) -> Any:
@@ -121,8 +122,39 @@ def _models(interaction: Interaction) -> Iterable[str]:
     """List the models that this server uses and this member may."""
     server = interaction.client.gate.server(interaction.guild_id)
     who = of_interaction(interaction).who
-    found = interaction.client.catalogue.models
-    return (model.name for model in found if may_use(server, who, model.name))
+    found = (model.name for model in interaction.client.catalogue.models)
+    return usable(server, who, "model", found)
+
+
+async def _loras(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    """Search the LoRAs by name and trigger words, which the choice shows; a weight stays.
+
+    They are those that fit the model, if one is chosen, and that this member may use.
+    """
+    catalogue, locale = interaction.client.catalogue, interaction.locale
+    chosen = interaction.namespace.model
+    model = catalogue.find(chosen) if chosen else None
+    server = interaction.client.gate.server(interaction.guild_id)
+    fitting = (
+        file for file in catalogue.networks if not model or file.family in (None, model.family)
+    )
+    by_name = {file.name: file for file in fitting}
+    allowed = usable(server, of_interaction(interaction).who, "lora", by_name)
+    name, weight = split_weight(typed)
+    labels = {" ".join((each, *by_name[each].triggers)): by_name[each] for each in allowed}
+    offered = []
+    for file in map(labels.__getitem__, search(labels, name)):
+        value = f"{file.in_text}:{weight}" if weight else file.in_text
+        facts = [] if model or not file.family else [t(f"family.{file.family}", locale)]
+        words = ", ".join(file.triggers[:MAX_WORDS])
+        shown = " · ".join(filter(None, (value, *facts, words)))
+        if len(value) <= MAX_CHOICE:
+            offered.append(Choice(name=_cut(shown), value=value))
+    return offered
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_CHOICE else f"{text[: MAX_CHOICE - 1]}…"
 
 
 async def _sizes(_: Interaction, typed: str) -> list[Choice[str]]:
@@ -134,6 +166,8 @@ _presets: Final = _searching(lambda each: each.client.store.presets.names(each.u
 
 _SEARCHES: Final = {
     "model": _searching(_models),
+    "lora": _loras,
+    "hires_upscaler": _searching(lambda each: each.client.catalogue.upscaler_names),
     "vae": _searching(lambda each: each.client.catalogue.vae_names),
     "sampler": _searching(lambda _: SAMPLER_NAMES),
     "size": _sizes,

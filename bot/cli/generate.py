@@ -10,7 +10,7 @@ from typing import Final
 
 from tqdm import tqdm
 
-from bot.ordering.layers import LAYERED, Layers
+from bot.ordering.layers import ADDED, LAYERED, Layers
 from bot.ordering.orders import new_order
 from bot.settings import Limits, Settings
 from core.errors import PenultimateError
@@ -45,7 +45,7 @@ def main(settings: Settings, arguments: argparse.Namespace) -> int:
 
 async def _generate(settings: Settings, arguments: argparse.Namespace) -> None:
     catalogue = await asyncio.to_thread(settings.catalogue)
-    given = {name: getattr(arguments, name, None) for name in LAYERED}
+    given = {name: getattr(arguments, name, None) for name in (*LAYERED, *ADDED)}
     named = [axis for axis in (arguments.x, arguments.y) if axis]
     axes = [*named, (None, None)][:2] if named else None
     prompt, layers = arguments.prompt, Layers(option=given)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot.exceptions import CannotExplore
-from bot.ordering.choices import MAX_CHOICES, vae_names
+from bot.ordering.choices import MAX_CHOICES, lora_names, vae_names
 from bot.store import Job
 from core.effects import has_effect
 from core.models.catalogue import Catalogue, Model
@@ -69,6 +69,9 @@ def check_sheet(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) ->
     for axis in sheet.axes:
         if not any(has_effect(axis.kind.field, item.request) for item in items):
             raise CannotExplore("no_effect")
+    tagged = sheet.varies("lora") or sheet.varies("lora_weight")
+    if tagged and not any(item.addons.networks for item in items):
+        raise CannotExplore("no_lora")
     if sheet.varies("clip_skip") and not any(item.model.uses_clip_skip for item in items):
         raise CannotExplore("clip_skip")
 
@@ -110,9 +113,17 @@ def _read(
             names = tuple(catalogue.model(str(value)).name for value in axis.values)
         case "vae":
             names = tuple(catalogue.vae_name(str(value)) for value in axis.values)
+        case "lora":
+            names = tuple(_lora(str(value), catalogue) for value in axis.values)
         case _:
             return axis
     return replace(axis, values=names)
+
+
+def _lora(name: str, catalogue: Catalogue) -> str:
+    if name.casefold() == NONE.casefold():
+        return NONE
+    return catalogue.networks.find(name).in_text
 
 
 def _first(axis: Axis, count: int) -> Axis:
@@ -125,10 +136,15 @@ def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:
     kind = kind_of(name)
     match kind.field:
         case "vae":
-            names = vae_names(catalogue, model)[:MAX_CHOICES] or (AUTOMATIC,)
-            return axis_of("vae", names).text
+            vaes = vae_names(catalogue, model)[:MAX_CHOICES] or (AUTOMATIC,)
+            return axis_of("vae", vaes).text
         case "model":
             return axis_of("model", [each.name for each in catalogue.models[:MAX_CHOICES]]).text
+        case "lora":
+            names = lora_names(catalogue, model)[: MAX_CHOICES - 1]
+            if not names:
+                raise CannotExplore("no_lora")
+            return axis_of("lora", [NONE, *names]).text
         case "prompt":
             raise CannotExplore("no_values")
         case _:

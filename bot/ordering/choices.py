@@ -1,4 +1,4 @@
-"""The names that a select or a search offers: samplers, and the VAEs for a model."""
+"""The names that a select or a search offers: samplers, and the VAEs and LoRAs for a model."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ SAMPLER_NAMES: Final = tuple(
     for sampler in SAMPLERS
     for name in (sampler, *(f"{sampler} {kind}" for kind in SCHEDULE_TYPES if kind != AUTOMATIC))
 )
+
+
+def lora_names(catalogue: Catalogue, model: Model | None) -> list[str]:
+    """List the LoRAs that fit a model, as prompts write them; without a model all."""
+    return [
+        file.in_text
+        for file in catalogue.networks
+        if model is None or file.family in (None, model.family)
+    ]
 
 
 def vae_names(catalogue: Catalogue, model: Model | None) -> tuple[str, ...]:

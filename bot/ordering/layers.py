@@ -27,6 +27,8 @@ MEMBER_SOURCES: Final = SOURCES[:4]
 
 # The options that a layer can have values of.
 LAYERED: Final = names(Place.PRESET)
+# Those that a command alone has, which add to its request.
+ADDED: Final = tuple(name for name in names(Place.IMAGINE) if name not in LAYERED)
 
 # The bot's defaults. The model and its size come from the catalogue.
 BOT: Final[Mapping[str, Any]] = MappingProxyType(

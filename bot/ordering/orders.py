@@ -18,7 +18,7 @@ from bot.ordering.resolve import Resolved, check_limits, resolve
 from bot.settings import Limits
 from bot.store.styles import Style
 from core.models.catalogue import Catalogue
-from core.models.uses import addons_of
+from core.models.uses import AddOns, addons_of, texts_of
 from core.notes import Note
 from core.options import AUTOMATIC
 from core.request import GenerationRequest, Inputs
@@ -36,6 +36,9 @@ class Start:
 
 
 NO_START: Final = Start()
+
+# By model and texts, what was found for one of a sheet's cells.
+_Found = dict[tuple[str, ...], tuple[AddOns, tuple[Note, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ async def new_order(
 async def _with_start(resolved: Resolved, start: Start, limits: Limits) -> Resolved:
     """Add the start image; the size gets its shape unless the command itself gives a size."""
     request, strength = resolved.request, start.denoising_strength
+    if start.picture is None and request.hires is not None and strength is not None:
+        return resolved.changed(hires=replace(request.hires, denoising_strength=strength))
     if start.picture is None:
         return resolved if strength is None else resolved.changed(Note.of("denoising_unused"))
     picture = start.picture
@@ -121,7 +126,8 @@ def order_of(
     requests = [request]
     if sheet is not None:
         requests = [cell.request for cell in sheet.cells(request, limit=limits.max_cells)]
-    found = [_item(each, catalogue, limits) for each in requests]
+    known: _Found = {}
+    found = [_item(each, catalogue, limits, known) for each in requests]
     items = tuple(item for item, _ in found)
     if sheet is not None:
         check_sheet(sheet, request, items)
@@ -130,10 +136,15 @@ def order_of(
 
 
 def _item(
-    request: GenerationRequest, catalogue: Catalogue, limits: Limits
+    request: GenerationRequest, catalogue: Catalogue, limits: Limits, known: _Found
 ) -> tuple[Item, tuple[Note, ...]]:
     check_limits(request, limits)
     model = catalogue.model(request.model)
     vae = catalogue.resolve_vae(request.vae, model)
-    addons, notes = addons_of(request, catalogue, model)
-    return Item(request, model, vae, addons), notes
+    # The cells of a sheet mostly have the same texts.
+    key = (request.model, *texts_of(request))
+    if key not in known:
+        known[key] = addons_of(request, catalogue, model)
+    addons, notes = known[key]
+    upscaler = catalogue.upscaler(request.hires.upscaler) if request.hires else None
+    return Item(request, model, vae, addons, upscaler), notes

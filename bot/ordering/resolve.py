@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.exceptions import NoModels
+from bot.ordering.adding import lora_tag, with_hires
 from bot.ordering.layers import (
     BOT,
     LAYERED,
@@ -87,8 +88,12 @@ def resolve(
         if sources["size" if name in ("width", "height") else name] not in MEMBER_SOURCES:
             values[name] = min(values[name], limit)
     values |= {name: float(values[name]) for name in values if OPTIONS[name].type is float}
-    # A1111 has no choices, so those of a pasted text were words.
-    literal = {"prompt": prompt} if layers.pasted else {}
+    written = ""
+    if lora := layers.option.get("lora"):
+        written, words = lora_tag(lora, prompt, catalogue, model)
+        prompt, notes = f"{prompt} {written}".strip(), notes + words
+    # A1111 has no choices, so those of a pasted text were words, as are those in a file's name.
+    literal = {"prompt": prompt if layers.pasted else written}
     if sources["negative_prompt"] == "pasted":
         literal["negative_prompt"] = values["negative_prompt"]
     if style is not None:
@@ -98,6 +103,7 @@ def resolve(
     # Nobody wrote the size that a pasted second pass comes to, so it is no error.
     if hires and max(enlarged(values["width"], values["height"], hires.scale)) > limits.max_size:
         notes += (too_large(exact.pop("hires"), limits.max_size),)
+    exact["hires"] = with_hires(exact.get("hires"), layers.option, catalogue)
     request = GenerationRequest(prompt, **values, **exact)
     request, unread = draw_choices(request, literal=literal)
     check_limits(request, limits)
