@@ -1,9 +1,9 @@
-"""/models: the installed models and VAEs, and the samplers, a page at a time."""
+"""/models: the files that are here, and the samplers, a page at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from discord import Locale, app_commands, ui
 from discord.ext import commands
@@ -13,12 +13,15 @@ from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.client import Penultimate
 from bot.ordering.layers import model_values
-from bot.posts.controls import Standing, layout
+from bot.posts.controls import Standing, layout, row
 from bot.translate import listed, t, text
+from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Catalogue, Model, Vae
 from core.options import SAMPLERS, SCHEDULE_TYPES
 
-SECTIONS: Final = ("models", "vaes", "samplers")
+SECTIONS: Final = ("models", "vaes", "loras", "embeddings", "upscalers", "samplers")
+# Discord's limit for a row of buttons.
+IN_A_ROW: Final = 5
 # An entry is at most 350 characters, so that a page fits into a post's 4,000.
 PAGE: Final = 10
 NAME_LENGTH: Final = 120
@@ -45,13 +48,15 @@ class ModelsCog(commands.Cog):
 
 def panel(catalogue: Catalogue, section: str, page: int, locale: Locale) -> ui.LayoutView:
     """One page of a section; a page past the end is the last one."""
-    entries = _entries(catalogue, section, locale)
+    entries, line = _entries(catalogue, section, locale)
     pages = max(1, -(-len(entries) // PAGE))
     page = min(page, pages - 1)
     title = t(f"models.{section}", locale, count=len(entries))
     if pages > 1:
         title += " " + t("models.page", locale, page=page + 1, pages=pages)
-    lines = [title, *entries[page * PAGE : (page + 1) * PAGE], t(f"models.about_{section}", locale)]
+    # Of ten thousand only those of the page are written.
+    shown = [line(entry) for entry in entries[page * PAGE : (page + 1) * PAGE]]
+    lines = [title, *shown, t(f"models.about_{section}", locale)]
     turns = [
         _button(t(f"models.show_{name}", locale), name, 0, disabled=name == section)
         for name in SECTIONS
@@ -59,7 +64,8 @@ def panel(catalogue: Catalogue, section: str, page: int, locale: Locale) -> ui.L
     if pages > 1:
         turns.append(_button("◀", section, max(page - 1, 0), disabled=page == 0))
         turns.append(_button("▶", section, page + 1, disabled=page == pages - 1))
-    return layout(ui.TextDisplay("\n".join(lines)), ui.ActionRow(*turns))
+    rows = (row(*turns[at : at + IN_A_ROW]) for at in range(0, len(turns), IN_A_ROW))
+    return layout(ui.TextDisplay("\n".join(lines)), *rows)
 
 
 def _button(label: str, section: str, page: int, *, disabled: bool) -> Standing:
@@ -70,13 +76,51 @@ def _button(label: str, section: str, page: int, *, disabled: bool) -> Standing:
     return Standing(ui.Button(label=label, custom_id=custom_id, disabled=disabled))
 
 
-def _entries(catalogue: Catalogue, section: str, locale: Locale) -> Sequence[str]:
-    if section == "models":
-        return [_model(model, locale) for model in catalogue.models]
-    if section == "vaes":
-        return [_vae(vae, catalogue, locale) for vae in catalogue.vaes]
+def _entries(
+    catalogue: Catalogue, section: str, locale: Locale
+) -> tuple[Sequence[Any], Callable[[Any], str]]:
+    """The entries of a section, and what writes one."""
+    match section:
+        case "models":
+            return catalogue.models, lambda model: _model(model, locale)
+        case "vaes":
+            return catalogue.vaes, lambda vae: _vae(vae, catalogue, locale)
+        case "loras":
+            return catalogue.networks.entries, lambda file: _network(file, locale)
+        case "embeddings":
+            return catalogue.embeddings.entries, lambda file: _embedding(file, locale)
+        case "upscalers":
+            return catalogue.upscalers.entries, _upscaler
     kinds = listed(SCHEDULE_TYPES[1:], locale)
-    return [f"- **{name}**" for name in SAMPLERS] + [t("models.kinds", locale, kinds=kinds)]
+    return [*(f"- **{name}**" for name in SAMPLERS), t("models.kinds", locale, kinds=kinds)], str
+
+
+def _network(file: NetworkFile, locale: Locale) -> str:
+    """``**name** · SD 1.x · `1a2b3c4d5e6f```, then its trigger words."""
+    facts = [_name(file), *_family(file, locale)]
+    facts += [f"`{file.hash}`"] if file.hash else []
+    words = listed(file.triggers, locale)
+    return _entry(facts, t("models.triggers", locale, words=words) if words else "")
+
+
+def _embedding(file: EmbeddingFile, locale: Locale) -> str:
+    """``**name** · SD 1.x · 8 vectors``."""
+    facts = [_name(file), *_family(file, locale)]
+    facts += [t("models.vectors", locale, count=file.vectors)] if file.vectors else []
+    return _entry(facts, "")
+
+
+def _upscaler(file: UpscalerFile) -> str:
+    """``**name** · ×4``."""
+    return _entry([_name(file), *([f"×{file.scale}"] if file.scale else [])], "")
+
+
+def _name(file: NetworkFile | EmbeddingFile | UpscalerFile) -> str:
+    return f"**{excerpt(file.name, NAME_LENGTH)}**"
+
+
+def _family(file: NetworkFile | EmbeddingFile, locale: Locale) -> list[str]:
+    return [t(f"family.{file.family}", locale)] if file.family else []
 
 
 def _model(model: Model, locale: Locale) -> str:

@@ -17,7 +17,7 @@ from bot.exceptions import Gone, Unreachable
 from bot.ordering.choices import vae_names
 from bot.posts.live import ended_view
 from bot.posts.packing import Packed, pack
-from bot.posts.result import Post, alt_text, result_view, usual_values
+from bot.posts.result import Post, addon_names, alt_text, result_view, usual_values
 from bot.posts.sender import Build, Outgoing, Sender, too_large
 from bot.store import Job, MessagePlace, Store
 from bot.translate import t
@@ -150,6 +150,7 @@ class Delivery:
     def _result(self, job: Job, packed: Packed, parent: Job | None, *remarks: str) -> Build:
         catalogue = self._catalogue
         model = catalogue.find(job.request.model)
+        addons = addon_names(job.request, catalogue, model)
         if packed.shrunk:
             remarks = (*remarks, t("delivery.shrunk", job.locale))
 
@@ -163,6 +164,7 @@ class Delivery:
                 parent_url=post_url(parent, job.guild_id) if parent else None,
                 mention=mention,
                 remarks=remarks,
+                **addons,
             )
             return result_view(post), packed.to_discord(alt_text(job))
 

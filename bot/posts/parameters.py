@@ -17,6 +17,8 @@ from bot.posts.option_text import typed_text
 from bot.posts.result import note_text
 from bot.translate import option_names, t
 from core.models.catalogue import Catalogue
+from core.models.uses import networks_of
+from core.notes import Note
 from core.options import Place, names
 from core.pictures.reading import Reading, grouped
 from core.prompt.variants import literal
@@ -46,6 +48,7 @@ def parameters_view(
         listed = option_names(fields, locale)
         remarks = [t("remix.partly", locale, names=listed)] if listed else []
         remarks += _remarks(reading, locale)
+        remarks += _unused_networks(prompt, layers.pasted.get("model"), catalogue, locale)
         line, below = imagine_line(prompt, layers.pasted), "\n".join(remarks)
         whole = f"{found}\n\n{line}\n\n{below}\n"
         below = cut(below, NOTES_LENGTH)
@@ -68,6 +71,19 @@ def _remarks(reading: Reading, locale: Locale) -> Iterator[str]:
             yield f"-# {said}"
     for note in reading.remarks:
         if note.key != "only_information":
+            yield f"-# {note_text(note, locale.value)}"
+
+
+def _unused_networks(
+    prompt: str, model: str | None, catalogue: Catalogue, locale: Locale
+) -> Iterator[str]:
+    """Say which LoRAs of a prompt its model could not use; the reading says which are not here."""
+    found = catalogue.find(model) if model else next(iter(catalogue.models), None)
+    notes: list[Note] = []
+    if found is not None:
+        networks_of(prompt, catalogue, found, notes)
+    for note in dict.fromkeys(notes):
+        if note.key != "unknown_name":
             yield f"-# {note_text(note, locale.value)}"
 
 

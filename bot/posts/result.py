@@ -28,9 +28,12 @@ from bot.posts.controls import (
 from bot.posts.option_text import value_text
 from bot.store import Job
 from bot.translate import listed, t
+from core.hires import UPSCALERS
 from core.models.catalogue import Catalogue, Model
+from core.models.uses import addons_of, named_embeddings
 from core.notes import NOTES, Note
 from core.options import RANGES
+from core.request import GenerationRequest
 from core.sheets.axes import Axis
 from core.sheets.sheet import Sheet
 
@@ -38,6 +41,9 @@ PROMPT_LENGTH: Final = 240
 NEGATIVE_LENGTH: Final = 80
 NAME_LENGTH: Final = 60
 NOTES_LENGTH: Final = 900
+# LoRAs, and embeddings, that are named, and the characters of each.
+MAX_ADDONS: Final = 3
+ADDON_LENGTH: Final = 40
 # Discord's limit for an image's description, which screen readers read.
 ALT_TEXT_LENGTH: Final = 1024
 
@@ -65,7 +71,8 @@ class Post:
     ``files`` are the names of the files sent with it. Only values that differ from the ``usual``
     ones are named. ``vaes`` fit the model; ``clip_skip_works`` is False where the family ignores
     clip skip. ``mention`` puts the member's mention first, for a message that is to notify.
-    ``remarks`` are sentences about the delivery itself.
+    ``loras`` and ``embeddings`` are those used, as they are named. ``remarks`` are sentences about
+    the delivery itself.
     """
 
     job: Job
@@ -76,6 +83,21 @@ class Post:
     parent_url: str | None = None
     mention: bool = False
     remarks: tuple[str, ...] = ()
+    loras: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
+
+
+def addon_names(
+    request: GenerationRequest, catalogue: Catalogue, model: Model | None
+) -> dict[str, tuple[str, ...]]:
+    """Name the LoRAs that a request uses, with their weights, and the embeddings that its prompts
+    name, as :class:`Post` has them."""
+    if model is None:
+        return {}
+    addons, _ = addons_of(request, catalogue, model)
+    used = (*addons.networks, *addons.second)
+    loras = dict.fromkeys(f"{one.file.name} {one.use.unet:g}" for one in used)
+    return {"loras": tuple(loras), "embeddings": tuple(named_embeddings(request, catalogue))}
 
 
 def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:
@@ -140,7 +162,7 @@ def _text(post: Post) -> str:
     lines = [excerpt(job.request.prompt, PROMPT_LENGTH)] if job.request.prompt.strip() else []
     if post.mention:
         lines.insert(0, t("result.for", job.locale, member=f"<@{job.user_id}>"))
-    facts = list(_facts(job, post.usual))
+    facts = [*_facts(job, post.usual), *_addons(post)]
     if not post.mention:
         facts.append(f"<@{job.user_id}>")
     if post.parent_url:
@@ -174,7 +196,20 @@ def _facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
         yield t("result.start_image_strength", locale, strength=strength)
     if request.hires is not None:
         yield t("result.upscaled", locale, scale=f"{request.hires.scale:g}")
+        if request.hires.upscaler not in UPSCALERS:
+            shown = excerpt(request.hires.upscaler, NAME_LENGTH)
+            yield t("result.value", locale, name=t("kind.upscaler", locale), value=shown)
     yield from _differences(job, usual, {"clip_skip", "seed", "count"} | varied)
+
+
+def _addons(post: Post) -> Iterable[str]:
+    """Yield the LoRAs, if they are not what varies, and the embeddings, the first few by name."""
+    job = post.job
+    varied = job.sheet is not None and (job.sheet.varies("lora") or job.sheet.varies("lora_weight"))
+    for kind, names in (("LoRA", () if varied else post.loras), ("embedding", post.embeddings)):
+        if names:
+            shown = listed((excerpt(name, ADDON_LENGTH) for name in names), job.locale, MAX_ADDONS)
+            yield t("result.value", job.locale, name=t(f"kind.{kind}", job.locale), value=shown)
 
 
 def _differences(job: Job, usual: Mapping[str, Any], known: set[str]) -> Iterable[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ from discord import Locale
 
 from bot.posts.controls import Standing
 from bot.settings import Settings
-from cogs.models import PAGE, SECTIONS, panel
+from cogs.models import PAGE, SECTIONS, _network, panel
+from core.models.addons import NetworkFile, Shelf
 from core.models.cards import Card
 from core.models.catalogue import Catalogue
-from tests.simulation import World, buttons, catalogue, model, simulate, text, vae
+from tests.simulation import World, buttons, catalogue, model, simulate, stocked, text, vae
 
-ALL = ["Models", "VAEs", "Samplers"]
+ALL = ["Models", "VAEs", "LoRAs", "Embeddings", "Upscalers", "Samplers"]
 
 
 def many(count: int, length: int = 0, description: str = "") -> Catalogue:
@@ -84,3 +86,35 @@ def test_every_page_fits_discord(found: Catalogue, section: str, page: int) -> N
     assert view.content_length() <= 4000
     turns = [item for item in view.walk_children() if isinstance(item, Standing)]
     assert len({turn.custom_id for turn in turns}) == len(turns) >= len(SECTIONS)
+
+
+async def test_addons(settings: Settings) -> None:
+    async with simulate(settings) as world:
+        world.bot.catalogue.update(stocked())
+        post = await opened(world)
+        shown = {
+            "LoRAs": "- **ink** · SD 1.x · `1a2b3c4d5e6f`\n  Trigger words: inkdrop, wash",
+            "Embeddings": "- **EasyNegative** · SD 1.x · vectors: 8",
+            "Upscalers": "- **4x-UltraSharp** · ×4",
+        }
+        for label, line in shown.items():
+            await world.ann.click(post, label=label)
+            assert line in text(post.message)
+
+
+def test_only_the_page_of_thousands_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = tuple(
+        NetworkFile("*" * 100, Path("x"), "sdxl", "", "f" * 12, ("word" * 20,) * 20)
+        for _ in range(10_000)
+    )
+    written: list[NetworkFile] = []
+
+    def write(file: NetworkFile, locale: Locale) -> str:
+        written.append(file)
+        return _network(file, locale)
+
+    monkeypatch.setattr("cogs.models._network", write)
+    found = Catalogue(networks=Shelf("LoRA", files))
+    view = panel(found, "loras", 500, Locale.japanese)
+    assert view.content_length() <= 4000
+    assert len(written) == PAGE
