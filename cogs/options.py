@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 import discord
@@ -21,6 +22,7 @@ from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES
 from bot.ordering.layers import ADDED, LAYERED, SHAPES
 from bot.rules.policy import usable
 from bot.translate import t, text
+from core.models.addons import NetworkFile, Shelf
 from core.models.names import search
 from core.options import OPTIONS
 
@@ -135,15 +137,17 @@ async def _loras(interaction: Interaction, typed: str) -> list[Choice[str]]:
     chosen = interaction.namespace.model
     model = catalogue.find(chosen) if chosen else None
     server = interaction.client.gate.server(interaction.guild_id)
-    fitting = (
-        file for file in catalogue.networks if not model or file.family in (None, model.family)
-    )
-    by_name = {file.name: file for file in fitting}
-    allowed = usable(server, of_interaction(interaction).who, "lora", by_name)
+    names = catalogue.networks.names
+    allowed = set(usable(server, of_interaction(interaction).who, "lora", names))
     name, weight = split_weight(typed)
-    labels = {" ".join((each, *by_name[each].triggers)): by_name[each] for each in allowed}
+    labels = _searched(catalogue.networks)
+    fitting = (
+        label
+        for label, file in labels.items()
+        if file.name in allowed and (not model or file.family in (None, model.family))
+    )
     offered = []
-    for file in map(labels.__getitem__, search(labels, name)):
+    for file in map(labels.__getitem__, search(fitting, name)):
         value = f"{file.in_text}:{weight}" if weight else file.in_text
         facts = [] if model or not file.family else [t(f"family.{file.family}", locale)]
         words = ", ".join(file.triggers[:MAX_WORDS])
@@ -151,6 +155,12 @@ async def _loras(interaction: Interaction, typed: str) -> list[Choice[str]]:
         if len(value) <= MAX_CHOICE:
             offered.append(Choice(name=_cut(shown), value=value))
     return offered
+
+
+@lru_cache(maxsize=1)
+def _searched(networks: Shelf[NetworkFile]) -> dict[str, NetworkFile]:
+    """By what is searched, a name and its words; there may be thousands, for each letter typed."""
+    return {" ".join((file.name, *file.triggers[:MAX_WORDS])): file for file in networks}
 
 
 def _cut(text: str) -> str:
