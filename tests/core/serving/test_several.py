@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -36,6 +38,10 @@ async def ready(starts: Starts, *warm: str, rows: int = 8) -> InMemory:
     return engine
 
 
+async def _at_once(call: Callable[..., Any], *given: Any) -> Any:
+    return call(*given)
+
+
 @asynccontextmanager
 async def served(
     count: int = 2, *, queue: GpuQueue | None = None
@@ -48,6 +54,8 @@ async def served(
         for each in starts
     ]
     async with asyncio.timeout(30), AsyncExitStack() as stack:
+        # These engines start and stop at once; without threads the loop's turns are all there is.
+        stack.enter_context(patch("asyncio.to_thread", _at_once))
         for client in clients:
             await client.start()
             stack.push_async_callback(client.close)
