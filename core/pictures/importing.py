@@ -173,9 +173,11 @@ class _Reading:
         """Read ``DPM++ 2M`` with its schedule type beside it, or the older ``DPM++ 2M Karras``."""
         if not (name := self.text("Sampler")):
             return
-        if (named := self.named(name)) is None:
+        named, kind = self.named(name), self.schedule("Schedule type")
+        if named is None:
+            if kind:
+                self.values["schedule_type"] = kind
             return
-        kind = self.schedule("Schedule type")
         if kind in ("", AUTOMATIC):
             kind = named.schedule_type
         if kind == AUTOMATIC and named.sampler in _ONCE_UNIFORM and self.version(_WITHOUT_TYPE):
@@ -304,12 +306,12 @@ class _Reading:
             self.used.add(key)
             own[name] = str(self.parsed.get(key, ""))
         sampler = self.text("Hires sampler")
-        if sampler in ("", ASSUMED["Hires sampler"]):
-            own["schedule_type"] = self.schedule("Hires schedule type")
-        elif named := self.named(sampler):
+        same = sampler in ("", ASSUMED["Hires sampler"])
+        named = None if same else self.named(sampler)
+        own["schedule_type"] = self.schedule("Hires schedule type")
+        if named is not None:
             of_name = "" if named.schedule_type == AUTOMATIC else named.schedule_type
-            kind = self.schedule("Hires schedule type") or of_name
-            own |= {"sampler": named.sampler, "schedule_type": kind}
+            own |= {"sampler": named.sampler, "schedule_type": own["schedule_type"] or of_name}
         if text := self.text("Hires CFG Scale"):
             own["cfg_scale"] = self.checked("Hires CFG Scale", text, "hires_cfg_scale") or 0.0
         return own

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from core.sampling.table import Call, Context, Walk
+from core.sampling.table import SLOTS, Call, Context, Walk
 
 
 def unipc(x: Any, ladder: Sequence[tuple[float, float]], context: Context) -> Walk:
     """Zhao et al. 2023 as in A1111: it predicts clean latents, and corrects with each new one."""
     own, steps = context.settings, len(ladder) - 1
-    order = min(own.unipc_order, steps)
+    # Of a higher order, there are too few slots for its estimates.
+    order = min(own.unipc_order, SLOTS - 2, steps)
     lambdas = [-log(sigma) for _, sigma in ladder]
     x, denoised, _ = yield Call(x, ladder[0][1], ladder[0][0])
     # The estimates so far, the latest first.
@@ -42,7 +43,7 @@ def unipc(x: Any, ladder: Sequence[tuple[float, float]], context: Context) -> Wa
         for weight, slope in zip(corrector, slopes, strict=False):
             corrected += slope * weight
         x = context.keep(corrected)
-        estimates = [denoised, *estimates[: own.unipc_order - 1]]
+        estimates = [denoised, *estimates[: order - 1]]
     return x
 
 

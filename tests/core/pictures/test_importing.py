@@ -283,11 +283,9 @@ def test_before_1_9_a_name_alone_stepped_evenly(sampler: str, version: str, sche
 
 def test_a_schedule_type_without_its_sampler_is_not_dropped_in_silence() -> None:
     base = PARAMETERS.replace("DPM++ 2M Karras", "Solver")
-    _, notes = read(", Schedule type: Karras", base)
-    assert notes == [
-        "there is no sampler called “Solver” here",
-        "not used from the parameters: Schedule type",
-    ]
+    values, notes = read(", Schedule type: Karras", base)
+    assert values["schedule_type"] == "Karras"
+    assert notes == ["there is no sampler called “Solver” here"]
 
 
 def test_the_eta_of_older_texts_is_ddims() -> None:
@@ -354,3 +352,13 @@ def test_any_text_gives_values_a_request_takes(text: str) -> None:
     for name in values.keys() & RANGES.keys():
         RANGES[name].check(name, values[name])
     assert ASSUMED["Clip skip"] == "1"
+
+
+def test_a_schedule_type_counts_beside_a_sampler_that_is_not_here() -> None:
+    base = "Steps: 20, Sampler: Foo, Schedule type: Karras, Seed: 5, Size: 512x512, RNG: CPU"
+    values, notes = read(", Hires upscale: 2, Hires sampler: Bar, Hires schedule type: Beta", base)
+    assert values["schedule_type"] == "Karras"
+    assert "sampler" not in values
+    assert (values["hires"].sampler, values["hires"].schedule_type) == ("", "Beta")
+    assert [note for note in notes if "Foo" in note]
+    assert [note for note in notes if "Bar" in note]

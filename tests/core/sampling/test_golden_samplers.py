@@ -22,7 +22,6 @@ ALLOWED_ADAPTIVE: Final = 1e-3
 # Where A1111 stumbles, and what of its result is its own rounding in fp32: a sigma of 4,500.
 DIFFERENT: Final = {
     "c0446": "one step of DDIM returns the noise",
-    "c0449": "one step of PLMS returns the noise",
     "c0858": "its own rounding",
     "c0888": "its own rounding",
     "c0940": "DPM adaptive in a batch depends on the other pictures",
