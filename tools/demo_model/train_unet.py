@@ -1,42 +1,104 @@
-"""Trains UNet and text encoder together.
+"""Trains UNet and text encoder together: ``python -m tools.demo_model.train_unet --minutes 80``.
 
 The learning rate falls to zero with the clock, so that a contended machine ends well too.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+import torch.distributed as dist
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 from torch.nn.functional import mse_loss
+from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .feed import SIZES, Feed
-from .networks import Unet, Vae, exits_of, make_text_encoder, make_unet
-from .pool import Batch, Pool
-from .settings import Settings
-from .training import (
-    Average,
-    Clock,
-    Twin,
-    adamw,
-    apply,
-    linear,
-    load,
-    network_optimizers,
-    remember_rates,
-    save,
-)
+from . import captions, fading
+from .networks import Unet, exits_of, make_text_encoder, make_unet
+from .pool import scene_of
+from .scene import Scene
+from .tokens import LENGTH, encode, make_tokenizer, pad
+from .training import Average, Muon, average_gradients, device, launch, load, save
 
-# Of the steps, by size of the pictures.
-_STEPS = (0.82, 0.08, 0.03, 0.035, 0.035)
-_EVERY = 70.0  # seconds between checkpoints
+SHORT = 24  # tokens of a short row
+
+
+@dataclass
+class Batch:
+    """Latents (n, 4, 16, 16), token ids (n, length), clip skips (n,)."""
+
+    latents: torch.Tensor
+    ids: torch.Tensor
+    exits: torch.Tensor
+
+
+class Data:
+    """Pairs the pool's latents with fresh captions and clip skips."""
+
+    def __init__(self, work: Path, rank: int, seed: str, tokenizer: CLIPTokenizer) -> None:
+        state = load(work / f"pool-{rank}.pt")
+        if state is None:
+            raise SystemExit(f"no pictures in {work}: run tools.demo_model.pool first")
+        self._latents: torch.Tensor = state["latents"]
+        self._scenes = [scene_of(row) for row in state["scenes"]]
+        self._pools = fading.Pools.of(self._scenes, state["faded_from"])
+        self._rng = random.Random(seed)
+        self._tokenizer = tokenizer
+
+    def _ids(self, scene: Scene, length: int) -> list[int]:
+        """A caption's ids; in a short batch one that fits, if a few tries find one."""
+        ids: list[int] = []
+        for _ in range(5):
+            silent = self._rng.random() < 0.08
+            text = captions.empty(self._rng) if silent else captions.caption(scene, self._rng)
+            ids = encode(self._tokenizer, text)
+            if len(ids) <= length - 2:
+                break
+        return pad(self._tokenizer, ids, length)
+
+    def batch(self, count: int, progress: float, length: int) -> Batch:
+        """A random batch with captions padded to ``length``."""
+        rng = self._rng
+        picked, rows, exits = [], [], []
+        for _ in range(count):
+            clip_skip = fading.random_exit(rng)
+            loss = fading.random_loss(clip_skip, rng)
+            i = self._pools.pick(loss, progress, rng)
+            rows.append(self._ids(fading.richer(self._scenes[i], loss, rng), length))
+            picked.append(i)
+            exits.append(clip_skip)
+        return Batch(
+            self._latents[picked].float().to(device()),
+            torch.tensor(rows).to(device()),
+            torch.tensor(exits).to(device()),
+        )
+
+
+def optimizers(unet: nn.Module, text: nn.Module) -> list[torch.optim.Optimizer]:
+    """Muon for the UNet's matrices and convolutions, AdamW for the rest."""
+    inner: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
+    for name, p in unet.named_parameters():
+        edge = any(part in name for part in ("conv_in", "conv_out", "time_embed"))
+        (inner if p.ndim >= 2 and not edge else outer).append(p)
+    adam = torch.optim.AdamW(
+        [{"params": outer, "lr": 3e-3}, {"params": list(text.parameters()), "lr": 5e-4}],
+        betas=(0.9, 0.98),
+        weight_decay=0,
+    )
+    opts: list[torch.optim.Optimizer] = [Muon(inner, 3e-3), adam]
+    for opt in opts:
+        for group in opt.param_groups:
+            group["top"] = group["lr"]
+    return opts
 
 
 def noise_schedule() -> Any:
@@ -53,79 +115,63 @@ def noise_schedule() -> Any:
     )
 
 
-class Noise:
-    """Noises latents and says what v the UNet should find."""
-
-    def __init__(self, device: torch.device) -> None:
-        cumulative = noise_schedule().alphas_cumprod.to(device).float()
-        self._signal, self._noise = cumulative.sqrt(), (1 - cumulative).sqrt()
-
-    def __call__(self, latents: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Noisy latents, times, wanted v; three quarters at the times that decide the shape."""
-        count, device = len(latents), latents.device
-        t = torch.randint(0, 1000, (count,), device=device)
-        middle = torch.randint(150, 900, (count,), device=device)
-        t = torch.where(torch.rand(count, device=device) < 0.25, t, middle)
-        noise = torch.randn_like(latents)
-        a, b = self._signal[t].view(-1, 1, 1, 1), self._noise[t].view(-1, 1, 1, 1)
-        return a * latents + b * noise, t, a * noise - b * latents
-
-
-def v_loss(
-    unet: Unet, condition: torch.Tensor, latents: torch.Tensor, noise: Noise
+def loss_of(
+    unet: Unet,
+    text: CLIPTextModel,
+    batch: Batch,
+    schedule: Any,
+    *,
+    bf16: bool,
 ) -> torch.Tensor:
-    """Mean squared error of v; the UNet may compute in bfloat16."""
-    noisy, t, want = noise(latents)
-    kind = next(unet.parameters()).dtype
-    noisy = noisy.to(kind).contiguous(memory_format=torch.channels_last)
-    return mse_loss(unet(noisy, t, condition.to(kind)).sample.float(), want)
+    """Mean squared error of v, three quarters of it at the times that decide the shape."""
+    count = len(batch.latents)
+    t = torch.randint(0, 1000, (count,), device=batch.latents.device)
+    middle = torch.randint(150, 900, (count,), device=batch.latents.device)
+    t = torch.where(torch.rand(count, device=t.device) < 0.25, t, middle)
+    noise = torch.randn_like(batch.latents)
+    noisy = schedule.add_noise(batch.latents, noise, t)
+    want = schedule.get_velocity(batch.latents, noise, t)
+    with torch.autocast(t.device.type, torch.bfloat16, enabled=bf16):
+        cond = exits_of(text, batch.ids, batch.exits)
+        got = unet(noisy.contiguous(memory_format=torch.channels_last), t, cond).sample
+    return mse_loss(got.float(), want)
 
 
 class Trainer:
     """The networks, their averages and optimizers, and how far they are."""
 
-    def __init__(self, tokenizer: CLIPTokenizer, settings: Settings) -> None:
-        torch.manual_seed(settings.seed + 1)
-        self.settings = settings
-        bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-        self.unet = make_unet().to(settings.device, memory_format=torch.channels_last)
-        text: Any = make_text_encoder(len(tokenizer), bos, eos)
-        self.text = text.to(settings.device)
-        if settings.device.type == "cpu":
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.manual_seed(args.seed)
+        self.tokenizer = make_tokenizer()
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        self.unet = make_unet().to(device(), memory_format=torch.channels_last)
+        text: Any = make_text_encoder(len(self.tokenizer), bos, eos)
+        self.text = text.to(device())
+        if device().type == "cpu":
             # For heads this narrow the fused attention's backward pass is the slower one.
+            self.unet.set_attn_processor(AttnProcessor())
             self.text.set_attn_implementation("eager")
-        self.averages = [Average(self.unet, 0.995), Average(self.text, 0.995)]
-        edges = ("conv_in", "conv_out", "time_embed")
-        self.opts = network_optimizers(self.unet, 3e-3, edges)
-        self.opts.append(adamw(self.text.parameters(), 7e-4, betas=(0.9, 0.98)))
-        remember_rates(self.opts)
-        self.step, self.elapsed = 0, 0.0
-        self.path = settings.work / "unet.pt"
+        self.averages = [Average(self.unet, args.average), Average(self.text, args.average)]
+        self.opts = optimizers(self.unet, self.text)
+        self.step, self.seconds = 0, 0.0
+        self.path = Path(args.work) / "unet.pt"
         if state := load(self.path):
             self._restore(state)
-        self.twin = Twin(self.unet, make_unet) if settings.bf16 else None
-        if settings.device.type == "cpu":
-            self.runs.set_attn_processor(AttnProcessor())
-
-    @property
-    def runs(self) -> Any:
-        """The UNet that computes: the bfloat16 copy, or itself."""
-        return self.twin.copy if self.twin else self.unet
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.elapsed = state["step"], state["elapsed"]
+        self.step, self.seconds = state["step"], state["seconds"]
         self.unet.load_state_dict(state["unet"])
         self.text.load_state_dict(state["text"])
         for average, weights in zip(self.averages, state["averages"], strict=True):
-            average.weights = {k: v.to(self.settings.device) for k, v in weights.items()}
+            average.weights = weights
         for opt, saved in zip(self.opts, state["optimizers"], strict=True):
             opt.load_state_dict(saved)
 
-    def save(self) -> None:
+    def save(self, seconds: float) -> None:
         """Write the checkpoint."""
         state = {
             "step": self.step,
-            "elapsed": self.elapsed,
+            "seconds": seconds,
             "unet": self.unet.state_dict(),
             "text": self.text.state_dict(),
             "averages": [average.weights for average in self.averages],
@@ -133,67 +179,80 @@ class Trainer:
         }
         save(state, self.path)
 
-    def learn(self, batch: Batch, noise: Noise, progress: float) -> torch.Tensor:
-        """One step; its loss."""
-        with self.settings.autocast():
-            condition = exits_of(self.text, batch.ids, batch.exits)
-        loss = v_loss(self.runs, condition, batch.latents, noise)
-        torch.autograd.backward(loss)
-        if self.twin:
-            self.twin.give_back()
-        nn.utils.clip_grad_norm_([*self.unet.parameters(), *self.text.parameters()], 1.0)
-        apply(self.opts, linear(progress, self.step, 100))
-        if self.twin:
-            self.twin.take()
-        for average in self.averages:
-            average.update(self.step)
+    def update(self, progress: float, world: int) -> None:
+        """One step of every optimizer at this point of the training."""
+        average_gradients((self.unet, self.text), world)
+        params = [*self.unet.parameters(), *self.text.parameters()]
+        nn.utils.clip_grad_norm_(params, 1.0)
+        rate = min(1.0, (self.step + 1) / 100) * (1 - progress)
+        for opt in self.opts:
+            for group in opt.param_groups:
+                group["lr"] = group["top"] * rate
+            opt.step()
+            opt.zero_grad()
+        for average, model in zip(self.averages, (self.unet, self.text), strict=True):
+            average.update(model, self.step)
         self.step += 1
-        return loss
-
-    def averaged(self) -> tuple[Unet, CLIPTextModel]:
-        """The networks with their averaged weights, which are what ships."""
-        unet, text = make_unet(), make_text_encoder(*_sizes(self.text))
-        unet.load_state_dict(self.averages[0].weights)
-        text.load_state_dict(self.averages[1].weights)
-        device: Any = self.settings.device
-        moved: Any = text
-        return unet.to(device, memory_format=torch.channels_last).eval(), moved.to(device).eval()
 
 
-def _sizes(text: CLIPTextModel) -> tuple[int, int, int]:
-    config: Any = text.config
-    return config.vocab_size, config.bos_token_id, config.eos_token_id
+def _progress(seconds: float, args: argparse.Namespace, world: int) -> float:
+    """The first process's clock as a share of the whole training, the same everywhere."""
+    share = torch.tensor([min(1.0, seconds / (60 * args.minutes))])
+    if world > 1:
+        dist.broadcast(share, 0)
+    return float(share)
 
 
-def train_unet(
-    tokenizer: CLIPTokenizer,
-    vae: Vae,
-    pool: Pool,
-    feed: Feed,
-    settings: Settings,
-    ship: Callable[[Unet, CLIPTextModel], None],
-) -> tuple[Unet, CLIPTextModel]:
-    """Train for the time they have; ``ship`` writes what there is now and then."""
-    trainer, noise = Trainer(tokenizer, settings), Noise(settings.device)
-    clock = Clock(settings.seconds("unet"), trainer.elapsed)
-    rng, saved = random.Random(f"unet/{settings.seed}/{trainer.step}"), time.monotonic()
-    sizes = list(SIZES)
-    while (progress := clock.progress) < 1:
-        pool.code(vae, feed, trainer.step % 2)
-        size = rng.choices(sizes, _STEPS)[0]
-        area = size[0] * size[1] / (sizes[0][0] * sizes[0][1])
-        shelf = pool.shelves[size]
-        if not shelf.coded:
-            continue
-        # Trying algorithms pays for the common size only.
-        torch.backends.cudnn.benchmark = size == sizes[0]
-        loss = trainer.learn(shelf.batch(max(1, int(settings.batch / area))), noise, progress)
-        if size == sizes[0]:
-            settings.report("unet", trainer.step, progress, loss)
-        if time.monotonic() - saved > _EVERY:
-            saved, trainer.elapsed = time.monotonic(), clock.elapsed
-            trainer.save()
-            ship(*trainer.averaged())
-    trainer.elapsed = clock.elapsed
-    trainer.save()
-    return trainer.averaged()
+def train(rank: int, world: int, args: argparse.Namespace) -> None:
+    """One process's part of the training."""
+    trainer = Trainer(args)
+    schedule = noise_schedule()
+    seed = f"unet/{args.seed}/{rank}/{trainer.step}"
+    data = Data(Path(args.work), rank, seed, trainer.tokenizer)
+    torch.manual_seed(random.Random(seed).randrange(2**31))
+    lengths = random.Random(f"{args.seed}/{trainer.step}")  # the same in every process
+    began = saved = time.monotonic()
+    before = trainer.seconds
+    bar = tqdm(total=100, disable=rank > 0, bar_format="{l_bar}{bar}| {elapsed}{postfix}")
+    smooth = 1.0
+    while True:
+        seconds = before + time.monotonic() - began
+        progress = _progress(seconds, args, world)
+        if progress >= 1:
+            break
+        # The engine always pads to 77; short rows are cheaper and rarely teach less.
+        full = args.full_length if progress < 0.75 else 2 * args.full_length
+        length = LENGTH if lengths.random() < full else SHORT
+        batch = data.batch(args.batch // world, progress, length)
+        loss = loss_of(trainer.unet, trainer.text, batch, schedule, bf16=args.bf16)
+        torch.autograd.backward(loss)
+        trainer.update(progress, world)
+        smooth += 0.02 * (float(loss.detach()) - smooth)
+        if rank == 0 and trainer.step % 20 == 0:
+            bar.n = round(100 * progress, 1)
+            speed = args.batch * trainer.step / max(seconds, 1)
+            bar.set_postfix_str(f"step {trainer.step}, loss {smooth:.4f}, {speed:.0f}/s")
+        if rank == 0 and time.monotonic() - saved > 120:
+            saved = time.monotonic()
+            trainer.save(seconds)
+    if rank == 0:
+        trainer.save(before + time.monotonic() - began)
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--batch", type=int, default=64, help="pictures per step, all processes")
+    parser.add_argument("--average", type=float, default=0.995, help="decay of the mean weights")
+    parser.add_argument("--full-length", type=float, default=0.25, help="share of 77-token steps")
+    parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--port", type=int, default=29613)
+    launch(train, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
