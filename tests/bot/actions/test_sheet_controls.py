@@ -14,7 +14,7 @@ from core.errors import OutOfMemory
 from core.request import GenerationRequest
 from core.sheets.sheet import Sheet, axis_of
 from tests.cogs.test_message_menus import png
-from tests.simulation import World, a_job, answer, buttons, selects, text
+from tests.simulation import World, a_job, answer, buttons, selects, stocked, text
 
 FIELDS = tuple(kind.field for kind in KINDS)
 # Values for the axes that have none by themselves, or too many.
@@ -31,12 +31,17 @@ SAMPLERS = {
     "beta_beta": "Euler Beta",
 }
 # Prompts of which what the axis changes is used.
-PROMPTS = {"old_timelines": "a [(cat:1.2):dog:5]"}
+PROMPTS = {
+    "old_timelines": "a [(cat:1.2):dog:5]",
+    "lora_weight": "a (cat:1.2) <lora:ink:1>",
+}
 NGMS = "a cat\nSteps: 20, Sampler: Euler, Size: 512x512, NGMS: 2, RNG: CPU"
 
 
 async def drawn(world: World, field: str, **options: Any) -> Any:
     """Ann's sheet over one thing."""
+    if field in ("lora", "lora_weight"):
+        world.bot.catalogue.update(stocked())
     if field in VALUES:
         options["x_values"] = VALUES[field]
     if field in SAMPLERS:
