@@ -359,6 +359,8 @@ def test_a_schedule_type_counts_beside_a_sampler_that_is_not_here() -> None:
     values, notes = read(", Hires upscale: 2, Hires sampler: Bar, Hires schedule type: Beta", base)
     assert values["schedule_type"] == "Karras"
     assert "sampler" not in values
-    assert (values["hires"].sampler, values["hires"].schedule_type) == ("", "Beta")
+    hires = values["hires"]
+    assert isinstance(hires, HiresFix)
+    assert (hires.sampler, hires.schedule_type) == ("", "Beta")
     assert [note for note in notes if "Foo" in note]
     assert [note for note in notes if "Bar" in note]

@@ -94,7 +94,30 @@ REQUEST: Final = (
 HIRES: Final = ("scale", "steps", "denoising_strength", "upscaler")
 DRAWN: Final = ("seed", "variation_seed")
 # Controls that a post of today has besides, and one whose list has become longer.
-NEW: Final = frozenset({"set_noise_source"})
+NEW: Final = frozenset(
+    {
+        "config_embed",
+        "config_embed_roles",
+        "config_embeddings",
+        "config_embeds_allowed",
+        "config_embeds_back",
+        "config_embeds_find",
+        "config_embeds_found",
+        "config_lora",
+        "config_lora_roles",
+        "config_loras",
+        "config_loras_allowed",
+        "config_loras_back",
+        "config_loras_find",
+        "config_loras_found",
+        "embeddings",
+        "loras",
+        "set_noise_source",
+        "upscalers",
+    }
+)
+# Settings that a server did not have; while they are empty, nothing is decided by them.
+NEW_SETTINGS: Final = frozenset({"loras", "lora_roles", "embeddings", "embedding_roles"})
 LONGER: Final = {"models:samplers:2": "models:samplers:2 (off)"}
 COUNTED: Final = ("jobs", "pictures", "copies", "farewells", "spent", "inputs")
 COMPARED: Final = {
@@ -351,6 +374,8 @@ def _state(world: OldWorld) -> State:
         for row in rows(world, f"SELECT {key}, {value} FROM {table}"):
             content = json.loads(row[1]) if row[1].startswith("{") else row[1]
             for name, each in content.items() if isinstance(content, dict) else [("", content)]:
+                if name in NEW_SETTINGS and not each:
+                    continue
                 state[f"{table} {row[0]} {name}".strip()] = each
     for job in rows(world, "SELECT id, state FROM jobs"):
         state[f"job {job[0]}"] = job[1]
