@@ -219,7 +219,8 @@ class Engine:
 
     def _start(self, group: Group, run: Run) -> bool:
         """Start the run's next picture if its rows fit."""
-        picture = run.pictures[run.started]
+        started = run.job.pictures_started
+        picture = run.pictures[started[run.positions]]
         if self._wanted is not None and self._overdue and self._wanted[1] != run.loaded.model:
             return False
         if not self._fits(run, picture):
@@ -230,10 +231,10 @@ class Engine:
             self._events.append(Started(job.id))
         job.begun = True
         job.note(run.notes)
-        run.started += 1
+        started[run.positions] += 1
         self._running.append((run, picture))
         self._line.charge(group, len(run.pictures))
-        if run.started == len(run.pictures):
+        if started[run.positions] == len(run.pictures):
             self._line.take(group)
             del self._runs[group]
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 
 from core.engine.phases import needs_vae_before_decode
@@ -23,6 +24,8 @@ class RunningJob:
         self.work = work
         self.id = work.job_id
         self.begun = False
+        # Pictures that have started, by the positions of their items: a run may be made again.
+        self.pictures_started: dict[tuple[int, ...], int] = defaultdict(int)
         self.images: dict[tuple[int, int], Image] = {}
         # Times by time.monotonic(); the last two of the last progress and preview.
         self.started = self.reported = self.previewed = time.monotonic()

@@ -128,8 +128,7 @@ class Run:
         ways = phases(request, guidances, len(vaes))
         self.pictures = [RunningPicture(index, deque(ways)) for index in range(request.count)]
         self._sizes: dict[tuple[int, int], Tensor] = {}
-        # Pictures that have started, and the rows of one, in the pass that needs most.
-        self.started = 0
+        # Rows of a picture, in the pass that needs most.
         self.rows_of_a_picture = max(each.rows_needed for each in guidances)
         self.notes: tuple[Note, ...] = tuple(
             dict.fromkeys(

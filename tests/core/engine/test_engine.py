@@ -313,6 +313,24 @@ def test_a_second_model_waits_for_room_and_gets_its_turn(
     assert ended.index(20) < 8, "it need not wait for all of the first model's"
 
 
+def test_a_job_that_lets_another_model_in_goes_on_where_it_was(
+    make_engine: MakeEngine, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(max_rows=2)
+    sizes = unet_calls(engine, model)
+    seconds = iter(range(10**6))
+    monkeypatch.setattr(engine, "_clock", lambda: float(next(seconds)))
+    monkeypatch.setattr(engine._models, "load", Crowded(engine))
+    engine.add(work(model, 1, count=6))
+    events = engine.step()
+    engine.add(work(replace(model, name="other"), 20))
+    events += drive(engine)
+    ended = [event.job_id for event in events if isinstance(event, Finished)]
+    assert ended == [20, 1]
+    assert len(images(events)) == 6
+    assert len(sizes) == 7 * 3, "no picture is drawn twice"
+
+
 def test_an_abort_ends_a_job_wherever_it_is(make_engine: MakeEngine, model: Model) -> None:
     engine = make_engine(max_rows=2)
     for job_id in (1, 2, 3):
