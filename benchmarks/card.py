@@ -51,6 +51,7 @@ PARTS: Final = (
     Part("switch", "switch.sd1", 8),
     Part("sheet", "engine.sheet", 15),
     Part("strict", "engine.strict", 10),
+    Part("networks", "networks.sd1", 20),
     Part("mixed", "engine.mixed", 35),
     Part("sdxl-decode", "vae.sdxl", 4),
     Part("sdxl-unet", "unet.sdxl", 15),

@@ -60,9 +60,9 @@ class Members:
         self.merged = [self.merging.set_of([use]) for use in uses]
         generator = torch.Generator().manual_seed(7)
         size, rows = unet.config.sample_size, MEMBERS * ROWS
-        self.x = torch.randn(rows, 4, size, size, generator=generator).to(device)
+        self.x = torch.randn(rows, 4, size, size, generator=generator).to(device, unet.dtype)
         width = unet.config.cross_attention_dim
-        self.context = torch.randn(rows, 77, width, generator=generator).to(device)
+        self.context = torch.randn(rows, 77, width, generator=generator).to(device, unet.dtype)
         self.t = torch.linspace(0, 999, rows).to(device)
 
     def call(self, rows: slice) -> Tensor:
