@@ -162,7 +162,7 @@ class Penultimate(commands.AutoShardedBot):
         self.actions = Dispatch(store, gate, visibility)
         self.actions.add(
             retry,
-            Knobs(jobs, visibility, retry),
+            Knobs(jobs, self.catalogue, gate, visibility, retry),
             Vaes(jobs, catalogue, retry),
             Cells(jobs),
             self.more,

@@ -16,7 +16,7 @@ import discord
 from discord import Locale, app_commands
 
 from bot import exceptions as bot_errors
-from bot.exceptions import NotAllowed, QuotaUsed, Unexpected
+from bot.exceptions import NotAllowed, QuotaUsed, Several, Unexpected
 from bot.translate import listed, option_names, t
 from core import errors as core_errors
 from core.errors import (
@@ -29,18 +29,26 @@ from core.errors import (
     VaeMismatch,
 )
 from core.families import Family
-from core.options import OPTIONS, Place, names
+from core.options import OPTIONS, Place, names, shown
+from core.pictures.infotext import line
 
 log = logging.getLogger(__name__)
 
 # The most allowed values that a sentence lists.
 MAX_NAMED: Final = 12
 
-# What the last line of the edit form takes, and an example of it, from the defaults.
-EDITED: Final = names(Place.EDIT)
-_SIZE: Final = f"{OPTIONS['width'].default}x{OPTIONS['height'].default}"
-EDIT_EXAMPLE: Final = ", ".join(
-    _SIZE if name == "size" else f"{OPTIONS[name].default:g}" for name in EDITED
+# What the last field of the edit form takes, first what A1111 always writes, and an example of it,
+# from the defaults.
+EDITED: Final = tuple(sorted(names(Place.EDIT), key=lambda name: OPTIONS[name].rank == 0))
+_EXAMPLE: Final = {name: OPTIONS[name].default for name in EDITED if OPTIONS[name].default} | {
+    "size": (OPTIONS["width"].default, OPTIONS["height"].default)
+}
+EDIT_EXAMPLE: Final = line(
+    {
+        OPTIONS[name].infotext: shown(_EXAMPLE[name]) if name != "size" else _EXAMPLE[name]
+        for name in EDITED
+        if name in _EXAMPLE and name != "vae"
+    }
 )
 
 # The key of a class's sentence, with placeholders for the error's fields. The fields are also the
@@ -58,6 +66,7 @@ KEYS: Final[dict[type[BaseException], str]] = {
     bot_errors.QuotaUsed: "error.quota_used",
     bot_errors.UnreadableSettings: "error.unreadable_settings.{reason}",
     bot_errors.CannotExplore: "error.cannot_explore.{reason}",
+    bot_errors.Several: "error.several",
     core_errors.TooLarge: "error.too_large",
     bot_errors.Unreachable: "error.unreachable",
     core_errors.InvalidRequest: "error.invalid.{allowed}",
@@ -139,6 +148,10 @@ def _places(error: BaseException, locale: Locale | str | None) -> dict[str, obje
         for name, value in vars(error).items()
     }
     match error:
+        case Several():
+            places |= {
+                "sentences": "\n".join(f"- {sentence(each, locale)}" for each in error.errors)
+            }
         case InvalidRequest():
             places |= error.bounds | {"field": t(f"option.{error.field}", locale)}
             places |= {"options": option_names(EDITED, locale), "example": EDIT_EXAMPLE}

@@ -117,3 +117,13 @@ class Unexpected(PenultimateError):
 
     message = "something went wrong (incident {incident})"
     incident: str
+
+
+class Several(PenultimateError):
+    """More than one value of a form cannot be used; ``errors`` has one for each, in its order."""
+
+    errors: tuple[PenultimateError, ...]
+
+    def __str__(self) -> str:
+        """Return the messages, a line each."""
+        return "\n".join(map(str, self.errors))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import discord
 from discord import Locale, app_commands, ui
@@ -13,12 +15,13 @@ from discord.ext import commands
 
 from bot import answers
 from bot.actions.dispatch import standing
-from bot.answers import Interaction, excerpt
+from bot.answers import Interaction, cut, excerpt
 from bot.client import Penultimate
 from bot.exceptions import Gone
 from bot.gate.origin import of_interaction
 from bot.posts.controls import layout, standing_button
 from bot.posts.live import ended_view
+from bot.posts.result import facts, usual_values
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import UnknownName, UnreadablePicture
@@ -28,6 +31,7 @@ from core.pictures import resizing
 PAGE: Final = 5
 THUMBNAIL: Final = 256
 PROMPT_LENGTH: Final = 200
+FACTS_LENGTH: Final = 300
 # Keeps OFFSET in the range of SQLite's integers, whatever a custom_id says.
 MAX_PAGE: Final = 100_000
 
@@ -39,6 +43,7 @@ class HistoryCog(commands.Cog):
 
     def __init__(self, bot: Penultimate) -> None:
         self.store = bot.store
+        self.catalogue = bot.catalogue
         self.gate = bot.gate
         self.visibility = bot.visibility
         self.delivery = bot.delivery
@@ -105,16 +110,30 @@ class HistoryCog(commands.Cog):
         return await self.gate.hidden(guild_id, images) or job.spoiler
 
     async def _page(self, interaction: Interaction, page: int) -> None:
-        jobs = await self.store.jobs.results_of(interaction.user.id, PAGE + 1, page * PAGE)
-        thumbnails = [await self._thumbnail(job) for job in jobs[:PAGE]]
-        more = len(jobs) > PAGE
-        view = history_view(jobs[:PAGE], thumbnails, page, interaction.locale, more=more)
-        files = [
-            discord.File(io.BytesIO(data), _name(job))
-            for job, data in zip(jobs, thumbnails, strict=False)
-            if data
+        count = await self.store.jobs.count_results(interaction.user.id)
+        pages = max(1, math.ceil(count / PAGE))
+        # Results may have been deleted since.
+        page = min(page, pages - 1)
+        jobs = await self.store.jobs.results_of(interaction.user.id, PAGE, page * PAGE)
+        rows = [
+            Row(job, self._line(job, interaction.locale), await self._thumbnail(job))
+            for job in jobs
         ]
+        files = [
+            discord.File(io.BytesIO(row.thumbnail), _name(row.job)) for row in rows if row.thumbnail
+        ]
+        view = history_view(rows, page, pages, interaction.locale)
         await interaction.edit_original_response(view=view, attachments=files)
+
+    def _line(self, job: Job, locale: Locale) -> str:
+        """What tells a result from the others: when, and what its own post says of it."""
+        shown = [f"**#{job.id}**", f"<t:{int(job.created_at)}:R>"]
+        if job.private:
+            shown.append(t("option.private", locale))
+        usual = usual_values(self.catalogue, self.catalogue.find(job.request.model))
+        told = cut(" · ".join(facts(replace(job, locale=str(locale)), usual)), FACTS_LENGTH)
+        prompt = excerpt(job.request.prompt, PROMPT_LENGTH) or "—"
+        return f"{' · '.join((*shown, told))}\n-# {prompt}"
 
     async def _thumbnail(self, job: Job) -> bytes | None:
         first = (await self.store.pictures.of_job(job.id))[0]
@@ -125,45 +144,36 @@ class HistoryCog(commands.Cog):
             return None
 
 
-def history_view(
-    jobs: list[Job],
-    thumbnails: list[bytes | None],
-    page: int,
-    locale: Locale,
-    *,
-    more: bool,
-) -> ui.LayoutView:
+class Row(NamedTuple):
+    """A result on a page, the line about it and its small picture, unless its file was lost."""
+
+    job: Job
+    line: str
+    thumbnail: bytes | None
+
+
+def history_view(rows: Sequence[Row], page: int, pages: int, locale: Locale) -> ui.LayoutView:
     """A page: each result with its small picture, buttons to post one again, and to turn."""
-    items: list[ui.Item[Any]] = [ui.TextDisplay(t("history.title", locale, page=page + 1))]
-    for job, thumbnail in zip(jobs, thumbnails, strict=True):
-        shown = ui.TextDisplay[ui.LayoutView](_line(job, locale))
+    title = t("history.title", locale, page=page + 1, pages=pages)
+    items: list[ui.Item[Any]] = [ui.TextDisplay(title)]
+    for job, line, thumbnail in rows:
+        shown = ui.TextDisplay[ui.LayoutView](line)
         if thumbnail:
             picture = ui.Thumbnail[ui.LayoutView](f"attachment://{_name(job)}", spoiler=job.spoiler)
             items.append(ui.Section(shown, accessory=picture))
         else:
             items.append(shown)
-    if jobs:
-        shows = [standing_button(f"#{job.id}", "show", job.id) for job in jobs]
-        items.append(ui.ActionRow(*shows))
+    if rows:
+        items.append(
+            ui.ActionRow(*(standing_button(f"#{row.job.id}", "show", row.job.id) for row in rows))
+        )
     else:
         items.append(ui.TextDisplay(t("history.none", locale)))
-    if page or more:
+    if pages > 1:
         back = standing_button("◀", "history", max(page - 1, 0), disabled=page == 0)
-        on = standing_button("▶", "history", page + 1, disabled=not more)
+        on = standing_button("▶", "history", page + 1, disabled=page + 1 == pages)
         items.append(ui.ActionRow(back, on))
     return layout(*items)
-
-
-def _line(job: Job, locale: Locale) -> str:
-    facts = [
-        f"**#{job.id}**",
-        f"<t:{int(job.created_at)}:R>",
-        t("result.clip_skip", locale, clip_skip=job.request.clip_skip),
-        t("result.seed", locale, seed=job.request.seed),
-    ]
-    if job.private:
-        facts.append(t("option.private", locale))
-    return f"{' · '.join(facts)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH) or '—'}"
 
 
 def _age_restricted(interaction: Interaction, job: Job) -> bool:

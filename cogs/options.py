@@ -18,11 +18,12 @@ from discord.app_commands import Choice
 from bot.client import Penultimate
 from bot.gate.origin import of_interaction
 from bot.ordering.adding import MAX_WORDS, split_weight
-from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES
-from bot.ordering.layers import ADDED, LAYERED, SHAPES
+from bot.ordering.choices import MAX_CHOICE, MAX_CHOICES, SAMPLER_NAMES, size_names
+from bot.ordering.layers import ADDED, LAYERED
 from bot.rules.policy import usable
 from bot.translate import t, text
 from core.models.addons import NetworkFile, Shelf
+from core.models.catalogue import Model
 from core.models.names import search
 from core.options import OPTIONS
 
@@ -167,9 +168,17 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_CHOICE else f"{text[: MAX_CHOICE - 1]}…"
 
 
-async def _sizes(_: Interaction, typed: str) -> list[Choice[str]]:
-    # Any size may be typed, and Discord sends only what is picked or typed to its end.
-    return choices(search(SHAPES, typed) if not typed[:1].isdecimal() else (typed,))
+async def _sizes(interaction: Interaction, typed: str) -> list[Choice[str]]:
+    """Offer shapes and sizes within the limits; any size may be typed, and is checked then."""
+    bot, model = interaction.client, _model(interaction)
+    offered = size_names(bot.gate.limits(interaction.guild_id), model) if model else []
+    return choices(search(offered, typed) or [typed])
+
+
+def _model(interaction: Interaction) -> Model | None:
+    """The model that was chosen, or else the first."""
+    catalogue, named = interaction.client.catalogue, interaction.namespace.model
+    return catalogue.find(named) if named else next(iter(catalogue.models), None)
 
 
 _presets: Final = _searching(lambda each: each.client.store.presets.names(each.user.id))

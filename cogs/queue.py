@@ -54,12 +54,17 @@ class QueueCog(commands.Cog):
 
     @app_commands.command(name="cancel", description=text("command.cancel"))
     @app_commands.describe(job=text("describe.job"))
-    async def cancel(self, interaction: Interaction, job: str) -> None:
-        """Cancel one of the member's jobs, by its number, or all of them."""
-        if every := job.strip().casefold() == ALL:
-            numbers = [place.job_id for place in self._places(interaction)]
+    async def cancel(self, interaction: Interaction, job: str | None = None) -> None:
+        """Cancel one of the member's jobs, by its number, or all of them; without a number the
+        only one, and of several the panel with a button for each is shown."""
+        mine = [place.job_id for place in self._places(interaction)]
+        if job is None and len(mine) != 1:
+            await answers.show(interaction, self._view(interaction))
+            return
+        if every := (job or ALL).strip().casefold() == ALL:
+            numbers = mine
         else:
-            numbers = [(await self._mine(interaction, job)).id]
+            numbers = [(await self._mine(interaction, job or "")).id]
         count = sum(map(self.jobs.cancel, numbers))
         key = "cancel.cancelled" if every or count else "live.too_late"
         await answers.say(interaction, t(key, interaction.locale, count=count))

@@ -239,7 +239,7 @@ class Options:
     model: str = field(
         kw_only=False,
         metadata=_facts(
-            places=EVERYWHERE & ~Place.CARD,
+            places=EVERYWHERE & ~Place.CARD | Place.EDIT,
             infotext="Model",
             axis=AxisKind("Checkpoint name", 8, ("Model", "Checkpoint"), bare=True, cost=1.0),
             flag="--model",
@@ -247,7 +247,7 @@ class Options:
     )
     vae: str = _row(
         AUTOMATIC,
-        places=EVERYWHERE,
+        places=EVERYWHERE | Place.EDIT,
         infotext="VAE",
         axis=AxisKind("VAE", 7, cost=0.7),
         flag="--vae",
@@ -296,7 +296,7 @@ class Options:
     sampler: str = _row(
         "Euler",
         choices=SAMPLERS,
-        places=EVERYWHERE,
+        places=EVERYWHERE | Place.EDIT,
         infotext="Sampler",
         rank=2,
         axis=AxisKind("Sampler", 5, bare=True, example=", ".join(SAMPLERS)),

@@ -13,12 +13,14 @@ from bot.actions.dispatch import control, form
 from bot.actions.retry import Retry
 from bot.answers import Interaction
 from bot.exceptions import NotYours
+from bot.gate.gate import Gate
 from bot.gate.visibility import Visibility
 from bot.jobs.jobs import Jobs
 from bot.posts import forms
 from bot.posts.controls import chosen_number
 from bot.store import Job
 from bot.translate import t
+from core.models.catalogue import Catalogue
 from core.request import draw_seed
 
 
@@ -27,6 +29,8 @@ class Knobs:
     """The actions of a job's post, before and after its result."""
 
     _jobs: Jobs
+    _catalogue: Catalogue
+    _gate: Gate
     _visibility: Visibility
     _retry: Retry
 
@@ -48,7 +52,8 @@ class Knobs:
     async def _edited(self, interaction: Interaction, job: Job, _: int | None) -> None:
         form = partial(forms.edit_form, job, interaction.locale)
         async with self._retry.typed(interaction, form) as typed:
-            request = forms.read_edit(job.request, typed)
+            limits = self._gate.limits(interaction.guild_id)
+            request = forms.read_edit(job.request, typed, self._catalogue, limits)
             await self._jobs.derive(interaction, job, request, job.sheet)
 
     @control("open")

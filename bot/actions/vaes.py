@@ -17,12 +17,12 @@ from bot.actions.derive import one_picture
 from bot.actions.dispatch import control, form
 from bot.actions.retry import Retry
 from bot.answers import Interaction
-from bot.exceptions import CannotExplore
+from bot.exceptions import CannotExplore, Gone
 from bot.jobs.jobs import Jobs
 from bot.ordering.axes import other_vaes
 from bot.ordering.choices import vae_names
 from bot.posts import forms
-from bot.posts.controls import SEARCH, chosen, layout, row
+from bot.posts.controls import CLIP_SKIP, NUMBER, SEARCH, chosen, layout, row
 from bot.posts.result import vae_select
 from bot.store import Job
 from bot.translate import t
@@ -51,7 +51,12 @@ class Vaes:
         self, action: str, interaction: Interaction, job: Job, position: int | None
     ) -> None:
         name = chosen(interaction)
-        if name == SEARCH:
+        if action == "vae" and (number := name.removeprefix(CLIP_SKIP)) != name:
+            # The select under a result has both.
+            if NUMBER.fullmatch(number) is None:
+                raise Gone("control")
+            await self._jobs.vary(interaction, job, clip_skip=int(number))
+        elif name == SEARCH:
             form = forms.name_form(job, interaction.locale, action, position)
             await self._retry.ask(interaction, form, job.request)
         else:

@@ -36,8 +36,10 @@ NUMBER: Final = re.compile(r"[0-9]{1,4}")
 MAX_OPTIONS: Final = 25
 MAX_LABEL: Final = 100
 
-# The value of a select's option that opens a search; no name has an unprintable character.
+# Values among the names in a select, which have no unprintable character: what opens a search, and
+# the beginning of a clip skip.
 SEARCH: Final = "\x1fsearch"
+CLIP_SKIP: Final = "\x1fclip"
 
 
 class Control(ui.DynamicItem[ui.Item[Any]], template=PATTERN):
@@ -108,13 +110,13 @@ def select(
 
 
 def select_options(
-    labels: Mapping[str, str], *chosen: str, search: str | None = None
+    labels: Mapping[str, str], *chosen: str, search: str | None = None, most: int = MAX_OPTIONS
 ) -> list[discord.SelectOption]:
-    """The first options of a select, from labels by value; ``chosen`` are marked.
+    """The first options of a select, ``most`` at most, from labels by value; ``chosen`` are marked.
 
     With ``search``, a label, a last option has the value :data:`SEARCH`.
     """
-    shown = list(labels.items())[: MAX_OPTIONS - bool(search)]
+    shown = list(labels.items())[: most - bool(search)]
     options = [
         discord.SelectOption(label=label[:MAX_LABEL], value=value, default=value in chosen)
         for value, label in shown

@@ -6,7 +6,7 @@ opened before a restart still works.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,19 +15,25 @@ from discord import ui
 
 from bot.answers import Interaction, payload
 from bot.errors import EDIT_EXAMPLE, EDITED
-from bot.exceptions import Gone
-from bot.ordering.layers import values_of
+from bot.exceptions import Gone, Several
+from bot.ordering.layers import size_of, values_of
+from bot.ordering.resolve import checked
 from bot.posts.controls import custom_id
 from bot.posts.option_text import typed_text
+from bot.settings import Limits
 from bot.store import Job
 from bot.store.names import MAX_NAME
-from bot.translate import option_label, t
-from core.errors import InvalidRequest
-from core.options import MAX_PROMPT, RANDOM_SEED, RANGES
-from core.request import GenerationRequest, draw_seed, parse_size
+from bot.translate import t
+from core.errors import InvalidRequest, PenultimateError
+from core.models.catalogue import Catalogue
+from core.options import MAX_PROMPT, OPTIONS, RANDOM_SEED, RANGES
+from core.pictures.infotext import line, read_line
+from core.request import GenerationRequest, draw_seed, split_sampler
 from core.typed import half_width
 
 MAX_SEARCH: Final = 100
+# Room for the names of a model and a VAE, of 255 characters at most.
+MAX_SETTINGS: Final = 1000
 # Discord's limit for a form.
 MAX_FIELDS: Final = 5
 # High enough to show the prompt, low enough to keep the composition of the start image.
@@ -37,18 +43,19 @@ START_DENOISING: Final = 0.6
 def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     """Build the form for a job's prompts and numbers, filled in."""
     values = values_of(job.request) | {"prompt": job.request.prompt}
-    settings = ", ".join(typed_text(values[name]) for name in EDITED)
     fields = _prompts(values, locale)
     # What a sheet varies has its own value in each cell.
     varied = job.sheet.options if job.sheet else ()
+    own = [name for name in EDITED if name not in varied]
+    edited = {OPTIONS[name].infotext: typed_text(values[name]) for name in own}
     if "clip_skip" not in varied:
         fields.append(_field("edit", "clip_skip", str(values["clip_skip"]), 2, locale))
     if "seed" not in varied:
         fields.append(_field("edit", "seed", str(values["seed"]), 10, locale, required=False))
-    # These share a field: there are at most MAX_FIELDS.
-    label = option_label(EDITED, locale)
-    hint = t("edit.settings_hint", locale, example=EDIT_EXAMPLE)
-    fields.append(text_field("settings", label, 40, settings, hint))
+    # These share a field, written as A1111 does: there are at most MAX_FIELDS.
+    label, hint = t("edit.settings", locale), t("edit.settings_hint", locale, example=EDIT_EXAMPLE)
+    look = {"style": discord.TextStyle.paragraph}
+    fields.append(text_field("settings", label, MAX_SETTINGS, line(edited), hint, **look))
     return build_form(t("edit.title", locale), custom_id("edit", job.id), *fields)
 
 
@@ -137,39 +144,88 @@ def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from (item for item in inner if isinstance(item, dict))
 
 
-def read_edit(request: GenerationRequest, fields: Mapping[str, str]) -> GenerationRequest:
+def read_all(read: Callable[[str, str], Any], typed: Mapping[str, str]) -> dict[str, Any]:
+    """Read every value that was typed, by name. Raises the error of one that cannot be used, or
+    :class:`~bot.exceptions.Several` of them."""
+    values, errors = {}, []
+    for name, text in typed.items():
+        try:
+            values[name] = read(name, text.strip())
+        except PenultimateError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        raise Several(tuple(errors))
+    if errors:
+        raise errors[0]
+    return values
+
+
+def read_edit(
+    request: GenerationRequest, fields: Mapping[str, str], catalogue: Catalogue, limits: Limits
+) -> GenerationRequest:
     """Change the request by what was typed into :func:`edit_form`.
 
-    Raises :class:`~core.errors.InvalidRequest` for what is no number or out of range.
+    Raises as :func:`read_all`.
     """
     settings = fields["settings"]
-    parts = half_width(settings).replace(",", " ").replace(";", " ").split()
-    if len(parts) != len(EDITED):
-        raise InvalidRequest("settings", settings, "settings")
-    typed = dict(zip(EDITED, parts, strict=True))
-    width, height = parse_size(typed.pop("size"))
     # A sheet's form lacks what the sheet varies.
-    varied = {name: str(getattr(request, name)) for name in ("clip_skip", "seed")}
-    values = _read(Fields(varied | dict(fields))) | _numbers(typed)
-    return replace(request, width=width, height=height, **values)
+    typed = {name: fields[name] for name in ("clip_skip", "seed") if name in fields}
+    typed |= _settings(settings)
+
+    def read(name: str, text: str) -> Any:
+        if name == "settings":
+            raise InvalidRequest("settings", text, "settings")
+        return checked({name: _number(name, text)}, catalogue, limits)[name]
+
+    values = read_all(read, typed)
+    if "size" in values:
+        model = catalogue.model(values.get("model", request.model))
+        values["width"], values["height"] = size_of(values.pop("size"), model)
+    if "sampler" in values:
+        values["sampler"], values["schedule_type"] = split_sampler(values["sampler"])
+    return replace(request, **_prompted(values, fields))
+
+
+def _settings(text: str) -> dict[str, str]:
+    """Read the last field as option to text: pairs as A1111 writes them, or numbers and the size
+    alone, in their order. What is neither is under ``settings``."""
+    text = ", ".join(text.splitlines())
+    if ":" not in text:
+        text = half_width(text)
+    if ":" in text:
+        known = {OPTIONS[name].infotext.casefold(): name for name in EDITED}
+        pairs = ((known.get(key.casefold()), key, value) for key, value in read_line(text).items())
+        return dict((name, value) if name else ("settings", key) for name, key, value in pairs)
+    names = [name for name in EDITED if name in RANGES or name == "size"]
+    parts = text.replace(",", " ").replace(";", " ").split()
+    return dict(zip(names, parts, strict=True)) if len(parts) == len(names) else {"settings": text}
 
 
 def read_start(fields: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     """Return the prompt and options that were typed into :func:`start_form`, and the strength.
 
-    Raises as :func:`read_edit`.
+    Raises as :func:`read_all`.
     """
-    strength = RANGES["denoising_strength"].read("denoising_strength", fields["denoising_strength"])
-    return _read(fields), strength
+    names = ("denoising_strength", "clip_skip", "seed")
+    values = read_all(_number, {name: fields[name] for name in names})
+    strength = values.pop("denoising_strength")
+    return _prompted(values, fields), strength
 
 
-def _read(fields: Mapping[str, str]) -> dict[str, Any]:
-    seed = fields["seed"].strip() or str(RANDOM_SEED)
-    values = _numbers({"clip_skip": fields["clip_skip"], "seed": seed})
-    if values["seed"] == RANDOM_SEED:
+def _prompted(values: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Add the prompts to the values, and draw a seed that is to be random."""
+    if values.get("seed") == RANDOM_SEED:
         values["seed"] = draw_seed()
     return values | {name: fields[name] for name in ("prompt", "negative_prompt")}
 
 
-def _numbers(typed: Mapping[str, str]) -> dict[str, Any]:
-    return {name: RANGES[name].read(name, text) for name, text in typed.items()}
+def _number(name: str, text: str) -> Any:
+    """Read a number; a seed left empty is random, and what is no number stays text."""
+    if name == "seed" and not text:
+        return RANDOM_SEED
+    if name not in RANGES:
+        return text
+    number = RANGES[name].read(name, text)
+    if (name, number) != ("seed", RANDOM_SEED):
+        RANGES[name].check(name, number)
+    return number

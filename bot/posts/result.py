@@ -16,6 +16,7 @@ from discord import Locale, ui
 from bot.answers import excerpt
 from bot.ordering.layers import BOT, model_values, values_of
 from bot.posts.controls import (
+    CLIP_SKIP,
     MAX_LABEL,
     MAX_OPTIONS,
     Control,
@@ -113,11 +114,7 @@ def result_view(post: Post) -> ui.LayoutView:
     job = post.job
     if job.sheet is not None:
         return layout(_gallery(post), ui.TextDisplay(_text(post)), *sheet_rows(job, job.sheet))
-    rows = [_knobs(post), *_openers(job)]
-    if post.clip_skip_works:
-        rows.append(row(_clip_skips(post)))
-    if post.vaes:
-        rows.append(row(vae_select(job, post.vaes, job.locale)))
+    rows = [_knobs(post), *_openers(job), *_choices(post)]
     return layout(_gallery(post), ui.TextDisplay(_text(post)), *rows)
 
 
@@ -148,13 +145,21 @@ def vae_select(
     search: bool = True,
     action: str = "vae",
     argument: int | None = None,
+    first: Sequence[discord.SelectOption] = (),
 ) -> Control:
-    """Build the select of VAEs; of more than fit, the last option leads to a search."""
+    """Build the select of VAEs, after the options ``first``, one of which is marked in place of
+    the VAE; of more than fit, the last option leads to a search."""
     names = [name for name in vaes if len(name) <= MAX_LABEL]
     labels = {name: t("control.vae_option", locale, name=name) for name in names}
-    more = t("control.vae_search", locale) if search and len(names) > MAX_OPTIONS else None
-    options = select_options(labels, job.request.vae, search=more)
-    return select(t(f"control.{action}", locale), action, job.id, options, argument)
+    most = MAX_OPTIONS - len(first)
+    more = t("control.vae_search", locale) if search and len(names) > most else None
+    marked = () if first else (job.request.vae,)
+    options = select_options(labels, *marked, search=more, most=most)
+    for option in options:
+        if first and option.value == job.request.vae:
+            option.description = t("result.vae_now", locale)
+    placeholder = t("control.clip_skip_or_vae" if first else f"control.{action}", locale)
+    return select(placeholder, action, job.id, [*first, *options], argument)
 
 
 def _text(post: Post) -> str:
@@ -162,12 +167,12 @@ def _text(post: Post) -> str:
     lines = [excerpt(job.request.prompt, PROMPT_LENGTH)] if job.request.prompt.strip() else []
     if post.mention:
         lines.insert(0, t("result.for", job.locale, member=f"<@{job.user_id}>"))
-    facts = [*_facts(job, post.usual), *_addons(post)]
+    shown = [*facts(job, post.usual), *_addons(post)]
     if not post.mention:
-        facts.append(f"<@{job.user_id}>")
+        shown.append(f"<@{job.user_id}>")
     if post.parent_url:
-        facts.append(t("result.parent", job.locale, url=post.parent_url))
-    lines.append("-# " + " · ".join(facts))
+        shown.append(t("result.parent", job.locale, url=post.parent_url))
+    lines.append("-# " + " · ".join(shown))
     # A note of another version may have no sentence in this one.
     notes = (note_text(note, job.locale) for note in job.notes if note.key in NOTES)
     remarks = "\n".join(f"-# {line}" for line in (*notes, *post.remarks))
@@ -176,9 +181,9 @@ def _text(post: Post) -> str:
     return "\n".join(lines)
 
 
-def _facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
-    """Yield what varies, clip skip, seed, any variation, start image or hires fix, and what else
-    differs from the usual."""
+def facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
+    """Yield, in the job's language, what varies, clip skip, seed, any variation, start image or
+    hires fix, and what else differs from the usual."""
     request, locale = job.request, job.locale
     varied = {axis.kind.field for axis in job.sheet.axes} if job.sheet else set()
     for axis in job.sheet.axes if job.sheet else ():
@@ -280,18 +285,26 @@ def _openers(job: Job) -> Iterable[ui.ActionRow[Any]]:
         yield row(*numbers[start : start + 4])
 
 
-def _clip_skips(post: Post) -> Control:
+def _choices(post: Post) -> Iterable[ui.ActionRow[Any]]:
+    """Yield one select, of clip skips, VAEs or both: a row is much of a phone's screen."""
     job = post.job
-    options = [
+    if post.vaes:
+        clip_skips = _clip_skips(job, CLIP_SKIP) if post.clip_skip_works else []
+        yield row(vae_select(job, post.vaes, job.locale, first=clip_skips))
+    elif post.clip_skip_works:
+        yield row(select(t("control.clip_skip", job.locale), "clip", job.id, _clip_skips(job)))
+
+
+def _clip_skips(job: Job, prefix: str = "") -> list[discord.SelectOption]:
+    return [
         discord.SelectOption(
             label=t("result.clip_skip_option", job.locale, clip_skip=k),
-            value=str(k),
+            value=f"{prefix}{k}",
             description=t(f"result.clip_skip_{k}", job.locale) if k in (1, 2, 12) else None,
             default=k == job.request.clip_skip,
         )
         for k in range(LOWEST, HIGHEST + 1)
     ]
-    return select(t("control.clip_skip", job.locale), "clip", job.id, options)
 
 
 def sheet_rows(job: Job, sheet: Sheet) -> Iterable[ui.ActionRow[Any]]:

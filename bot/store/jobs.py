@@ -49,6 +49,12 @@ _NEXT: Final[dict[State, tuple[State, ...]]] = {
     "cancelled": (),
 }
 
+# A member's jobs that have pictures.
+_RESULTS: Final = (
+    "jobs.user_id = ? AND jobs.state IN ('finished', 'delivered')"
+    " AND EXISTS (SELECT 1 FROM pictures WHERE pictures.job_id = jobs.id)"
+)
+
 
 class Asked(TypedDict, total=False):
     """Columns of a job's row: who asked for it and where, and how it is answered."""
@@ -188,14 +194,15 @@ class JobsTable:
 
     async def results_of(self, user_id: int, limit: int, offset: int = 0) -> list[Job]:
         """Return a member's jobs that have pictures, newest first."""
-        return await self._all(
-            "jobs.user_id = ? AND jobs.state IN ('finished', 'delivered')"
-            " AND EXISTS (SELECT 1 FROM pictures WHERE pictures.job_id = jobs.id)"
-            " ORDER BY jobs.id DESC LIMIT ? OFFSET ?",
-            user_id,
-            limit,
-            offset,
+        where = f"{_RESULTS} ORDER BY jobs.id DESC LIMIT ? OFFSET ?"
+        return await self._all(where, user_id, limit, offset)
+
+    async def count_results(self, user_id: int) -> int:
+        """Count a member's jobs that have pictures."""
+        found = await self._database.read_one(
+            f"SELECT COUNT(*) FROM jobs WHERE {_RESULTS}", user_id
         )
+        return int(found[0]) if found else 0
 
     async def erase_expired_tokens(self) -> int:
         """Erase every interaction token past its 15 minutes; return how many."""

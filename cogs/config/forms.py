@@ -10,7 +10,7 @@ from discord import Locale, ui
 
 from bot.exceptions import TooManyWords
 from bot.posts.controls import standing_id
-from bot.posts.forms import build_form, text_field
+from bot.posts.forms import build_form, read_all, text_field
 from bot.rules.server import BOUNDS, MAX_WORD, MOST, SETTINGS, FileKind, Server
 from bot.rules.words import read_words
 from bot.translate import t
@@ -47,16 +47,17 @@ def _field(server: Server, name: str, locale: Locale, role: int) -> ui.Label[ui.
 def read(fields: Mapping[str, str]) -> dict[str, Any]:
     """Read the settings that were typed; a number left empty is None.
 
-    Raises :class:`~core.errors.InvalidRequest` and :class:`~bot.exceptions.TooManyWords`.
+    Raises as :func:`~bot.posts.forms.read_all`.
     """
     readers = dict.fromkeys(BOUNDS, _number) | {"words": _words}
-    return {name: readers[name](name, text) for name, text in fields.items() if name in readers}
+    typed = {name: text for name, text in fields.items() if name in readers}
+    return read_all(lambda name, text: readers[name](name, text), typed)
 
 
 def _number(name: str, text: str) -> int | None:
-    if not text.strip():
+    if not text:
         return None
-    number = int(BOUNDS[name].read(name, text.strip()))
+    number = int(BOUNDS[name].read(name, text))
     BOUNDS[name].check(name, number)
     return number
 

@@ -21,6 +21,7 @@ from bot.gate.origin import of_interaction
 from bot.ordering.layers import LAYERED
 from bot.ordering.resolve import checked, explain
 from bot.posts.controls import SEARCH, chosen
+from bot.posts.forms import read_all
 from bot.translate import t, text
 from cogs.settings.panel import (
     EVERYTHING,
@@ -106,11 +107,12 @@ class SettingsCog(commands.Cog):
         form = partial(numbers_form, await self._panel(interaction), interaction.locale)
         async with self.retry.typed(interaction, form) as typed:
             changes: dict[str, Any] = dict.fromkeys(NUMBERS)
-            for name in NUMBERS:
-                if given := typed.get(name, "").strip():
-                    changes[name] = RANGES[name].read(name, given)
-            checked(changes, self.catalogue, self.limits)
+            given = {name: typed[name] for name in NUMBERS if typed.get(name, "").strip()}
+            changes |= read_all(self._number, given)
             await self._change(interaction, changes)
+
+    def _number(self, name: str, text: str) -> Any:
+        return checked({name: RANGES[name].read(name, text)}, self.catalogue, self.limits)[name]
 
     @standing("reset")
     async def _reset(self, interaction: Interaction, owner: int | None) -> None:

@@ -13,7 +13,7 @@ import discord
 from discord import Locale, ui
 
 from bot.errors import sentence
-from bot.ordering.choices import SAMPLER_NAMES, vae_names
+from bot.ordering.choices import SAMPLER_NAMES, size_names, vae_names
 from bot.ordering.layers import LAYERED, SHAPES
 from bot.ordering.resolve import Explained, bounds
 from bot.posts.controls import (
@@ -33,7 +33,6 @@ from bot.settings import Limits
 from bot.translate import option_label, t
 from core.models.catalogue import Catalogue
 from core.options import OPTIONS, RANDOM_SEED, RANGES, SAMPLERS, SELDOM, Place, names
-from core.request import parse_size
 
 # What is picked from a select; a number that has more values than fit into one is typed.
 SELECTS: Final = tuple(
@@ -45,8 +44,6 @@ SELECTS: Final = tuple(
 NUMBERS: Final = tuple(name for name in names(Place.SETTINGS) if name not in SELECTS)
 assert len(NUMBERS) <= MAX_FIELDS, f"one form holds no more numbers to type: {NUMBERS}"
 
-# The sizes offered where the limits allow them; any size can be typed.
-SIZES: Final = ("512x512", "512x768", "768x512", "640x640", "768x768", "832x1216", "1216x832")
 # The reset select's value for all of them; no option has that name.
 EVERYTHING: Final = "everything"
 
@@ -145,7 +142,7 @@ def offered(explained: Explained, catalogue: Catalogue, limits: Limits) -> dict[
         "model": [model.name for model in catalogue.models],
         "vae": vae_names(catalogue, explained.model),
         "sampler": sorted(SAMPLER_NAMES, key=_rank),
-        "size": [*SHAPES, *(size for size in SIZES if max(parse_size(size)) <= limits.max_size)],
+        "size": size_names(limits, explained.model),
     }
     for name in set(SELECTS) & set(RANGES):
         low = int(RANGES[name].low)

@@ -168,8 +168,8 @@ def _hires(request: GenerationRequest) -> dict[str, object]:
 
 def compose(prompt: str, negative: str, pairs: Mapping[str, object]) -> str:
     """Write prompts and parameters so that :func:`parse` reads the same strings."""
-    line = _line(pairs)
-    text = _lay_out(prompt, negative, line)
+    last = line(pairs)
+    text = _lay_out(prompt, negative, last)
     read = _split(text)
     exact = {
         EXACT[key]: wanted
@@ -179,7 +179,7 @@ def compose(prompt: str, negative: str, pairs: Mapping[str, object]) -> str:
         )
         if wanted != plain
     }
-    return _lay_out(prompt, negative, f"{line}, {_line(exact)}") if exact else text
+    return _lay_out(prompt, negative, f"{last}, {line(exact)}") if exact else text
 
 
 def _lay_out(prompt: str, negative: str, line: str) -> str:
@@ -187,7 +187,8 @@ def _lay_out(prompt: str, negative: str, line: str) -> str:
     return f"{_CONTROL.sub(' ', shown)}\n{line}".strip()
 
 
-def _line(pairs: Mapping[str, object]) -> str:
+def line(pairs: Mapping[str, object]) -> str:
+    """Write parameters as the last line of a text."""
     return ", ".join(
         f"{key}: {value[0]}x{value[1]}" if isinstance(value, tuple) else f"{key}: {quote(value)}"
         for key, value in pairs.items()
@@ -237,6 +238,11 @@ def parse(text: str) -> dict[str, Any]:
     if _has_weights(values["Prompt"]) or _has_weights(values["Negative prompt"]):
         values.setdefault("Emphasis", "Original")
     return values | {key: value for key, value in ASSUMED.items() if key not in values}
+
+
+def read_line(text: str) -> dict[str, str]:
+    """Read parameters as :func:`line` writes them, by A1111's keys; what is no pair is skipped."""
+    return {pair.key: unquote(pair.raw).strip() for pair in _pairs(text)}
 
 
 def looks_like_infotext(text: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from bot.errors import sentence
 from bot.translate import t
-from cogs.history import PAGE, history_view
+from cogs.history import FACTS_LENGTH, PAGE, PROMPT_LENGTH, Row, history_view
 from core.errors import OutOfMemory, PenultimateError
 from core.options import MAX_PROMPT, MAX_SEED
 from tests.simulation import (
@@ -70,7 +70,7 @@ async def test_pages_turn_and_survive_a_restart(world: World) -> None:
     assert buttons(answer(result))["◀"]["disabled"]
     await world.restart()
     await world.ann.click(answer(result), label="▶")
-    assert "page 2" in text(answer(result))
+    assert "page 2 of 2" in text(answer(result))
     assert {"#1", "#2", "◀", "▶"} == set(buttons(answer(result)))
     await world.ann.click(answer(result), label="◀")
     assert "page 1" in text(answer(result))
@@ -82,6 +82,26 @@ async def test_a_result_is_opened_from_a_page(world: World) -> None:
     result = await world.ann.click(page, label="#1")
     assert "cat 0" in text(shown(result))
     assert "New seed" in buttons(shown(result))
+
+
+async def test_rows_are_told_apart_by_what_was_made(world: World) -> None:
+    await make(world, world.ann, cfg_scale=5, hires_scale=2)
+    asked = {"prompt": "cat", "x_axis": "clip skip", "y_axis": "steps", "y_values": "4, 8"}
+    await world.ann.slash(world.channel, "explore", **asked)
+    await world.env.settle()
+    said = text(shown(await world.ann.slash(world.channel, "history")))
+    sheet, upscaled = said.index("**clip skip 1-12**"), said.index("upscaled ×2")
+    assert sheet < said.index("steps 4, 8") < upscaled < said.index("CFG scale 5")
+
+
+async def test_a_page_past_the_end_is_the_last(world: World) -> None:
+    await make(world, world.ann, PAGE + 1)
+    page = answer(await world.ann.slash(world.channel, "history"))
+    await world.ann.click(page, label="▶")
+    for number in (1, 2):
+        await world.bot.store.jobs.delete(number)
+    await world.ann.click(page, custom_id="s:history:0")
+    assert "page 1 of 1" in text(page)
 
 
 async def test_a_lost_file_leaves_the_rest(world: World) -> None:
@@ -99,8 +119,9 @@ async def test_a_lost_file_leaves_the_rest(world: World) -> None:
 def test_the_longest_page_is_one_that_discord_takes() -> None:
     request = replace(a_job().request, prompt="*🎨" * (MAX_PROMPT // 2), seed=MAX_SEED)
     job = replace(a_job(), request=request, private=True)
-    jobs = [replace(job, id=10**18 - 1 - number) for number in range(PAGE)]
-    view = history_view(jobs, [b"x"] * PAGE, 10**5, discord.Locale.japanese, more=True)
+    line = "x" * (FACTS_LENGTH + PROMPT_LENGTH + 100)
+    rows = [Row(replace(job, id=10**18 - 1 - number), line, b"x") for number in range(PAGE)]
+    view = history_view(rows, 10**5, 10**6, discord.Locale.japanese)
     found = within_limits(view)
     ids = [item["custom_id"] for item in found if "custom_id" in item]
     assert len(ids) == len(set(ids))
@@ -215,6 +236,20 @@ async def test_all_jobs_are_taken_back_and_nobody_elses(world: World) -> None:
     await world.env.settle()
     assert "Canceled: 2" in text(told)
     assert [(await world.job(n)).state for n in (1, 2, 3)] == ["cancelled", "cancelled", "running"]
+
+
+async def test_the_only_job_needs_no_number(world: World) -> None:
+    told = shown(await world.ann.slash(world.channel, "cancel"))
+    assert "no jobs in the queue" in text(told)
+    world.engine.hold()
+    await make(world, world.ann, 1)
+    assert "Canceled: 1" in text(shown(await world.ann.slash(world.channel, "cancel")))
+    await world.env.settle()
+    assert (await world.job(1)).state == "cancelled"
+    await make(world, world.ann, 2)
+    panel = shown(await world.ann.slash(world.channel, "cancel"))
+    assert [(await world.job(n)).state for n in (2, 3)] == ["running", "queued"]
+    assert "Cancel" in buttons(panel)
 
 
 async def test_what_cannot_be_taken_back(world: World) -> None:
