@@ -61,10 +61,10 @@ class QueueCog(commands.Cog):
         if job is None and len(mine) != 1:
             await answers.show(interaction, self._view(interaction))
             return
-        if every := (job or ALL).strip().casefold() == ALL:
+        if every := job is None or job.strip().casefold() == ALL:
             numbers = mine
         else:
-            numbers = [(await self._mine(interaction, job or "")).id]
+            numbers = [(await self._mine(interaction, job)).id]
         count = sum(map(self.jobs.cancel, numbers))
         key = "cancel.cancelled" if every or count else "live.too_late"
         await answers.say(interaction, t(key, interaction.locale, count=count))

@@ -13,6 +13,7 @@ from bot.exceptions import (
     NotAllowed,
     NotYours,
     QuotaUsed,
+    Several,
     TooMany,
     TooManyWords,
     Unexpected,
@@ -58,6 +59,7 @@ EVERY: list[PenultimateError] = [
         for reason in REFUSALS
     ),
     VaeMismatch("7", "sdxl", "8", "sd1"),
+    Several((UnknownName("VAE", "7"), UnknownName("model", "8"))),
     AmbiguousName("LoRA", "7", ("8", "9")),
     NetworkMismatch("LoRA", "7", "sdxl", "sd1"),
     *(NetworkLimit(what, "200", 100) for what in ("count", "weight")),

@@ -47,7 +47,9 @@ def edit_form(job: Job, locale: discord.Locale) -> ui.Modal:
     # What a sheet varies has its own value in each cell.
     varied = job.sheet.options if job.sheet else ()
     own = [name for name in EDITED if name not in varied]
-    edited = {OPTIONS[name].infotext: typed_text(values[name]) for name in own}
+    edited: dict[str, object] = {OPTIONS[name].infotext: typed_text(values[name]) for name in own}
+    if "size" in own:
+        edited["Size"] = job.request.width, job.request.height
     if "clip_skip" not in varied:
         fields.append(_field("edit", "clip_skip", str(values["clip_skip"]), 2, locale))
     if "seed" not in varied:

@@ -134,7 +134,9 @@ async def test_autocomplete(settings: Settings) -> None:
         ]
         assert "DPM++ 2M Karras" in await names("preset save", "sampler", "2m kar")
         assert len(await names("preset save", "sampler", "")) == 25
-        assert await names("preset save", "size", "") == ["square", "portrait", "landscape"]
-        assert await names("preset save", "size", "640x4") == ["640x4"]
+        offered = await names("preset save", "size", "")
+        assert offered[:4] == ["square", "portrait", "landscape", "512x512"]
+        assert await names("preset save", "size", "512") == ["512x512", "512x768", "768x512"]
+        assert await names("preset save", "size", "704x9") == ["704x9"]
         result = await world.bob.autocomplete(world.channel, "preset show", "name", "")
         assert result == []

@@ -280,7 +280,7 @@ async def test_the_servers_bounds_are_shown(world: World) -> None:
     panel = await opened(world)
     assert len(selects(panel)["image count"]["options"]) == 2
     sizes = [option["value"] for option in selects(panel)["size"]["options"]]
-    assert sizes[:-1] == ["square", "portrait", "landscape", "512x512"]
+    assert sizes[:-1] == ["square", "512x512"]
 
 
 async def test_without_models_there_is_a_sentence(world: World) -> None:

@@ -114,13 +114,13 @@ async def test_the_edit_form_names_and_takes_it(world: World) -> None:
     form = await world.ann.click(post, label="Edit")
     assert form.modal is not None
     field = form.modal["components"][-1]
-    assert field["label"] == "Steps, CFG scale, sharpness, size"
-    assert field["description"] == "For example: 20, 7, 1, 512x512"
+    assert "Sharpness: 1" in field["component"]["value"]
+    assert "Sharpness: 1" in field["description"]
     typed = {"prompt": "x", "negative_prompt": "", "clip_skip": "1", "seed": ""}
-    refused = answer(await world.ann.submit_modal(form, typed | {"settings": "20, 7, 512x512"}))
-    assert "Enter steps, CFG scale, sharpness, size, such as 20, 7, 1, 512x512" in text(refused)
+    refused = answer(await world.ann.submit_modal(form, typed | {"settings": "sharpness: 9"}))
+    assert OUT_OF_RANGE in text(refused)
     form = await world.ann.click(post, label="Edit")
-    await world.ann.submit_modal(form, typed | {"settings": "20, 7, 0.25, 512x512"})
+    await world.ann.submit_modal(form, typed | {"settings": "sharpness: 0.25"})
     assert drawn(world) == [0.25]
 
 

@@ -13,6 +13,7 @@ import pytest
 import bot.gate.gate
 import bot.jobs.accepting
 from bot.ordering.layers import Layers
+from bot.posts.controls import CLIP_SKIP
 from bot.translate import t
 from core.models.catalogue import Catalogue
 from core.options import SELDOM
@@ -48,7 +49,7 @@ async def test_a_variation_links_to_its_picture(world: World, post: Any) -> None
 
 async def test_the_ends_of_clip_skip_cannot_be_left(world: World, post: Any) -> None:
     assert buttons(post)["Clip skip −"]["disabled"]
-    last = await world.ann.select(post, ["12"], custom_id="p:clip:1")
+    last = await world.ann.select(post, [f"{CLIP_SKIP}12"], custom_id="p:vae:1")
     assert buttons(answer(last))["Clip skip +"]["disabled"]
     assert not buttons(answer(last))["Clip skip −"]["disabled"]
 
@@ -67,8 +68,11 @@ async def test_a_new_seed_changes_nothing_else(world: World, post: Any) -> None:
 
 
 async def test_the_vae_select_offers_what_fits_and_draws_with_it(world: World, post: Any) -> None:
-    values = [option["value"] for option in selects(post)["VAE"]["options"]]
-    assert values == ["Automatic", "vivid", "soft"]
+    options = selects(post)["Clip skip or VAE"]["options"]
+    values = [option["value"] for option in options]
+    assert values == [*(f"{CLIP_SKIP}{k}" for k in range(1, 13)), "Automatic", "vivid", "soft"]
+    assert [option["value"] for option in options if option.get("default")] == [f"{CLIP_SKIP}1"]
+    assert options[12]["description"] == "In use"
     result = await world.ann.select(post, ["vivid"], custom_id="p:vae:1")
     assert "VAE vivid" in text(answer(result))
     used = world.engine.seen[-1].vae
@@ -80,7 +84,7 @@ async def test_vaes_past_24_are_searched(world: World) -> None:
     vaes = tuple(vae(f"vae {number}") for number in range(60))
     world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=vaes))
     post = answer(await world.ann.slash(world.channel, "imagine", prompt="x"))
-    options = selects(post)["VAE"]["options"]
+    options = selects(post)["Clip skip or VAE"]["options"]
     assert len(options) == 25
     search = await world.ann.select(post, [options[-1]["value"]], custom_id="p:vae:1")
     found = await world.ann.submit_modal(search, {"name": "vae 5"})
@@ -126,12 +130,32 @@ async def test_edit_comes_filled_in_and_draws_what_was_typed(world: World, post:
     fields = {item["custom_id"]: item for item in components_of(form.modal)}
     assert fields["prompt"]["value"] == "a red circle"
     assert fields["seed"]["value"] == "7"
-    assert fields["settings"]["value"] == "20, 7, 512x512"
+    said = "Steps: 20, CFG scale: 7, Sampler: Euler, Size: 512x512, Model: plain, VAE: Automatic"
+    assert sorted(fields["settings"]["value"].split(", ")) == sorted(said.split(", "))
     await world.bob.submit_modal(form, EDIT)
     request = (await world.job(2)).request
     assert (request.prompt, request.negative_prompt) == ("a blue square", "red")
     assert (request.clip_skip, request.seed, request.steps) == (3, 8, 30)
     assert (request.cfg_scale, request.width, request.height) == (5.5, 512, 768)
+
+
+async def test_edit_reaches_model_sampler_and_vae(world: World, post: Any) -> None:
+    form = await world.bob.click(post, label="Edit")
+    settings = "sampler： dpm++ 2m karras，Model： ANIME，VAE： vivid，size： portrait"
+    await world.bob.submit_modal(form, EDIT | {"settings": settings})
+    request = (await world.job(2)).request
+    assert (request.sampler, request.schedule_type) == ("DPM++ 2M", "Karras")
+    assert (request.model, request.vae, request.steps) == ("anime", "vivid", 20)
+    assert request.width < request.height
+
+
+async def test_all_that_is_wrong_is_said_at_once(world: World, post: Any) -> None:
+    form = await world.bob.click(post, label="Edit")
+    wrong = {"clip_skip": "13", "seed": "abc", "settings": "Steps: 0, VAE: vivd, Size: 7x7"}
+    said = text(answer(await world.bob.submit_modal(form, EDIT | wrong)))
+    for part in ("clip skip must be", "seed must be", "steps must be", "no VAE called", "multiple"):
+        assert part in said
+    assert len(world.engine.seen) == 1
 
 
 async def test_edit_takes_what_other_keyboards_type(world: World, post: Any) -> None:
@@ -162,10 +186,13 @@ async def test_an_empty_seed_draws_a_new_one(world: World, post: Any) -> None:
         ({"clip_skip": "13"}, "clip skip must be from 1 to 12"),
         ({"clip_skip": "x"}, "clip skip must be from 1 to 12"),
         ({"seed": "abc"}, "seed must be from"),
-        ({"settings": "30"}, "20, 7, 512x512"),
+        ({"settings": "30"}, "like this: Steps: 20, "),
         ({"settings": "30, seven, 512x512"}, "CFG scale must be from"),
         ({"settings": "30, 7, 7x7"}, "multiple of 8"),
         ({"settings": "30, 7, 2048x2048"}, "to 1536"),
+        ({"settings": "Steps: 30, Hires upscale: 2"}, "“Hires upscale” can’t be read here"),
+        ({"settings": "Sampler: Eulr"}, "no sampler called"),
+        ({"settings": "Model: plan"}, "Did you mean"),
     ],
 )
 async def test_what_cannot_be_used_is_said_and_given_back(

@@ -120,7 +120,7 @@ async def test_a_search_that_found_nothing_can_be_changed(world: World) -> None:
     vaes = tuple(vae(f"vae {number}") for number in range(60))
     world.bot.catalogue.update(Catalogue(models=world.found.models, vaes=vaes))
     post = await result(world, world.ann)
-    search = selects(post)["VAE"]["options"][-1]["value"]
+    search = selects(post)["Clip skip or VAE"]["options"][-1]["value"]
     form = await world.ann.select(post, [search], custom_id="p:vae:1")
     refused = answer(await world.ann.submit_modal(form, {"name": "qqqqqq"}))
     form = await world.ann.click(refused, label="Try again")

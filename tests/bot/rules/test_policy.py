@@ -12,6 +12,7 @@ import pytest
 from bot.errors import sentence
 from bot.exceptions import NotAllowed
 from bot.gate.origin import Origin, asker, places_of
+from bot.posts.controls import CLIP_SKIP
 from bot.rules.policy import (
     Asker,
     check_file,
@@ -159,7 +160,9 @@ async def test_every_way_to_make_a_picture_is_checked(world: World) -> None:
     refused(world, await world.ann.slash(world.channel, "imagine", prompt="BLOOD"), "**blood**")
     for label in ("Clip skip +", "New seed", "2"):
         refused(world, await world.ann.click(post, label=label), "**blood**")
-    refused(world, await world.ann.select(post, ["5"], custom_id="p:clip:1"), "**blood**")
+    refused(
+        world, await world.ann.select(post, [f"{CLIP_SKIP}5"], custom_id="p:vae:1"), "**blood**"
+    )
     refused(world, await world.ann.select(post, ["vivid"], custom_id="p:vae:1"), "**blood**")
     refused(world, await world.ann.submit_modal(form, EDIT), "**blood**")
     assert len(world.engine.seen) == drawn

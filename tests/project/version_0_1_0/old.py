@@ -27,6 +27,7 @@ from simcord.enums import ComponentType
 from simcord.env import Env
 from simcord.results import InteractionResult, ResponseMessage
 
+from bot.posts.controls import CLIP_SKIP
 from bot.settings import Settings
 from bot.store import Job
 from bot.translate import catalogues
@@ -405,11 +406,17 @@ async def _outcome(world: OldWorld, result: InteractionResult, before: State) ->
     if result.modal is not None:
         found["form"] = _named(result.modal["custom_id"])
         found["fields"] = {
-            item["custom_id"]: item.get("value")
+            item["custom_id"]: _as_typed_then(item.get("value"))
             for item in walk_components(result.modal["components"])
             if "custom_id" in item
         }
     return {name: value for name, value in found.items() if value not in ([], {})}
+
+
+def _as_typed_then(value: str | None) -> str | None:
+    """Edit's last field, which had the numbers and the size without their names."""
+    known = re.fullmatch(r"Steps: (.+?), CFG scale: (.+?), .*Size: (\w+).*", value or "")
+    return ", ".join(known.groups()) if known else value
 
 
 def as_then(request: dict[str, Any]) -> dict[str, Any]:
@@ -465,6 +472,12 @@ def _controls(components: list[dict[str, Any]]) -> list[str]:
                 for each in options
                 if each.get("default", True)
             ]
+            if chosen and chosen[0].startswith(CLIP_SKIP):
+                # Two selects then.
+                clip_skips = _named(item["custom_id"]).replace(":vae:", ":clip:")
+                found.append(f"{clip_skips} {chosen.pop().removeprefix(CLIP_SKIP)}")
+                described = [each["value"] for each in options if each.get("description")]
+                chosen = [value for value in described if not value.startswith(CLIP_SKIP)]
             off = " (off)" if item.get("disabled") else ""
             one = f"{_named(item['custom_id'])}{off} {' '.join(chosen)}".strip()
             found.append(LONGER.get(one, one))
