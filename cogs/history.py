@@ -116,7 +116,7 @@ class HistoryCog(commands.Cog):
         page = min(page, pages - 1)
         jobs = await self.store.jobs.results_of(interaction.user.id, PAGE, page * PAGE)
         rows = [
-            Row(job, self._line(job, interaction.locale), await self._thumbnail(job))
+            PageRow(job, self._line(job, interaction.locale), await self._thumbnail(job))
             for job in jobs
         ]
         files = [
@@ -144,7 +144,7 @@ class HistoryCog(commands.Cog):
             return None
 
 
-class Row(NamedTuple):
+class PageRow(NamedTuple):
     """A result on a page, the line about it and its small picture, unless its file was lost."""
 
     job: Job
@@ -152,7 +152,7 @@ class Row(NamedTuple):
     thumbnail: bytes | None
 
 
-def history_view(rows: Sequence[Row], page: int, pages: int, locale: Locale) -> ui.LayoutView:
+def history_view(rows: Sequence[PageRow], page: int, pages: int, locale: Locale) -> ui.LayoutView:
     """A page: each result with its small picture, buttons to post one again, and to turn."""
     title = t("history.title", locale, page=page + 1, pages=pages)
     items: list[ui.Item[Any]] = [ui.TextDisplay(title)]

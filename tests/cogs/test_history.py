@@ -11,7 +11,7 @@ import pytest
 
 from bot.errors import sentence
 from bot.translate import t
-from cogs.history import FACTS_LENGTH, PAGE, PROMPT_LENGTH, Row, history_view
+from cogs.history import FACTS_LENGTH, PAGE, PROMPT_LENGTH, PageRow, history_view
 from core.errors import OutOfMemory, PenultimateError
 from core.options import MAX_PROMPT, MAX_SEED
 from tests.simulation import (
@@ -120,7 +120,7 @@ def test_the_longest_page_is_one_that_discord_takes() -> None:
     request = replace(a_job().request, prompt="*🎨" * (MAX_PROMPT // 2), seed=MAX_SEED)
     job = replace(a_job(), request=request, private=True)
     line = "x" * (FACTS_LENGTH + PROMPT_LENGTH + 100)
-    rows = [Row(replace(job, id=10**18 - 1 - number), line, b"x") for number in range(PAGE)]
+    rows = [PageRow(replace(job, id=10**18 - 1 - number), line, b"x") for number in range(PAGE)]
     view = history_view(rows, 10**5, 10**6, discord.Locale.japanese)
     found = within_limits(view)
     ids = [item["custom_id"] for item in found if "custom_id" in item]

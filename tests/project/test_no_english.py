@@ -41,6 +41,8 @@ MET = {
     *("plain", "anime", "two", "vivid", "soft", "other", "English"),
     *(word for name in SAMPLERS + SCHEDULE_TYPES for word in re.findall(r"[A-Za-z]+", name)),
     *("Steps", "Size", "Hires", "upscale", "Eta", "Foo"),
+    # The example in Edit is in A1111's words.
+    *("scale", "Sampler", "Model", "Euler"),
 }
 PASTED = (
     "猫 (犬:1.2\nNegative prompt: 犬\nSteps: 900, Sampler: Foo, CFG scale: 7, Seed: 5,"

@@ -186,7 +186,7 @@ async def test_an_empty_seed_draws_a_new_one(world: World, post: Any) -> None:
         ({"clip_skip": "13"}, "clip skip must be from 1 to 12"),
         ({"clip_skip": "x"}, "clip skip must be from 1 to 12"),
         ({"seed": "abc"}, "seed must be from"),
-        ({"settings": "30"}, "like this: Steps: 20, "),
+        ({"settings": "30"}, "like this: `Steps: 20, "),
         ({"settings": "30, seven, 512x512"}, "CFG scale must be from"),
         ({"settings": "30, 7, 7x7"}, "multiple of 8"),
         ({"settings": "30, 7, 2048x2048"}, "to 1536"),
