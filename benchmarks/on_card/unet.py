@@ -34,7 +34,7 @@ def sdxl(bench: Bench) -> Records:
     return _rows(bench, "sdxl")
 
 
-def _inputs(bench: Bench, family: str, rows: int) -> dict[str, Any]:
+def inputs(bench: Bench, family: str, rows: int) -> dict[str, Any]:
     """Return a call's arguments, the same for all arms."""
     config = bench.recipe(family).configs["unet"]
     generator = torch.Generator(bench.device).manual_seed(rows)
@@ -79,7 +79,7 @@ def _rows(bench: Bench, family: str) -> Records:
     order = random.Random(0)
     arms = _arms(bench, family)
     for rows in ROWS[family] if bench.on_card else ROWS[family][:3]:
-        given = _inputs(bench, family, rows)
+        given = inputs(bench, family, rows)
         expected = arms["eager"](**given)[0]
         for name in order.sample(list(arms), len(arms)):
             call = _call(arms[name], given, name)
@@ -152,7 +152,7 @@ def _compiled(bench: Bench, family: str, sizes: Sequence[int]) -> Records:
         if isinstance(part, BasicTransformerBlock):
             part.compile(dynamic=True)
     for rows in sizes:
-        given = _inputs(bench, family, rows)
+        given = inputs(bench, family, rows)
         expected = arms["eager"](**given)[0]
         arm = "channels_last, compiled"
         call = _call(module, given, arm)
