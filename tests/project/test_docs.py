@@ -15,6 +15,7 @@ from bot.translate import catalogues
 from core.models.cards import Card
 from core.options import Place, names
 from tests.simulation import simulate
+from tools import site
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -90,6 +91,20 @@ def test_torch_is_the_same_version_everywhere() -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_site() -> None:
+    inside = re.findall(r": ([\w-]+\.md)$", page("mkdocs.yml"), re.MULTILINE)
+    own = [path.name for path in (ROOT / "docs").glob("*.md")]
+    assert sorted(inside) == sorted([*own, *site.BESIDE.values()])
+    beside = {path.name for path in ROOT.glob("*.md")}
+    assert set(site.BESIDE) == beside
+
+
+def test_links_of_the_site_lead_into_it() -> None:
+    text = "[a](../PRIVACY.md) [b](owners.md#cards) [c](https://x.y) ![d](img/e.png)"
+    turned = "[a](privacy.md) [b](owners.md#cards) [c](https://x.y) ![d](img/e.png)"
+    assert site.on_page_markdown(text, None, None, None) == turned
 
 
 # What looks like a path and is none of the checkout: what owners and the bot make, a library.
