@@ -11,7 +11,7 @@ from enum import Flag, auto
 from typing import Any, ClassVar, Final, get_type_hints
 
 from core.errors import InvalidRequest, UnknownName
-from core.typed import half_width
+from core.typed import closest, half_width
 
 MAX_SEED: Final = 2**32 - 1
 # Given as a seed, it means a random one.
@@ -197,14 +197,17 @@ class Option:
         elif self.longest and len(value) > self.longest:
             raise InvalidRequest(self.name, str(len(value)), "at_most", high=self.longest)
         elif self.choices and value not in self.choices:
-            raise UnknownName(self.name.replace("_", " "), value)
+            raise self._unknown(value)
 
     def spelt(self, name: str) -> str:
         """Spell a choice that is given in any case. Raises :class:`UnknownName`."""
         known = {each.casefold(): each for each in self.choices}
         if name.casefold() not in known:
-            raise UnknownName(self.name.replace("_", " "), name[:80])
+            raise self._unknown(name)
         return known[name.casefold()]
+
+    def _unknown(self, name: str) -> UnknownName:
+        return UnknownName(self.name.replace("_", " "), name[:80], closest(name, self.choices))
 
 
 def _facts(**facts: Any) -> dict[str, Option]:

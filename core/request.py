@@ -22,7 +22,7 @@ from core.options import (
     Range,
     shown,
 )
-from core.typed import half_width
+from core.typed import closest, half_width
 
 MAX_AND_PARTS: Final = 8
 # As long as a file's name is in the catalogue.
@@ -186,7 +186,7 @@ def split_sampler(name: str) -> tuple[str, str]:
     wanted = " ".join(name.split()).casefold()
     if found := _SPLIT.get(wanted):
         return found
-    raise UnknownName("sampler", name)
+    raise UnknownName("sampler", name, closest(wanted, _CALLED))
 
 
 # No name of a sampler is another's and a schedule type.
@@ -195,3 +195,8 @@ _SPLIT: Final = {
     for sampler in SAMPLERS
     for kind in SCHEDULE_TYPES
 } | {sampler.casefold(): (sampler, AUTOMATIC) for sampler in SAMPLERS}
+# As members see them.
+_CALLED: Final = (
+    *SAMPLERS,
+    *(f"{sampler} {kind}" for sampler, kind in _SPLIT.values() if kind != AUTOMATIC),
+)

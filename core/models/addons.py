@@ -19,13 +19,14 @@ from typing import Any, Final, Generic, TypeVar
 from core.errors import AmbiguousName, Refused, UnknownName
 from core.families import Family
 from core.models.folders import weights_below
-from core.models.names import closest, printable, unique
+from core.models.names import printable, unique
 from core.models.weights.embedding_file import describe_embedding
 from core.models.weights.hashes import ADDON_DIGITS, Hashes
 from core.models.weights.header_cache import HeaderCache
 from core.models.weights.network_file import describe_network
 from core.models.weights.safetensors_header import read_header
 from core.models.weights.upscaler_file import describe_upscaler
+from core.typed import closest
 
 # Headers are small, and each waits for the disk.
 READERS: Final = 8

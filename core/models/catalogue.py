@@ -22,7 +22,7 @@ from core.hires import UPSCALERS
 from core.models.addons import AddOnScan, EmbeddingFile, NetworkFile, Shelf, UpscalerFile
 from core.models.cards import Card, read_card
 from core.models.folders import weights_below
-from core.models.names import closest, printable, unique
+from core.models.names import printable, unique
 from core.models.weights import diffusers_folder, single_file
 from core.models.weights.hashes import Hashes
 from core.models.weights.header_cache import HeaderCache
@@ -30,6 +30,7 @@ from core.models.weights.safetensors_header import Header, read_header
 from core.models.weights.single_file import ANY_LATENTS, Facts
 from core.options import AUTOMATIC, NONE
 from core.pictures.at_hand import upscaler_names
+from core.typed import closest
 
 __all__ = ["Card", "Catalogue", "Layout", "Model", "Vae"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import heapq
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
@@ -11,11 +9,10 @@ from itertools import chain
 from typing import Final
 
 from core.errors import UnknownName
+from core.typed import closest
 
 # Discord shows and sends back at most 100 characters of a choice.
 MAX_NAME: Final = 100
-# Of more names only those that share most pairs of letters are compared one by one.
-CANDIDATES: Final = 100
 
 
 def search(names: Iterable[str], text: str, limit: int = 25) -> list[str]:
@@ -45,21 +42,6 @@ def find(kind: str, names: Iterable[str], text: str) -> list[str]:
     if not found:
         raise UnknownName(kind, text)
     return found
-
-
-def closest(name: str, names: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """Return up to ``limit`` of the ``names`` that are spelt like ``name``, closest first."""
-    folded = {other.casefold(): other for other in names}
-    # difflib is quadratic, and a longer text is no name.
-    name = name.casefold()[:MAX_NAME]
-    candidates: Collection[str] = folded
-    if len(folded) > CANDIDATES:
-        pairs = {name[at : at + 2] for at in range(len(name) - 1)}
-        candidates = heapq.nlargest(
-            CANDIDATES, folded, key=lambda other: sum(map(other.__contains__, pairs))
-        )
-    near = difflib.get_close_matches(name, candidates, limit, cutoff=0.55)
-    return tuple(folded[match] for match in near)
 
 
 def printable(name: str) -> str:
