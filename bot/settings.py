@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -17,6 +18,7 @@ from core.models.catalogue import Catalogue
 from core.options import RANGES
 from core.pictures.nsfw import counting, labels_in
 from core.sheets.cells import MAX_CELLS
+from core.typed import closest
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Read-only data in the repository: migrations, locales, the demo model.
@@ -218,20 +220,25 @@ class Settings:
         )
 
     @classmethod
-    def load(cls, environ: Mapping[str, str], dotenv_path: Path | None = ROOT / ".env") -> Settings:
+    def load(
+        cls,
+        environ: Mapping[str, str],
+        dotenv_path: Path | None = ROOT / ".env",
+        *,
+        token: bool = True,
+    ) -> Settings:
         """Settings from ``environ``, else from the file at ``dotenv_path``, else the defaults.
 
-        Raises :class:`SettingsError` naming every value that cannot be used.
+        Without ``token`` the bot's token is left out: it is not needed, so it may be wrong. Raises
+        :class:`SettingsError` naming every value that cannot be used.
         """
-        # Without interpolation: a token or a path may contain "${".
-        from_file = dotenv_values(dotenv_path, interpolate=False) if dotenv_path else {}
+        from_file, problems = _of_file(dotenv_path) if dotenv_path else ({}, [])
         values: dict[str, Any] = {}
-        problems: list[str] = []
         for name, parse in READERS.items():
             variable = name.upper()
             text = (environ.get(variable) or from_file.get(variable) or "").strip()
             try:
-                if text:
+                if text and (token or name != "discord_token"):
                     values[name] = parse(text)
             except ValueError as problem:
                 problems.append(f"{variable} {problem}")
@@ -243,6 +250,29 @@ class Settings:
         if problems:
             raise SettingsError(tuple(problems))
         return cls(**values)
+
+
+def _of_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
+    """The variables of a ``.env``, and the problems with it. PowerShell 5 writes UTF-16."""
+    try:
+        data = path.read_bytes()
+        utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [f"{path} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return {}, [f"{path} is not written in UTF-8; save it as UTF-8 in your editor"]
+    # Without interpolation: a token or a path may contain "${".
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
+    known = [name.upper() for name in READERS]
+    problems = []
+    for name in values.keys() - set(known):
+        close = closest(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"remove it from {path.name}"
+        problems.append(f"{name} in {path.name} is not a setting; {hint}")
+    return values, sorted(problems)
 
 
 def _of_classifier(folder: Path, asked: tuple[str, ...]) -> list[str]:

@@ -32,6 +32,36 @@ def test_the_file_is_taken_literally(tmp_path: Path) -> None:
     assert load(tmp_path).data_dir == ROOT / "${HOME}" / "x"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_file_is_read_in_what_editors_write(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / ".env").write_text("MAX_STEPS=30\nDATA_DIR=ü\n", encoding)
+    assert load(tmp_path).max_steps == 30
+    assert load(tmp_path).data_dir == ROOT / "ü"
+
+
+def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("DATA_DIR=ü\n".encode("latin-1"))
+    with pytest.raises(SettingsError, match="is not written in UTF-8; save it"):
+        load(tmp_path)
+    with pytest.raises(SettingsError, match="cannot be read: "):
+        Settings.load({}, tmp_path)
+
+
+def test_a_line_of_the_file_that_is_no_setting_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MAX_STEP=30\nmax_size=64\nXYZ=1\nMAX_COUNT=2\n")
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path)
+    assert caught.value.problems == (
+        "MAX_STEP in .env is not a setting; did you mean MAX_STEPS?",
+        "XYZ in .env is not a setting; remove it from .env",
+        "max_size in .env is not a setting; did you mean MAX_SIZE?",
+    )
+
+
+def test_where_no_token_is_needed_a_wrong_one_is_no_problem(tmp_path: Path) -> None:
+    assert Settings.load({"DISCORD_TOKEN": "wrong"}, None, token=False) == Settings()
+
+
 def test_a_moved_data_folder_takes_models_and_vaes_along(tmp_path: Path) -> None:
     settings = load(tmp_path, DATA_DIR=str(tmp_path), VAES_DIR=str(tmp_path / "v"))
     assert settings.models_dir == tmp_path / "models"
