@@ -10,6 +10,12 @@ import os
 import sys
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {text!r}")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the subcommands and their options."""
     from core.options import OPTIONS
@@ -21,13 +27,14 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("start", help="run the bot on Discord (the default; needs a token)")
     sandbox = commands.add_parser("sandbox", help="run the whole bot in a browser, offline")
     sandbox.add_argument("--no-browser", action="store_true", help="only print the address")
-    sandbox.add_argument("--port", type=int, default=0, help="default: any free one")
+    sandbox.add_argument("--port", type=_port, default=0, help="default: any free one")
     generate = commands.add_parser("generate", help="generate images from this terminal")
     generate.add_argument("prompt")
     for option in OPTIONS.values():
         if option.flag:
             generate.add_argument(
-                option.flag,
+                # Also by the name that it has on Discord.
+                *dict.fromkeys((option.flag, f"--{option.name.replace('_', '-')}")),
                 dest=option.name,
                 type=option.type,
                 metavar=option.metavar or {int: "N", float: "X"}.get(option.type, "NAME"),
@@ -73,8 +80,13 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from bot.settings import Settings, SettingsError
 
+    if arguments.command == "convert":
+        from bot.cli import convert
+
+        return convert.main(arguments.files)
     try:
-        settings = Settings.load(os.environ)
+        needs_token = arguments.command in (None, "start", "doctor")
+        settings = Settings.load(os.environ, token=needs_token)
     except SettingsError as error:
         print("These settings cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
         return 2
@@ -87,10 +99,6 @@ def _run(arguments: argparse.Namespace) -> int:
             from bot.cli import generate
 
             return generate.main(settings, arguments)
-        case "convert":
-            from bot.cli import convert
-
-            return convert.main(arguments.files)
         case "parameters":
             from bot.cli import parameters
 

@@ -34,12 +34,16 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``step`` of ``steps`` sampler steps are done; ``preview`` is a small PNG, or None."""
+    """``step`` of ``steps`` sampler steps are done; ``preview`` is a small PNG, or None.
+
+    ``images`` of the job's pictures are finished.
+    """
 
     job_id: int
     step: int
     steps: int
     preview: bytes | None = field(default=None, repr=False)
+    images: int = 0
 
 
 @dataclass(frozen=True, slots=True)

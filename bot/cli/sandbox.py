@@ -12,6 +12,7 @@ import contextvars
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bot.cli import doctor
 from bot.client import Penultimate
 from bot.settings import Settings
 from core.config import EngineConfig
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 # simcord refuses a refresh during an action of the page.
 SECONDS_TO_RETRY: Final = 0.1
+
+HOST: Final = "127.0.0.1"
 
 WELCOME: Final = (
     "This is an offline Discord with the real bot in it.\n"
@@ -178,6 +182,22 @@ def main(settings: Settings, *, port: int = 0, browser: bool = True) -> int:
     except ImportError:
         print('The sandbox needs one more package: python -m pip install -e ".[sandbox]"')
         return 2
+    if problem := _problem(settings, port):
+        print(f"{problem}.", file=sys.stderr)
+        return 2
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(settings, port=port, browser=browser))
     return 0
+
+
+def _problem(settings: Settings, port: int) -> str | None:
+    """Return what would only show after a while: a port in use, a device that is not there."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        return f"The port {port} cannot be used ({why}); give --port another one"
+    if {each.partition(":")[0] for each in settings.device} <= {"auto", "cpu"}:
+        return None
+    found = doctor.device(settings, doctor.ask_torch(), ())
+    return next((finding.text for finding in found if finding.level == "wrong"), None)

@@ -330,7 +330,7 @@ class Engine:
 
     def _progress(self, job: RunningJob, preview: bytes | None = None) -> None:
         if self._jobs.get(job.id) is job:
-            self._events.append(Progress(job.id, job.step, job.steps, preview))
+            self._events.append(Progress(job.id, job.step, job.steps, preview, len(job.images)))
 
     def _write(self, run: Run, picture: RunningPicture, vae: int, pixels: Pixels) -> None:
         """Write the picture's file in the pool: it may have to wait for the model's hash."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from core.events import (
@@ -58,7 +59,7 @@ class Ticket:
         if isinstance(event, Progress) and event.preview is None:
             for old in self._unread:
                 if isinstance(old, Progress):
-                    event = Progress(event.job_id, event.step, event.steps, old.preview)
+                    event = replace(event, preview=old.preview)
         superseded = _SUPERSEDES[type(event)]
         self._unread = [old for old in self._unread if not isinstance(old, superseded)]
         self._unread.append(event)

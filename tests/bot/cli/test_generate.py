@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,19 @@ from PIL import Image as PillowImage
 
 import run
 from bot.cli import generate
+from bot.ordering.layers import Layers
+from bot.ordering.orders import new_order
 from bot.settings import Settings
 from core.config import EngineConfig
 from core.errors import OutOfMemory
+from core.events import Progress
 from core.notes import Note
 from core.pictures.files import read_infotext
+from core.serving.client import EngineClient
+from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
+from core.work import Work
+from tests import stub_engine
 from tests.fake_engine import FakeEngine
 from tests.simulation import catalogue
 
@@ -87,9 +96,13 @@ def test_members_limits_are_not_the_owners(draw: Draw) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--clip-skip", "13"), "clip_skip must be 1 to 12, not 13."),
-        (("--size", "7x7"), "width must be a multiple of 8 from 64 to 2048, not 7."),
-        (("--model", "lost"), "there is no model called 'lost'."),
+        (("--clip-skip", "13"), "The clip skip must be from 1 to 12, not “13”."),
+        (("--size", "7x7"), "The width must be a multiple of 8 from 64 to 2048, not “7”."),
+        (("--model", "lost"), "There’s no model called lost."),
+        (("--sampler", "DPM+ 2M Karas"), "Did you mean DPM++ 2M Karras"),
+        (("--noise-source", "GPPU"), "Did you mean GPU"),
+        (("--x", "clip skp", "1-3"), "Did you mean Clip skip"),
+        (("--x", "Steps", "2,3", "--y", "steps", "4,5"), "Both axes change the same thing."),
         (("--x", "Flavour", "1-3"), "Flavour"),
         (("--x", "Clip skip", "1-13"), "13"),
     ],
@@ -110,19 +123,44 @@ def test_a_job_that_fails_is_a_sentence_too(draw: Draw, monkeypatch: pytest.Monk
     assert error.strip() == "a 512×512 picture does not fit in the device's memory."
 
 
-def test_a_folder_that_cannot_be_written(draw: Draw, tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompt", ["", "  \n"])
+def test_an_empty_prompt_is_refused(draw: Draw, prompt: str) -> None:
+    assert draw(prompt) == (2, [], generate.NO_PROMPT + "\n")
+    assert ENGINES == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
+    draw: Draw, tmp_path: Path
+) -> None:
     (tmp_path / "out").write_text("in the way")
     code, _, error = draw("a cat")
-    assert code == 2
-    assert "Traceback" not in error
+    assert (code, ENGINES) == (2, [])
+    assert (
+        error == f"Nothing can be written to {tmp_path / 'out'} (File exists). Choose "
+        "another folder with --out.\n"
+    )
+
+
+def test_an_engine_that_cannot_start_is_one_sentence(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = partial(
+        EngineClient,
+        transport=partial(EngineProcess, stub_engine.broken),
+        backoff=lambda _: 0.0,
+    )
+    monkeypatch.setattr(generate, "EngineClient", broken)
+    assert draw("a cat") == (2, [], "the engine is stopped: ImportError: no torch here.\n")
+    assert caplog.records == []
 
 
 def test_a_sheet_and_its_pictures(draw: Draw) -> None:
     code, paths, _ = draw("a cat", "--seed", "3", "--x", "Clip skip", "1-4", "--y", "Steps", "2,3")
     assert code == 0
-    assert len(paths) == 8 + 1
+    folder, sheet = map(Path, paths)
+    assert (folder.name, sheet.name) == ("00000-grid-3", "00000-grid-3.png")
+    assert sorted(each.name for each in folder.iterdir()) == [f"{n:05}-3.png" for n in range(8)]
     assert [item.request.clip_skip for item in ENGINES[0].seen[0].items] == [1, 2, 3, 4] * 2
-    sheet = Path(paths[-1])
     with PillowImage.open(sheet) as image:
         assert image.width > 4 * 16
     text = read_infotext(sheet.read_bytes())
@@ -131,5 +169,40 @@ def test_a_sheet_and_its_pictures(draw: Draw) -> None:
 
 
 def test_one_axis_is_enough_whichever(draw: Draw) -> None:
-    assert len(draw("a cat", "--y", "Seed", "5,6")[1]) == 3
+    folder = Path(draw("a cat", "--y", "Seed", "5,6")[1][0])
+    assert sorted(each.name for each in folder.iterdir()) == ["00000-5.png", "00001-6.png"]
     assert [item.request.seed for item in ENGINES[0].seen[0].items] == [5, 6]
+
+
+def test_grids_and_images_count_on_from_each_other(draw: Draw) -> None:
+    draw("a cat", "--seed", "7")
+    draw("a cat", "--seed", "7", "--x", "Steps", "2,3")
+    _, paths, _ = draw("a cat", "--seed", "7")
+    assert [Path(path).name for path in paths] == ["00002-7.png"]
+
+
+def test_options_have_their_names_of_discord_too(draw: Draw) -> None:
+    assert draw("a cat", "--negative-prompt", "dog", "--cfg-scale", "3")[0] == 0
+    request = ENGINES[0].seen[0].request
+    assert (request.negative_prompt, request.cfg_scale) == ("dog", 3)
+
+
+async def test_the_bar_counts_images(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Bar(generate.tqdm):  # type: ignore[misc]
+        def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
+            said.append(desc or "")
+
+    def reports(engine: Engine, id_: int) -> None:
+        engine._feed.publish(Progress(id_, 1, 2, images=3))
+        asyncio.get_running_loop().call_later(0.01, FakeEngine.finish, engine, id_)
+
+    monkeypatch.setattr(generate, "EngineClient", Engine)
+    monkeypatch.setattr(generate, "tqdm", Bar)
+    monkeypatch.setattr(Engine, "finish", reports)
+    order = await new_order(
+        "a cat", Layers(), catalogue(), generate.LIMITS, axes=[("Steps", "1-9"), (None, None)]
+    )
+    await generate.draw(settings, Work(1, "terminal", order.items))
+    assert said == ["image 1 of 9", "image 4 of 9"]

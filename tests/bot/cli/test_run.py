@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -82,6 +83,40 @@ def test_the_help_names_every_command() -> None:
     assert ended.returncode == 0
     for command in ("start", "sandbox", "generate", "doctor"):
         assert command in ended.stdout
+
+
+@pytest.mark.parametrize("port", ["65536", "-3", "80x"])
+def test_a_port_that_cannot_be_is_told(port: str) -> None:
+    ended = door("sandbox", "--no-browser", "--port", port)
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert last.endswith(f"argument --port: must be from 0 (any free one) to 65535, not {port!r}")
+
+
+def test_a_port_in_use_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ended = door("sandbox", "--no-browser", "--port", str(port))
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"The port {port} cannot be used (Address already in use); give --port another one.\n"
+    )
+
+
+def test_a_device_that_is_not_there_is_told_before_the_page_opens(tmp_path: Path) -> None:
+    ended = door("sandbox", "--no-browser", DEVICE="cuda:77", DATA_DIR=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("DEVICE=cuda:77: cuda:77 is not there; ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_wrong_token_stops_only_what_needs_one(tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("a cat\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64")
+    for command in (("parameters", str(text)), ("convert", str(text)), ("generate", "")):
+        ended = door(*command, DISCORD_TOKEN="wrong", DATA_DIR=str(tmp_path))
+        assert "DISCORD_TOKEN" not in ended.stderr, command
+    assert door("start", DISCORD_TOKEN="wrong").returncode == 2
 
 
 def test_the_bots_process_imports_no_torch() -> None:
