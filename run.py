@@ -1,4 +1,4 @@
-"""The command line: ``python run.py [start | sandbox | generate | parameters | convert | doctor]``.
+"""The command line: ``python run.py [start | sandbox | generate | parameters | convert | …]``.
 
 Modules are imported inside functions, so that a missing package is a sentence, not a traceback.
 """
@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parameters.add_argument("files", nargs="+", metavar="FILE", help="an image, or a text")
     parameters.add_argument("--json", action="store_true", help="one object a file, a line each")
+    fetch = commands.add_parser("fetch", help="download a model: licence and size first, then asks")
+    fetch.add_argument("source", metavar="SOURCE", help="a page, repository, version, hash or AIR")
+    fetch.add_argument("--yes", action="store_true", help="do not ask")
     commands.add_parser("doctor", help="say what is installed, found, and wrong")
     return top
 
@@ -103,6 +106,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from bot.cli import parameters
 
             return parameters.main(settings, arguments.files, as_json=arguments.json)
+        case "fetch":
+            from bot.cli import fetch
+
+            return fetch.main(settings, arguments.source, yes=arguments.yes)
         case "doctor":
             from bot.cli import doctor
 

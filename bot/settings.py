@@ -42,6 +42,13 @@ def _token(text: str) -> str:
     return token
 
 
+def _key(text: str) -> str:
+    # Left out of the sentence as well.
+    if not text.isascii() or any(character.isspace() for character in text):
+        raise ValueError("does not look like a key; copy it again from the site")
+    return text
+
+
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -135,7 +142,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The owner's settings. Paths are absolute; the token is left out of the ``repr``.
+    """The owner's settings. Paths are absolute; secrets are left out of the ``repr``.
 
     Each field is annotated with what reads its text, or raises :class:`ValueError` with the end of
     a sentence; the variable's name is the field's in capitals.
@@ -167,6 +174,8 @@ class Settings:
     nsfw_model: Annotated[Path | None, _folder] = None
     nsfw_labels: Annotated[tuple[str, ...], _list] = ()
     nsfw_threshold: Annotated[int, _whole(1, 99)] = 50
+    hf_token: Annotated[str | None, _key] = field(default=None, repr=False)
+    civitai_token: Annotated[str | None, _key] = field(default=None, repr=False)
     log_level: Annotated[str, _one_of(LOG_LEVELS)] = "INFO"
 
     @property

@@ -41,6 +41,7 @@ ORDER: Final = (
     "core/engine",
     "core/serving",
     "bot/settings",
+    "bot/fetching",
     "bot/translate",
     "bot/exceptions",
     "bot/errors",

@@ -25,7 +25,7 @@ COMPONENTS: Final[dict[Family, tuple[str, ...]]] = {
 # Bytes; real configs are smaller.
 MAX_JSON: Final = 2**20
 # Where a component has its weights in several precisions, the first of these is used.
-_WEIGHTS: Final = ("diffusion_pytorch_model", "model")
+WEIGHT_STEMS: Final = ("diffusion_pytorch_model", "model")
 _VARIANTS: Final = ("", ".fp16", ".bf16", ".fp32", ".non_ema")
 
 _PIPELINES: Final = {
@@ -65,7 +65,7 @@ def weight_files(folder: Path, kind: str, name: str) -> tuple[Path, ...]:
 
     Raises :class:`Refused` when there are none, or only pickles.
     """
-    for stem in (stem + variant for variant in _VARIANTS for stem in _WEIGHTS):
+    for stem in (stem + variant for variant in _VARIANTS for stem in WEIGHT_STEMS):
         if (single := folder / f"{stem}.safetensors").is_file():
             return (single,)
         for index in sorted(folder.glob(f"{stem}.safetensors.index*.json")):
@@ -74,14 +74,14 @@ def weight_files(folder: Path, kind: str, name: str) -> tuple[Path, ...]:
                 return tuple(sorted({folder / Path(str(shard)).name for shard in shards.values()}))
     if folder.is_dir() and any(file.suffix in PICKLE_SUFFIXES for file in folder.iterdir()):
         raise Refused(kind, name, "pickle")
-    raise Refused(kind, name, "missing", f"{folder.name}/{_WEIGHTS[0]}.safetensors")
+    raise Refused(kind, name, "missing", f"{folder.name}/{WEIGHT_STEMS[0]}.safetensors")
 
 
 def describe_checkpoint(path: Path) -> Facts:
     """Return the facts of the checkpoint folder ``path``. Raises :class:`Refused`."""
     name = path.name
     index = read_json(path / "model_index.json", "model", name)
-    _check_pipeline(index, name)
+    check_pipeline(index, name)
     unet = read_json(path / "unet" / "config.json", "model", name)
     family = _family(index, unet, path)
     for component in COMPONENTS[family]:
@@ -93,7 +93,8 @@ def describe_checkpoint(path: Path) -> Facts:
     return Facts(family, prediction_type, zero_terminal_snr, latent_space(vae), _size(unet, family))
 
 
-def _check_pipeline(index: Config, name: str) -> None:
+def check_pipeline(index: Config, name: str) -> None:
+    """Raise :class:`Refused` unless ``model_index.json`` names a pipeline that the bot runs."""
     pipeline = str(index.get("_class_name"))
     if pipeline in _PIPELINES:
         raise Refused("model", name, "family", _PIPELINES[pipeline])
