@@ -22,6 +22,7 @@ from bot.fetching.civitai import civitai_offer
 from bot.fetching.hub import hub_offer
 from bot.fetching.offers import SUFFIX, Offer, one_line
 from bot.fetching.placing import (
+    PEEK,
     card_of,
     folder_for,
     header_size,
@@ -86,10 +87,10 @@ def _fetch(settings: Settings, source: HubSource | CivitaiSource, yes: bool, sit
     if _is_there(target, offer, settings):
         print(f"{target} is there already.")
         return
-    _check_space(target.parent, offer)
+    part = target.with_name(f".{target.name}.part")
+    _check_space(target.parent, offer, part)
     if not yes and not _agreed():
         raise NotFetched("nothing was fetched; answer y, or give --yes")
-    part = target.with_name(f".{target.name}.part")
     asyncio.run(_download(offer, part, site, sites.wait))
     _place(offer, kind, part, target)
     if card and (written := write_card(target, card)):
@@ -124,8 +125,9 @@ async def _look(source: HubSource | CivitaiSource, site: Site, wait: Wait) -> tu
 async def _kind(offer: Offer, web: Web) -> str:
     """Read the header of the only file, so that the wrong one is refused before it is fetched."""
     [file] = offer.files
-    start = await web.beginning(file.url, offer.page, 64)
-    start = await web.beginning(file.url, offer.page, header_size(start))
+    start = await web.beginning(file.url, offer.page, PEEK)
+    if (size := header_size(start)) > len(start):
+        start = await web.beginning(file.url, offer.page, size)
     return kind_of_start(start, offer.name, file.size)
 
 
@@ -167,13 +169,14 @@ def _is_there(target: Path, offer: Offer, settings: Settings) -> bool:
     raise NotFetched(f"there is another {target.name} in {target.parent}; move it away first")
 
 
-def _check_space(folder: Path, offer: Offer) -> None:
+def _check_space(folder: Path, offer: Offer, part: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    if offer.size is not None and offer.size + SPARE > free:
-        raise NotFetched(
-            f"{folder} has {free / GIB:.1f} GB free; {(offer.size + SPARE) / GIB:.1f} are needed"
-        )
+    there = sum(path.stat().st_size for path in (part, *part.rglob("*")) if path.is_file())
+    needed = (offer.size or 0) + SPARE - there
+    if needed > free:
+        needs = f"{needed / GIB:.1f} are needed"
+        raise NotFetched(f"{folder} has {free / GIB:.1f} GB free; {needs}")
 
 
 def _tidy(part: Path, files: Collection[Path]) -> None:

@@ -5,6 +5,7 @@ https://developer.civitai.com/site/reference/model-versions
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -14,26 +15,16 @@ from bot.fetching.offers import SUFFIX, Offer, RemoteFile, is_pickle, pickle_ref
 from bot.fetching.sources import CivitaiSource, NotFetched
 from bot.fetching.web import Web
 from core.errors import PenultimateError
-from core.options import OPTIONS
+from core.options import OPTIONS, SELDOM, Place, names
 from core.request import split_sampler
 
-# What Civitai calls kinds → ours; the file's own header decides.
-KINDS: Final = {
-    "checkpoint": "model",
-    "textualinversion": "embedding",
-    "lora": "LoRA",
-    "locon": "LoRA",
-    "dora": "LoRA",
-    "vae": "VAE",
-    "upscaler": "upscaler",
-}
-# An image's parameters there → options.
+# Numbers and names that a card can have, by the letters of A1111's key: clipSkip, cfgScale.
 ADVICE: Final = {
-    "clipSkip": "clip_skip",
-    "Clip skip": "clip_skip",
-    "steps": "steps",
-    "cfgScale": "cfg_scale",
-    "sampler": "sampler",
+    re.sub(r"\W", "", OPTIONS[name].infotext).casefold(): name
+    for name in names(Place.CARD)
+    if name not in SELDOM
+    and OPTIONS[name].infotext
+    and (OPTIONS[name].range or OPTIONS[name].choices)
 }
 # Images that must say the same, and their share of those that say anything.
 AGREEING: Final = 3
@@ -65,7 +56,6 @@ async def civitai_offer(source: CivitaiSource, web: Web) -> Offer:
         page=page,
         name=name,
         files=(RemoteFile(url, name + SUFFIX, _bytes(size), _sha256(file)),),
-        kind=KINDS.get(str(details["model"].get("type")).lower(), ""),
         base_model=str(details.get("baseModel") or ""),
         licence=_terms(model),
         triggers=tuple(map(str, details.get("trainedWords") or ())),
@@ -74,8 +64,11 @@ async def civitai_offer(source: CivitaiSource, web: Web) -> Offer:
 
 
 def _bytes(kilobytes: Any) -> int | None:
-    """A size in bytes; Civitai gives it in KiB, with enough digits."""
-    return round(kilobytes * 1024) if isinstance(kilobytes, int | float) else None
+    """A size in bytes. Civitai gives it in KiB; where that is rounded, the size is unknown."""
+    if not isinstance(kilobytes, int | float):
+        return None
+    count = round(kilobytes * 1024)
+    return count if abs(kilobytes * 1024 - count) < 0.01 else None
 
 
 def _sha256(file: dict[str, Any]) -> str:
@@ -120,9 +113,9 @@ def _agreed(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     said: dict[str, Counter[Any]] = {}
     for image in images:
         meta = image.get("meta") if isinstance(image, dict) else None
-        for key, name in ADVICE.items():
-            value = meta.get(key) if isinstance(meta, dict) else None
-            if (value := _valid(name, value)) is not None:
+        for key, value in meta.items() if isinstance(meta, dict) else ():
+            name = ADVICE.get(re.sub(r"\W", "", str(key)).casefold())
+            if name and (value := _valid(name, value)) is not None:
                 said.setdefault(name, Counter())[value] += 1
     for name, counts in said.items():
         [(value, count)] = counts.most_common(1)

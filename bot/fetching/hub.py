@@ -13,7 +13,7 @@ from urllib.parse import quote
 from bot.fetching.offers import SUFFIX, Offer, RemoteFile, is_pickle, pickle_refused, safe_name
 from bot.fetching.sources import HubSource, NotFetched
 from bot.fetching.web import Web
-from core.models.weights.diffusers_folder import WEIGHT_STEMS, check_pipeline
+from core.models.weights.diffusers_folder import WEIGHT_STEMS, check_pipeline, check_vae_config
 
 INDEX: Final = "model_index.json"
 ENCODERS: Final = ("text_encoder", "text_encoder_2")
@@ -51,6 +51,10 @@ async def hub_offer(source: HubSource, web: Web) -> Offer:
     if index is not None:
         content, _ = await web.json(index.url, page)
         check_pipeline(content, name)
+    elif is_folder:
+        config = next(file for file in files if file.path == "config.json")
+        content, _ = await web.json(config.url, page)
+        check_vae_config(content, "VAE", name)
     instance = card.get("instance_prompt")
     return Offer(
         title=f"{source.repository} ({commit[:8]})",

@@ -26,8 +26,10 @@ CHECKS: Final[dict[str, Callable[[Header], object]]] = {
     "embedding": describe_embedding,
     "upscaler": describe_upscaler,
 }
-# The most that is read of a file to know its kind: a number of 8 bytes, and the header.
-PEEK: Final = 8 + MAX_HEADER
+# Bytes of a file that are read first: most headers are shorter.
+PEEK: Final = 2**19
+# Where a file's size is unknown: more than any has.
+ANY_SIZE: Final = 2**36
 
 
 def folder_for(kind: str, settings: Settings) -> Path:
@@ -37,9 +39,9 @@ def folder_for(kind: str, settings: Settings) -> Path:
 
 
 def header_size(start: bytes) -> int:
-    """How many bytes of a file its header takes, by the first eight; of anything else a little."""
+    """How many bytes of a file its header takes, by the first eight; 0 where it has none."""
     length = int.from_bytes(start[:8], "little")
-    return 8 + length if start[8:9] == b"{" and length <= MAX_HEADER else 64
+    return 8 + length if start[8:9] == b"{" and length <= MAX_HEADER else 0
 
 
 def kind_of_start(start: bytes, name: str, size: int | None) -> str:
@@ -50,10 +52,10 @@ def kind_of_start(start: bytes, name: str, size: int | None) -> str:
     with TemporaryDirectory(prefix="penultimate-") as folder:
         path = Path(folder, name + SUFFIX)
         path.write_bytes(start)
-        if size is not None and size > len(start):
+        if size is None or size > len(start):
             # A hole in the place of the weights: it takes no room.
             with path.open("r+b") as file:
-                file.truncate(size)
+                file.truncate(size or ANY_SIZE)
         return kind_of_file(path)
 
 

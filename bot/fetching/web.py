@@ -23,7 +23,7 @@ from yarl import URL
 from bot.fetching.offers import RemoteFile
 from bot.fetching.sources import NotFetched
 
-# In a row, without a byte in between.
+# In a row, without a byte more than ever before.
 TRIES: Final = 5
 # Seconds. A site that wants a longer break is told to the owner.
 MAX_WAIT: Final = 120
@@ -126,11 +126,11 @@ class Web:
 
         A connection that is cut off goes on from there. Raises :class:`OSError` as well.
         """
-        tries, complete = 0, part.size == file.size
+        tries, most, complete = 0, part.size, part.size == file.size
         while not complete:
-            before = part.size
             complete = await self._go_on(file, part, page, on_size)
-            tries = 0 if part.size > before else tries + 1
+            tries = 0 if part.size > most else tries + 1
+            most = max(most, part.size)
             if tries == TRIES:
                 raise NotFetched(
                     f"the download of {file.path} is cut off again and again; run the same command "

@@ -294,9 +294,10 @@ def test_of_a_diffusers_folder_only_what_is_needed_is_fetched(
     [where] = [path for path in sites.json if "/tree/" in path]
     entries = sites.json[where]
     sites.json[where], sites.json["/rest"] = entries[:5], entries[5:]
-    sites.next[where] = f"{sites.address}/rest"
+    sites.next[where] = f"{sites.other}/rest"
     code, out, err = run_fetch("ann/tiny-sd")
     assert (code, err) == (0, "")
+    assert {key for _, where, _, key in sites.seen if where == "/rest"} == {""}
     target = settings.models_dir / "tiny-sd"
     found = {
         path.relative_to(target).as_posix(): path for path in target.rglob("*") if path.is_file()
@@ -334,6 +335,7 @@ def test_a_vaes_folder_and_a_folder_in_a_repository(
             {"model_index.json": b"{}", "unet/model.bin": b"x"},
             "unet/model.bin is a pickle",
         ),
+        ("ann/clip", {"config.json": b"{}", "model.safetensors": b"x"}, "does not scale by 8"),
         ("ann/words", {"README.md": b"x"}, "there is no .safetensors file"),
         ("ann/sd3", {"model_index.json": b'{"_class_name": "StableDiffusion3Pipeline"}'}, "SD3"),
     ],
@@ -387,7 +389,7 @@ def test_a_download_that_is_cut_off_goes_on(
     sites.cut = [2_000_000, 1_000_000, 0]
     assert run_fetch("ann/ink")[0] == 0
     assert (settings.loras_dir / "ink.safetensors").read_bytes() == data
-    [first, second, third, last] = sites.downloads("resolve")[2:]
+    [first, second, third, last] = sites.downloads("resolve")[1:]
     assert first == ""
     assert second != third == last == "bytes=3000000-"
     assert len(waits) == 3
@@ -407,7 +409,7 @@ def test_one_that_is_cut_off_for_good_goes_on_another_time(
     assert settings.catalogue().networks.names == ()
     sites.seen.clear()
     assert run_fetch("ann/ink")[0] == 0
-    assert sites.downloads("resolve")[2:] == ["bytes=2000000-"]
+    assert sites.downloads("resolve")[1:] == ["bytes=2000000-"]
     assert (settings.loras_dir / "ink.safetensors").read_bytes() == data
 
 
@@ -445,6 +447,16 @@ def test_a_file_that_is_larger_than_announced_is_stopped(
     assert code == 2
     assert "is larger than announced" in err
     assert [path.stat().st_size for path in settings.loras_dir.iterdir()] == [0]
+
+
+def test_a_file_that_is_smaller_than_announced_ends(
+    run_fetch: Fetch, sites: SmallSites, settings: Settings, tmp_path: Path
+) -> None:
+    sites.sizes["ink.safetensors"] = LONG + 1
+    sites.hub("ann/ink", {"ink.safetensors": weights(tmp_path, size=LONG)})
+    code, _, err = run_fetch("ann/ink")
+    assert code == 2
+    assert "is cut off again and again" in err
 
 
 def test_a_full_disk_is_a_sentence_and_what_is_there_stays(
@@ -533,6 +545,27 @@ def test_a_page_to_log_in_is_no_file(run_fetch: Fetch, sites: SmallSites, tmp_pa
     assert (
         "gives this only to those with a key; make one on https://civitai.com/user/account" in err
     )
+
+
+def test_a_header_longer_than_the_first_look_is_read_whole(
+    run_fetch: Fetch, sites: SmallSites, settings: Settings, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "made.safetensors", lora(), {"about": "x" * 2**20})
+    sites.hub("ann/ink", {"ink.safetensors": path.read_bytes()})
+    assert run_fetch("ann/ink")[0] == 0
+    assert len(sites.downloads("resolve")) == 3
+
+
+def test_a_size_that_civitai_rounded_is_unknown(
+    run_fetch: Fetch, sites: SmallSites, settings: Settings, tmp_path: Path
+) -> None:
+    data = weights(tmp_path)
+    sites.civitai({"ink.safetensors": data})
+    sites.json["/api/v1/model-versions/22"]["files"][0]["sizeKB"] = len(data) / 1024 - 0.00037
+    code, out, _ = run_fetch("22")
+    assert code == 0
+    assert "  size: unknown" in out
+    assert (settings.loras_dir / "ink.safetensors").read_bytes() == data
 
 
 def test_a_busy_site_is_asked_again(

@@ -81,7 +81,7 @@ def test_a_missing_package_is_named_with_the_command(tmp_path: Path) -> None:
 def test_the_help_names_every_command() -> None:
     ended = door("--help")
     assert ended.returncode == 0
-    for command in ("start", "sandbox", "generate", "doctor"):
+    for command in ("start", "sandbox", "generate", "parameters", "convert", "fetch", "doctor"):
         assert command in ended.stdout
 
 
