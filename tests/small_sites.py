@@ -68,7 +68,7 @@ class SmallSites:
         **terms: Any,
     ) -> None:
         """Version 22 of model 11 on Civitai, and its files' hashes."""
-        entries = []
+        entries: list[dict[str, Any]] = []
         for number, (name, data) in enumerate(files.items()):
             digest = self.hashes.get(name) or hashlib.sha256(data).hexdigest()
             path = f"/api/download/models/{22 + number}"

@@ -176,4 +176,4 @@ def test_the_terminal_has_a_flag(
     assert draw("--sharpness", "0.5") == 0
     assert getattr(ENGINES[-1].seen[-1].request, NAME) == 0.5
     assert draw("--sharpness", "9") == 2
-    assert "sharpness must be 0 to 2, not 9" in capsys.readouterr().err
+    assert "must be from 0 to 2, not “9”" in capsys.readouterr().err

@@ -153,9 +153,13 @@ def test_a_version_is_shown_fetched_and_put_where_it_belongs(
     run_fetch: Fetch, sites: SmallSites, settings: Settings, tmp_path: Path
 ) -> None:
     data = weights(tmp_path)
-    terms = {"allowCommercialUse": ["Image", "Rent"], "allowDerivatives": True}
     # It says it is a checkpoint; its header says LoRA.
-    sites.civitai({"ink.safetensors": data}, kind="Checkpoint", **terms)
+    sites.civitai(
+        {"ink.safetensors": data},
+        kind="Checkpoint",
+        allowCommercialUse=["Image", "Rent"],
+        allowDerivatives=True,
+    )
     code, out, err = run_fetch("22")
     target = settings.loras_dir / "ink.safetensors"
     assert (code, err) == (0, "")

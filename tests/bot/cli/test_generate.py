@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
+from tqdm import tqdm
 
 import run
 from bot.cli import generate
@@ -190,7 +191,7 @@ def test_options_have_their_names_of_discord_too(draw: Draw) -> None:
 async def test_the_bar_counts_images(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
 
-    class Bar(generate.tqdm):  # type: ignore[misc]
+    class Bar(tqdm):  # type: ignore[misc]
         def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
             said.append(desc or "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,23 @@ def test_a_sheet_never_stands_before_a_single(make_engine: MakeEngine, model: Mo
     steps = [event for event in events if isinstance(event, Progress) and event.job_id == 1]
     assert max((event.step for event in steps), default=0) <= 2, "of 3, for all its cells"
     assert len(images(drive(engine))) == len(cells)
+
+
+def test_progress_counts_the_images_that_are_finished(
+    make_engine: MakeEngine, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(max_rows=2)
+
+    def at_once(action: Callable[..., object], *values: object) -> Future[object]:
+        future: Future[object] = Future()
+        future.set_result(action(*values))
+        return future
+
+    monkeypatch.setattr(engine._threads, "submit", at_once)
+    engine.add(sheet(model, [{"seed": seed} for seed in range(4)], [None] * 4))
+    done = [event.images for event in drive(engine) if isinstance(event, Progress)]
+    assert done == sorted(done)
+    assert done[-1] in (2, 3), "the last one is being written"
 
 
 def test_a_higher_priority_starts_first(make_engine: MakeEngine, model: Model) -> None:
