@@ -192,7 +192,7 @@ class Web:
             try:
                 response = await self._session.get(url, headers=headers)
             except (aiohttp.ClientError, TimeoutError):
-                problem = f"{url.host} cannot be reached; check the network"
+                problem = f"{url.host} cannot be reached; check the network and try again"
             else:
                 if response.ok or response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return response
@@ -200,13 +200,14 @@ class Web:
                 code = response.headers.get("X-Error-Code", "")
                 if response.status not in (408, 429) and response.status < 500:
                     raise _refused(self.site, response.status, code, page)
-                problem = f"{url.host} is busy (it answered {response.status})"
+                busy = f"{url.host} is busy (it answered {response.status})"
+                problem = f"{busy}; try again later"
                 seconds = _retry_after(response.headers.get("Retry-After", "")) or seconds
-            if seconds > MAX_WAIT:
-                raise NotFetched(f"{problem}; try again in {seconds / 60:.0f} minutes")
+                if seconds > MAX_WAIT:
+                    raise NotFetched(f"{busy}; try again in {seconds / 60:.0f} minutes")
             if attempt + 1 < TRIES:
                 await self._wait(seconds)
-        raise NotFetched(f"{problem}; try again later")
+        raise NotFetched(problem)
 
 
 async def _first(response: aiohttp.ClientResponse, count: int) -> bytes:
