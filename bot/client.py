@@ -157,7 +157,7 @@ class Penultimate(commands.AutoShardedBot):
             store, self.queue, catalogue, limits, gate, delivery, following, accepting
         )
         self.retry = retry = Retry(catalogue, gate)
-        self.derive = Derive(jobs, gate, retry)
+        self.derive = Derive(jobs, gate, retry, catalogue)
         self.more = More(store, catalogue, visibility, delivery, retry)
         self.actions = Dispatch(store, gate, visibility)
         self.actions.add(

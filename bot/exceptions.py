@@ -99,7 +99,7 @@ class CannotExplore(PenultimateError):
 
     ``reason`` is ``no_axis`` (values without one), ``no_values``, ``same_axis``, ``denoising``,
     ``clip_skip`` or ``no_effect`` (it would have none), ``no_lora`` (none is used), ``varied`` (of
-    what the sheet's axes already vary) or ``one_vae``.
+    what the sheet's axes already vary), ``one_vae`` or ``enlarged`` (the image was not generated).
     """
 
     message = "these axes make no sheet ({reason})"

@@ -1,4 +1,4 @@
-"""Message menus for any picture: its parameters, a start image, a variation.
+"""Message menus for any picture: its parameters, a start image, a variation, enlarged.
 
 Discord sends the message along with the menu, so they work on anybody's message, of any age, also
 where the bot is no member. The bot's own pictures are known from the database; others may have
@@ -23,16 +23,17 @@ from bot.answers import Interaction
 from bot.client import Penultimate
 from bot.gate.origin import of_interaction
 from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_bytes
+from bot.ordering.enlarging import SCALES, upscalers
 from bot.ordering.layers import BOT, Layers, read_pasted
 from bot.ordering.orders import Start
 from bot.posts import forms, panel
-from bot.posts.controls import standing_id
+from bot.posts.controls import chosen, standing_id
 from bot.posts.parameters import parameters_view
 from bot.store import Job
 from bot.translate import t, text
 from core.errors import PenultimateError, UnreadablePicture
 from core.prompt.variants import literal
-from core.request import draw_seed
+from core.request import Enlarge, draw_seed
 
 # A form must be shown within 3 s and cannot be deferred, so a slow download is given up.
 SECONDS_TO_FORM: Final = 2.0
@@ -48,7 +49,7 @@ class Pending(NamedTuple):
 
 
 class MessageMenusCog(commands.Cog):
-    """The three menus, and the form that one of them opens."""
+    """The four menus, and the form that one of them opens."""
 
     def __init__(self, bot: Penultimate) -> None:
         self.store = bot.store
@@ -61,7 +62,7 @@ class MessageMenusCog(commands.Cog):
         self.retry = bot.retry
         self._pending: Temporary[Pending] = Temporary(MAX_PENDING, lambda each: len(each.data))
         # discord.py finds a cog's commands by itself, but not its menus.
-        for callback in (self.parameters, self.start, self.vary):
+        for callback in (self.parameters, self.start, self.vary, self.enlarge):
             name = text(f"menu.{callback.__name__}")
             bot.tree.add_command(app_commands.ContextMenu(name=name, callback=callback))
 
@@ -112,13 +113,46 @@ class MessageMenusCog(commands.Cog):
         else:
             await self._ask(interaction, found[0])
 
+    async def enlarge(self, interaction: Interaction, message: discord.Message) -> None:
+        """Ask how to enlarge the picture as it is; of several pictures, ask first which."""
+        job, locale = await self._job(interaction, message), interaction.locale
+        found = pictures_in(message)
+        if job is not None and (job.sheet is not None or not await self._has_files(job)):
+            # A sheet is an image like any other here.
+            job = None
+        if job is not None and several(job):
+            await answers.show(interaction, panel.which_start_view(job, found, locale, "enlarge"))
+        elif job is not None:
+            names = upscalers(self.catalogue)
+            await answers.show(interaction, panel.enlarge_view(job, names, locale))
+        elif not found:
+            await answers.say(interaction, t("remix.no_picture", locale))
+        elif len(found) > 1:
+            view = panel.which_foreign_view(found, locale, "enlarge_from")
+            await answers.show(interaction, view)
+        else:
+            await answers.show(interaction, self._how(interaction, found[0]))
+
+    @standing("enlarge_from")
+    async def _enlarge_from(self, interaction: Interaction, position: int | None) -> None:
+        """Ask how to enlarge the picture picked, in place of the question which."""
+        picture = _picked(interaction, position)
+        await interaction.response.edit_message(view=self._how(interaction, picture))
+
+    @standing(**SCALES)
+    async def _enlarge_by(self, scale: float, interaction: Interaction, _: int | None) -> None:
+        """Enlarge the one picture that the question shows."""
+        upscaler, picture = chosen(interaction), _picked(interaction, 0)
+        await self.jobs.enlarge(interaction, read_bytes(picture), Enlarge(scale, upscaler))
+
+    def _how(self, interaction: Interaction, picture: Readable) -> discord.ui.LayoutView:
+        names = upscalers(self.catalogue)
+        return panel.enlarge_foreign_view(picture, names, interaction.locale)
+
     @standing("start_from")
     async def _start_from(self, interaction: Interaction, position: int | None) -> None:
         """Open the form for the picture picked, one of those that the question shows."""
-        found = pictures_in(interaction.message) if interaction.message else []
-        if position is None or position >= len(found):
-            raise UnreadablePicture("missing")
-        await self._ask(interaction, found[position])
+        await self._ask(interaction, _picked(interaction, position))
 
     async def _ask(self, interaction: Interaction, picture: Readable) -> None:
         data = await read_bytes(picture, SECONDS_TO_FORM)
@@ -184,3 +218,14 @@ class MessageMenusCog(commands.Cog):
             kept["negative_prompt"] = literal(kept["negative_prompt"])
         # Braces that were words stay words when the form is sent.
         return literal(prompt) if kept else prompt, kept
+
+
+def _picked(interaction: Interaction, position: int | None) -> Readable:
+    """The picture of this number in the message that was pressed.
+
+    Raises :class:`~core.errors.UnreadablePicture`.
+    """
+    found = pictures_in(interaction.message) if interaction.message else []
+    if position is None or position >= len(found):
+        raise UnreadablePicture("missing")
+    return found[position]

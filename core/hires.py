@@ -22,6 +22,12 @@ PIXEL_UPSCALERS: Final = ("None", "Lanczos", "Nearest")
 UPSCALERS: Final = (*LATENT_UPSCALERS, *PIXEL_UPSCALERS)
 
 
+def enlarged_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Multiply a size in pixels for A1111's upscalers, which come to multiples of 8."""
+    across, down = (max(LATENT, int(side * scale // LATENT) * LATENT) for side in (width, height))
+    return across, down
+
+
 @dataclass(frozen=True, slots=True)
 class HiresSize:
     """The sizes of a second pass. A picture becomes ``width`` × ``height`` pixels, no multiple of 8

@@ -76,6 +76,8 @@ NOTES: Final[dict[str, str]] = {
     "choices_too_deep": "the choices are too deep inside each other, so they stand as written",
     "denoising_unused": "denoising strength counts with a start image only",
     "one_picture_a_cell": "a sheet has one picture a cell; the count was left out",
+    "enlarged_instead": "{name} draws badly over {limit} pixels a side, so pixels were enlarged",
+    "beyond_largest": "{name} draws badly over {limit} pixels a side; enlarge it afterwards",
     "varies_the_seed": "a variation varies the seed's picture, not another variation of it",
     "first_frame": "only the first frame of the animated picture is used",
     "network_ambiguous": "{name} is the name of several LoRAs: {names}; write one of these",

@@ -568,6 +568,8 @@ RANGES: Final = {
     "hires_steps": Range(0, 150),
     "hires_denoising_strength": Range(0, 1, whole=False),
     "hires_cfg_scale": Range(0, 30, whole=False),
+    # As far as the slider on A1111's page Extras.
+    "enlarge_scale": Range(1, 8, whole=False),
 }
 
 

@@ -9,8 +9,8 @@ import secrets
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
-from core.errors import InvalidRequest, UnknownName
-from core.hires import HiresSize
+from core.errors import InvalidRequest, TooLarge, UnknownName
+from core.hires import LATENT_UPSCALERS, HiresSize, enlarged_size
 from core.options import (
     AUTOMATIC,
     MAX_SEED,
@@ -27,6 +27,8 @@ from core.typed import closest, half_width
 MAX_AND_PARTS: Final = 8
 # As long as a file's name is in the catalogue.
 MAX_UPSCALER: Final = 100
+# Pixels a side of an image that is enlarged without being redrawn.
+MAX_ENLARGED: Final = 4096
 # The least noise that checkpoints are trained on, about: what a schedule's lower limit of 0 means.
 SIGMA_MIN: Final = 0.03
 
@@ -51,14 +53,26 @@ class HiresFix:
 
 
 @dataclass(frozen=True, slots=True)
+class Enlarge:
+    """Upscaling without redrawing, as on A1111's page Extras: the finished image's pixels.
+
+    ``upscaler`` is one of :data:`~core.hires.PIXEL_UPSCALERS` or a catalogue name.
+    """
+
+    scale: float = 2.0
+    upscaler: str = "Lanczos"
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """The images that a request is made from, by kind: each field is one, None where there is none.
 
     Each is an encoded image (PNG, JPEG or WebP). A kind is written in a database by its field's
-    name, so that is never changed.
+    name, so that is never changed. ``finished`` is a PNG, which is only enlarged.
     """
 
     init_image: bytes | None = field(default=None, repr=False)
+    finished: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +83,15 @@ class GenerationRequest(Options):
     Picture ``i`` uses seed ``seed + i`` (modulo 2³²), or with a variation strength above 0
     the same seed and variation seed ``variation_seed + i``. ``vae`` is a catalogue name,
     :data:`AUTOMATIC` or :data:`~core.options.NONE`. With a start image among its ``inputs`` the
-    job is img2img at ``denoising_strength``.
+    job is img2img at ``denoising_strength``; with a finished one nothing is generated, and the
+    other values say how that image was made.
 
     Raises :class:`InvalidRequest` or :class:`UnknownName` when built from values out of range.
     """
 
     inputs: Inputs = field(default=Inputs(), kw_only=True)
     hires: HiresFix | None = field(default=None, kw_only=True)
+    enlarge: Enlarge | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for each in fields(Options):
@@ -86,6 +102,21 @@ class GenerationRequest(Options):
             raise allowed.invalid("schedule_min_sigma", shown(float(lowest)))
         if self.hires is not None:
             self._check_hires(self.hires)
+        if self.enlarge is not None or self.only_enlarges:
+            self._check_enlarge(self.enlarge)
+
+    def _check_enlarge(self, enlarge: Enlarge | None) -> None:
+        if not isinstance(enlarge, Enlarge):
+            raise RANGES["enlarge_scale"].invalid("enlarge_scale", shown(enlarge))
+        RANGES["enlarge_scale"].check("enlarge_scale", enlarge.scale)
+        if self.only_enlarges:
+            Range(1, 1).check("count", self.count)
+        _check_upscaler(enlarge.upscaler)
+        if enlarge.upscaler in LATENT_UPSCALERS:
+            raise UnknownName("upscaler", enlarge.upscaler)
+        width, height = self.delivered_size
+        if max(width, height) > MAX_ENLARGED:
+            raise TooLarge(width, height, MAX_ENLARGED)
 
     def _check_hires(self, hires: HiresFix) -> None:
         if not isinstance(hires, HiresFix):
@@ -97,10 +128,7 @@ class GenerationRequest(Options):
         for name in ("sampler", "schedule_type"):
             if getattr(hires, name) != "":
                 OPTIONS[name].check(getattr(hires, name))
-        # Whether there is a file of this name is for the catalogue, as with a VAE.
-        name = hires.upscaler
-        if not isinstance(name, str) or not name.strip() or len(name) > MAX_UPSCALER:
-            raise UnknownName("upscaler", shown(name)[:MAX_UPSCALER])
+        _check_upscaler(hires.upscaler)
         for name, size in zip(("width", "height"), self.final_size, strict=True):
             RANGES[name].check(name, size)
 
@@ -129,6 +157,18 @@ class GenerationRequest(Options):
         return enlarged(self.width, self.height, self.hires.scale)
 
     @property
+    def only_enlarges(self) -> bool:
+        """Whether nothing is generated: a finished image is enlarged."""
+        return self.inputs.finished is not None
+
+    @property
+    def delivered_size(self) -> tuple[int, int]:
+        """Width and height in pixels of the images as they are delivered."""
+        finished = self.inputs.finished
+        size = self.final_size if finished is None else _png_size(finished)
+        return size if self.enlarge is None else enlarged_size(*size, self.enlarge.scale)
+
+    @property
     def second_steps(self) -> int:
         """Steps of the second pass: hires fix's, or as many as the first."""
         return (self.hires and self.hires.steps) or self.steps
@@ -146,7 +186,21 @@ class GenerationRequest(Options):
         if isinstance(known.get("hires"), dict):
             names = HiresFix.__dataclass_fields__
             known["hires"] = HiresFix(**{n: v for n, v in known["hires"].items() if n in names})
+        if isinstance(known.get("enlarge"), dict):
+            names = Enlarge.__dataclass_fields__
+            known["enlarge"] = Enlarge(**{n: v for n, v in known["enlarge"].items() if n in names})
         return cls(**known | {"inputs": inputs})
+
+
+def _check_upscaler(name: object) -> None:
+    # Whether there is a file of this name is for the catalogue, as with a VAE.
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_UPSCALER:
+        raise UnknownName("upscaler", shown(name)[:MAX_UPSCALER])
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Read width and height from a PNG's first chunk."""
+    return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
 
 
 def crossed(low: float, high: float) -> bool:

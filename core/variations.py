@@ -11,7 +11,7 @@ from typing import Final
 
 from core.errors import TooLarge
 from core.options import RANGES
-from core.request import GenerationRequest, HiresFix, Inputs, draw_seed, enlarged
+from core.request import Enlarge, GenerationRequest, HiresFix, Inputs, draw_seed, enlarged
 
 # Lanczos and a low strength: the second pass keeps the image that was chosen.
 UPSCALER: Final = "Lanczos"
@@ -33,6 +33,11 @@ def upscaled(request: GenerationRequest, scale: float, max_size: int) -> Generat
     return replace(request, hires=hires)
 
 
+def only_enlarged(request: GenerationRequest, png: bytes, enlarge: Enlarge) -> GenerationRequest:
+    """Enlarge ``png``, the request's only image, without generating it again."""
+    return replace(request, inputs=Inputs(finished=png), enlarge=enlarge)
+
+
 def varied(request: GenerationRequest, strength: float) -> GenerationRequest:
     """Add a variation seed, drawn here, at ``strength`` from 0 to 1."""
     return replace(request, variation_seed=draw_seed(), variation_strength=strength)
@@ -45,6 +50,7 @@ def started_from(request: GenerationRequest, png: bytes, strength: float) -> Gen
         inputs=Inputs(init_image=png),
         denoising_strength=strength,
         hires=None,
+        enlarge=None,
         variation_seed=0,
         variation_strength=0.0,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from core.models.addons import UpscalerFile
 from core.models.catalogue import Model, Vae
@@ -11,11 +13,16 @@ from core.models.uses import NO_ADDONS, AddOns
 from core.request import GenerationRequest
 from core.sampling.passes import passes
 
+# What a pixel of an enlarged image costs, in sampler steps of a generated one: by a model such as
+# Real-ESRGAN's, and by Lanczos.
+ENLARGING_STEPS: Final = 1.0
+RESIZING_STEPS: Final = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request with its files: model, VAE (None is the checkpoint's own), add-ons and, for the
-    second pass, an upscaler (None is a built-in mode).
+    """One request with its files: model, VAE (None is the checkpoint's own), add-ons, the second
+    pass's upscaler (None is a built-in mode), and ``enlarger``, that of the finished image.
     """
 
     request: GenerationRequest
@@ -23,16 +30,20 @@ class Item:
     vae: Vae | None = None
     addons: AddOns = NO_ADDONS
     upscaler: UpscalerFile | None = None
+    enlarger: UpscalerFile | None = None
 
     @property
     def steps(self) -> int:
-        """Sampler steps of one picture over all its passes, the unit of progress."""
-        return sum(one.steps for one in passes(self.request))
+        """Sampler steps of one picture over all its passes, the unit of progress; at least one."""
+        return sum(one.steps for one in passes(self.request)) or 1
 
     @property
     def cost(self) -> float:
         """Work in megapixel-steps, of the steps that are run, at each pass's size."""
-        pixels = sum(one.width * one.height * one.steps for one in passes(self.request))
+        pixels: float = sum(one.width * one.height * one.steps for one in passes(self.request))
+        if self.request.enlarge is not None:
+            steps = RESIZING_STEPS if self.enlarger is None else ENLARGING_STEPS
+            pixels += math.prod(self.request.delivered_size) * steps
         return pixels * self.request.count / 1e6
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from discord import ui
 
+from bot import answers
 from bot.actions.dispatch import control, form
 from bot.actions.retry import Retry
 from bot.answers import Interaction
@@ -17,13 +18,15 @@ from bot.exceptions import Gone
 from bot.gate.gate import Gate
 from bot.jobs.jobs import Jobs
 from bot.ordering import axes
+from bot.ordering.enlarging import SCALES, upscalers
 from bot.ordering.layers import values_of
-from bot.posts import forms
-from bot.posts.controls import custom_id
+from bot.posts import forms, panel
+from bot.posts.controls import chosen, custom_id
 from bot.store import Job
 from core import variations
+from core.models.catalogue import Catalogue
 from core.notes import Note
-from core.request import GenerationRequest
+from core.request import Enlarge, GenerationRequest, enlarged
 from core.variations import STRONGLY, SUBTLY
 
 
@@ -34,6 +37,7 @@ class Derive:
     _jobs: Jobs
     _gate: Gate
     _retry: Retry
+    _catalogue: Catalogue
 
     @control("explore")
     async def _explore(self, interaction: Interaction, job: Job, position: int | None) -> None:
@@ -45,8 +49,43 @@ class Derive:
         self, scale: float, interaction: Interaction, job: Job, position: int | None
     ) -> None:
         limits = self._gate.limits(interaction.guild_id)
-        request = variations.upscaled(one_picture(job, position), scale, limits.max_size)
+        request = one_picture(job, position)
+        model = self._catalogue.find(request.model)
+        largest = model.card.largest if model else None
+        if largest and max(enlarged(request.width, request.height, scale)) > largest:
+            note = Note.of("enlarged_instead", name=request.model, limit=largest)
+            upscaler = upscalers(self._catalogue)[0]
+            await self.enlarge(interaction, job, position, Enlarge(scale, upscaler), (note,))
+            return
+        request = variations.upscaled(request, scale, limits.max_size)
         await self._jobs.derive(interaction, job, request)
+
+    @control("enlarge")
+    async def _enlarge(self, interaction: Interaction, job: Job, position: int | None) -> None:
+        """Ask by how much, and with what."""
+        one_picture(job, position)
+        names, locale = upscalers(self._catalogue), interaction.locale
+        await answers.show(interaction, panel.enlarge_view(job, names, locale, position))
+
+    @control(**SCALES)
+    async def _by(
+        self, scale: float, interaction: Interaction, job: Job, position: int | None
+    ) -> None:
+        await self.enlarge(interaction, job, position, Enlarge(scale, chosen(interaction)))
+
+    async def enlarge(
+        self,
+        interaction: Interaction,
+        job: Job,
+        position: int | None,
+        enlarge: Enlarge,
+        notes: tuple[Note, ...] = (),
+    ) -> None:
+        """Enlarge one of a job's images as it is."""
+        request = one_picture(job, position)
+        image = await self._jobs.picture(job, position or 0)
+        request = variations.only_enlarged(request, image.png, enlarge)
+        await self._jobs.derive(interaction, job, request, notes=notes)
 
     @control(vary_subtly=SUBTLY, vary_strongly=STRONGLY)
     async def _vary(

@@ -20,7 +20,7 @@ from core.pictures.files import MAX_BYTES, is_picture, read_infotext
 from core.pictures.infotext import looks_like_infotext, parse
 from core.pictures.metadata import COMMENT
 from core.pictures.reading import Reading, read
-from core.request import HiresFix
+from core.request import Enlarge, HiresFix
 
 _File = TypeVar("_File", Model, Vae)
 
@@ -76,7 +76,7 @@ def text_in(data: bytes) -> str | None:
 def to_json(reading: Reading) -> dict[str, Any]:
     """Convert a reading to JSON's types."""
     values = {
-        name: asdict(value) if isinstance(value, HiresFix) else value
+        name: asdict(value) if isinstance(value, HiresFix | Enlarge) else value
         for name, value in reading.values.items()
     }
     left_out = [

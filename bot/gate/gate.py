@@ -97,11 +97,13 @@ class Gate:
         policy.check_member(server, origin.who)
         # The cells of a sheet mostly have the same model and prompt, which are checked once.
         requests = tuple(requests)
-        for model in dict.fromkeys(request.model for request in requests):
+        # What is only enlarged uses neither model nor add-ons.
+        generated = [request for request in requests if not request.only_enlarges]
+        for model in dict.fromkeys(request.model for request in generated):
             policy.check_file(server, origin.who, "model", model)
         if policy.rules_on(server, "lora") or policy.rules_on(server, "embedding"):
             # There may be thousands of files, and hundreds of prompts.
-            await asyncio.to_thread(self._check_addons, server, origin.who, requests)
+            await asyncio.to_thread(self._check_addons, server, origin.who, generated)
         # Not the negative prompts: their words are kept out of the picture.
         prompts = dict.fromkeys(
             text

@@ -7,7 +7,7 @@ one post, also across restarts of the bot and the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from bot.gate.origin import Origin, of_interaction
 from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.ordering.axes import Axes, check_change
+from bot.ordering.enlarging import foreign_order
 from bot.ordering.orders import NO_START, Order, Start, new_order, order_of
 from bot.posts.delivery import Delivery
 from bot.settings import Limits
@@ -27,7 +28,7 @@ from core.events import Image
 from core.models.catalogue import Catalogue
 from core.notes import Note
 from core.prompt.variants import draw_choices
-from core.request import GenerationRequest
+from core.request import Enlarge, GenerationRequest
 from core.serving.queue import GpuQueue
 from core.sheets.sheet import Sheet
 from core.work import Work
@@ -110,6 +111,16 @@ class Jobs:
             await self._accepting.from_reaction(origin, ordering(), parent)
         else:
             await self._accepting.from_interaction(source, origin, ordering(), parent, ephemeral)
+
+    async def enlarge(
+        self, interaction: Interaction, data: Awaitable[bytes], enlarge: Enlarge
+    ) -> None:
+        """Create a job that enlarges the image in a file, of which no job is known."""
+        origin = of_interaction(interaction)
+        private = await self._gate.keeps_private(origin)
+        limits = self._gate.limits(origin.guild_id)
+        ordering = foreign_order(data, enlarge, self._catalogue, limits, private=private)
+        await self._accepting.from_interaction(interaction, origin, ordering, None, lambda: private)
 
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:
         """Create a job of one picture of several, or one cell, without drawing it again."""

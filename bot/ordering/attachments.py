@@ -19,7 +19,8 @@ import discord
 
 from core.errors import UnreadablePicture
 from core.pictures.files import read_infotext
-from core.pictures.resizing import StartImage, start_image
+from core.pictures.resizing import FinishedImage, StartImage, finished_image, start_image
+from core.request import Enlarge
 
 T = TypeVar("T")
 
@@ -120,6 +121,14 @@ async def read_bytes(attachment: Readable, patience: float | None = None) -> byt
 async def to_start_image(data: bytes) -> StartImage:
     """Decode a start image in a thread. Raises :class:`~core.errors.UnreadablePicture`."""
     return await _decode(start_image, data)
+
+
+async def to_finished_image(data: bytes, enlarge: Enlarge) -> FinishedImage:
+    """Decode an image that is to be enlarged, in a thread, with its parameters.
+
+    Raises :class:`~core.errors.UnreadablePicture` and :class:`~core.errors.TooLarge`.
+    """
+    return await _decode(lambda data: finished_image(data, enlarge), data)
 
 
 async def parameters_of(data: bytes) -> str | None:

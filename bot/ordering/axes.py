@@ -78,7 +78,10 @@ def check_sheet(sheet: Sheet, base: GenerationRequest, items: Sequence[Item]) ->
 
 def check_change(parent: Job, changes: Collection[str], catalogue: Catalogue) -> None:
     """Raise :class:`~bot.exceptions.CannotExplore` when changing these fields would change nothing:
-    a sheet has its own values where it varies them, and SD 2.x ignores clip skip."""
+    a sheet has its own values where it varies them, SD 2.x ignores clip skip, and an image that
+    was only enlarged was not generated."""
+    if changes and parent.request.only_enlarges:
+        raise CannotExplore("enlarged")
     varied = {axis.kind.field: axis.values for axis in parent.sheet.axes} if parent.sheet else {}
     if varied.keys() & set(changes):
         raise CannotExplore("varied")

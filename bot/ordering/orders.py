@@ -17,11 +17,14 @@ from bot.ordering.layers import COMMAND_SOURCES, Layers
 from bot.ordering.resolve import Resolved, check_limits, resolve
 from bot.settings import Limits
 from bot.store.styles import Style
+from core.errors import TooLarge
+from core.models.addons import UpscalerFile
 from core.models.catalogue import Catalogue
 from core.models.uses import AddOns, addons_of, texts_of
 from core.notes import Note
 from core.options import AUTOMATIC
-from core.request import GenerationRequest, Inputs
+from core.pictures.upscaling import MAX_SIDE
+from core.request import Enlarge, GenerationRequest, Inputs
 from core.sheets.sheet import Sheet
 from core.variations import shaped
 from core.work import Item
@@ -120,7 +123,8 @@ def order_of(
     """Order a request that was resolved before, with today's files and limits.
 
     Raises :class:`~core.errors.InvalidRequest`, :class:`~core.errors.UnknownName`,
-    :class:`~core.errors.VaeMismatch`, :class:`~core.errors.SheetTooLarge` or
+    :class:`~core.errors.VaeMismatch`, :class:`~core.errors.SheetTooLarge`,
+    :class:`~core.errors.TooLarge` or
     :class:`~bot.exceptions.CannotExplore`.
     """
     requests = [request]
@@ -147,4 +151,15 @@ def _item(
         known[key] = addons_of(request, catalogue, model)
     addons, notes = known[key]
     upscaler = catalogue.upscaler(request.hires.upscaler) if request.hires else None
-    return Item(request, model, vae, addons, upscaler), notes
+    enlarger = catalogue.upscaler(request.enlarge.upscaler) if request.enlarge else None
+    _check_enlarger(request, enlarger)
+    return Item(request, model, vae, addons, upscaler, enlarger), notes
+
+
+def _check_enlarger(request: GenerationRequest, enlarger: UpscalerFile | None) -> None:
+    """Raise :class:`~core.errors.TooLarge` where even one run of the upscaler is too much."""
+    if enlarger is not None and enlarger.scale and request.enlarge is not None:
+        width, height = replace(request, enlarge=Enlarge(1.0)).delivered_size
+        largest = max(width, height) * enlarger.scale
+        if largest > MAX_SIDE:
+            raise TooLarge(width * enlarger.scale, height * enlarger.scale, MAX_SIDE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from bot.exceptions import NoModels
 from bot.ordering.adding import lora_tag, with_hires
@@ -25,13 +25,16 @@ from bot.rules.values import check_kind
 from bot.settings import Limits
 from bot.store.styles import Style
 from core.effects import unused
-from core.errors import InvalidRequest, PenultimateError, UnknownName, VaeMismatch
+from core.errors import InvalidRequest, PenultimateError, TooLarge, UnknownName, VaeMismatch
 from core.models.catalogue import Catalogue, Model, Vae
 from core.notes import Note
 from core.options import AUTOMATIC, OPTIONS, RANDOM_SEED, RANGES, Range
 from core.pictures.reading import too_large
 from core.prompt.variants import draw_choices
-from core.request import GenerationRequest, draw_seed, enlarged, split_sampler
+from core.request import MAX_ENLARGED, GenerationRequest, draw_seed, enlarged, split_sampler
+
+# How much larger than a generated image an enlarged one may be: it costs much less.
+LARGER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,17 @@ def resolve(
     # Nobody wrote the size that a pasted second pass comes to, so it is no error.
     if hires and max(enlarged(values["width"], values["height"], hires.scale)) > limits.max_size:
         notes += (too_large(exact.pop("hires"), limits.max_size),)
+    enlarge = exact.get("enlarge")
+    if enlarge and max(values["width"], values["height"]) * enlarge.scale > most_enlarged(limits):
+        notes += (too_large(exact.pop("enlarge"), most_enlarged(limits)),)
     exact["hires"] = with_hires(exact.get("hires"), layers.option, catalogue)
     request = GenerationRequest(prompt, **values, **exact)
     request, unread = draw_choices(request, literal=literal)
     check_limits(request, limits)
-    return Resolved(request, model, vae, private, sources, notes + unread + unused(request))
+    notes += unread + unused(request)
+    if model.card.largest and max(request.final_size) > model.card.largest:
+        notes += (Note.of("beyond_largest", name=model.name, limit=model.card.largest),)
+    return Resolved(request, model, vae, private, sources, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,14 @@ def explain(layers: Layers, catalogue: Catalogue, limits: Limits) -> Explained:
 
 
 def check_limits(request: GenerationRequest, limits: Limits) -> None:
-    """Raise :class:`~core.errors.InvalidRequest` for a request beyond the limits."""
+    """Raise :class:`~core.errors.InvalidRequest`, or :class:`~core.errors.TooLarge` for what it is
+    enlarged to, for a request beyond the limits."""
+    if request.enlarge is not None:
+        width, height = request.delivered_size
+        if max(width, height) > most_enlarged(limits):
+            raise TooLarge(width, height, most_enlarged(limits))
+    if request.only_enlarges:
+        return
     width, height = request.final_size
     asked = {"width": width, "height": height, "steps": request.steps, "count": request.count}
     for name, limit in bounds(limits).items():
@@ -220,6 +236,11 @@ def _vae(
         if source != "model" and SOURCES.index(source) <= SOURCES.index(sources["model"]):
             raise
     return AUTOMATIC, catalogue.resolve_vae(AUTOMATIC, model)
+
+
+def most_enlarged(limits: Limits) -> int:
+    """Give the most pixels that a side may have after enlarging without redrawing."""
+    return min(MAX_ENLARGED, LARGER * limits.max_size)
 
 
 def bounds(limits: Limits) -> dict[str, int]:

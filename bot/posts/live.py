@@ -115,7 +115,9 @@ def ended_view(
     text = f"{name}{why}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
     again = button(t("control.again", locale), "again", job.id)
     edit = button(t("control.edit", locale), "edit", job.id)
-    return layout(ui.TextDisplay(text), row(again, edit))
+    # What is only enlarged has no prompt to edit.
+    buttons = (again,) if job.request.only_enlarges else (again, edit)
+    return layout(ui.TextDisplay(text), row(*buttons))
 
 
 def _status(job: Job, event: LiveEvent, engine_state: EngineState) -> str:

@@ -11,7 +11,19 @@ from discord import ui
 
 from bot.answers import excerpt
 from bot.ordering.attachments import Readable
-from bot.posts.controls import Control, button, layout, row, select, select_options, standing_button
+from bot.ordering.enlarging import SCALES
+from bot.posts.controls import (
+    MAX_LABEL,
+    MAX_OPTIONS,
+    Control,
+    button,
+    layout,
+    row,
+    select,
+    select_options,
+    standing_button,
+    standing_select,
+)
 from bot.store import Job
 from bot.translate import t
 
@@ -56,10 +68,15 @@ def which_select(job: Job, locale: discord.Locale, position: int, action: str = 
 def _lines(job: Job, offers: Offers) -> Iterator[list[tuple[str, str]]]:
     """Actions and emojis, a row for each kind: those that make a new job, those that keep something
     of a picture, those that copy or delete the whole."""
+    if job.request.only_enlarges:
+        yield [("start", "🖼️"), ("parameters", "📋")]
+        yield [("dm", "✉️")] + [("delete", "🗑️")] * offers.delete
+        return
     if job.sheet is None:
         yield [("explore", "🔬")] * offers.explore + [("compare", "🆎")] * offers.compare
         # An upscaled picture is not upscaled again, but may be a start image.
-        yield [] if job.request.hires else [("upscale", "🔍"), ("upscale_twice", "🔎")]
+        redrawn = [] if job.request.hires else [("upscale", "🔍"), ("upscale_twice", "🔎")]
+        yield [] if job.request.enlarge else [*redrawn, ("enlarge", "⏫")]
         yield [("vary_subtly", "🌱"), ("vary_strongly", "🌳"), ("start", "🖼️")]
     one_seed = job.sheet is None or not job.sheet.varies("seed")
     yield [("preset", "💾"), ("parameters", "📋")] + [("take_seed", "📌")] * one_seed
@@ -75,23 +92,25 @@ def _button(action: str, emoji: str, job: Job, locale: discord.Locale, position:
 
 
 def which_start_view(
-    job: Job, pictures: Sequence[Readable], locale: discord.Locale
+    job: Job, pictures: Sequence[Readable], locale: discord.Locale, action: str = "start"
 ) -> ui.LayoutView:
-    """The question which of a job's pictures to start from; ``pictures`` are those of its post."""
+    """The question which of a job's pictures the ``action`` is for, to start from it or enlarge it;
+    ``pictures`` are those of its post."""
     pick = [
-        button(str(index + 1), "start", job.id, index or None, emoji="🖼️")
+        button(str(index + 1), action, job.id, index or None, emoji="🖼️")
         for index in range(job.request.count)
     ]
     return _asked(pictures, pick, locale, hidden=job.spoiler)
 
 
-def which_foreign_view(pictures: Sequence[Readable], locale: discord.Locale) -> ui.LayoutView:
-    """The same question for a message of no job. Its choices are the pictures it shows itself, so
-    that nothing is kept in memory."""
+def which_foreign_view(
+    pictures: Sequence[Readable], locale: discord.Locale, action: str = "start_from"
+) -> ui.LayoutView:
+    """The same question for a message of no job; ``action`` is what follows. Its choices are the
+    pictures it shows itself, so that nothing is kept in memory."""
     pictures = pictures[:MAX_PICTURES]
     pick = [
-        standing_button(str(index + 1), "start_from", index, emoji="🖼️")
-        for index in range(len(pictures))
+        standing_button(str(index + 1), action, index, emoji="🖼️") for index in range(len(pictures))
     ]
     hidden = any(isinstance(each, discord.Attachment) and each.is_spoiler() for each in pictures)
     return _asked(pictures, pick, locale, hidden=hidden)
@@ -112,6 +131,43 @@ def _asked(
     gallery = [ui.MediaGallery[ui.LayoutView](*media)] if media else []
     rows = [row(*pick[start : start + 5]) for start in range(0, len(pick), 5)]
     return layout(said, *gallery, *rows)
+
+
+def enlarge_view(
+    job: Job, upscalers: Sequence[str], locale: discord.Locale, position: int | None = None
+) -> ui.LayoutView:
+    """The choice of a scale and an upscaler, a select a scale: nothing is kept in memory."""
+    options = _upscaler_options(upscalers)
+    said = ui.TextDisplay[ui.LayoutView](t("panel.enlarge", locale))
+    selects = (
+        select(_scale(scale, locale), action, job.id, options, position)
+        for action, scale in SCALES.items()
+    )
+    return layout(said, *map(row, selects))
+
+
+def enlarge_foreign_view(
+    picture: Readable, upscalers: Sequence[str], locale: discord.Locale
+) -> ui.LayoutView:
+    """The same for an image of no job, which the view shows."""
+    said = ui.TextDisplay[ui.LayoutView](t("panel.enlarge", locale))
+    spoiler = isinstance(picture, discord.Attachment) and picture.is_spoiler()
+    gallery = ui.MediaGallery[ui.LayoutView](discord.MediaGalleryItem(picture.url, spoiler=spoiler))
+    selects = (
+        standing_select(_scale(scale, locale), action, options=_upscaler_options(upscalers))
+        for action, scale in SCALES.items()
+    )
+    return layout(said, gallery, *map(row, selects))
+
+
+def _upscaler_options(names: Sequence[str]) -> list[discord.SelectOption]:
+    shown = [name for name in names if len(name) <= MAX_LABEL]
+    # The last is Lanczos, which is there in any case.
+    return select_options({name: name for name in (*shown[: MAX_OPTIONS - 1], shown[-1])})
+
+
+def _scale(scale: float, locale: discord.Locale) -> str:
+    return t("control.enlarge_by", locale, scale=f"{scale:g}")
 
 
 def confirm_view(job: Job, locale: discord.Locale) -> ui.LayoutView:

@@ -93,7 +93,7 @@ def addon_names(
 ) -> dict[str, tuple[str, ...]]:
     """Name the LoRAs that a request uses, with their weights, and the embeddings that its prompts
     name, as :class:`Post` has them."""
-    if model is None:
+    if model is None or request.only_enlarges:
         return {}
     addons, _ = addons_of(request, catalogue, model)
     used = (*addons.networks, *addons.second)
@@ -114,6 +114,9 @@ def result_view(post: Post) -> ui.LayoutView:
     job = post.job
     if job.sheet is not None:
         return layout(_gallery(post), ui.TextDisplay(_text(post)), *sheet_rows(job, job.sheet))
+    if job.request.only_enlarges:
+        more = row(button(t("control.more", job.locale), "more", job.id))
+        return layout(_gallery(post), ui.TextDisplay(_text(post)), more)
     rows = [_knobs(post), *_openers(job), *_choices(post)]
     return layout(_gallery(post), ui.TextDisplay(_text(post)), *rows)
 
@@ -182,9 +185,16 @@ def _text(post: Post) -> str:
 
 
 def facts(job: Job, usual: Mapping[str, Any]) -> Iterable[str]:
-    """Yield, in the job's language, what varies, clip skip, seed, any variation, start image or
-    hires fix, and what else differs from the usual."""
+    """Yield, in the job's language, how it was enlarged, then, unless that was all, what varies,
+    clip skip, seed, any variation, start image or hires fix, and what else differs from the
+    usual."""
     request, locale = job.request, job.locale
+    if request.enlarge is not None:
+        scale = f"{request.enlarge.scale:g}"
+        shown = excerpt(request.enlarge.upscaler, NAME_LENGTH)
+        yield t("result.enlarged", locale, scale=scale, name=shown)
+    if request.only_enlarges:
+        return
     varied = {axis.kind.field for axis in job.sheet.axes} if job.sheet else set()
     for axis in job.sheet.axes if job.sheet else ():
         yield f"**{excerpt(axis_text(axis, locale), NAME_LENGTH)}**"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from core.config import EngineConfig
+from core.engine.enlarging import Enlarger, Made
 from core.engine.graphs import Graphs, cuda_record
 from core.engine.knee import Knee
 from core.engine.line import Flow, Group, Line
@@ -32,7 +33,7 @@ from core.models.residents import Held
 from core.models.vae import LoadedVae, PendingPixels
 from core.pictures.files import write_png
 from core.sampling.trajectory import advance
-from core.work import Work
+from core.work import Item, Work
 
 if TYPE_CHECKING:
     from core.pictures.files import Pixels
@@ -89,6 +90,7 @@ class Engine:
         self._events: list[Event] = []
         self._turns: dict[BatchKey, float] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="encode")
+        self._enlarger = Enlarger(self._models.upscaler)
         # Pending work of the pool, and what to do with each result in the engine's thread.
         self._background: dict[Future[Any], Callable[[Any], None]] = {}
 
@@ -149,6 +151,8 @@ class Engine:
 
     def close(self) -> None:
         """Stop the pool and release the models; unfinished encoding is discarded."""
+        self._jobs.clear()
+        self._enlarger.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._models.close()
 
@@ -169,6 +173,11 @@ class Engine:
         until = self._clock() + ADMITTING_SECONDS
         passed: set[Flow] = set()
         while (group := self._line.first(passed)) is not None:
+            item = group.job.work.items[group.positions[0]]
+            if item.request.only_enlarges:
+                if not self._enlarge(group, item):
+                    passed.add(group.flow)
+                continue
             run = self._runs.get(group)
             if run is None:
                 if self._running and self._clock() > until:
@@ -176,6 +185,19 @@ class Engine:
                 run = self._prepare(group)
             if run is None or not self._start(group, run):
                 passed.add(group.flow)
+
+    def _enlarge(self, group: Group, item: Item) -> bool:
+        """Begin to enlarge a finished image, one at a time, which needs no checkpoint."""
+        if not self._enlarger.free:
+            return False
+        job = group.job
+        self._begin(job)
+        self._line.charge(group, 1)
+        self._line.take(group)
+        future = self._enlarger.finished(item, partial(self._is_wanted, job))
+        key = (group.positions[0], 0)
+        self._background[future] = lambda made: self._finish(job, key, made)
+        return True
 
     def _prepare(self, group: Group) -> Run | None:
         """Load the group's model and encode its prompts; None while that has to wait."""
@@ -226,10 +248,7 @@ class Engine:
         if not self._fits(run, picture):
             return False
         job = run.job
-        if not job.begun:
-            job.started = time.monotonic()
-            self._events.append(Started(job.id))
-        job.begun = True
+        self._begin(job)
         job.note(run.notes)
         started[run.positions] += 1
         self._running.append((run, picture))
@@ -238,6 +257,12 @@ class Engine:
             self._line.take(group)
             del self._runs[group]
         return True
+
+    def _begin(self, job: RunningJob) -> None:
+        if not job.begun:
+            job.started = time.monotonic()
+            self._events.append(Started(job.id))
+        job.begun = True
 
     def _fits(self, run: Run, picture: RunningPicture) -> bool:
         """Whether a picture's rows pay beside those that share its calls, or it would be alone."""
@@ -336,11 +361,23 @@ class Engine:
         """Write the picture's file in the pool: it may have to wait for the model's hash."""
         item = run.items[vae]
         hashes = {each: self._models.addon_hash(each) for each in run.used_addons(item)}
-        future = self._threads.submit(write_image, run, picture, vae, pixels, hashes)
-        key = (run.positions[vae], picture.index)
-        self._background[future] = lambda image: self._finish(run.job, key, image)
+        write = partial(write_image, run, picture, vae, hashes=hashes)
+        job, key = run.job, (run.positions[vae], picture.index)
+        if item.request.enlarge is None:
+            future: Future[Any] = self._threads.submit(write, pixels)
+        else:
+            wanted = partial(self._is_wanted, job)
+            future = self._enlarger.generated(item, pixels, write, wanted)
+        self._background[future] = lambda made: self._finish(job, key, made)
 
-    def _finish(self, job: RunningJob, key: tuple[int, int], image: Image) -> None:
+    def _is_wanted(self, job: RunningJob) -> bool:
+        return self._jobs.get(job.id) is job
+
+    def _finish(self, job: RunningJob, key: tuple[int, int], image: Made) -> None:
+        if not isinstance(image, Image):
+            if image is not None and self._is_wanted(job):
+                self._fail([job], image)
+            return
         job.images[key] = image
         if job.done and self._jobs.get(job.id) is job:
             seconds = time.monotonic() - job.started

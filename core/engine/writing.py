@@ -20,6 +20,7 @@ def write_image(
     picture: RunningPicture,
     vae: int,
     pixels: Pixels,
+    *,
     hashes: dict[NetworkFile | EmbeddingFile, Future[str]],
 ) -> Image:
     """Make the PNG with its infotext; ``hashes`` are those of the networks and embeddings used."""

@@ -21,7 +21,8 @@ from core.request import split_sampler
 class Card:
     """The content of a card file; None for what it does not have.
 
-    ``values`` are what it recommends, by option; the ``size`` is in pixels.
+    ``values`` are what it recommends, by option; the ``size`` is in pixels. Where a side is over
+    ``largest`` pixels the model no longer draws what is asked for.
     ``latent_space``, ``prediction_type`` and ``zero_terminal_snr`` take the place of what was
     detected in the file.
     """
@@ -33,6 +34,7 @@ class Card:
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
     zero_terminal_snr: bool | None = None
     size: tuple[int, int] | None = None
+    largest: int | None = None
     # A mapping has no hash; equal cards still have equal hashes without it.
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -77,6 +79,11 @@ def _size(value: Any) -> tuple[int, int]:
     return width, height
 
 
+def _largest(value: Any) -> int:
+    RANGES["width"].check("largest", value)
+    return int(value)
+
+
 _FACTS: Final[dict[str, Callable[[Any], Any]]] = {
     "name": _text,
     "description": _text,
@@ -85,6 +92,7 @@ _FACTS: Final[dict[str, Callable[[Any], Any]]] = {
     "prediction_type": _prediction_type,
     "zero_terminal_snr": _flag,
     "size": _size,
+    "largest": _largest,
 }
 _VALUES: Final = {name: _value(OPTIONS[name]) for name in names(Place.CARD) if name not in _FACTS}
 

@@ -7,6 +7,7 @@ a thread, so that only the copy to the device is left to make.
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -93,6 +94,7 @@ class Models:
         self._prepared: dict[WeightsKey, Future[Resident]] = {}
         self._vaes: OrderedDict[tuple[WeightsKey, str], LoadedVae] = OrderedDict()
         self._upscalers: OrderedDict[Path, LoadedUpscaler] = OrderedDict()
+        self._upscaling = threading.Lock()
 
     @property
     def device_name(self) -> str:
@@ -214,14 +216,19 @@ class Models:
     @torch.inference_mode(False)
     def load_upscaler(self, upscaler: UpscalerFile, model: LoadedModel) -> LoadedUpscaler:
         """Return the upscaler on the device, used beside ``model``; raises as :meth:`load` does."""
-        if upscaler.path not in self._upscalers:
-            user = next(key for key, handle in self._handles.items() if handle is model)
-            read = partial(self._reader.upscaler, upscaler)
-            self._upscalers[upscaler.path] = self._retried(user, model.model, read)
-        self._upscalers.move_to_end(upscaler.path)
-        while len(self._upscalers) > WARM_UPSCALERS:
-            self._upscalers.popitem(last=False)
-        return self._upscalers[upscaler.path]
+        user = next(key for key, handle in self._handles.items() if handle is model)
+        return self._retried(user, model.model, partial(self.upscaler, upscaler))
+
+    @torch.inference_mode(False)
+    def upscaler(self, upscaler: UpscalerFile) -> LoadedUpscaler:
+        """Return the upscaler on the device, from any thread. Raises
+        :class:`~core.errors.Refused`, and torch's error when the device has no room."""
+        with self._upscaling:
+            found = self._upscalers.pop(upscaler.path, None) or self._reader.upscaler(upscaler)
+            self._upscalers[upscaler.path] = found
+            while len(self._upscalers) > WARM_UPSCALERS:
+                self._upscalers.popitem(last=False)
+            return found
 
     def addon_hash(self, addon: NetworkFile | EmbeddingFile) -> Future[str]:
         """Compute what a text says of a network or an embedding."""

@@ -163,7 +163,9 @@ class ModelReader:
         """Read an upscaler onto the device, in half precision on a card as in A1111."""
         half = self._device.type == "cuda" and self._dtype != torch.float32
         dtype = torch.float16 if half else torch.float32
-        return load_upscaler(upscaler.path, self._device, dtype)
+        loaded = load_upscaler(upscaler.path, self._device, dtype)
+        heartbeat.watch(loaded.module, self._alive)
+        return loaded
 
     def _hash_of(self, path: Path) -> Future[str]:
         return self._hashing.submit(_hash_or_empty, self._hashes, path)

@@ -17,7 +17,7 @@ from core.effects import has_effect, passes
 from core.options import OPTIONS, Option
 from core.pictures.pasted import tidy
 from core.prompt.parser import BREAK, parse_weights
-from core.request import GenerationRequest
+from core.request import Enlarge, GenerationRequest
 
 VERSION: Final = f"Penultimate {metadata.version('penultimate')}"
 
@@ -111,8 +111,24 @@ def format(
     elif request.init_image is not None:
         pairs["Denoising strength"] = _number(request.denoising_strength)
     pairs |= _differing(request, _DIFFERING[:_LAST]) | _hires(request) | dict(extra or {})
-    pairs |= _differing(request, _DIFFERING[_LAST:]) | {"Version": version}
+    pairs |= _differing(request, _DIFFERING[_LAST:]) | enlarging(request.enlarge)
+    pairs["Version"] = version
     return compose(request.prompt, request.negative_prompt, pairs)
+
+
+def enlarging(enlarge: Enlarge | None) -> dict[str, object]:
+    """Write upscaling without redrawing as A1111's page Extras does."""
+    if enlarge is None:
+        return {}
+    scale = _number(float(enlarge.scale))
+    return {"Postprocess upscale by": scale, "Postprocess upscaler": enlarge.upscaler}
+
+
+def added(text: str, pairs: Mapping[str, object], version: str = VERSION) -> str:
+    """Add pairs to a text of parameters, which stays as it is; also to one that has none."""
+    if looks_like_infotext(text):
+        return f"{text.rstrip()}, {_line(pairs)}"
+    return compose(text, "", {**pairs, "Version": version})
 
 
 def _differing(request: GenerationRequest, options: Iterable[Option]) -> dict[str, object]:

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from core.errors import InvalidRequest
+from core.hires import PIXEL_UPSCALERS
 from core.notes import Note
-from core.options import AUTOMATIC, NONE
+from core.options import AUTOMATIC, NONE, RANGES
 from core.pictures.at_hand import AtHand, Lookup, is_another
 from core.pictures.importing import to_values
 from core.pictures.infotext import ASSUMED, parse
@@ -23,7 +25,7 @@ from core.pictures.networks_in_text import (
     embedding_names,
     hashes_in,
 )
-from core.request import HiresFix, enlarged
+from core.request import Enlarge, HiresFix, enlarged
 
 # Programs whose numbers mean something else, by the beginning of the version, and the remark.
 PROGRAMS: Final = {
@@ -97,7 +99,7 @@ class Reading:
 
 _KINDS: Final = {"Model": "model", "VAE": "VAE"}
 # Other notes name networks and upscalers, and a strength is used with a start image.
-_ELSEWHERE: Final = ("LoRA", "Denoising strength", "Hires upscaler")
+_ELSEWHERE: Final = ("LoRA", "Denoising strength", "Hires upscaler", "Postprocess upscaler")
 _FOR_READERS: Final = ("no_model", "no_size", "only_information")
 
 
@@ -135,6 +137,7 @@ class _Reader:
         values, notes, used = to_values(self.parsed, models=names[0], vaes=names[1])
         self.used |= used
         self.hires(values, list(notes))
+        self.enlarge(values)
         if "denoising_strength" in values:
             self.leave("Denoising strength", "left_start_image")
         self.others()
@@ -231,6 +234,30 @@ class _Reader:
         self.shape(values)
         self.bound(values)
 
+    def enlarge(self, values: dict[str, Any]) -> None:
+        """Read what A1111's page Extras wrote: the finished image was enlarged."""
+        key, name_key = "Postprocess upscale by", "Postprocess upscaler"
+        text, name = (str(self.parsed.get(each, "")).strip() for each in (key, name_key))
+        if not text:
+            return
+        allowed = RANGES["enlarge_scale"]
+        try:
+            scale = allowed.read("enlarge_scale", text)
+            allowed.check("enlarge_scale", scale)
+        except InvalidRequest as error:
+            self.take(Note.of("unreadable_range", name=key, value=text[:40], **error.bounds))
+            self.used |= {key, name_key}
+            return
+        self.used |= {key, name_key}
+        built_in = next((each for each in PIXEL_UPSCALERS if each == (name or "None")), None)
+        files = self.at_hand.upscalers
+        found = files.find(name) if files is not None and built_in is None else None
+        if built_in is None and found is None and files is not None:
+            self.leave(name_key, "left_file")
+            self.remarks.append(Note.of("other_upscaler", name=name[:80], used="Lanczos"))
+            built_in = "Lanczos"
+        values["enlarge"] = Enlarge(float(scale), built_in or (found.name if found else name))
+
     def bound(self, values: dict[str, Any]) -> None:
         """Leave out a second pass that is larger than allowed."""
         hires = values.get("hires")
@@ -289,9 +316,10 @@ class _Reader:
             self.remarks.append(Note.of(PROGRAMS[self.program], name=self.program))
 
 
-def too_large(hires: HiresFix, high: int) -> Note:
-    """The note on a second pass that makes a side larger than ``high`` pixels."""
-    return Note.of("unreadable_pixels", name="Hires upscale", value=f"{hires.scale:g}", high=high)
+def too_large(larger: HiresFix | Enlarge, high: int) -> Note:
+    """The note on a second pass, or an enlargement, to a side of more than ``high`` pixels."""
+    name = "Hires upscale" if isinstance(larger, HiresFix) else "Postprocess upscale by"
+    return Note.of("unreadable_pixels", name=name, value=f"{larger.scale:g}", high=high)
 
 
 def grouped(reading: Reading) -> Iterator[tuple[str, Note]]:

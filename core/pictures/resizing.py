@@ -8,9 +8,12 @@ from typing import Final
 
 from PIL import Image
 
+from core.errors import TooLarge, UnreadablePicture
+from core.hires import enlarged_size
 from core.notes import Note
 from core.options import RANGES
-from core.pictures.files import is_animated, read_pixels, write_webp
+from core.pictures.files import is_animated, read_infotext, read_pixels, write_png, write_webp
+from core.request import MAX_ENLARGED, Enlarge
 
 # Pixels: no image is generated larger, so no start image need be larger.
 MAX_SIDE: Final = int(RANGES["width"].high)
@@ -43,6 +46,36 @@ def start_image(data: bytes) -> StartImage:
     pixels.save(file, "PNG", compress_level=1)
     notes = (Note.of("first_frame"),) if is_animated(data) else ()
     return StartImage(file.getvalue(), pixels.width, pixels.height, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedImage:
+    """An image ready for ``Inputs.finished``, with the ``text`` of its parameters inside; empty
+    where it has none.
+    """
+
+    png: bytes
+    text: str
+    notes: tuple[Note, ...] = ()
+
+
+def finished_image(data: bytes, enlarge: Enlarge) -> FinishedImage:
+    """Decode an image file of any supported kind that is to be enlarged: first frame, upright, RGB.
+
+    Raises :class:`~core.errors.UnreadablePicture`, and :class:`~core.errors.TooLarge` when it would
+    become too large.
+    """
+    pixels = read_pixels(data)
+    larger = enlarged_size(*pixels.size, enlarge.scale)
+    if max(larger) > MAX_ENLARGED:
+        raise TooLarge(*larger, MAX_ENLARGED)
+    try:
+        text = read_infotext(data) or ""
+    except UnreadablePicture:
+        # Its parameters are too long to be any.
+        text = ""
+    notes = (Note.of("first_frame"),) if is_animated(data) else ()
+    return FinishedImage(write_png(pixels, text), text, notes)
 
 
 def thumbnail(data: bytes, side: int) -> bytes:

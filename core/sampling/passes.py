@@ -20,7 +20,12 @@ class Pass:
 
 
 def passes(request: GenerationRequest) -> tuple[Pass, ...]:
-    """Return the sampler's runs for one image: one, and with hires fix a second, larger one."""
+    """Return the sampler's runs for one image: one, and with hires fix a second, larger one.
+
+    None where nothing is generated.
+    """
+    if request.only_enlarges:
+        return ()
     steps = request.steps
     if request.init_image is not None:
         steps = img2img_start(steps, request.denoising_strength)[1] + 1

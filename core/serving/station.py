@@ -40,8 +40,9 @@ class Entry:
 
     @cached_property
     def models(self) -> frozenset[str]:
-        """Names of the models that it uses."""
-        return frozenset(item.model.name for item in self.work.items)
+        """Names of the models that it uses; none where it only enlarges."""
+        items = (item for item in self.work.items if not item.request.only_enlarges)
+        return frozenset(item.model.name for item in items)
 
 
 @dataclass(eq=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,10 @@ from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Model
 from core.models.uses import AddOns, UsedNetwork
 from core.models.weights.network_file import NetworkUse
+from core.pictures import upscale
+from core.pictures.files import read_infotext, write_png
 from core.pictures.infotext import parse
-from core.request import GenerationRequest, HiresFix
+from core.request import Enlarge, GenerationRequest, HiresFix, Inputs
 from core.work import Item, Work
 from tests.tiny_models import SIZE, tiny_model
 
@@ -145,9 +149,7 @@ def test_a_network_that_cannot_be_read_fails_its_job_alone(
     assert [event.job_id for event in events if isinstance(event, Finished)] == [2]
 
 
-def test_a_second_pass_enlarges_with_an_upscaler(
-    engine: Engine, model: Model, tmp_path: Path
-) -> None:
+def compact(folder: Path) -> UpscalerFile:
     """A compact network (Real-ESRGAN's) of random weights, twice as large."""
     draw = torch.Generator().manual_seed(0)
     channels = [(8, 3), (8, 8), (12, 8)]
@@ -157,11 +159,111 @@ def test_a_second_pass_enlarges_with_an_upscaler(
         tensors[f"body.{place}.bias"] = torch.zeros(out)
     for place in (1, 3):
         tensors[f"body.{place}.weight"] = torch.full((8,), 0.2)
-    path = tmp_path / "x2-test.safetensors"
+    path = folder / "x2-test.safetensors"
     save_file(tensors, path)
+    return UpscalerFile("x2-test", path, 2)
+
+
+def test_a_second_pass_enlarges_with_an_upscaler(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
     hires = HiresFix(scale=2.0, steps=2, denoising_strength=0.3, upscaler="Lanczos")
-    upscaler = UpscalerFile("x2-test", path, 2)
+    upscaler = compact(tmp_path)
     (plain,) = run(engine, work(model, 1, AddOns(), hires=hires))
     (other,) = run(engine, work(model, 2, AddOns(), hires=hires, upscaler_file=upscaler))
     assert pixels(other).shape == pixels(plain).shape == (2 * SIZE, 2 * SIZE, 3)
     assert other.png != plain.png
+
+
+def enlarging(
+    model: Model, job_id: int, png: bytes, scale: float = 2.0, file: UpscalerFile | None = None
+) -> Work:
+    request = GenerationRequest(
+        "a red circle",
+        model.name,
+        seed=7,
+        inputs=Inputs(finished=png),
+        enlarge=Enlarge(scale, file.name if file else "Lanczos"),
+    )
+    return Work(job_id, f"owner {job_id}", (Item(request, model, enlarger=file),))
+
+
+def test_a_finished_image_is_enlarged_without_its_checkpoint(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
+    """Whatever drew it: only its text and its pixels count."""
+    (small,) = run(engine, work(model, 1, AddOns()))
+    missing = replace(model, name="gone", path=tmp_path / "gone")
+    (plain,) = run(engine, enlarging(missing, 2, small.png))
+    assert pixels(plain).shape == (2 * SIZE, 2 * SIZE, 3)
+    added = ", Postprocess upscale by: 2, Postprocess upscaler: Lanczos"
+    assert plain.infotext == small.infotext + added
+    assert read_infotext(plain.png) == plain.infotext
+    file = compact(tmp_path)
+    (other,) = run(engine, enlarging(missing, 3, small.png, 3.0, file))
+    assert pixels(other).shape == (3 * SIZE, 3 * SIZE, 3)
+    loaded = engine._models.upscaler(file)
+    source = np.asarray(Pillow.open(io.BytesIO(small.png)))
+    expected = upscale(source, 3 * SIZE, 3 * SIZE, loaded, 2)
+    assert np.array_equal(pixels(other), expected)
+
+
+def test_a_generated_image_is_enlarged_where_its_text_said_so(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
+    (small,) = run(engine, work(model, 1, AddOns()))
+    (larger,) = run(engine, work(model, 2, AddOns(), enlarge=Enlarge(2.0, "Nearest")))
+    assert np.array_equal(pixels(larger)[::2, ::2], pixels(small))
+    assert "Postprocess upscale by: 2, Postprocess upscaler: Nearest" in larger.infotext
+    assert parse(larger.infotext)["Size-1"] == str(SIZE)
+
+
+def test_others_steps_go_on_while_an_image_is_enlarged(
+    engine: Engine, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small,) = run(engine, work(model, 1, AddOns()))
+    wait, began = threading.Event(), threading.Event()
+
+    def slow(upscaler: UpscalerFile) -> Any:
+        began.set()
+        assert wait.wait(60)
+        return engine._models._reader.upscaler(upscaler)
+
+    monkeypatch.setattr(engine._enlarger, "_load", slow)
+    file = compact(tmp_path)
+    engine.add(enlarging(model, 2, small.png, file=file))
+    engine.add(enlarging(model, 3, small.png, file=file))
+    engine.add(work(model, 4, AddOns()))
+    ended: list[int] = []
+    while 4 not in ended:
+        ended += [event.job_id for event in engine.step() if isinstance(event, Finished)]
+    assert ended == [4]
+    assert began.is_set()
+    engine.abort(2)
+    wait.set()
+    while engine.busy:
+        ended += [event.job_id for event in engine.step() if isinstance(event, Finished)]
+    assert ended == [4, 3], "the one that was cancelled ends no more"
+
+
+def test_a_damaged_upscaler_fails_its_job_alone(
+    engine: Engine, model: Model, tmp_path: Path
+) -> None:
+    (small,) = run(engine, work(model, 1, AddOns()))
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"\x80\x04pickle")
+    engine.add(enlarging(model, 2, small.png, file=UpscalerFile("broken", path, 4)))
+    large = png_of(600)
+    engine.add(enlarging(model, 3, large, file=replace(compact(tmp_path), scale=2)))
+    engine.add(enlarging(model, 4, small.png))
+    events: list[Event] = []
+    while engine.busy:
+        events += engine.step()
+    failed = {event.job_id: event.error for event in events if isinstance(event, Failed)}
+    assert isinstance(failed.pop(2), Refused)
+    assert not failed
+    assert {event.job_id for event in events if isinstance(event, Finished)} == {3, 4}
+
+
+def png_of(side: int) -> bytes:
+    return write_png(Pillow.new("RGB", (side, 8), "red"), "")
