@@ -29,7 +29,7 @@ from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models.catalogue import Model
 from core.models.loading import Models
-from core.models.residents import Held
+from core.models.residents import Held, LoadedModel
 from core.models.vae import LoadedVae, PendingPixels
 from core.pictures.files import write_png
 from core.sampling.trajectory import advance
@@ -43,6 +43,8 @@ STRICT_ROWS: Final = {"cpu": 2, "cuda": 8}
 
 # Seconds of loading and encoding between two UNet steps, while others run.
 ADMITTING_SECONDS: Final = 0.03
+# Seconds that an idle engine waits before it looks for other work.
+IDLE_SECONDS: Final = 0.1
 # Seconds that a model waits for room before nothing is started beside it.
 HOLD_SECONDS: Final = 10.0
 
@@ -83,6 +85,8 @@ class Engine:
         self._line = Line()
         # Runs by the group that they are of; those of a flow's first group are made ahead.
         self._runs: dict[Group, Run] = {}
+        # Networks of groups that are made ready, read in a thread.
+        self._networks: dict[Group, Future[Any]] = {}
         self._running: list[tuple[Run, RunningPicture]] = []
         # Since when a model waits for room, and which.
         self._wanted: tuple[float, Model] | None = None
@@ -147,6 +151,9 @@ class Engine:
         if job is not None:
             self._line.drop(job)
         self._runs = {group: run for group, run in self._runs.items() if run.job is not job}
+        self._networks = {
+            group: read for group, read in self._networks.items() if group.job is not job
+        }
         self._running = [each for each in self._running if each[0].job is not job]
 
     def close(self) -> None:
@@ -210,6 +217,8 @@ class Engine:
             return None
         try:
             loaded = self._models.load(model)
+            if not self._networks_ready(group, items[0], loaded):
+                return None
             vaes = [self._models.load_vae(item.vae, loaded) for item in items]
             enlarges = items[0].upscaler
             upscaler = None if enlarges is None else self._models.load_upscaler(enlarges, loaded)
@@ -220,9 +229,24 @@ class Engine:
         except PenultimateError as error:
             self._fail([job], error)
             return None
+        self._networks.pop(group, None)
         if self._wanted is not None and self._wanted[1] == model:
             self._wanted = None
         return run
+
+    def _networks_ready(self, group: Group, item: Item, loaded: LoadedModel) -> bool:
+        """Whether a group's networks are read: those at hand are at once, and no step waits for
+        a file longer than for other things between steps."""
+        used = (*item.addons.networks, *item.addons.second)
+        if not used:
+            return True
+        if group not in self._networks:
+            uses = tuple(dict.fromkeys(each.use for each in used))
+            self._networks[group] = self._models.prepare_networks(loaded, uses)
+            wait((self._networks[group],), timeout=ADMITTING_SECONDS)
+        elif not self._running:
+            wait((self._networks[group],), timeout=IDLE_SECONDS)
+        return self._networks[group].done()
 
     @property
     def _overdue(self) -> bool:
@@ -392,6 +416,6 @@ class Engine:
         for pixels, write in arrived:
             write(pixels.result())
         if self._background and idle:
-            wait(self._background, timeout=0.1, return_when=FIRST_COMPLETED)
+            wait(self._background, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED)
         for future in [future for future in self._background if future.done()]:
             self._background.pop(future)(future.result())

@@ -189,7 +189,7 @@ class RowBatcher:
             output: Tensor = unet(*given, return_dict=False, **extras)[0]
             return output
 
-        sets = [row.networks for row in rows]
+        sets = [own if (own := row.networks) and own.changes_unet else None for row in rows]
         if networks is not None and any(sets):
             # What is recorded knows no networks.
             with networks.rows(sets):

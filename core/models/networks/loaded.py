@@ -84,10 +84,14 @@ class NetworkFiles:
 
     def load(self, path: Path) -> LoadedNetwork:
         """Return the network at ``path``. Raises :class:`Refused`."""
+        stamp = _stamp(path)
         with self._lock:
-            stamp = _stamp(path)
-            found = self._read.pop(stamp, None) or read_network(path)
-            self._read[stamp] = found
+            found = self._read.get(stamp)
+        # Others are not waited for while a file is read.
+        found = found or read_network(path)
+        with self._lock:
+            found = self._read.pop(found.stamp, found)
+            self._read[found.stamp] = found
             while len(self._read) > 1 and self._size > self._limit:
                 self._read.popitem(last=False)
             return found

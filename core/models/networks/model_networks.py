@@ -16,6 +16,7 @@ rows share a call only where those are the same: ``merged_key`` says so.
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -64,6 +65,7 @@ class ModelNetworks:
         self._shares = shares
         self._table = places(components)
         self.family = family(components)
+        self._binding = threading.Lock()
         self._bound: WeakValueDictionary[Hashable, Bound] = WeakValueDictionary()
         self._sets: WeakValueDictionary[tuple[NetworkUse, ...], NetworkSet] = WeakValueDictionary()
         self._merged: OrderedDict[Hashable, list[Changed]] = OrderedDict()
@@ -78,9 +80,7 @@ class ModelNetworks:
         """
         if not uses:
             return None
-        if len(uses) > MAX_NETWORKS:
-            raise NetworkLimit("count", str(len(uses)), MAX_NETWORKS)
-        bound = tuple(self._bind(use) for use in uses)
+        bound = self.bound(uses)
         key = tuple(
             use._replace(path=each.network.stamp)  # type: ignore[arg-type]
             for use, each in zip(uses, bound, strict=True)
@@ -90,6 +90,14 @@ class ModelNetworks:
             found = self._sets[key] = self._make(list(zip(uses, bound, strict=True)))
         return found
 
+    def bound(self, uses: Sequence[NetworkUse]) -> tuple[Bound, ...]:
+        """Read networks and find their layers in the model, from any thread: while what this
+        returns is held, :meth:`set_of` need not. Raises as that does.
+        """
+        if len(uses) > MAX_NETWORKS:
+            raise NetworkLimit("count", str(len(uses)), MAX_NETWORKS)
+        return tuple(self._bind(use) for use in uses)
+
     def _bind(self, use: NetworkUse) -> Bound:
         for value in (use.te, use.unet, *(weight for _, weight in use.blocks)):
             if not math.isfinite(value) or abs(value) > MAX_MULTIPLIER:
@@ -97,11 +105,12 @@ class ModelNetworks:
         network = self._files.load(use.path)
         if network.family and self.family and network.family != self.family:
             raise NetworkMismatch(KIND, network.name, network.family, self.family)
-        found = self._bound.get(network.stamp)
-        if found is None:
-            found = bind(network, self._table, self._components)
-            self._bound[network.stamp] = found
-        return found
+        with self._binding:
+            found = self._bound.get(network.stamp)
+            if found is None:
+                found = bind(network, self._table, self._components)
+                self._bound[network.stamp] = found
+            return found
 
     def _make(self, uses: list[tuple[NetworkUse, Bound]]) -> NetworkSet:
         """Sort the layers: text encoders', the UNet's to merge, and those to add to rows."""

@@ -47,6 +47,11 @@ class NetworkSet:
     # Held so that other pictures with the same networks share the tensors on the device.
     bound: tuple[Bound, ...] = field(default=(), repr=False)
 
+    @property
+    def changes_unet(self) -> bool:
+        """Whether calls of the UNet are others with it."""
+        return bool(self.unet or self.factors)
+
 
 def match(bound: Bound) -> Match:
     """Return what of a network the model has a place for."""

@@ -22,6 +22,7 @@ from core.errors import Refused
 from core.events import Event, Failed, Finished, Image
 from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Model
+from core.models.networks import loaded as loaded_module
 from core.models.uses import AddOns, UsedNetwork
 from core.models.weights.network_file import NetworkUse
 from core.pictures import upscale
@@ -267,3 +268,52 @@ def test_a_damaged_upscaler_fails_its_job_alone(
 
 def png_of(side: int) -> bytes:
     return write_png(Pillow.new("RGB", (side, 8), "red"), "")
+
+
+def test_others_steps_go_on_while_a_network_is_read(
+    engine: Engine, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = network(tmp_path, model, engine, "slow", 1)
+    (expected,) = run(engine, work(model, 1, AddOns((used,), (used,))))
+    engine._models._reader._networks._read.clear()
+    engine._models.load(model).networks._bound.clear()
+    monkeypatch.setattr(engine_module, "ADMITTING_SECONDS", 0.01)
+    wait, began = threading.Event(), threading.Event()
+    read = loaded_module.read_network
+
+    def slow(path: Path) -> Any:
+        began.set()
+        assert wait.wait(60)
+        assert threading.current_thread() is not threading.main_thread()
+        return read(path)
+
+    monkeypatch.setattr(loaded_module, "read_network", slow)
+    engine.add(work(model, 2, AddOns(), steps=20))
+    engine.step()
+    engine.add(work(model, 3, AddOns((used,), (used,))))
+    ended: dict[int, Image] = {}
+    while 2 not in ended:
+        for event in engine.step():
+            if isinstance(event, Finished):
+                ended[event.job_id] = event.images[0]
+        if began.is_set() and 2 in ended:
+            break
+    assert began.is_set()
+    assert 3 not in ended, "its file is still being read"
+    wait.set()
+    while engine.busy:
+        for event in engine.step():
+            if isinstance(event, Finished):
+                ended[event.job_id] = event.images[0]
+    assert np.abs(pixels(ended[3]) - pixels(expected)).max() <= 1
+
+
+def test_a_second_pass_of_another_shape_is_cut(engine: Engine, model: Model) -> None:
+    """Covered, then cut in the middle, as A1111 does."""
+    for upscaler in ("Latent", "Lanczos"):
+        hires = HiresFix(2.5, 2, 0.3, upscaler, resize_width=2 * SIZE, resize_height=SIZE + 32)
+        (image,) = run(engine, work(model, 1, AddOns(), hires=hires))
+        assert (image.width, image.height) == (2 * SIZE, SIZE + 32)
+        values = parse(image.infotext)
+        assert (values["Hires resize-1"], values["Hires resize-2"]) == ("128", "96")
+        assert "Hires upscale" not in values

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from core.engine.graphs import Graphs
 from core.engine.knee import CALLS, Knee
 from core.engine.rows import Row, RowBatcher
 from core.errors import OutOfMemory
+from core.models.networks.keys import LayerPlace
+from core.models.networks.network_set import NetworkSet
 
 
 class Unet:
@@ -95,3 +100,55 @@ def test_rows_are_capped_where_more_do_not_pay(tmp_path: Path) -> None:
     assert Knee(path, 32).rows("sd 512x512") == 2, "kept on disk"
     path.write_text("[1")
     assert Knee(path, 32).rows("sd 512x512") == 32
+
+
+class Networks:
+    """A model's networks that count how often they act."""
+
+    def __init__(self) -> None:
+        self.acts = 0
+
+    @contextmanager
+    def rows(self, sets: Any) -> Iterator[None]:
+        self.acts += 1
+        yield
+
+
+@torch.inference_mode()
+def test_recorded_calls_know_no_networks() -> None:
+    """What changes the UNet is called plainly, also after a recording; what changes the text
+    encoder alone is replayed."""
+    made = 0
+
+    def record(run: Any) -> Any:
+        nonlocal made
+        made += 1
+        output = run()
+
+        class Replay:
+            def replay(self) -> None:
+                output.copy_(run())
+
+        return Replay(), output
+
+    unet, networks = nn.Module(), Networks()
+    calls = Unet()
+    unet.forward = lambda *given, **named: calls(*given)  # type: ignore[method-assign]
+    batcher = RowBatcher(8, graphs=Graphs(record))
+    none: dict[str, Any] = {"bound": ()}
+    text = NetworkSet((), "text", (), {}, {}, {}, {}, **none)
+    both = NetworkSet((), "text", "unet", {}, {LayerPlace("unet", "x"): ()}, {}, {}, **none)
+
+    def predict(own: NetworkSet | None) -> list[float]:
+        given = [row._replace(networks=own) for row in rows(2)]
+        return answers(batcher.predict(unet, given, torch.float32, "", networks))  # type: ignore[arg-type]
+
+    for _ in range(4):
+        assert predict(None) == [0, 1]
+    assert made == 1
+    for _ in range(4):
+        assert predict(both) == [0, 1]
+    assert (made, networks.acts) == (1, 4)
+    before = len(calls.calls)
+    assert predict(text) == predict(None) == [0, 1]
+    assert (made, networks.acts, len(calls.calls)) == (1, 4, before + 2), "two replays"
