@@ -13,7 +13,8 @@ from bot.actions.dispatch import standing
 from bot.answers import Interaction, excerpt
 from bot.client import Penultimate
 from bot.ordering.layers import model_values
-from bot.posts.controls import Standing, layout, row
+from bot.posts.controls import Standing, layout, row, standing_button, standing_id
+from bot.posts.forms import MAX_SEARCH, build_form, fields, text_field
 from bot.translate import listed, t, text
 from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Catalogue, Model, Vae
@@ -39,6 +40,22 @@ class ModelsCog(commands.Cog):
         """Show the first page of models, to the member alone."""
         await answers.show(interaction, panel(self.catalogue, "models", 0, interaction.locale))
 
+    @standing("models_search")
+    async def _search(self, interaction: Interaction, number: int | None) -> None:
+        """Ask for a part of a name."""
+        locale = interaction.locale
+        field = text_field("name", t("models.search_label", locale), MAX_SEARCH)
+        sent = standing_id("models_find", number)
+        await interaction.response.send_modal(build_form(t("models.search", locale), sent, field))
+
+    @standing("models_find")
+    async def _found(self, interaction: Interaction, number: int | None) -> None:
+        """Show the section's entries whose names have these letters, the first of many."""
+        section = SECTIONS[min(number or 0, len(SECTIONS) - 1)]
+        typed = fields(interaction)["name"]
+        view = panel(self.catalogue, section, 0, interaction.locale, typed)
+        await answers.show(interaction, view)
+
     @standing(**{f"models:{section}": section for section in SECTIONS})
     async def _turn(self, section: str, interaction: Interaction, page: int | None) -> None:
         """Show another page in place of this one."""
@@ -46,12 +63,19 @@ class ModelsCog(commands.Cog):
         await interaction.response.edit_message(view=view)
 
 
-def panel(catalogue: Catalogue, section: str, page: int, locale: Locale) -> ui.LayoutView:
-    """One page of a section; a page past the end is the last one."""
+def panel(
+    catalogue: Catalogue, section: str, page: int, locale: Locale, typed: str = ""
+) -> ui.LayoutView:
+    """One page of a section; a page past the end is the last one. With ``typed`` only the first
+    page of what has it in its name."""
     entries, line = _entries(catalogue, section, locale)
+    if wanted := typed.strip().casefold():
+        entries = [each for each in entries if wanted in _searched(each)]
     pages = max(1, -(-len(entries) // PAGE))
     page = min(page, pages - 1)
     title = t(f"models.{section}", locale, count=len(entries))
+    if wanted:
+        title += " " + t("models.found", locale, typed=excerpt(typed, NAME_LENGTH))
     if pages > 1:
         title += " " + t("models.page", locale, page=page + 1, pages=pages)
     # Of ten thousand only those of the page are written.
@@ -61,11 +85,22 @@ def panel(catalogue: Catalogue, section: str, page: int, locale: Locale) -> ui.L
         _button(t(f"models.show_{name}", locale), name, 0, disabled=name == section)
         for name in SECTIONS
     ]
-    if pages > 1:
+    if pages > 1 and not wanted:
         turns.append(_button("◀", section, max(page - 1, 0), disabled=page == 0))
         turns.append(_button("▶", section, page + 1, disabled=page == pages - 1))
+    if len(entries) > PAGE or wanted:
+        search = t("models.search", locale)
+        turns.append(standing_button(search, "models_search", SECTIONS.index(section), emoji="🔎"))
     rows = (row(*turns[at : at + IN_A_ROW]) for at in range(0, len(turns), IN_A_ROW))
     return layout(ui.TextDisplay("\n".join(lines)), *rows)
+
+
+def _searched(entry: Any) -> str:
+    """What of an entry is searched: its name, and a LoRA's other name and trigger words."""
+    if isinstance(entry, str):
+        return entry.casefold()
+    others = (entry.alias, *entry.triggers) if isinstance(entry, NetworkFile) else ()
+    return "\n".join((entry.name, *others)).casefold()
 
 
 def _button(label: str, section: str, page: int, *, disabled: bool) -> Standing:

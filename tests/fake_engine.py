@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
@@ -38,8 +39,16 @@ def infotext(work: Work | Item, index: int = 0) -> str:
         f"{request.prompt}\nSteps: {request.steps}, Sampler: {request.sampler}, "
         f"CFG scale: {request.cfg_scale:g}, Seed: {request.seed + index}, "
         f"Size: {request.width}x{request.height}, Model: {work.model.name}, "
-        f"Clip skip: {request.clip_skip}"
+        f"Clip skip: {request.clip_skip}" + _used(work)
     )
+
+
+def _used(work: Work | Item) -> str:
+    """The embeddings whose names are in the texts, as the engine writes them."""
+    item = work if isinstance(work, Item) else work.items[0]
+    words = re.findall(r"\w+", f"{item.request.prompt} {item.request.negative_prompt}".casefold())
+    used = [each.name for each in item.addons.embeddings if each.name.casefold() in words]
+    return f', TI hashes: "{", ".join(f"{name}: 0123456789ab" for name in used)}"' if used else ""
 
 
 class FakeEngine:

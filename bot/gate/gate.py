@@ -130,20 +130,19 @@ class Gate:
                 for name in named_embeddings(request, self._catalogue):
                     policy.check_file(server, who, "embedding", name)
 
-    def without_barred(self, origin: Origin, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        """Take out of checked items the embeddings that are not allowed here.
+    def with_named(self, guild_id: int | None, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Leave only such embeddings in items as their prompts name by words of their own, where
+        the server rules on embeddings: those were checked.
 
-        Where one's name stands as a word, the check refused it. But an embedding is used wherever
-        its tokens are, so that letters of another word can name it.
+        An embedding is used wherever its tokens are, so that letters of another word could name
+        one that is not allowed. The same holds when a job is resumed: what was accepted stays.
         """
-        server = self.server(origin.guild_id)
-        if not policy.rules_on(server, "embedding"):
+        if not policy.rules_on(self.server(guild_id), "embedding"):
             return items
-        names = {each.name for item in items for each in item.addons.embeddings}
-        allowed = set(policy.usable(server, origin.who, "embedding", names))
 
         def left(item: Item) -> Item:
-            kept = tuple(each for each in item.addons.embeddings if each.name in allowed)
+            named = set(named_embeddings(item.request, self._catalogue))
+            kept = tuple(each for each in item.addons.embeddings if each.name in named)
             return replace(item, addons=replace(item.addons, embeddings=kept))
 
         return tuple(map(left, items))

@@ -120,7 +120,7 @@ class Accepting:
         order = await ordering
         await self._gate.check(origin, [item.request for item in order.items])
         job = await self.write(origin, order, parent)
-        work = Work(job.id, str(job.user_id), self._gate.without_barred(origin, order.items))
+        work = Work(job.id, str(job.user_id), self._gate.with_named(origin.guild_id, order.items))
         try:
             await self._gate.charge(origin, job, work)
             return job, self._queue.submit(work), order.notes

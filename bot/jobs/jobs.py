@@ -187,7 +187,8 @@ class Jobs:
             except PenultimateError as error:
                 following.begin(job, following.ended(job, error))
                 continue
-            work = Work(job.id, str(job.user_id), order.items)
+            items = self._gate.with_named(job.guild_id, order.items)
+            work = Work(job.id, str(job.user_id), items)
             ticket = self._queue.submit(work, resumed=True)
             following.begin(job, following.follow(job, ticket, following.live_post(job), ()))
 

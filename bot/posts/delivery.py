@@ -7,7 +7,8 @@ tried again later.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import discord
@@ -17,12 +18,13 @@ from bot.exceptions import Gone, Unreachable
 from bot.ordering.choices import vae_names
 from bot.posts.live import ended_view
 from bot.posts.packing import Packed, pack
-from bot.posts.result import Post, addon_names, alt_text, result_view, usual_values
+from bot.posts.result import Post, alt_text, lora_names, result_view, usual_values
 from bot.posts.sender import Build, Outgoing, Sender, too_large
 from bot.store import Job, MessagePlace, Store
 from bot.translate import t
 from core.errors import PenultimateError
 from core.models.catalogue import Catalogue
+from core.pictures.networks_in_text import used_embeddings
 
 # In bytes; below this no picture is legible.
 SMALLEST_LIMIT: Final = 10_000
@@ -132,12 +134,13 @@ class Delivery:
     ) -> discord.Message | None:
         """Send the job's pictures, at half the size limit each time Discord refuses them."""
         pictures = await self._store.pictures.of_job(job.id)
+        embeddings = tuple(dict.fromkeys(chain(*(used_embeddings(p.infotext) for p in pictures))))
         if job.sheet is not None:
             # The whole sheet; a cell is opened on request.
             pictures = pictures[:1]
         limit = limit or self._sender.filesize_limit(job.guild_id)
         while limit >= SMALLEST_LIMIT:
-            packed = await pack(pictures, limit)
+            packed = replace(await pack(pictures, limit), embeddings=embeddings)
             try:
                 return await send(packed)
             except discord.HTTPException as error:
@@ -150,7 +153,7 @@ class Delivery:
     def _result(self, job: Job, packed: Packed, parent: Job | None, *remarks: str) -> Build:
         catalogue = self._catalogue
         model = catalogue.find(job.request.model)
-        addons = addon_names(job.request, catalogue, model)
+        loras = lora_names(job.request, catalogue, model)
         if packed.shrunk:
             remarks = (*remarks, t("delivery.shrunk", job.locale))
 
@@ -164,7 +167,8 @@ class Delivery:
                 parent_url=post_url(parent, job.guild_id) if parent else None,
                 mention=mention,
                 remarks=remarks,
-                **addons,
+                loras=loras,
+                embeddings=packed.embeddings,
             )
             return result_view(post), packed.to_discord(alt_text(job))
 

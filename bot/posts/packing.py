@@ -18,10 +18,13 @@ from core.pictures.resizing import shrink
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Files to send, as (name, bytes); ``shrunk`` if one is not the original PNG."""
+    """Files to send, as (name, bytes); ``shrunk`` if one is not the original PNG. ``embeddings``
+    are the names of those that the job's pictures were made with.
+    """
 
     files: tuple[tuple[str, bytes], ...]
     shrunk: bool
+    embeddings: tuple[str, ...] = ()
 
     @property
     def largest(self) -> int:

@@ -31,7 +31,7 @@ from bot.store import Job
 from bot.translate import listed, t
 from core.hires import UPSCALERS
 from core.models.catalogue import Catalogue, Model
-from core.models.uses import addons_of, named_embeddings
+from core.models.uses import addons_of
 from core.notes import NOTES, Note
 from core.options import RANGES
 from core.request import GenerationRequest
@@ -88,17 +88,15 @@ class Post:
     embeddings: tuple[str, ...] = ()
 
 
-def addon_names(
+def lora_names(
     request: GenerationRequest, catalogue: Catalogue, model: Model | None
-) -> dict[str, tuple[str, ...]]:
-    """Name the LoRAs that a request uses, with their weights, and the embeddings that its prompts
-    name, as :class:`Post` has them."""
+) -> tuple[str, ...]:
+    """Name the LoRAs that a request uses, with their weights, as :class:`Post` has them."""
     if model is None or request.only_enlarges:
-        return {}
+        return ()
     addons, _ = addons_of(request, catalogue, model)
     used = (*addons.networks, *addons.second)
-    loras = dict.fromkeys(f"{one.file.name} {one.use.unet:g}" for one in used)
-    return {"loras": tuple(loras), "embeddings": tuple(named_embeddings(request, catalogue))}
+    return tuple(dict.fromkeys(f"{one.file.name} {one.use.unet:g}" for one in used))
 
 
 def usual_values(catalogue: Catalogue, model: Model | None) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from core.pictures.infotext import parse
+
 # A tag: its kind, its name, and what else it says. Bounded, so that looking takes linear time.
 # Discord's own are none: <a:name:id> is an emoji, <t:seconds:R> a time.
 TAG: Final = re.compile(
@@ -70,6 +72,12 @@ def hashes_in(parsed: Mapping[str, Any]) -> dict[str, str]:
         if parsed.get(key):
             found[kind] = str(parsed[key])
     return found
+
+
+def used_embeddings(text: str) -> list[str]:
+    """Name the embeddings that an image was made with, by what its text says."""
+    found = hashes_in(parse(text))
+    return [key.removeprefix("embed:") for key in found if key.startswith("embed:")]
 
 
 def embedding_names(parsed: Mapping[str, Any]) -> list[str]:

@@ -53,7 +53,7 @@ async def test_pages(settings: Settings) -> None:
     async with simulate(settings) as world:
         world.bot.catalogue.update(many(2 * PAGE + 1))
         post = await opened(world)
-        assert list(buttons(post)) == [*ALL, "◀", "▶"]
+        assert list(buttons(post)) == [*ALL, "◀", "▶", "Search"]
         assert buttons(post)["◀"]["disabled"]
         for page, first in ((2, "010"), (3, "020")):
             await world.ann.click(post, label="▶")
@@ -118,3 +118,29 @@ def test_only_the_page_of_thousands_is_written(monkeypatch: pytest.MonkeyPatch) 
     view = panel(found, "loras", 500, Locale.japanese)
     assert view.content_length() <= 4000
     assert len(written) == PAGE
+
+
+async def test_a_long_list_is_searched(settings: Settings) -> None:
+    async with simulate(settings) as world:
+        networks = [
+            NetworkFile(f"style {number:02}", Path(f"{number}.safetensors"), triggers=("ink",))
+            for number in range(2 * PAGE)
+        ] + [NetworkFile("oil", Path("oil.safetensors"), alias="Thick Paint")]
+        world.bot.catalogue.update(replace(catalogue(), networks=Shelf("LoRA", networks)))
+        post = await opened(world)
+        assert "Search" not in buttons(post)
+        shown = await world.ann.click(post, label="LoRAs")
+        post = shown.response or post
+        form = await world.ann.click(post, label="Search")
+        found = await world.ann.submit_modal(form, {"name": "thick"})
+        assert found.response is not None
+        assert "**LoRAs** (1) with “thick”" in text(found.response)
+        assert "**oil**" in text(found.response)
+        assert list(buttons(found.response)) == [*ALL, "Search"]
+        form = await world.ann.click(found.response, label="Search")
+        found = await world.ann.submit_modal(form, {"name": "INK"})
+        assert f"({2 * PAGE})" in text(found.response)
+        assert text(found.response).count("- **") == PAGE
+        form = await world.ann.click(found.response, label="Search")
+        found = await world.ann.submit_modal(form, {"name": "gone"})
+        assert "**LoRAs** (0)" in text(found.response)

@@ -59,6 +59,23 @@ async def test_embeddings(stock: World) -> None:
     assert await items(stock, prompt="a vast plain")
 
 
+async def test_a_resumed_job_uses_what_it_was_accepted_with(stock: World) -> None:
+    """Barred since, the embedding named is still used; one within a word never was."""
+    await rule(stock, embeddings=("EasyNegative",))
+    stock.engine.hold()
+    asked = {"prompt": "to concatenate <lora:oil:1>", "negative_prompt": "easynegative"}
+    await stock.ann.slash(stock.channel, "imagine", **asked)
+    await stock.engine.started(1)
+    await rule(stock, embeddings=("cat",), loras=("ink",))
+    before = stock.engine.seen[-1].items
+    stock.found = stocked()
+    await stock.restart()
+    await stock.env.settle()
+    assert stock.engine.seen[-1].items == before
+    assert [each.name for each in before[0].addons.embeddings] == ["EasyNegative"]
+    assert [each.name for each in before[0].addons.networks] == ["oil"]
+
+
 async def test_the_second_pass_obeys(stock: World) -> None:
     await rule(stock, loras=("ink",))
     pasted = (
