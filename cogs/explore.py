@@ -92,6 +92,8 @@ def suggestions(
             offered = catalogue.vae_names
         case "sampler":
             offered = SAMPLER_NAMES
+        case "hires_upscaler":
+            offered = catalogue.upscaler_names
         case "lora":
             offered = [NONE, *lora_names(catalogue, catalogue.find(model) if model else None)]
     offered = offered or (OPTIONS[axis].choices if axis in OPTIONS else ())

@@ -59,6 +59,8 @@ def has_effect(name: str, request: GenerationRequest) -> bool:
             return bool(kinds & {"Karras", "Polyexponential"})
         case "beta_alpha" | "beta_beta":
             return "Beta" in kinds
+        case "unipc_variant" | "unipc_skip_type" | "unipc_order" | "unipc_lower_order_final":
+            return "UniPC" in samplers
         case "sgm_noise_multiplier":
             return request.init_image is None and request.sampler not in TIMESTEPS
         case "noise_multiplier":

@@ -50,7 +50,6 @@ NOTES: Final[dict[str, str]] = {
     "left_after": "changes to the finished image are not supported",
     "left_second_pass": "this kind of second pass is not supported",
     "left_no_hires": "the text has no size for the second pass",
-    "left_shape": "the second pass would have another shape than the first",
     "left_batch": "only the first image of such a batch can be repeated",
     "left_unread": "could not be followed to a text",
     "left_node": "this node is not supported",

@@ -73,6 +73,8 @@ AUTOMATIC_SCHEDULE: Final = {
     "Restart": "Karras",
 }
 NOISE_SOURCES: Final = ("CPU", "GPU", "NV")
+UNIPC_VARIANTS: Final = ("bh1", "bh2", "vary_coeff")
+UNIPC_SKIP_TYPES: Final = ("time_uniform", "time_quadratic", "logSNR")
 EMPHASIS_MODES: Final = ("Original", "No norm", "Ignore", "None")
 
 
@@ -356,6 +358,7 @@ class Options:
     hires_upscaler: ClassVar[Option] = Option(
         longest=MAX_LORA,
         places=Place.IMAGINE | Place.EXPLORE,
+        axis=AxisKind("Hires upscaler", 38, cost=0.2),
         flag="--hires-upscaler",
         metavar="NAME",
     )
@@ -462,6 +465,18 @@ class Options:
         infotext="Beta schedule beta",
         axis=AxisKind("Beta schedule beta", 26, example="0.2, 0.4, 0.6, 0.8, 1"),
     )
+    unipc_variant: str = _row("bh1", choices=UNIPC_VARIANTS, places=FILES, infotext="UniPC variant")
+    unipc_skip_type: str = _row(
+        "time_uniform", choices=UNIPC_SKIP_TYPES, places=FILES, infotext="UniPC skip type"
+    )
+    unipc_order: int = _row(
+        3,
+        range=Range(1, 50),
+        places=FILES,
+        infotext="UniPC order",
+        axis=AxisKind("UniPC Order", 37, example="1, 2, 3"),
+    )
+    unipc_lower_order_final: bool = _row(True, places=FILES, infotext="UniPC lower order final")
     sgm_noise_multiplier: bool = _row(
         False,
         places=FILES,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from core.errors import InvalidRequest, TooLarge, UnknownName
-from core.hires import LATENT_UPSCALERS, HiresSize, enlarged_size
+from core.hires import LATENT, LATENT_UPSCALERS, HiresSize, enlarged_size
 from core.options import (
     AUTOMATIC,
     MAX_SEED,
@@ -38,7 +38,8 @@ class HiresFix:
     """Hires fix: a second pass over the upscaled result of the first, as in A1111.
 
     ``upscaler`` is one of :data:`~core.hires.UPSCALERS` or a catalogue name. ``steps`` and
-    ``cfg_scale`` of 0 and empty texts are the first pass's.
+    ``cfg_scale`` of 0 and empty texts are the first pass's. With a ``resize_width`` or
+    ``resize_height``, A1111's ``Hires resize``, the size is that, and ``scale`` only its factor.
     """
 
     scale: float = 2.0
@@ -50,6 +51,13 @@ class HiresFix:
     sampler: str = ""
     schedule_type: str = ""
     cfg_scale: float = 0.0
+    resize_width: int = 0
+    resize_height: int = 0
+
+    def size(self, width: int, height: int) -> HiresSize:
+        """Return the sizes of the second pass, after a first one of these pixels."""
+        resize = self.resize_width, self.resize_height
+        return HiresSize.of(width, height, self.scale, resize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +105,7 @@ class GenerationRequest(Options):
         for each in fields(Options):
             OPTIONS[each.name].check(getattr(self, each.name))
         if crossed(self.schedule_min_sigma, self.schedule_max_sigma):
-            allowed = Range(0, self.schedule_max_sigma, whole=False)
-            lowest = self.schedule_min_sigma or SIGMA_MIN
-            raise allowed.invalid("schedule_min_sigma", shown(float(lowest)))
+            raise crossing(self.schedule_min_sigma, self.schedule_max_sigma)
         if self.hires is not None:
             self._check_hires(self.hires)
         if self.enlarge is not None or self.only_enlarges:
@@ -123,6 +129,8 @@ class GenerationRequest(Options):
             raise RANGES["hires_scale"].invalid("hires_scale", shown(hires))
         for name in ("scale", "steps", "denoising_strength", "cfg_scale"):
             RANGES[f"hires_{name}"].check(f"hires_{name}", getattr(hires, name))
+        for name, resized in (("width", hires.resize_width), ("height", hires.resize_height)):
+            Range(0, RANGES[name].high + LATENT - 1).check(name, resized)
         for name in ("prompt", "negative_prompt"):
             OPTIONS[name].check(getattr(hires, name))
         for name in ("sampler", "schedule_type"):
@@ -154,7 +162,7 @@ class GenerationRequest(Options):
         """Width and height in pixels of the finished images."""
         if self.hires is None:
             return self.width, self.height
-        return enlarged(self.width, self.height, self.hires.scale)
+        return self.hires.size(self.width, self.height).picture
 
     @property
     def only_enlarges(self) -> bool:
@@ -201,6 +209,16 @@ def _check_upscaler(name: object) -> None:
 def _png_size(data: bytes) -> tuple[int, int]:
     """Read width and height from a PNG's first chunk."""
     return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+
+
+def crossing(low: float, high: float, blamed: str = "") -> InvalidRequest:
+    """Make the error for a schedule's limits that cross: on the one that was set, of both on the
+    lower one, or on the one ``blamed``."""
+    blamed = blamed or ("schedule_min_sigma" if low else "schedule_max_sigma")
+    if blamed == "schedule_min_sigma":
+        return Range(0, high, whole=False).invalid(blamed, shown(float(low or SIGMA_MIN)))
+    allowed = Range(low or SIGMA_MIN, RANGES[blamed].high, whole=False)
+    return allowed.invalid(blamed, shown(float(high)))
 
 
 def crossed(low: float, high: float) -> bool:

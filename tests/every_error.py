@@ -116,6 +116,7 @@ EVERY: list[PenultimateError] = [
             "no_effect",
             "no_lora",
             "one_vae",
+            "enlarged",
             "varied",
         )
     ),

@@ -66,5 +66,5 @@ def with_hires(
         return hires
     hires = hires or HiresFix()
     if scale is not None:
-        hires = replace(hires, scale=float(scale))
+        hires = replace(hires, scale=float(scale), resize_width=0, resize_height=0)
     return replace(hires, upscaler=catalogue.upscaler_name(upscaler)) if upscaler else hires

@@ -29,6 +29,10 @@ Axes = Sequence[tuple[str | None, str | None]]
 KINDS: Final = tuple(kind for kind in AXES if not kind.field.startswith("variation_"))
 
 
+# Hires fix's modes that differ most, after the files there are.
+BUILT_IN: Final = ("Latent", "Latent (nearest-exact)", "Lanczos")
+
+
 def clip_skip_sheet() -> Sheet:
     """Make the sheet of every clip skip of one image."""
     return Sheet(read_axis("clip_skip", kind_of("clip_skip").example))
@@ -116,6 +120,8 @@ def _read(
             names = tuple(catalogue.model(str(value)).name for value in axis.values)
         case "vae":
             names = tuple(catalogue.vae_name(str(value)) for value in axis.values)
+        case "hires_upscaler":
+            names = tuple(catalogue.upscaler_name(str(value)) for value in axis.values)
         case "lora":
             names = tuple(_lora(str(value), catalogue) for value in axis.values)
         case _:
@@ -148,6 +154,9 @@ def _all_values(name: str, catalogue: Catalogue, model: Model | None) -> str:
             if not names:
                 raise CannotExplore("no_lora")
             return axis_of("lora", [NONE, *names]).text
+        case "hires_upscaler":
+            few = [*catalogue.upscalers.names, *BUILT_IN][:MAX_CHOICES]
+            return axis_of("hires_upscaler", few).text
         case "prompt":
             raise CannotExplore("no_values")
         case _:

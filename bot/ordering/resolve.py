@@ -30,8 +30,9 @@ from core.models.catalogue import Catalogue, Model, Vae
 from core.notes import Note
 from core.options import AUTOMATIC, OPTIONS, RANDOM_SEED, RANGES, Range
 from core.pictures.reading import too_large
+from core.pictures.sampler_names import sampler_of
 from core.prompt.variants import draw_choices
-from core.request import MAX_ENLARGED, GenerationRequest, draw_seed, enlarged, split_sampler
+from core.request import MAX_ENLARGED, GenerationRequest, draw_seed
 
 # How much larger than a generated image an enlarged one may be: it costs much less.
 LARGER: Final = 4
@@ -82,7 +83,7 @@ def resolve(
         check_kind(name, value)
     values["model"] = model.name
     private = bool(values.pop("private"))
-    values["sampler"], values["schedule_type"] = split_sampler(values["sampler"])
+    values["sampler"], values["schedule_type"] = sampler_of(values["sampler"])
     values["width"], values["height"] = size_of(values.pop("size"), model)
     values["vae"], vae = _vae(values["vae"], model, sources, catalogue)
     if values["seed"] == RANDOM_SEED:
@@ -102,13 +103,7 @@ def resolve(
     if style is not None:
         negative_prompt = values["negative_prompt"]
         prompt, values["negative_prompt"] = style.applied(prompt, negative_prompt)
-    hires = exact.get("hires")
-    # Nobody wrote the size that a pasted second pass comes to, so it is no error.
-    if hires and max(enlarged(values["width"], values["height"], hires.scale)) > limits.max_size:
-        notes += (too_large(exact.pop("hires"), limits.max_size),)
-    enlarge = exact.get("enlarge")
-    if enlarge and max(values["width"], values["height"]) * enlarge.scale > most_enlarged(limits):
-        notes += (too_large(exact.pop("enlarge"), most_enlarged(limits)),)
+    notes += _left_out(exact, values, limits)
     exact["hires"] = with_hires(exact.get("hires"), layers.option, catalogue)
     request = GenerationRequest(prompt, **values, **exact)
     request, unread = draw_choices(request, literal=literal)
@@ -117,6 +112,20 @@ def resolve(
     if model.card.largest and max(request.final_size) > model.card.largest:
         notes += (Note.of("beyond_largest", name=model.name, limit=model.card.largest),)
     return Resolved(request, model, vae, private, sources, notes)
+
+
+def _left_out(exact: dict[str, Any], values: Mapping[str, Any], limits: Limits) -> tuple[Note, ...]:
+    """Take a pasted second pass or enlargement that is too large out of ``exact``, with notes:
+    nobody wrote the size that it comes to, so it is no error."""
+    width, height, notes = values["width"], values["height"], []
+    hires = exact.get("hires")
+    if hires and max(hires.size(width, height).picture) > limits.max_size:
+        notes.append(too_large(exact.pop("hires"), limits.max_size))
+    hires, enlarge, limit = exact.get("hires"), exact.get("enlarge"), most_enlarged(limits)
+    size = hires.size(width, height).picture if hires else (width, height)
+    if enlarge and max(size) * enlarge.scale > limit:
+        notes.append(too_large(exact.pop("enlarge"), limit))
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

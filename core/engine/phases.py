@@ -41,11 +41,10 @@ class Denoise:
 class Upscale:
     """The upscaling of the latents to this size in pixels, for the second pass.
 
-    The picture reaches exactly this size; the latents are as many as are whole.
+    The picture reaches exactly this ``size``; the latents are as many as are whole, and cut.
     """
 
-    width: int
-    height: int
+    size: HiresSize
     upscaler: str
 
 
@@ -75,8 +74,8 @@ def phases(
         Denoise(request.width, request.height, sampler, kind, request.steps, guided, strength)
     )
     if (hires := request.hires) is not None:
-        larger = HiresSize.of(request.width, request.height, hires.scale)
-        plan.append(Upscale(larger.width, larger.height, hires.upscaler))
+        larger = hires.size(request.width, request.height)
+        plan.append(Upscale(larger, hires.upscaler))
         sampler, kind = hires.sampler or sampler, hires.schedule_type or kind
         steps, strength = request.second_steps, hires.denoising_strength
         again = Denoise(*larger.picture, sampler, kind, steps, guidances[1], strength, True)

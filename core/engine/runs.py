@@ -173,19 +173,23 @@ class Run:
         )
 
     def _upscale(self, latents: Tensor, phase: Upscale, index: int) -> Tensor:
+        larger = self._enlarged(latents, phase, index)
+        return larger[:, phase.size.rows, phase.size.columns]
+
+    def _enlarged(self, latents: Tensor, phase: Upscale, index: int) -> Tensor:
+        """Enlarge latents to those of the whole picture, before it is cut."""
         if phase.upscaler in LATENT_UPSCALERS:
-            size = (phase.height // 8, phase.width // 8)
-            return latent_upscale(latents[None], size, phase.upscaler)[0]
+            return latent_upscale(latents[None], phase.size.enlarged, phase.upscaler)[0]
+        size = phase.size.width, phase.size.height
         pixels = self.vaes[0].decode(latents)
         if (model := self._upscaler) is None:
-            larger = resize(pixels, phase.width, phase.height, phase.upscaler)
+            larger = resize(pixels, *size, phase.upscaler)
         else:
-            size = phase.width, phase.height
             larger = upscale(pixels, *size, model, model.scale, average=model.averages)
         # A1111 samples the posterior, here from the same seed. With NV its noise is anyone's.
         noise, request = None, self.request.alone(index)
         if request.noise_source != "NV":
-            shape = self._latent_shape(phase.width, phase.height)
+            shape = self._latent_shape(*size)
             noise = start_noise(request.seed, shape)
         return self.vaes[0].encode(larger, noise)
 

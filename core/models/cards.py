@@ -80,8 +80,9 @@ def _size(value: Any) -> tuple[int, int]:
 
 
 def _largest(value: Any) -> int:
-    RANGES["width"].check("largest", value)
-    return int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < RANGES["width"].low:
+        raise ValueError("a number of pixels")
+    return value
 
 
 _FACTS: Final[dict[str, Callable[[Any], Any]]] = {

@@ -287,6 +287,11 @@ class _Reading:
         if scale is None:
             return None
         hires: dict[str, Any] = {"scale": scale}
+        if not self.text("Hires upscale"):
+            # Whole numbers, for there is a scale.
+            for side in (1, 2):
+                field = ("resize_width", "resize_height")[side - 1]
+                hires[field] = int(self.text(f"Hires resize-{side}") or 0)
         if steps and (read := self.checked("Hires steps", steps, "hires_steps")) is not None:
             hires["steps"] = read
         hires |= self.second()

@@ -172,7 +172,10 @@ def _hires(request: GenerationRequest) -> dict[str, object]:
         pairs["Hires negative prompt"] = hires.negative_prompt
     if hires.cfg_scale not in (0, request.cfg_scale):
         pairs["Hires CFG Scale"] = _number(hires.cfg_scale)
-    pairs["Hires upscale"] = _number(float(hires.scale))
+    if hires.resize_width or hires.resize_height:
+        pairs["Hires resize"] = hires.resize_width, hires.resize_height
+    else:
+        pairs["Hires upscale"] = _number(float(hires.scale))
     if hires.steps:
         pairs["Hires steps"] = hires.steps
     pairs["Hires upscaler"] = hires.upscaler

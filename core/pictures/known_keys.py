@@ -105,7 +105,7 @@ KNOWN: Final = (
     Known("left_node", "Node *, start_at_step, end_at_step, text_l *"),
     Known(
         "left_option",
-        "Tiling, tiling, seamless_x, seamless_y, Token merging*, Hypertile*, HyperTile*, UniPC *, "
+        "Tiling, tiling, seamless_x, seamless_y, Token merging*, Hypertile*, HyperTile*, "
         "FP8 weight, VAE Encoder, VAE Decoder, Pad conds, Downcast alphas_cumprod, Noise Schedule, "
         "Hires checkpoint, Hires Module*, Module *, Distilled CFG Scale, Shift, perlin, threshold, "
         "variations, with_variations, Prompt functions, Negative prompt functions, "

@@ -25,7 +25,8 @@ from core.pictures.networks_in_text import (
     embedding_names,
     hashes_in,
 )
-from core.request import Enlarge, HiresFix, enlarged
+from core.prompt.tags import networks
+from core.request import Enlarge, HiresFix
 
 # Programs whose numbers mean something else, by the beginning of the version, and the remark.
 PROGRAMS: Final = {
@@ -192,8 +193,16 @@ class _Reader:
             elif is_another(file, digits):
                 self.leave("LoRA", "left_other_file", name)
             else:
+                self.arguments(found[0])
                 return f"<{found[1]}:{file.name}{weights}>"
+        if kind in ("lora", "lyco") and self.at_hand.loras is None:
+            self.arguments(found[0])
         return found[0]
+
+    def arguments(self, tag: str) -> None:
+        """Leave out what of a tag is not acted on, such as steps at which it starts."""
+        for note in networks(tag)[2]:
+            self.left_out.append(LeftOut("LoRA", tag[:_SHOWN], note))
 
     def embeddings(self) -> None:
         """Name the embeddings that the text names, or that are known as such, and are missing."""
@@ -231,7 +240,6 @@ class _Reader:
             for key in ("Hires upscaler", "Hires steps"):
                 if key in self.parsed:
                     self.leave(key, "left_no_hires")
-        self.shape(values)
         self.bound(values)
 
     def enlarge(self, values: dict[str, Any]) -> None:
@@ -264,20 +272,9 @@ class _Reader:
         if not isinstance(hires, HiresFix) or self.max_side is None:
             return
         width, height = values.get("width", 0), values.get("height", 0)
-        if max(enlarged(width, height, hires.scale)) > self.max_side:
+        if max(hires.size(width, height).picture) > self.max_side:
             del values["hires"]
             self.take(too_large(hires, self.max_side))
-
-    def shape(self, values: Mapping[str, Any]) -> None:
-        """Say where ``Hires resize`` asks for another shape than the image's."""
-        sides = [str(self.parsed.get(f"Hires resize-{side}", 0)) for side in (1, 2)]
-        hires = values.get("hires")
-        if not isinstance(hires, HiresFix) or "Hires upscale" in self.parsed or "0" in sides:
-            return
-        own = [int(values.get(side, 0) * hires.scale) for side in ("width", "height")]
-        wanted = [int(side) if side.isdecimal() else 0 for side in sides]
-        if any(abs(one - other) >= 8 for one, other in zip(own, wanted, strict=True)):
-            self.leave("Hires resize", "left_shape", "x".join(sides))
 
     def take(self, note: Note) -> None:
         """Sort a note of the import: a pair that is left out, or a remark."""

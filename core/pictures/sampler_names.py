@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from core.errors import UnknownName
 from core.options import AUTOMATIC, SAMPLERS, SCHEDULE_TYPES
+from core.request import split_sampler
 
 _MAX_LENGTH: Final = 100
 
@@ -84,6 +85,19 @@ def read_sampler(name: str) -> Named:
             kind, whole = _schedule_in(rest)
             return Named(sampler, kind, exact and whole and key in _SAMPLERS)
     raise UnknownName("sampler", name)
+
+
+def sampler_of(name: str) -> tuple[str, str]:
+    """Read a sampler and its schedule type as members pick them, else as other programs write
+    exactly these. Raises :class:`UnknownName`.
+    """
+    try:
+        return split_sampler(name)
+    except UnknownName:
+        named = read_sampler(name)
+        if not named.exact:
+            raise
+        return named.sampler, named.schedule_type
 
 
 def read_schedule(name: str) -> tuple[str, bool]:

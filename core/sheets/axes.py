@@ -16,7 +16,8 @@ from typing import Final
 
 from core.errors import InvalidRequest, SheetTooLarge, UnknownName
 from core.options import AUTOMATIC, OPTIONS, RANGES, AxisKind, Range
-from core.request import draw_seed, parse_size, split_sampler
+from core.pictures.sampler_names import sampler_of
+from core.request import draw_seed, parse_size
 from core.typed import half_width, separated
 
 MAX_VALUES: Final = 150
@@ -209,7 +210,7 @@ def _name(kind: AxisKind, field: str) -> str | bool:
         return flag
     match kind.field:
         case "sampler":
-            sampler, schedule = split_sampler(field)
+            sampler, schedule = sampler_of(field)
             return sampler if schedule == AUTOMATIC else f"{sampler} {schedule}"
         case "size" | "seed_resize":
             start = "" if kind.field == "size" else "seed_resize_"

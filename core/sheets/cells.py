@@ -14,7 +14,14 @@ from PIL import Image
 from core.errors import InvalidRequest, SheetTooLarge
 from core.options import AUTOMATIC, NONE
 from core.prompt.tags import with_name, with_weight
-from core.request import GenerationRequest, parse_size, split_sampler
+from core.request import (
+    GenerationRequest,
+    HiresFix,
+    crossed,
+    crossing,
+    parse_size,
+    split_sampler,
+)
 from core.sheets.axes import Axis, Value
 from core.sheets.drawing import draw_sheet, stack
 
@@ -101,6 +108,14 @@ def _apply(request: GenerationRequest, axis: Axis, value: Value) -> GenerationRe
             changes = dict(zip(sides, parse_size(str(value)), strict=True))
         case "denoising_strength" if request.hires is not None:
             changes = {"hires": replace(request.hires, denoising_strength=float(value))}
+        case "schedule_min_sigma" | "schedule_max_sigma" as name:
+            low, high = request.schedule_min_sigma, request.schedule_max_sigma
+            low, high = (float(value), high) if name.endswith("min_sigma") else (low, float(value))
+            if crossed(low, high):
+                raise crossing(low, high, name)
+        case "hires_upscaler":
+            hires = replace(request.hires or HiresFix(), upscaler=str(value))
+            changes = {"hires": hires}
         case "lora":
             changes = {"prompt": with_name(request.prompt, "" if value == NONE else str(value))}
         case "lora_weight":

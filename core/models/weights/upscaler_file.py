@@ -37,6 +37,14 @@ _SWINIR: Final = re.compile(
     r"(norm[12]|attn\.(qkv|proj)|mlp\.fc[12]))\.(weight|bias)$"
     r"|^layers\.\d+\.residual_group\.blocks\.\d+\.(attn\.relative_position_\w+|attn_mask)$"
 )
+# What only files of architectures have that are not loaded, and their names.
+_OTHERS: Final = {
+    "before_RG.": "DAT",
+    "relative_position_index_OCA": "HAT",
+    "overlap_attn.": "HAT",
+    "block_1.c1_r.": "SPAN",
+    "m_body.0.trans_block.": "SCUNet",
+}
 _OLD: Final = re.compile(r"^model\.(\d+)\.(weight|bias)$")
 
 
@@ -85,7 +93,10 @@ def describe_upscaler(header: Header) -> UpscalerFacts:
                 scale *= isqrt(shape[0] // max(1, shape[1] if "conv_last.bias" in keys else 3))
     else:
         check_kind(header, "upscaler")
-        raise _unusable(header, "of an architecture that is not known here")
+        marked = (name for mark, name in _OTHERS.items() if any(mark in key for key in keys))
+        name = next(marked, "")
+        known = f"a {name} upscaler" if name else "of an architecture that is not known here"
+        raise _unusable(header, known)
     if (colours, outputs) != (3, 3):
         raise _unusable(header, f"an upscaler of {colours} to {outputs} channels, not RGB")
     if scale not in range(1, MAX_SCALE + 1):

@@ -72,7 +72,11 @@ CONTROLS: Final[dict[str, tuple[str, int | None, str | None]]] = {
 }
 # Those that make a job of a plain picture at once; the others ask, show, or tell what is missing.
 DRAWS: Final = {"clip", "seed", "vae", "open", "again", "explore", "vae_ab"}
-DRAWS_MORE: Final = {"upscale", "upscale_twice", "vary_subtly", "vary_strongly"}
+DRAWS_MORE: Final = {"upscale", "upscale_twice", "vary_subtly", "vary_strongly"} | {
+    "enlarge_two",
+    "enlarge_three",
+    "enlarge_four",
+}
 # Forms under the same pattern, and what is typed into them: anybody may send them.
 FORMS: Final[dict[str, dict[str, str]]] = {
     "edit": {
@@ -122,6 +126,8 @@ STANDING_CONTROLS: Final[dict[str, str]] = {
     "start": OWN,
     "start_from": OWN,
     "enlarge_from": OWN,
+    "models_search": OWN,
+    "models_find": OWN,
     "enlarge_two": OWN,
     "enlarge_three": OWN,
     "enlarge_four": OWN,
@@ -142,6 +148,12 @@ NOTHING_THERE: Final = {
     "unshare": "no longer shared",
     "start": "has expired",
     "start_from": "",
+    "enlarge_from": "",
+    "enlarge_two": "button or menu no longer works",
+    "enlarge_three": "button or menu no longer works",
+    "enlarge_four": "button or menu no longer works",
+    "models_search": "",
+    "models_find": "",
     "take_back": "no job called",
     "typed_again": "",
     "keep_me": "Nothing was deleted",

@@ -35,6 +35,7 @@ WHO: Final[dict[str, str]] = {
     "Parameters": ANYBODY,
     "Use as start image": ANYBODY,
     "Vary": ANYBODY,
+    "Upscale without redrawing": ANYBODY,
     "preset save": ANYBODY,
     "preset list": ANYBODY,
     "preset show": ANYBODY,

@@ -225,12 +225,16 @@ WRONG = {
     ),
     "one of SwinIR's relatives": (
         swinir("pixelshuffle") | {"layers.0.residual_group.overlap_attn.qkv.bias": torch.ones(1)},
-        "is of an architecture that is not known here, which this bot does not run",
+        "is a HAT upscaler, which this bot does not run",
     ),
     "layers that do not fit": (
         swinir("pixelshuffle")
         | {"layers.0.residual_group.blocks.0.attn.relative_position_bias_table": torch.ones(3)},
         "cannot be read: its layers do not fit together",
+    ),
+    "DAT": (
+        {"before_RG.1.weight": torch.ones(3), "layers.0.blocks.0.norm1.weight": torch.ones(3)},
+        "is a DAT upscaler, which this bot does not run",
     ),
     "a width that does not go on": (
         {

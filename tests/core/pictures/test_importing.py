@@ -331,8 +331,10 @@ def test_every_upscaler_without_a_file_is_read_by_its_name(name: str) -> None:
 
 
 def test_hires_resize_is_a_scale() -> None:
-    assert read(", Hires resize: 1024x1536")[0]["hires"] == HiresFix(scale=2.0)
-    assert read(", Hires resize: 768x0")[0]["hires"] == HiresFix(scale=1.5)
+    assert read(", Hires resize: 1024x1536")[0]["hires"] == HiresFix(
+        scale=2.0, resize_width=1024, resize_height=1536
+    )
+    assert read(", Hires resize: 768x0")[0]["hires"] == HiresFix(scale=1.5, resize_width=768)
     assert "hires" not in read(", Hires resize: 4096x4096")[0]
 
 

@@ -17,7 +17,7 @@ from core.pictures.at_hand import AtHand, Files, NamedFile, upscaler_names
 from core.pictures.infotext import ASSUMED, format, parse
 from core.pictures.known_keys import INFORMATION, KNOWN, NEUTRAL, is_neutral, is_off
 from core.pictures.reading import Reading, grouped, read
-from core.request import GenerationRequest, HiresFix
+from core.request import Enlarge, GenerationRequest, HiresFix
 from tests.strategies import requests, texts
 
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, RNG: CPU"
@@ -53,7 +53,7 @@ def left(extra: str = "", at_hand: AtHand | None = None, prompt: str = "a cat") 
         ("Refiner: xl [7440042bbd]", "refiner models are not supported"),
         ("Script: X/Y/Z plot", "this script is not supported"),
         ("Ultimate SD upscale padding: 32", "this script is not supported"),
-        ("Postprocess upscale by: 2", "changes to the finished image are not supported"),
+        ("Postprocess GFPGAN visibility: 1", "changes to the finished image are not supported"),
         ("Tiling: True", "this option is not supported"),
         ("Token merging ratio: 0.3", "this option is not supported"),
         ("Hires upscaler: Latent", "the text has no size for the second pass"),
@@ -273,9 +273,7 @@ def test_a_second_pass_that_is_too_large_is_left_out() -> None:
 def test_another_shape_of_the_second_pass_is_said() -> None:
     assert left(", Hires resize: 1024x1024, Denoising strength: 0.5") == {}
     assert left(", Hires resize: 1024x0, Denoising strength: 0.5") == {}
-    assert left(", Hires resize: 1024x768, Denoising strength: 0.5") == {
-        "Hires resize": "the second pass would have another shape than the first"
-    }
+    assert left(", Hires resize: 1024x768, Denoising strength: 0.5") == {}
 
 
 # The whole
@@ -325,6 +323,7 @@ PASSED_ON = {
     ),
     *("Hires upscale", "Hires resize-1", "Hires resize-2", "Size-1", "Size-2", "Hires sampler"),
     *("Hires prompt", "Hires negative prompt", "Hires schedule type", "Hires CFG Scale"),
+    *("Postprocess upscale by", "Postprocess upscaler"),
     "Init denoising strength",
 }
 ROWS = {option.infotext for option in OPTIONS.values() if option.infotext}
@@ -393,3 +392,28 @@ def test_every_case_is_read() -> None:
 def test_hires_is_nested() -> None:
     found = reading(", Hires upscale: 2, Hires upscaler: Latent, Denoising strength: 0.5")
     assert isinstance(found.values["hires"], HiresFix)
+
+
+def test_an_enlarged_image_is_repeated_enlarged() -> None:
+    said = ", Postprocess upscale by: 4, Postprocess upscaler: "
+    for name, used in (("UltraSharp", "UltraSharp"), ("Lanczos", "Lanczos"), ("None", "None")):
+        found = reading(f"{said}{name}", AtHand.named(upscalers=["ultrasharp", "UltraSharp"]))
+        assert found.left_out == ()
+        assert found.values["enlarge"] == Enlarge(4.0, "ultrasharp" if name[0] == "U" else used)
+    found = reading(f"{said}Gone", AtHand.named(upscalers=[]))
+    assert [(each.key, each.value) for each in found.left_out] == [("Postprocess upscaler", "Gone")]
+    assert found.values["enlarge"] == Enlarge(4.0, "Lanczos")
+    for scale in ("16", "0.5", "nan", "x"):
+        found = reading(f", Postprocess upscale by: {scale}, Postprocess upscaler: None")
+        assert [each.key for each in found.left_out] == ["Postprocess upscale by"]
+        assert "enlarge" not in found.values
+
+
+def test_what_a_tag_says_beyond_its_weights_is_not_dropped_in_silence() -> None:
+    """The block weights' extension has steps at which a LoRA begins, and weights of elements."""
+    at_hand = AtHand.named(loras=["ink"])
+    for argument in ("start=5", "stop=10", "step=3-9", "lbwe=OUTD"):
+        found = reading("", at_hand, f"x <lora:ink:0.7:lbw=OUTD:{argument}>")
+        assert [each.key for each in found.left_out] == ["LoRA"], argument
+        assert argument in str(found.left_out[0].why)
+    assert reading("", at_hand, "x <lora:ink:0.7:lbw=OUTD>").left_out == ()

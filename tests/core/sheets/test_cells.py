@@ -370,3 +370,35 @@ def installed(name: str) -> bool:
         return bool(ImageFont.truetype(name))
     except OSError:
         return False
+
+
+def test_limits_that_cross_are_blamed_on_the_axis() -> None:
+    base = GenerationRequest("x", "m", seed=1, schedule_type="Karras", schedule_min_sigma=0.5)
+    for low in (base, replace(base, schedule_min_sigma=0.0)):
+        with pytest.raises(InvalidRequest) as caught:
+            cells(low, read_axis("schedule_max_sigma", "0.01, 10"))
+        assert (caught.value.field, caught.value.value) == ("schedule_max_sigma", "0.01")
+    with pytest.raises(InvalidRequest) as caught:
+        cells(replace(base, schedule_max_sigma=1.0), read_axis("schedule_min_sigma", "0.5, 1.5"))
+    assert (caught.value.field, caught.value.value) == ("schedule_min_sigma", "1.5")
+    with pytest.raises(InvalidRequest) as caught:
+        GenerationRequest("x", "m", seed=1, schedule_max_sigma=0.02)
+    assert caught.value.field == "schedule_max_sigma"
+
+
+def test_an_axis_of_samplers_reads_other_programs_names() -> None:
+    axis = read_axis("sampler", "dpmpp_2m_karras, k_euler_a, Euler")
+    assert axis.values == ("DPM++ 2M Karras", "Euler a", "Euler")
+    with pytest.raises(UnknownName):
+        read_axis("sampler", "heunpp2")
+
+
+def test_an_axis_of_upscalers_brings_hires_fix() -> None:
+    axis = read_axis("hires upscaler", "Latent, Lanczos")
+    plain = GenerationRequest("x", "m", seed=1)
+    found = [cell.request.hires for cell in cells(plain, axis)]
+    assert found == [HiresFix(upscaler="Latent"), HiresFix(upscaler="Lanczos")]
+    scaled = replace(plain, hires=HiresFix(1.5, 5))
+    assert [cell.request.hires for cell in cells(scaled, axis)][1] == HiresFix(
+        1.5, 5, upscaler="Lanczos"
+    )
