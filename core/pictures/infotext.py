@@ -127,7 +127,7 @@ def enlarging(enlarge: Enlarge | None) -> dict[str, object]:
 def added(text: str, pairs: Mapping[str, object], version: str = VERSION) -> str:
     """Add pairs to a text of parameters, which stays as it is; also to one that has none."""
     if looks_like_infotext(text):
-        return f"{text.rstrip()}, {_line(pairs)}"
+        return f"{text.rstrip()}, {line(pairs)}"
     return compose(text, "", {**pairs, "Version": version})
 
 
