@@ -163,10 +163,9 @@ async def test_where_the_model_cannot_draw_larger_upscale_enlarges(world: World)
     assert last(world).enlarge == Enlarge(1.5, "Lanczos")
     assert last(world).hires is None
     assert "small doesn’t generate well over 160 pixels per side" in text(result)
-    made = answer(
-        await world.ann.slash(world.channel, "imagine", prompt="a red square", hires_scale=2)
-    )
-    assert "small doesn’t generate well over 160 pixels per side" in text(made)
+    asked = {"prompt": "a red square", "hires_scale": 2}
+    larger = answer(await world.ann.slash(world.channel, "imagine", **asked))
+    assert "small doesn’t generate well over 160 pixels per side" in text(larger)
 
 
 async def test_an_enlarged_image_is_not_varied(world: World) -> None:

@@ -133,7 +133,7 @@ def test_recorded_calls_know_no_networks() -> None:
 
     unet, networks = nn.Module(), Networks()
     calls = Unet()
-    unet.forward = lambda *given, **named: calls(*given)  # type: ignore[method-assign]
+    unet.forward = lambda *given, **named: calls(*given)
     batcher = RowBatcher(8, graphs=Graphs(record))
     none: dict[str, Any] = {"bound": ()}
     text = NetworkSet((), "text", (), {}, {}, {}, {}, **none)
