@@ -74,6 +74,11 @@ class Work:
         return cls(job_id, owner, (Item(request, model, vae),), priority)
 
     @property
+    def flow(self) -> tuple[int, str]:
+        """Its priority and owner; the jobs of a flow are served in their order."""
+        return self.priority, self.owner
+
+    @property
     def request(self) -> GenerationRequest:
         """The first request, for most jobs the only one."""
         return self.items[0].request

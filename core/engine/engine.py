@@ -59,18 +59,19 @@ class Engine:
     Pictures start one by one, the least-served owner's first, as far as a call's rows pay. A
     request's own error ends its job with ``Failed``; an unexpected one is raised and should end
     the process. ``alive`` is called often while a model runs, within a step too; ``clock`` is
-    monotonic, in seconds.
+    monotonic, in seconds; ``models`` are those of the config where none are given.
     """
 
     def __init__(
         self,
         config: EngineConfig,
         alive: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.perf_counter,
+        models: Models | None = None,
     ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        self._models = Models(config, alive=alive)
+        self._models = models or Models(config, alive=alive)
         self._clock = clock
         fixed = None
         if config.strict:
@@ -80,7 +81,8 @@ class Engine:
         self._max_rows = config.max_rows
         device = "".join(each if each.isalnum() else "-" for each in self._models.device_name)
         knee = Knee(config.cache_dir / f"rows-{device}.json", config.max_rows)
-        self._batcher = RowBatcher(config.max_rows, fixed, knee=knee, graphs=self._graphs(config))
+        graphs = self._graphs(config)
+        self._batcher = RowBatcher(config.max_rows, fixed, knee=knee, graphs=graphs, clock=clock)
         self._jobs: dict[int, RunningJob] = {}
         self._line = Line()
         # Runs by the group that they are of; those of a flow's first group are made ahead.
@@ -138,7 +140,7 @@ class Engine:
 
     def add(self, work: Work) -> None:
         """Add a job; its pictures start one by one, as rows are free and owners are served."""
-        job = self._jobs[work.job_id] = RunningJob(work)
+        job = self._jobs[work.job_id] = RunningJob(work, self._clock())
         self._line.add(job)
 
     def abort(self, job_id: int) -> None:
@@ -284,7 +286,7 @@ class Engine:
 
     def _begin(self, job: RunningJob) -> None:
         if not job.begun:
-            job.started = time.monotonic()
+            job.started = self._clock()
             self._events.append(Started(job.id))
         job.begun = True
 
@@ -359,7 +361,7 @@ class Engine:
 
     def _report(self, job: RunningJob) -> None:
         """Send progress at limited rates: a preview, made in the pool, or just the step."""
-        now = time.monotonic()
+        now = self._clock()
         due = now - job.previewed >= PREVIEW_SECONDS
         if due and (source := self._preview_source(job)) is not None:
             job.previewed = job.reported = now
@@ -404,7 +406,7 @@ class Engine:
             return
         job.images[key] = image
         if job.done and self._jobs.get(job.id) is job:
-            seconds = time.monotonic() - job.started
+            seconds = self._clock() - job.started
             self._drop(job.id)
             self._events.append(Finished(job.id, job.finished_images(), job.notes, seconds))
 

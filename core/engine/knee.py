@@ -18,9 +18,11 @@ log = logging.getLogger(__name__)
 ENOUGH: Final = 0.9
 # Calls of a count that are measured before it is believed; the shortest one counts.
 CALLS: Final = 3
-# Of so many calls, the last few may have more rows than seem to pay: a measurement may be old, or
-# of a moment when the machine was busy with something else.
-ROUND: Final = 256
+# Rows while nothing is measured: two pictures. It doubles for as long as that pays.
+FIRST: Final = 4
+# Of so many calls, the last few may have twice the rows that seem to pay: a measurement may be
+# old, or of a moment when the machine was busy with something else.
+ROUND: Final = 1024
 TRIED: Final = 8
 
 
@@ -50,19 +52,26 @@ class Knee:
     def rows(self, key: str) -> int:
         """Return the most rows that a call should have."""
         trying = self._total[key] % ROUND >= ROUND - TRIED
-        return self._most if trying else self._enough(key)
+        return min(self._most, self._enough(key) * (2 if trying else 1))
 
-    def _enough(self, key: str) -> int:
-        measured = {
+    def _believed(self, key: str) -> dict[int, float]:
+        """Return the measured rows a second, by the rows of a call."""
+        return {
             rows: rows / seconds
             for rows, seconds in self._seconds[key].items()
             if self._calls[key, rows] >= CALLS
         }
-        best = max(measured.values(), default=0.0)
-        # While the most that was tried is the best, more may be better.
-        if not measured or measured[max(measured)] >= best:
-            return self._most
-        return min(rows for rows, rate in measured.items() if rate >= ENOUGH * best)
+
+    def _enough(self, key: str) -> int:
+        measured = self._believed(key)
+        if not measured:
+            return min(FIRST, self._most)
+        best = max(measured.values())
+        enough = min(rows for rows, rate in measured.items() if rate >= ENOUGH * best)
+        if enough < max(measured):
+            return enough
+        # The most that was tried is much the best, so more may be better.
+        return min(max(FIRST, 2 * enough), self._most)
 
     def measured(self, key: str, rows: int, seconds: float) -> None:
         """Note how long a call took."""

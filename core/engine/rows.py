@@ -57,7 +57,7 @@ class RowBatcher:
     ``fixed`` is strict mode's one batch size; else calls have as many rows as there are, or a
     bucket where ``graphs`` replay them. How long they take is measured for ``knee``. When a call
     runs out of memory it is repeated with fewer rows, as are all later ones of the same model and
-    size; not so in strict mode.
+    size; not so in strict mode. ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -67,11 +67,12 @@ class RowBatcher:
         *,
         knee: Knee | None = None,
         graphs: Graphs | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.fixed = fixed
         self._limit = fixed or limit
         self._limits: dict[str, int] = {}
-        self._knee, self._graphs = knee, graphs
+        self._knee, self._graphs, self._clock = knee, graphs, clock
         self._timed: list[_Timed] = []
 
     def rows(self, name: str) -> int:
@@ -151,9 +152,9 @@ class RowBatcher:
             end.record()
             self._timed.append(_Timed(name, len(rows), begin, end))
             return output
-        started = time.perf_counter()
+        started = self._clock()
         output = self._call(unet, rows, dtype, networks)
-        self._knee.measured(name, len(rows), time.perf_counter() - started)
+        self._knee.measured(name, len(rows), self._clock() - started)
         return output
 
     def _call(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -20,15 +19,15 @@ class RunningJob:
     encoder should keep all of its layers' outputs.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, now: float = 0.0) -> None:
         self.work = work
         self.id = work.job_id
         self.begun = False
         # Pictures that have started, by the positions of their items: a run may be made again.
         self.pictures_started: dict[tuple[int, ...], int] = defaultdict(int)
         self.images: dict[tuple[int, int], Image] = {}
-        # Times by time.monotonic(); the last two of the last progress and preview.
-        self.started = self.reported = self.previewed = time.monotonic()
+        # Times by the engine's clock; the last two of the last progress and preview.
+        self.started = self.reported = self.previewed = now
         self.steps = max(item.steps for item in work.items)
         self.steps_run = 0
         self._total_steps = sum(item.steps * item.request.count for item in work.items)

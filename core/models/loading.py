@@ -93,6 +93,7 @@ class Models:
         self._handles: WeakValueDictionary[WeightsKey, LoadedModel] = WeakValueDictionary()
         # What is being read ahead, until it is loaded.
         self._prepared: dict[WeightsKey, Future[Resident]] = {}
+        self._needs: dict[WeightsKey, int] = {}
         self._vaes: OrderedDict[tuple[WeightsKey, str], LoadedVae] = OrderedDict()
         self._upscalers: OrderedDict[Path, LoadedUpscaler] = OrderedDict()
         self._upscaling = threading.Lock()
@@ -136,13 +137,16 @@ class Models:
         nothing: Future[Any] = Future()
         nothing.set_result(None)
         try:
-            key, need = WeightsKey.of(model), self._need(model)
+            key = WeightsKey.of(model)
+            if key in self._warm:
+                return nothing
+            need = self._need(model)
         except Refused:
             return nothing
         if key not in self._prepared:
             parked = self._memory is not None
             ahead = parked or self.device.type == "cpu"
-            if key in self._warm or not ahead or not self._fits_in_ram(need):
+            if not ahead or not self._fits_in_ram(need):
                 return nothing
             # A job that was cancelled never loads what was read for it.
             for done in [key for key, read in self._prepared.items() if read.done()][
@@ -245,8 +249,11 @@ class Models:
     # Memory
 
     def _need(self, model: Model) -> int:
-        """Return the bytes of the model's weights on the device."""
-        return checkpoint.parameter_count(model) * self.dtype.itemsize
+        """Return the bytes of the model's weights on the device; its files are looked into once."""
+        key = WeightsKey.of(model)
+        if key not in self._needs:
+            self._needs[key] = checkpoint.parameter_count(model) * self.dtype.itemsize
+        return self._needs[key]
 
     def _fits_in_ram(self, need: int) -> bool:
         """Return whether main memory suffices for these bytes of weights more."""

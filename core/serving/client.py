@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 # Runs the engine in a child process.
 OWN_PROCESS: Final[MakeTransport] = partial(EngineProcess, worker.main)
 
-# Jobs that the engine has beside those that fit into its running set.
+# Jobs that the engine has beside those that fit into its running set; and beside those, the first
+# of each owner, up to so many in all: the engine itself serves the least-served owner first.
 AHEAD: Final = 4
+AHEAD_OF_OWNERS: Final = 32
 
 # Failed starts in a row after which no further one is tried.
 ATTEMPTS: Final = 3
@@ -224,7 +226,11 @@ class EngineClient:
         unstarted = self._feed.unstarted
         # A few jobs more than fit: the engine prepares them ahead, and one may wait for a model.
         fits = sum(work.rows for work in unstarted) < self._credit.rows_free
-        return self._feed.take() if fits or len(unstarted) < AHEAD else None
+        if fits or len(unstarted) < AHEAD:
+            return self._feed.take()
+        if len(unstarted) < AHEAD_OF_OWNERS:
+            return self._feed.take(passed={work.flow for work in unstarted})
+        return None
 
     def _receive(self, engine: EngineInstance, message: Upward | None) -> None:
         """Handle a message from an engine, on the event loop; None is its end."""

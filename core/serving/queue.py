@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,9 +68,12 @@ class Feed:
         self._station.models = frozenset(models)
         self._queue._wake()
 
-    def take(self) -> Work | None:
-        """Take the next job that is for this worker; None if there is none."""
-        return self._queue._take(self._station)
+    def take(self, *, passed: Collection[tuple[int, str]] = ()) -> Work | None:
+        """Take the next job that is for this worker; None if there is none.
+
+        Those of ``passed`` flows (priority and owner) are passed over.
+        """
+        return self._queue._take(self._station, passed)
 
     def take_aborted(self) -> list[int]:
         """Return this worker's jobs that were cancelled or went to another, each once."""
@@ -187,11 +190,13 @@ class GpuQueue:
         self._closed = None
         station.changed.set()
 
-    def _take(self, station: Station) -> Work | None:
+    def _take(self, station: Station, passed: Collection[tuple[int, str]]) -> Work | None:
         station.ready = True
         if any(entry.suspect for entry in station.jobs.values()):
             return None
         for entry in self._order():
+            if entry.work.flow in passed:
+                continue
             if entry.suspect and entry.station is None:
                 if not station.jobs:
                     return self._give(entry, station)

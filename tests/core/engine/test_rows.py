@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.engine.graphs import Graphs
-from core.engine.knee import CALLS, Knee
+from core.engine.knee import CALLS, ROUND, TRIED, Knee
 from core.engine.rows import Row, RowBatcher
 from core.errors import OutOfMemory
 from core.models.networks.keys import LayerPlace
@@ -84,22 +84,43 @@ def test_a_row_that_does_not_fit_is_an_error_of_its_size(fixed: int | None) -> N
         RowBatcher(32, fixed).predict(Unet(memory=0), rows(2), torch.float32)
 
 
-def test_rows_are_capped_where_more_do_not_pay(tmp_path: Path) -> None:
-    """A card that is busy with two rows: sixteen take eight times as long."""
+def measure(knee: Knee, rows: int, seconds: float, calls: int = CALLS) -> None:
+    for _ in range(calls):
+        knee.measured("sd 512x512", rows, seconds)
+
+
+def test_rows_double_while_more_pay(tmp_path: Path) -> None:
+    """A card that is busy with eight rows: sixteen take twice as long."""
     path = tmp_path / "rows.json"
-    knee = Knee(path, 32)
-    assert knee.rows("sd 512x512") == 32
-    for rows in (2, 4, 16):
-        for _ in range(CALLS):
-            knee.measured("sd 512x512", rows, 0.05 + 0.03 * rows)
-    assert knee.rows("sd 512x512") == 32, "the most that was tried is still the best"
-    for rows in (2, 4, 16):
-        knee.measured("sd 512x512", rows, 0.03 * rows * (1.01 if rows > 2 else 1))
-    assert knee.rows("sd 512x512") == 2
-    assert knee.rows("sd 768x768") == 32
-    assert Knee(path, 32).rows("sd 512x512") == 2, "kept on disk"
+    knee, seen = Knee(path, 32), []
+    for _ in range(5):
+        seen.append(rows := knee.rows("sd 512x512"))
+        measure(knee, rows, 0.016 * max(1, rows / 8))
+    assert seen == [4, 8, 16, 8, 8]
+    assert knee.rows("sd 768x768") == 4
+    assert Knee(path, 32).rows("sd 512x512") == 8, "kept on disk"
+    assert Knee(path, 6).rows("sd 512x512") == 6
     path.write_text("[1")
-    assert Knee(path, 32).rows("sd 512x512") == 32
+    assert Knee(path, 32).rows("sd 512x512") == 4
+
+
+def test_a_card_that_is_busy_with_two_rows_has_few(tmp_path: Path) -> None:
+    """More rows are always a little faster there, and only make everybody wait."""
+    knee = Knee(tmp_path / "rows.json", 32)
+    for rows in (2, 4, 16):
+        measure(knee, rows, 0.0005 + 0.032 * rows)
+    assert knee.rows("sd 512x512") == 2
+
+
+def test_a_knee_of_a_busy_moment_is_measured_again(tmp_path: Path) -> None:
+    knee = Knee(tmp_path / "rows.json", 32)
+    measure(knee, 4, 0.016)
+    measure(knee, 8, 0.1)
+    assert knee.rows("sd 512x512") == 4
+    measure(knee, 4, 0.016, ROUND - TRIED - 2 * CALLS)
+    assert knee.rows("sd 512x512") == 8, "for a few calls"
+    measure(knee, 8, 0.016, TRIED)
+    assert knee.rows("sd 512x512") == 16
 
 
 class Networks:

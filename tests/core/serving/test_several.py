@@ -15,7 +15,7 @@ import pytest
 from core.config import EngineConfig
 from core.errors import EngineCrashed
 from core.events import Cancelled, Failed, Finished, Restarting, Started
-from core.serving.client import ATTEMPTS, EngineClient
+from core.serving.client import AHEAD, ATTEMPTS, EngineClient
 from core.serving.messages import Abort, Add, Crashed, Credit, Ready
 from core.serving.queue import GpuQueue
 from core.work import Work
@@ -224,3 +224,19 @@ async def test_a_suspect_gets_an_engine_of_its_own_though_all_are_busy(helpers: 
         others[0].heard(Finished(busy[0][0], ()))
         await settled()
         assert sent(others[0])[:1] == [0]
+
+
+async def test_a_full_engine_still_gets_the_first_job_of_each_owner() -> None:
+    """It serves the least-served owner first, so nobody's first job waits for another's."""
+    async with served(1) as (queue, _, [starts]):
+        engine = await ready(starts, "demo", rows=0)
+        await settled()
+        for job_id in range(10):
+            queue.submit(replace(work(job_id, "a cat"), owner="greedy"))
+        await settled()
+        assert sent(engine) == [*range(AHEAD)]
+        for job_id in (20, 21):
+            queue.submit(replace(work(job_id, "a cat"), owner="lone"))
+        queue.submit(replace(work(30, "a cat"), owner="greedy", priority=1))
+        await settled()
+        assert sorted(sent(engine)) == [20, 30]
