@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from core.sampling.brownian import brownian_noise
 from core.sampling.plans import Plan
 from core.sampling.sources import NoiseSource
 from core.sampling.streams import noise_stream
+from core.sampling.uploads import upload
 
 # A draw takes up to a few milliseconds, so the next one is made while the model runs.
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="noise")
@@ -30,7 +31,7 @@ def run_noise(
 
     ``variation`` are the further arguments of :func:`~core.sampling.streams.noise_stream`. A seed
     draws the same on every device; Philox, of which a card computes all numbers at once, there.
-    What the CPU draws stays on it, for :func:`upload_together`.
+    What the CPU draws stays on it, for :func:`~core.sampling.uploads.upload_together`.
     """
     delta = plan.context.settings.eta_noise_seed_delta
     there = torch.device("cpu") if source == "CPU" or device.type != "cuda" else device
@@ -59,19 +60,3 @@ class _Ahead:
 
     def _next(self) -> Tensor | None:
         return next(self._stream, None)
-
-
-def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to ``device`` without waiting for it."""
-    if device.type != "cuda" or tensor.is_cuda:
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def upload_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Copy tensors of one shape to ``device`` at once, without waiting; some may be there."""
-    here = [tensor for tensor in tensors if tensor.device.type != device.type]
-    if not here:
-        return list(tensors)
-    uploaded = iter(upload(torch.stack(here), device).unbind())
-    return [next(uploaded) if tensor.is_cpu else tensor for tensor in tensors]

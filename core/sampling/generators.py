@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from torch import Tensor
 from core.sampling.philox import philox_calls, philox_randn
 from core.sampling.sources import CUDA_THREADS, NoiseSource
 
+# Draws that a card makes at once, after a generator's first.
+AHEAD: Final = 8
 _THREADS: dict[NoiseSource, int | None] = {"GPU": CUDA_THREADS, "NV": None}
 
 
@@ -23,6 +26,8 @@ class NormalGenerator:
         self._source, self._seed, self._device = source, seed % 2**64, device
         self._generator = torch.Generator().manual_seed(self._seed)
         self._offset = 0
+        # What a card has drawn ahead, all of one shape.
+        self._ahead: list[Tensor] = []
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
         """Return the next numbers, ``shape`` fp32 on the generator's device."""
@@ -30,11 +35,16 @@ class NormalGenerator:
             drawn = torch.randn(shape, generator=self._generator, dtype=torch.float32)
             return drawn.to(self._device)
         threads = _THREADS[self._source]
-        drawn = philox_randn(
-            [self._seed], self._offset, shape, threads=threads, device=self._device
-        )
-        self._offset += philox_calls(prod(shape), threads)
-        return drawn[0]
+        calls = philox_calls(prod(shape), threads)
+        if not self._ahead or self._ahead[0].shape != shape:
+            # A card's draw is 130 small operations, however many numbers. Most runs take only one.
+            count = AHEAD if self._offset and torch.device(self._device).type == "cuda" else 1
+            offsets = [self._offset + calls * number for number in range(count)]
+            seeds = [self._seed] * count
+            drawn = philox_randn(seeds, offsets, shape, threads=threads, device=self._device)
+            self._ahead = list(drawn.unbind())
+        self._offset += calls
+        return self._ahead.pop(0)
 
 
 def first_draws(
@@ -48,4 +58,4 @@ def first_draws(
         # One after another stays in the processor's cache.
         return torch.stack([NormalGenerator(source, seed, device).draw(shape) for seed in seeds])
     # All at once: elsewhere the number of operations counts, not their size.
-    return philox_randn(seeds, 0, shape, threads=_THREADS[source], device=device)
+    return philox_randn(seeds, [0] * len(seeds), shape, threads=_THREADS[source], device=device)

@@ -16,6 +16,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from core.sampling.uploads import upload
+
 _MASK: Final = 2**32 - 1
 _MULTIPLIERS: Final = 0xD2511F53, 0xCD9E8D57
 _KEY_STEPS: Final = 0x9E3779B9, 0xBB67AE85
@@ -27,13 +29,13 @@ _TO_UNIT, _TO_ANGLE = torch.tensor([2**-32, 2**-32 * 6.2831855], dtype=torch.flo
 
 def philox_randn(
     seeds: Sequence[int],
-    offset: int,
+    offsets: Sequence[int],
     shape: tuple[int, ...],
     *,
     threads: int | None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Return what a generator of each seed (64 bits) draws at ``offset``: (seeds, *shape) fp32.
+    """Return what a generator of each seed (64 bits) draws at its offset: (seeds, *shape) fp32.
 
     ``threads`` are those that the card runs at once: an element beyond them is its thread's
     second number, and so on. None means one for each element, which is A1111's ``NV``.
@@ -41,9 +43,9 @@ def philox_randn(
     count = prod(shape)
     threads = count if threads is None else min(threads, ceil(count / _BLOCK) * _BLOCK)
     drawn: list[Tensor] = []
-    for call in range(offset, offset + philox_calls(count, threads)):
+    for call in range(philox_calls(count, threads)):
         left = count - threads * len(drawn)
-        words = _philox(seeds, call, min(threads, left), device)
+        words = _philox(seeds, [each + call for each in offsets], min(threads, left), device)
         numbers = min(4, ceil(left / threads))
         for pair in range(0, numbers, 2):
             drawn += _box_muller(words[pair], words[pair + 1], numbers - pair)
@@ -56,15 +58,20 @@ def philox_calls(count: int, threads: int | None) -> int:
 
 
 def _philox(
-    seeds: Sequence[int], offset: int, threads: int, device: torch.device | str
+    seeds: Sequence[int], offsets: Sequence[int], threads: int, device: torch.device | str
 ) -> list[Tensor]:
     """Return the four random words, each (seeds, threads) int64, of the threads' counters."""
     # Tensors, or arrays: numpy's whole numbers are twice as fast on the CPU.
     word_2: Any = torch.arange(threads, device=device).expand(len(seeds), threads)
-    key_0: Any = torch.tensor([[seed & _MASK] for seed in seeds], device=device)
-    key_1: Any = torch.tensor([[seed >> 32] for seed in seeds], device=device)
+    beginnings = zip(offsets, seeds, strict=True)
+    counts = torch.tensor([[each, seed & _MASK, seed >> 32] for each, seed in beginnings])
+    offset: Any
+    key_0: Any
+    key_1: Any
     if len(seeds) == 1 and word_2.is_cpu:
-        word_2, key_0, key_1 = word_2.numpy(), key_0.item(), key_1.item()
+        word_2, (offset, key_0, key_1) = word_2.numpy(), counts[0].tolist()
+    else:
+        offset, key_0, key_1 = upload(counts, torch.device(device)).split(1, dim=1)
     word_1 = word_3 = word_2 * 0
     word_0 = word_1 + offset
     for _ in range(10):

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.sampling.draws import upload, upload_together
 from core.sampling.plans import Plan
 from core.sampling.table import DENOISED, NOISE, SLOTS, UNCONDITIONAL, Answer, Call
+from core.sampling.uploads import upload, upload_together
 
 # CFG++ wants scales from 0 to 1; A1111 maps its own to them so.
 PLUS_SCALE: Final = 1 / 12.5

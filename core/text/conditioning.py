@@ -19,6 +19,7 @@ from core.families import Family
 from core.notes import Note
 from core.options import RANGES, Range
 from core.prompt.parser import CHUNK, Chunk, Prompt
+from core.sampling.uploads import upload
 from core.text.embeddings import Embedding, Embeddings
 from core.text.encoder import POOLED, Cache, TextEncoder
 
@@ -283,9 +284,10 @@ def _emphasise(
     if emphasis == "Ignore" or all(weight == 1 for chunk in row for weight in chunk.weights):
         return states
     plain = states.float()
-    weighted = plain * plain.new_tensor([chunk.weights for chunk in row])[..., None]
+    weights = torch.tensor([chunk.weights for chunk in row], dtype=torch.float32)
+    weighted = plain * upload(weights, plain.device)[..., None]
     if emphasis == "Original":
-        share = plain.new_tensor(copies) / sum(copies)
+        share = upload(torch.tensor(copies, dtype=torch.float32), plain.device) / sum(copies)
         scale = (plain.mean((1, 2)) @ share) / (weighted.mean((1, 2)) @ share)
         # With weights that are all 0, or overflow, there is no mean to restore.
         weighted = weighted * torch.where(scale.isfinite(), scale, 1.0)

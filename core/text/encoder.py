@@ -19,6 +19,7 @@ from transformers.masking_utils import create_causal_mask
 from core.notes import Note
 from core.prompt.cleaning import clean
 from core.prompt.parser import BREAK, Chunk, Segments, chunk
+from core.sampling.uploads import upload
 from core.text.embeddings import FIRST_ID, Bundled, Embeddings, NameTable
 
 POOLED: Final = 0
@@ -227,7 +228,7 @@ class TextEncoder:
         """Return the tokens' vectors (1, 77, width), without their positions."""
         table = self.text_model.embeddings.token_embedding
         ids = [0 if token >= FIRST_ID else token for token in tokens]
-        embedded: Tensor = table(torch.tensor([ids], device=table.weight.device))
+        embedded: Tensor = table(upload(torch.tensor([ids]), table.weight.device))
         places = [place for place, token in enumerate(tokens) if token >= FIRST_ID]
         if places:
             own = [self.embeddings.vector(tokens[place], self.place) for place in places]

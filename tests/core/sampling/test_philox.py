@@ -12,7 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.sampling.generators import AHEAD, NormalGenerator
 from core.sampling.philox import philox_calls, philox_randn
+from core.sampling.sources import CUDA_THREADS, NoiseSource
+from tests.fake_card import fake_card
 from tests.golden_data import FOLDERS, HERE, arrays, load, names
 
 # What A1111 prints of its numbers, rounded to float32, may differ in the last digit.
@@ -56,7 +59,7 @@ def test_numbers_are_a1111s(folder: Path) -> None:
             assert words([0, 0, thread, 0], int(seed)) == list(drawn)
         for offset, name in enumerate(("first5", "then3")):
             numbers = torch.tensor(expected[name])
-            found = philox_randn([int(seed)], offset, tuple(numbers.shape), threads=None)[0]
+            found = philox_randn([int(seed)], [offset], tuple(numbers.shape), threads=None)[0]
             torch.testing.assert_close(found, numbers, atol=ALLOWED, rtol=0)
 
 
@@ -72,7 +75,7 @@ def test_a_card_draws_the_same(name: str, expected: np.ndarray[Any, np.dtype[np.
     sides = tuple(map(int, shape.split("x")))
     offset = int(draw.removeprefix("draw")) * philox_calls(math.prod(sides), H100)
     start = int(first.removeprefix("from"))
-    drawn = philox_randn([int(seed)], offset, sides, threads=H100).flatten()
+    drawn = philox_randn([int(seed)], [offset], sides, threads=H100).flatten()
     found = drawn[start : start + len(expected)]
     torch.testing.assert_close(found, torch.from_numpy(expected), atol=3e-6, rtol=0)
 
@@ -83,7 +86,7 @@ def test_a_card_draws_the_same(name: str, expected: np.ndarray[Any, np.dtype[np.
 )
 def test_every_number_is_its_threads(count: int, threads: int | None) -> None:
     """At the first to fourth number of a thread, and beyond, where its counter goes on."""
-    drawn = philox_randn([2**40 + 7], 3, (count,), threads=threads)[0]
+    drawn = philox_randn([2**40 + 7], [3], (count,), threads=threads)[0]
     elements = sorted({0, count - 1, count // 2, *range(254, 259), *range(510, 514), 1024, 2048})
     for element in (element for element in elements if element < count):
         expected = one(2**40 + 7, 3, count, threads, element)
@@ -97,7 +100,7 @@ def test_every_number_is_its_threads(count: int, threads: int | None) -> None:
     threads=st.sampled_from([None, 256]),
 )
 def test_any_seed_and_offset(seed: int, offset: int, count: int, threads: int | None) -> None:
-    drawn = philox_randn([seed], offset, (count,), threads=threads)[0]
+    drawn = philox_randn([seed], [offset], (count,), threads=threads)[0]
     expected = [one(seed, offset, count, threads, element) for element in range(count)]
     torch.testing.assert_close(drawn, torch.tensor(expected), atol=ALLOWED, rtol=0)
 
@@ -106,18 +109,48 @@ def test_any_seed_and_offset(seed: int, offset: int, count: int, threads: int | 
 @pytest.mark.parametrize("count", [7, 600, 1300])
 def test_seeds_at_once_draw_as_one_by_one(count: int, threads: int | None) -> None:
     seeds = [0, 5, 2**32 - 1, 2**63 + 3, 2**64 - 1]
-    together = philox_randn(seeds, 2, (count,), threads=threads)
-    alone = [philox_randn([seed], 2, (count,), threads=threads)[0] for seed in seeds]
+    together = philox_randn(seeds, [2] * len(seeds), (count,), threads=threads)
+    alone = [philox_randn([seed], [2], (count,), threads=threads)[0] for seed in seeds]
     assert torch.equal(together, torch.stack(alone))
 
 
 @pytest.mark.parametrize("threads", [None, 125_952])
 def test_large_draws_are_normal(threads: int | None) -> None:
-    drawn = philox_randn([11], 0, (4, 256, 256), threads=threads)[0].double().flatten()
+    drawn = philox_randn([11], [0], (4, 256, 256), threads=threads)[0].double().flatten()
     assert drawn.mean().item() == pytest.approx(0, abs=0.01)
     assert drawn.std().item() == pytest.approx(1, abs=0.01)
     assert drawn.pow(3).mean().item() == pytest.approx(0, abs=0.03)
     assert drawn.pow(4).mean().item() == pytest.approx(3, abs=0.06)
     assert (drawn[1:] * drawn[:-1]).mean().item() == pytest.approx(0, abs=0.01)
-    following = philox_randn([11], 1, (4, 256, 256), threads=threads)[0].double().flatten()
+    following = philox_randn([11], [1], (4, 256, 256), threads=threads)[0].double().flatten()
     assert (drawn * following).mean().item() == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("source", ["GPU", "NV"])
+@pytest.mark.parametrize("shape", [(4, 8, 8), (4, 128, 128)])
+def test_draws_made_ahead_are_those_of_one_after_the_other(
+    source: NoiseSource, shape: tuple[int, ...]
+) -> None:
+    """As a card makes them: several offsets at once, of which each is taken in its turn."""
+    alone = NormalGenerator(source, 2**40 + 7)
+    threads = {"GPU": CUDA_THREADS, "NV": None}[source]
+    calls = philox_calls(math.prod(shape), threads)
+    offsets = [calls * number for number in range(AHEAD)]
+    together = philox_randn([2**40 + 7] * AHEAD, offsets, shape, threads=threads)
+    for drawn in together:
+        assert torch.equal(drawn, alone.draw(shape))
+
+
+@pytest.mark.parametrize("source", ["GPU", "NV"])
+def test_a_card_launches_few_operations_a_draw(source: NoiseSource) -> None:
+    shape = (4, 64, 64)
+    with fake_card() as card:
+        generator = NormalGenerator(source, 7, torch.device("cuda:0"))
+        generator.draw(shape)
+        card.clear()
+        for _ in range(2 * AHEAD):
+            generator.draw(shape)
+        assert sum(card.launches.values()) / (2 * AHEAD) <= 24
+        assert sum(card.copies.values()) == 2
+        assert not card.blocking_uploads
+        assert not card.readbacks
