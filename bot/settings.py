@@ -163,6 +163,7 @@ class Settings:
     warm_models: Annotated[int, _whole(1, 16)] = 2
     parking_gb: Annotated[int, _whole(0, 4096)] = 32
     cuda_graphs: Annotated[bool, _yes_or_no] = True
+    compile: Annotated[bool, _yes_or_no] = False
     threads: Annotated[int, _whole(0, 512)] = 0
     engine_timeout: Annotated[int, _timeout] = 600
     queue_per_member: Annotated[int, _whole(1, 100)] = 5
@@ -208,6 +209,7 @@ class Settings:
             # Main memory is everybody's.
             parking_gb=self.parking_gb // len(self.device),
             graphs=self.cuda_graphs,
+            compile=self.compile,
             threads=self.threads,
             timeout=self.engine_timeout,
             cache_dir=self.cache_dir,

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
@@ -46,15 +46,21 @@ class Graphs:
         self._record = record
         self._recorded: WeakKeyDictionary[Any, OrderedDict[Key, _Recorded]] = WeakKeyDictionary()
         self._uses: WeakKeyDictionary[Any, dict[Key, int]] = WeakKeyDictionary()
-        self._weights: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        # The first weight of each UNet that has graphs: all are replaced together.
+        self._weights: WeakKeyDictionary[Any, ref[Tensor]] = WeakKeyDictionary()
         self._failed: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
     def moved(self, unet: Any) -> None:
-        """Drop the UNet's graphs if its weights lie elsewhere than when they were recorded."""
-        place = hash(tuple(weight.data_ptr() for weight in unet.parameters()))
-        if self._weights.get(unet) != place:
-            self._weights[unet] = place
-            self._recorded.pop(unet, None)
+        """Drop the UNet's graphs if its weights are others than when they were recorded."""
+        first = next(unet.parameters())
+        known = self._weights.get(unet)
+        if known is None or known() is not first:
+            self._weights[unet] = ref(first)
+            self.forget(unet)
+
+    def forget(self, unet: Any) -> None:
+        """Drop the UNet's graphs."""
+        self._recorded.pop(unet, None)
 
     def call(self, unet: Any, run: Callable[[CallInputs], Tensor], inputs: CallInputs) -> Tensor:
         """Return ``run(inputs)``, replayed where these shapes were recorded.

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from core.engine.compiled import Compiled
 from core.engine.graphs import BUCKETS, Graphs
 from core.engine.knee import Knee
 from core.errors import OutOfMemory
@@ -55,9 +56,9 @@ class RowBatcher:
     """The batched UNet call: one per context length and ``limit`` rows.
 
     ``fixed`` is strict mode's one batch size; else calls have as many rows as there are, or a
-    bucket where ``graphs`` replay them. How long they take is measured for ``knee``. When a call
-    runs out of memory it is repeated with fewer rows, as are all later ones of the same model and
-    size; not so in strict mode. ``clock`` is monotonic, in seconds.
+    bucket where ``graphs`` replay them; blocks may be ``compiled``. How long they take is measured
+    for ``knee``. When a call runs out of memory it is repeated with fewer rows, as are all later
+    ones of the same model and size; not so in strict mode. ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class RowBatcher:
         *,
         knee: Knee | None = None,
         graphs: Graphs | None = None,
+        compiled: Compiled | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.fixed = fixed
         self._limit = fixed or limit
         self._limits: dict[str, int] = {}
         self._knee, self._graphs, self._clock = knee, graphs, clock
+        self._compiled = compiled
         self._timed: list[_Timed] = []
 
     def rows(self, name: str) -> int:
@@ -195,9 +198,26 @@ class RowBatcher:
             # What is recorded knows no networks.
             with networks.rows(sets):
                 return run(inputs)[:count]
+        return self._fast(unet, run, inputs)[:count]
+
+    def _fast(
+        self, unet: Any, run: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, Tensor]
+    ) -> Tensor:
+        """Run a call compiled and replayed, as far as there is that."""
+        compiled, call = self._compiled, run
+        if compiled is not None:
+            before = compiled.ready(unet)
+
+            def call(inputs: dict[str, Tensor]) -> Tensor:
+                output: Tensor = compiled.call(unet, lambda: run(inputs))
+                return output
+
+            if not before:
+                # What is not as it will stay is not recorded.
+                return call(inputs)
         if self._graphs is None:
-            return run(inputs)[:count]
-        return self._graphs.call(unet, run, inputs)[:count]
+            return call(inputs)
+        return self._graphs.call(unet, call, inputs)
 
 
 def _event() -> Any:

@@ -61,7 +61,8 @@ def test_weights_that_moved_are_recorded_again() -> None:
     for _ in range(USES):
         graphs.moved(unet)
         call(graphs, unet, 1.0)
-    unet.weight.data = unet.weight.data * 2
+    # As parking and coming back do it.
+    unet.weight = nn.Parameter(unet.weight * 2, requires_grad=False)
     graphs.moved(unet)
     assert torch.equal(call(graphs, unet, 1.0), unet(torch.ones(2, 3)))
     assert record.made == 2
