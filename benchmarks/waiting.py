@@ -25,6 +25,7 @@ from torch import Tensor
 
 from core.config import EngineConfig
 from core.engine.engine import Engine
+from core.engine.other_phases import OtherPhases
 from core.events import Failed, Finished
 from core.models.catalogue import Catalogue, Model
 from core.models.loading import Models
@@ -225,8 +226,8 @@ class CardEngine(Engine):
 
     def __init__(self, config: EngineConfig, models: Models, clock: Clock) -> None:
         super().__init__(config, clock=clock, models=models)
-        self._threads.shutdown()
-        self._threads = AtOnce()
+        self._threads = self._maker = AtOnce()
+        self._others = OtherPhases(self._threads)
 
 
 # From the queue to the engine

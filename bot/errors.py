@@ -80,6 +80,7 @@ KEYS: Final[dict[type[BaseException], str]] = {
     core_errors.SheetTooLarge: "error.sheet_too_large.{what}",
     core_errors.QueueFull: "error.queue_full.{scope}",
     core_errors.OutOfMemory: "error.out_of_memory",
+    core_errors.NotFinite: "error.not_finite.{part}",
     core_errors.EngineCrashed: "error.engine_crashed",
     core_errors.EngineStopped: "error.engine_stopped",
     app_commands.CommandOnCooldown: "error.cooldown",

@@ -16,6 +16,7 @@ is made from the class and the fields in ``bot/errors.py``.
     ├── TooLarge              an enlarged image over the limit
     ├── QueueFull             the queue, or this owner's part of it, is full
     ├── OutOfMemory           does not fit on the device, even alone
+    ├── NotFinite             a model or VAE gave NaN in the place of an image
     ├── EngineCrashed         the engine died twice with only this job running
     └── EngineStopped         the engine is stopped and accepts no jobs
 """
@@ -260,6 +261,14 @@ class OutOfMemory(PenultimateError):
 
     def __str__(self) -> str:
         return f"a {self.width}×{self.height} picture does not fit in the device's memory"
+
+
+class NotFinite(PenultimateError):
+    """What ``part`` (model, VAE) computed is NaN; ``name`` is the VAE's or the checkpoint's."""
+
+    message = "the {part} gave NaN in the place of an image ({name})"
+    part: str
+    name: str
 
 
 class EngineCrashed(PenultimateError):

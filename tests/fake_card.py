@@ -354,7 +354,8 @@ def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
 
         def submit_with_card(pool: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
             def run() -> Any:
-                with _seen(FakeCard(card)):
+                # One after the other: FakeTensors are not for several threads at once.
+                with card.lock, _seen(FakeCard(card)):
                     return function(*args, **kwargs)
 
             return submit(pool, run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from core.config import EngineConfig
+from core.engine.compiled import Compiled
 from core.engine.enlarging import Enlarger, Made
 from core.engine.graphs import Graphs, cuda_record
 from core.engine.knee import Knee
 from core.engine.line import Flow, Group, Line
-from core.engine.phases import Decode, Denoise
+from core.engine.other_phases import OtherPhases
+from core.engine.phases import Denoise
 from core.engine.rows import RowBatcher
 from core.engine.running_job import RunningJob
 from core.engine.runs import BatchKey, Run, RunningPicture
@@ -29,8 +31,8 @@ from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models.catalogue import Model
 from core.models.loading import Models
-from core.models.residents import Held, LoadedModel
-from core.models.vae import LoadedVae, PendingPixels
+from core.models.residents import Held
+from core.models.vae import LoadedVae
 from core.pictures.files import write_png
 from core.sampling.trajectory import advance
 from core.work import Item, Work
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 # Rows of every UNet call in strict mode, by device type.
 STRICT_ROWS: Final = {"cpu": 2, "cuda": 8}
 
-# Seconds of loading and encoding between two UNet steps, while others run.
+# Seconds of loading between two UNet steps, while others run; on a CPU, which encodes the prompts
+# with the same cores, of waiting for that too.
 ADMITTING_SECONDS: Final = 0.03
 # Seconds that an idle engine waits before it looks for other work.
 IDLE_SECONDS: Final = 0.1
@@ -72,7 +75,7 @@ class Engine:
         if config.threads:
             torch.set_num_threads(config.threads)
         self._models = models or Models(config, alive=alive)
-        self._clock = clock
+        self._alive, self._clock = alive, clock
         fixed = None
         if config.strict:
             torch.use_deterministic_algorithms(True)
@@ -80,23 +83,33 @@ class Engine:
             fixed = STRICT_ROWS.get(self._models.device.type, 2)
         self._max_rows = config.max_rows
         device = "".join(each if each.isalnum() else "-" for each in self._models.device_name)
-        knee = Knee(config.cache_dir / f"rows-{device}.json", config.max_rows)
-        graphs = self._graphs(config)
-        self._batcher = RowBatcher(config.max_rows, fixed, knee=knee, graphs=graphs, clock=clock)
+        self._knee = Knee(config.cache_dir / f"rows-{device}.json", config.max_rows)
+        self._compiled: Compiled | None = None
+        if config.compile and not config.strict:
+            self._compiled = Compiled(config.cache_dir / "compiled")
+        self._batcher = RowBatcher(
+            config.max_rows,
+            fixed,
+            knee=self._knee,
+            graphs=self._graphs(config),
+            compiled=self._compiled,
+            clock=clock,
+        )
         self._jobs: dict[int, RunningJob] = {}
         self._line = Line()
         # Runs by the group that they are of; those of a flow's first group are made ahead.
         self._runs: dict[Group, Run] = {}
-        # Networks of groups that are made ready, read in a thread.
-        self._networks: dict[Group, Future[Any]] = {}
+        # Those that are being made in a thread: prompts are encoded there.
+        self._making: dict[Group, Future[Run]] = {}
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="prompts")
         self._running: list[tuple[Run, RunningPicture]] = []
         # Since when a model waits for room, and which.
         self._wanted: tuple[float, Model] | None = None
-        self._decoding: list[tuple[PendingPixels, Callable[[Pixels], None]]] = []
         self._events: list[Event] = []
         self._turns: dict[BatchKey, float] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="encode")
         self._enlarger = Enlarger(self._models.upscaler)
+        self._others = OtherPhases(self._threads)
         # Pending work of the pool, and what to do with each result in the engine's thread.
         self._background: dict[Future[Any], Callable[[Any], None]] = {}
 
@@ -121,9 +134,17 @@ class Engine:
         return self._models.memory
 
     @property
+    def calls(self) -> dict[str, dict[int, float]]:
+        """The measured seconds of UNet calls, by model and size, and by rows; two digits."""
+        return {
+            name: {rows: float(f"{seconds:.2g}") for rows, seconds in own.items()}
+            for name, own in self._knee.calls.items()
+        }
+
+    @property
     def busy(self) -> bool:
         """Whether ``step`` has anything to do."""
-        return bool(self._jobs or self._background or self._decoding or self._events)
+        return bool(self._jobs or self._background or self._others or self._events)
 
     @property
     def rows_free(self) -> int:
@@ -153,25 +174,32 @@ class Engine:
         if job is not None:
             self._line.drop(job)
         self._runs = {group: run for group, run in self._runs.items() if run.job is not job}
-        self._networks = {
-            group: read for group, read in self._networks.items() if group.job is not job
-        }
         self._running = [each for each in self._running if each[0].job is not job]
+        if job is not None:
+            self._others.drop(job)
+            self._stop_making([group for group in self._making if group.job is job])
+
+    def _stop_making(self, groups: Collection[Group]) -> None:
+        for group in groups:
+            self._making.pop(group).cancel()
 
     def close(self) -> None:
         """Stop the pool and release the models; unfinished encoding is discarded."""
         self._jobs.clear()
         self._enlarger.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._threads, self._maker):
+            pool.shutdown(wait=True, cancel_futures=True)
+        if self._compiled is not None:
+            self._compiled.close()
         self._models.close()
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Start what fits, run one other phase and one UNet step; return the events."""
+        """Start what fits, go on with other phases, run one UNet step; return the events."""
+        self._alive()
         self._admit()
-        self._run_other_phase()
-        self._denoise()
-        self._collect()
+        others, stepped = self._run_other_phases(), self._denoise()
+        self._collect(wait_for_it=not (others or stepped or self._events))
         events, self._events = self._events, []
         return events
 
@@ -191,7 +219,7 @@ class Engine:
             if run is None:
                 if self._running and self._clock() > until:
                     return
-                run = self._prepare(group)
+                run = self._prepare(group, until)
             if run is None or not self._start(group, run):
                 passed.add(group.flow)
 
@@ -208,8 +236,25 @@ class Engine:
         self._background[future] = lambda made: self._finish(job, key, made)
         return True
 
-    def _prepare(self, group: Group) -> Run | None:
+    def _prepare(self, group: Group, until: float) -> Run | None:
         """Load the group's model and encode its prompts; None while that has to wait."""
+        try:
+            making = self._making.get(group) or self._make(group)
+            if making is None or not self._is_made(making, until):
+                return None
+            del self._making[group]
+            run = self._runs[group] = making.result()
+        except PenultimateError as error:
+            self._fail([group.job], error)
+            return None
+        except torch.OutOfMemoryError:
+            request = group.job.work.items[group.positions[0]].request
+            self._fail([group.job], OutOfMemory(request.width, request.height))
+            return None
+        return run
+
+    def _make(self, group: Group) -> Future[Run] | None:
+        """Load the group's model and begin to make its run; None while there is no room."""
         job = group.job
         items = [job.work.items[position] for position in group.positions]
         model = items[0].model
@@ -219,36 +264,26 @@ class Engine:
             return None
         try:
             loaded = self._models.load(model)
-            if not self._networks_ready(group, items[0], loaded):
-                return None
             vaes = [self._models.load_vae(item.vae, loaded) for item in items]
             enlarges = items[0].upscaler
             upscaler = None if enlarges is None else self._models.load_upscaler(enlarges, loaded)
-            run = self._runs[group] = Run(job, group.positions, loaded, vaes, upscaler)
         except Held:
             self._wait_for(model)
             return None
-        except PenultimateError as error:
-            self._fail([job], error)
-            return None
-        self._networks.pop(group, None)
         if self._wanted is not None and self._wanted[1] == model:
             self._wanted = None
-        return run
+        future = self._maker.submit(Run, job, group.positions, loaded, vaes, upscaler)
+        self._making[group] = future
+        return future
 
-    def _networks_ready(self, group: Group, item: Item, loaded: LoadedModel) -> bool:
-        """Whether a group's networks are read: those at hand are at once, and no step waits for
-        a file longer than for other things between steps."""
-        used = (*item.addons.networks, *item.addons.second)
-        if not used:
-            return True
-        if group not in self._networks:
-            uses = tuple(dict.fromkeys(each.use for each in used))
-            self._networks[group] = self._models.prepare_networks(loaded, uses)
-            wait((self._networks[group],), timeout=ADMITTING_SECONDS)
-        elif not self._running:
-            wait((self._networks[group],), timeout=IDLE_SECONDS)
-        return self._networks[group].done()
+    def _is_made(self, making: Future[Run], until: float) -> bool:
+        """Wait for a run where nothing else is to be done, on a CPU a while in any case."""
+        while not self._running and not making.done():
+            wait([making], timeout=1.0)
+            self._alive()
+        if self._models.device.type == "cpu" and not making.done():
+            wait([making], timeout=max(0.0, until - self._clock()))
+        return making.done()
 
     @property
     def _overdue(self) -> bool:
@@ -264,6 +299,7 @@ class Engine:
         if self._overdue or not self._running:
             running = {id(run) for run, _ in self._running}
             self._runs = {g: run for g, run in self._runs.items() if id(run) in running}
+            self._stop_making(list(self._making))
 
     def _start(self, group: Group, run: Run) -> bool:
         """Start the run's next picture if its rows fit."""
@@ -301,26 +337,29 @@ class Engine:
 
     # Running
 
-    def _run_other_phase(self) -> None:
-        """Run one encode, upscale or decode."""
-        for run, picture in self._running:
-            if not isinstance(phase := picture.phase, Denoise):
-                try:
-                    pixels = run.perform(picture)
-                except PenultimateError as error:
-                    self._fail([run.job], error)
-                except torch.OutOfMemoryError:
-                    self._fail([run.job], OutOfMemory(*run.request.final_size))
-                else:
-                    if pixels is not None and isinstance(phase, Decode):
-                        write = partial(self._write, run, picture, phase.vae)
-                        self._decoding.append((pixels, write))
-                    if not picture.phases:
-                        self._running.remove((run, picture))
-                return
+    def _run_other_phases(self) -> bool:
+        """Go on with all encodes, upscales and decodes that can, and begin one; or say no."""
+        worked = False
+        while (each := self._others.next(self._running)) is not None:
+            begun, worked = each.awaited is None, True
+            run, picture = each.run, each.picture
+            try:
+                pixels = self._others.go_on(each)
+            except PenultimateError as error:
+                self._fail([run.job], error)
+            except torch.OutOfMemoryError:
+                self._fail([run.job], OutOfMemory(*run.request.final_size))
+            else:
+                if pixels is not None and each.phase is not None:
+                    self._write(run, picture, each.phase.vae, pixels)
+                if not picture.phases and (run, picture) in self._running:
+                    self._running.remove((run, picture))
+            if begun:
+                break
+        return worked
 
-    def _denoise(self) -> None:
-        """Run one UNet step for the group (by :class:`BatchKey`) whose turn it is.
+    def _denoise(self) -> bool:
+        """Run one UNet step for the group (by :class:`BatchKey`) whose turn it is, or say no.
 
         Turns are weighed by pictures: a group of many has more of them.
         """
@@ -332,7 +371,7 @@ class Engine:
         latest = min((self._turns[key] for key in groups if key in self._turns), default=0.0)
         self._turns = {key: self._turns.get(key, latest) for key in groups}
         if not groups:
-            return
+            return False
         key = min(groups, key=lambda key: self._turns[key])
         members = groups[key]
         self._turns[key] += 1 / len(members)
@@ -347,12 +386,13 @@ class Engine:
             )
         except OutOfMemory as error:
             self._fail(jobs, error)
-            return
+            return True
         advance(trajectories, outputs, one_by_one=self._batcher.fixed is not None)
         for (run, picture), trajectory, step in zip(members, trajectories, before, strict=True):
             run.advanced(picture, trajectory.step - step)
         for job in jobs:
             self._report(job)
+        return True
 
     def _fail(self, jobs: list[RunningJob], error: PenultimateError) -> None:
         for job in jobs:
@@ -410,14 +450,10 @@ class Engine:
             self._drop(job.id)
             self._events.append(Finished(job.id, job.finished_images(), job.notes, seconds))
 
-    def _collect(self) -> None:
-        """Handle decoded pictures and the pool's results; wait when there is nothing else to do."""
-        idle = not (self._line or self._running)
-        arrived = [each for each in self._decoding if idle or each[0].ready()]
-        self._decoding = [each for each in self._decoding if each not in arrived]
-        for pixels, write in arrived:
-            write(pixels.result())
-        if self._background and idle:
-            wait(self._background, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED)
+    def _collect(self, *, wait_for_it: bool) -> None:
+        """Handle the pool's results; wait for something when there is nothing else to do."""
+        if wait_for_it and not self._others.wait():
+            awaited = [*self._background, *self._others.futures, *self._making.values()]
+            wait(awaited, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED)
         for future in [future for future in self._background if future.done()]:
             self._background.pop(future)(future.result())

@@ -26,6 +26,11 @@ ROUND: Final = 1024
 TRIED: Final = 8
 
 
+def call_name(model: str, width: int, height: int) -> str:
+    """Return what calls of a model at a size, in pixels, are measured as."""
+    return f"{model} {width}x{height}"
+
+
 class Knee:
     """The rows of a call, by what the calls have in common (a model, a size).
 
@@ -53,6 +58,14 @@ class Knee:
         """Return the most rows that a call should have."""
         trying = self._total[key] % ROUND >= ROUND - TRIED
         return min(self._most, self._enough(key) * (2 if trying else 1))
+
+    @property
+    def calls(self) -> dict[str, dict[int, float]]:
+        """The seconds of a call that are believed, by key and rows."""
+        keys = dict.fromkeys(key for key, rows in self._calls if self._calls[key, rows] >= CALLS)
+        return {
+            key: {rows: self._seconds[key][rows] for rows in self._believed(key)} for key in keys
+        }
 
     def _believed(self, key: str) -> dict[int, float]:
         """Return the measured rows a second, by the rows of a call."""

@@ -6,16 +6,17 @@ Requests of a job that differ in the VAE only are one run, decoded by several VA
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Generator, Hashable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
+from core.engine.knee import call_name
 from core.engine.phases import Decode, Denoise, Encode, Phase, Upscale, phases
 from core.engine.rows import Row
 from core.engine.running_job import RunningJob
@@ -24,12 +25,12 @@ from core.models.addons import EmbeddingFile, NetworkFile
 from core.models.networks.network_set import NetworkSet
 from core.models.residents import LoadedModel
 from core.models.upscalers import LoadedUpscaler
-from core.models.vae import LoadedVae, PendingPixels
+from core.models.vae import Arriving, LoadedVae
 from core.notes import Note
 from core.pictures import upscale
 from core.pictures.files import read_pixels
 from core.pictures.upscaling import resize
-from core.sampling.draws import run_noise, upload
+from core.sampling.draws import run_noise
 from core.sampling.latents import latent_upscale
 from core.sampling.passes import passes
 from core.sampling.plans import plan
@@ -37,11 +38,17 @@ from core.sampling.settings import SamplerSettings
 from core.sampling.sources import NoiseSource, differs_by_card
 from core.sampling.streams import start_noise
 from core.sampling.trajectory import Trajectory, begin
+from core.sampling.uploads import upload
 from core.text.guidance import Guidance
 from core.work import Item
 
 if TYPE_CHECKING:
-    pass
+    from core.pictures.files import Pixels
+
+# What a phase waits for: a thread, or the card.
+Awaited = Future[Any] | Arriving[Any]
+# A phase that gives what it waits for; a decode returns its pixels.
+Performing = Generator[Awaited, None, "Pixels | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class BatchKey:
     @property
     def name(self) -> str:
         """What calls of this key are measured as: a model at a size."""
-        return f"{self.checkpoint.model.name} {self.width}x{self.height}"
+        return call_name(self.checkpoint.model.name, self.width, self.height)
 
 
 @dataclass(eq=False)
@@ -86,10 +93,12 @@ class Run:
     """One request with its model, its encoded prompts and its pictures.
 
     ``positions`` are the indices in the job's items of the request and of those that differ from
-    it in the VAE only; ``vaes`` are their VAEs. The constructor encodes the prompts, and raises
-    a :class:`~core.errors.PenultimateError` for an impossible request.
+    it in the VAE only; ``vaes`` are their VAEs. The constructor reads the networks and the start
+    image and encodes the prompts, in whatever thread; it raises a
+    :class:`~core.errors.PenultimateError` for an impossible request.
     """
 
+    @torch.inference_mode()
     def __init__(
         self,
         job: RunningJob,
@@ -127,6 +136,9 @@ class Run:
         self._embeddings = {each.name for own in guidances for each in own.embeddings}
         ways = phases(request, guidances, len(vaes))
         self.pictures = [RunningPicture(index, deque(ways)) for index in range(request.count)]
+        # The start image in the request's size; its latents are the same for all pictures.
+        self._start = None if request.init_image is None else self._resized(request.init_image)
+        self._encoding: Arriving[Tensor] | None = None
         self._sizes: dict[tuple[int, int], Tensor] = {}
         # Rows of a picture, in the pass that needs most.
         self.rows_of_a_picture = max(each.rows_needed for each in guidances)
@@ -150,52 +162,67 @@ class Run:
 
     # Phases other than denoising
 
-    def perform(self, picture: RunningPicture) -> PendingPixels | None:
-        """Run the picture's encode, upscale or decode; return what a decode begins."""
-        phase = picture.phases.popleft()
-        match phase:
+    def perform(self, picture: RunningPicture, threads: Executor) -> Performing:
+        """Run the picture's encode, upscale or decode, and leave the phase.
+
+        A decode leaves it at once, so that the next one need not wait.
+        """
+        match phase := picture.phase:
             case Encode():
-                picture.latents = self._start_latents
+                if self._encoding is None:
+                    assert self._start is not None
+                    self._encoding = self.vaes[0].encode_later(self._start)
+                yield self._encoding
+                picture.latents = self._encoding.result()
+                picture.phases.popleft()
             case Upscale():
                 assert picture.latents is not None
-                picture.latents = self._upscale(picture.latents, phase, picture.index)
+                picture.latents = yield from self._upscale(
+                    picture.latents, phase, picture.index, threads
+                )
+                picture.phases.popleft()
             case Decode():
                 assert picture.latents is not None
-                return self.vaes[phase.vae].decode_later(picture.latents)
+                picture.phases.popleft()
+                pixels = self.vaes[phase.vae].decode_later(picture.latents)
+                yield pixels
+                return pixels.result()
         return None
 
-    @cached_property
-    def _start_latents(self) -> Tensor:
-        """The start image's latents (C, h, w), the same for all pictures."""
-        assert self.request.init_image is not None
-        return self._encode(
-            read_pixels(self.request.init_image), self.request.width, self.request.height
-        )
-
-    def _upscale(self, latents: Tensor, phase: Upscale, index: int) -> Tensor:
-        larger = self._enlarged(latents, phase, index)
+    def _upscale(
+        self, latents: Tensor, phase: Upscale, index: int, threads: Executor
+    ) -> Generator[Awaited, None, Tensor]:
+        larger = yield from self._enlarged(latents, phase, index, threads)
         return larger[:, phase.size.rows, phase.size.columns]
 
-    def _enlarged(self, latents: Tensor, phase: Upscale, index: int) -> Tensor:
+    def _enlarged(
+        self, latents: Tensor, phase: Upscale, index: int, threads: Executor
+    ) -> Generator[Awaited, None, Tensor]:
         """Enlarge latents to those of the whole picture, before it is cut."""
         if phase.upscaler in LATENT_UPSCALERS:
             return latent_upscale(latents[None], phase.size.enlarged, phase.upscaler)[0]
         size = phase.size.width, phase.size.height
-        pixels = self.vaes[0].decode(latents)
-        if (model := self._upscaler) is None:
-            larger = resize(pixels, *size, phase.upscaler)
-        else:
-            larger = upscale(pixels, *size, model, model.scale, average=model.averages)
+        decoded = self.vaes[0].decode_later(latents)
+        yield decoded
+        larger = threads.submit(self._larger_pixels, decoded.result(), size, phase.upscaler)
+        yield larger
         # A1111 samples the posterior, here from the same seed. With NV its noise is anyone's.
         noise, request = None, self.request.alone(index)
         if request.noise_source != "NV":
             shape = self._latent_shape(*size)
             noise = start_noise(request.seed, shape)
-        return self.vaes[0].encode(larger, noise)
+        encoded = self.vaes[0].encode_later(larger.result(), noise)
+        yield encoded
+        return encoded.result()
 
-    def _encode(self, image: Pillow.Image, width: int, height: int) -> Tensor:
-        resized = image.resize((width, height), Pillow.Resampling.LANCZOS)
-        return self.vaes[0].encode(np.array(resized))
+    def _larger_pixels(self, pixels: Pixels, size: tuple[int, int], upscaler: str) -> Pixels:
+        if (model := self._upscaler) is None:
+            return resize(pixels, *size, upscaler)
+        return upscale(pixels, *size, model, model.scale, average=model.averages)
+
+    def _resized(self, image: bytes) -> Pixels:
+        size = self.request.width, self.request.height
+        return np.array(read_pixels(image).resize(size, Pillow.Resampling.LANCZOS))
 
     # Denoising
 

@@ -33,7 +33,6 @@ from core.models.upscalers import LoadedUpscaler
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint
 from core.models.weights.ldm_keys import Config
-from core.models.weights.network_file import NetworkUse
 
 # Memory in use is rounded down to this many bytes, for each change of it sends a message.
 MEMORY_STEP: Final = 2**27
@@ -156,13 +155,6 @@ class Models:
             read = partial(self._reader.checkpoint, model, parked=parked)
             self._prepared[key] = self._threads.submit(read)
         return self._prepared[key]
-
-    def prepare_networks(self, loaded: LoadedModel, uses: tuple[NetworkUse, ...]) -> Future[Any]:
-        """Read networks, and find their layers in a loaded model, in the thread that reads ahead.
-
-        The future holds what was prepared; the model's networks raise what went wrong.
-        """
-        return self._threads.submit(loaded.networks.bound, uses)
 
     @torch.inference_mode(False)
     def load(self, model: Model) -> LoadedModel:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +17,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from core.errors import NotFinite
+from core.sampling.uploads import upload
+
 if TYPE_CHECKING:
     from core.pictures.files import Pixels
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 # Pixels per latent, on each side.
 FACTOR: Final = 8
@@ -30,40 +33,55 @@ TILING_ABOVE: Final = 1536 * 1536
 TILE: Final = 1024
 # Tried after running out of memory: the largest that is smaller than the picture.
 SMALL_TILES: Final = (512, 256)
+# What :class:`Arriving` says of an overflow in the VAE.
+OVERFLOWN: Final = 1
 # Pixels of a preview's longer side, about.
 PREVIEW_SIDE: Final = 256
 
 
-class PendingPixels:
-    """A picture on its way from the device: ``pixels`` (H, W, 3) in uint8, and whether it is wrong.
+class Arriving(Generic[_T]):
+    """What a VAE makes, on its way from the device.
 
-    ``overflown`` is a truth value on the device, None where it cannot be true; ``again`` then
-    makes the picture.
+    ``wrong`` is a number on the device: 0, or :data:`OVERFLOWN` where nothing is finite, or more if
+    something was not before the VAE. ``take`` gives what was made; ``again`` makes it in another
+    way, and is None where there is none. ``name`` is the VAE's.
     """
 
     def __init__(
-        self, pixels: Tensor, overflown: Tensor | None, again: Callable[[], Pixels]
+        self,
+        name: str,
+        wrong: Tensor,
+        take: Callable[[], _T],
+        again: Callable[[], Arriving[_T]] | None,
     ) -> None:
-        self._again = again
-        self._pixels = _read_back(pixels)
-        self._overflown = None if overflown is None else _read_back(overflown)
+        self._name, self._take, self._again = name, take, again
+        self._wrong = _read_back(wrong)
         self._arrived: Any = None
-        if pixels.device.type == "cuda":
+        if wrong.device.type == "cuda":
             self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
 
-    def ready(self) -> bool:
+    def done(self) -> bool:
         """Return whether :meth:`result` need not wait."""
         return self._arrived is None or bool(self._arrived.query())
 
-    def result(self) -> Pixels:
-        """Return the pixels, waited for; call it where the VAE is used, for it may run again."""
+    def wait(self) -> None:
+        """Wait until it is :meth:`done`."""
         if self._arrived is not None:
             self._arrived.synchronize()
-        if self._overflown is not None and bool(self._overflown):
-            return self._again()
-        pixels: Pixels = self._pixels.numpy()
-        return pixels
+
+    def result(self) -> _T:
+        """Return what was made, waited for; call it where the VAE is used, for it may run again.
+
+        Raises :class:`NotFinite` where nothing but NaN and infinity comes.
+        """
+        self.wait()
+        wrong = int(self._wrong)
+        if wrong == OVERFLOWN and self._again is not None:
+            return self._again().result()
+        if wrong:
+            raise NotFinite("VAE" if wrong == OVERFLOWN else "model", self._name)
+        return self._take()
 
 
 def _read_back(tensor: Tensor) -> Tensor:
@@ -78,10 +96,10 @@ class LoadedVae:
     """A VAE on its device. ``name`` and ``hash`` are its file's, as A1111 writes them.
 
     When half precision overflows (all values NaN, as in SDXL's first VAE), the call is repeated
-    in fp32, and the VAE stays in it. When a picture does not fit in memory, the call is repeated
-    in small tiles, as are all later ones of its size; colours may differ slightly. Not so if
-    ``strict``: the bytes would depend on the memory in use. Raises
-    :class:`torch.OutOfMemoryError` when a picture still does not fit.
+    in fp32, and the VAE stays in it; :class:`NotFinite` is raised if that does not help. When a
+    picture does not fit in memory, the call is repeated in small tiles, as are all later ones of
+    its size; colours may differ slightly. Not so if ``strict``: the bytes would depend on the
+    memory in use. Raises :class:`torch.OutOfMemoryError` when a picture still does not fit.
     """
 
     # Any is an AutoencoderKL, whose attributes diffusers' mixins hide from the type checker.
@@ -116,7 +134,7 @@ class LoadedVae:
         return self.decode_later(latents).result()
 
     @torch.inference_mode()
-    def decode_later(self, latents: Tensor) -> PendingPixels:
+    def decode_later(self, latents: Tensor) -> Arriving[Pixels]:
         """Begin to decode latents (C, h, w); does not wait for a graphics card to do it.
 
         Pixels are truncated on the device, so that a quarter of the bytes come back.
@@ -127,41 +145,51 @@ class LoadedVae:
         picture = self._with_tiling(
             lambda: self.module.decode(scaled.to(self.module.dtype)).sample, height, width
         )[0]
-        overflown = None
-        if self.module.dtype != torch.float32:
-            # NaN in the input is no overflow of the VAE's.
-            overflown = picture.isnan().all() & ~scaled.isnan().any()
+        given = 1 + (~scaled.isfinite().all()).int()
+        wrong = given * ~picture.isfinite().any()
         pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255).to(torch.uint8)
-        pixels = pixels.permute(1, 2, 0).contiguous()
-        return PendingPixels(pixels, overflown, partial(self._decode_in_fp32, latents))
+        read = _read_back(pixels.permute(1, 2, 0).contiguous())
+        return Arriving(self.name, wrong, read.numpy, self._in_fp32(self.decode_later, latents))
 
-    def _decode_in_fp32(self, latents: Tensor) -> Pixels:
-        self.module.to(torch.float32)
-        return self.decode(latents)
+    def _in_fp32(self, make: Callable[..., _T], *given: Any) -> Callable[[], _T] | None:
+        """Return what makes it again in fp32; None where that is the precision already."""
+        if self.module.dtype == torch.float32:
+            return None
 
-    @torch.inference_mode()
+        def again() -> _T:
+            self.module.to(torch.float32)
+            return make(*given)
+
+        return again
+
     def encode(self, image: Pixels, noise: Tensor | None = None) -> Tensor:
         """Encode RGB pixels (H, W, 3) to latents (C, H // 8, W // 8), fp32 on the device.
 
         The posterior is sampled with ``noise``, standard normal in the latents' shape on any
         device, as A1111 does; without it, it is the posterior's mean.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.module.device)
-        picture = pixels.permute(2, 0, 1)[None].float() / 255 * 2 - 1
-        return self._with_tiling(lambda: self._encode(picture, noise), *image.shape[:2])[0]
+        return self.encode_later(image, noise).result()
+
+    @torch.inference_mode()
+    def encode_later(self, image: Pixels, noise: Tensor | None = None) -> Arriving[Tensor]:
+        """Begin to :meth:`encode`; does not wait for a graphics card to do it."""
+        device = self.module.device
+        picture = upload(torch.from_numpy(np.ascontiguousarray(image)), device)
+        picture = picture.permute(2, 0, 1)[None].float() / 255 * 2 - 1
+        drawn = None if noise is None else upload(noise, device)
+        latents = self._with_tiling(lambda: self._encode(picture, drawn), *image.shape[:2])[0]
+        again = self._in_fp32(self.encode_later, image, noise)
+        return Arriving(self.name, (~latents.isfinite().any()).int(), lambda: latents, again)
 
     def _encode(self, pictures: Tensor, noise: Tensor | None = None) -> Tensor:
         if self.module.use_tiling:
             # A last tile of less than a latent has none; untiled, A1111 lets such an edge count.
             height, width = (side // FACTOR * FACTOR for side in pictures.shape[-2:])
             pictures = pictures[..., :height, :width]
-
-        def draw(pictures: Tensor) -> Tensor:
-            posterior = self.module.encode(pictures).latent_dist
-            mean: Tensor = posterior.mean
-            return mean if noise is None else mean + posterior.std * noise.to(mean.device)
-
-        return (self._with_fp32(draw, pictures).float() - self.shift_factor) * self.scaling_factor
+        posterior = self.module.encode(pictures.to(self.module.dtype)).latent_dist
+        drawn = posterior.mean if noise is None else posterior.mean + posterior.std * noise
+        latents: Tensor = (drawn.float() - self.shift_factor) * self.scaling_factor
+        return latents
 
     def _with_tiling(self, work: Callable[[], Tensor], height: int, width: int) -> Tensor:
         """Run ``work``, tiled if the picture is large or did not fit in memory."""
@@ -189,15 +217,6 @@ class LoadedVae:
         self.module.tile_sample_min_size = tile
         self.module.tile_latent_min_size = tile // FACTOR
 
-    def _with_fp32(self, work: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
-        result = work(given.to(self.module.dtype))
-        overflown = self.module.dtype != torch.float32 and bool(result.isnan().all())
-        # NaN in the input is no overflow of the VAE's.
-        if overflown and not bool(given.isnan().any()):
-            self.module.to(torch.float32)
-            result = work(given)
-        return result
-
     def preview(self, latents: Tensor) -> Pixels:
         """Approximate latents (C, h, w) on any device as a small RGB picture, by a linear map.
 
@@ -218,7 +237,11 @@ class LoadedVae:
         The last row is the constant term. Least squares over a synthetic picture, for any VAE.
         """
         pictures = _sample_image().to(self.module.device)
-        latents = self._encode(pictures).permute(0, 2, 3, 1).reshape(-1, self.channels)
+        latents = self._encode(pictures)
+        if latents.isnan().all() and self.module.dtype != torch.float32:
+            self.module.to(torch.float32)
+            latents = self._encode(pictures)
+        latents = latents.permute(0, 2, 3, 1).reshape(-1, self.channels)
         colours = avg_pool2d(pictures, FACTOR).permute(0, 2, 3, 1).reshape(-1, 3)
         known = np.concatenate([latents.cpu().numpy(), np.ones((len(latents), 1))], axis=1)
         fitted = np.linalg.lstsq(np.nan_to_num(known), colours.cpu().numpy(), rcond=None)[0]

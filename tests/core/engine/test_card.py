@@ -6,12 +6,14 @@ The numbers a step are upper bounds of what the engine does; lower them with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from core.config import EngineConfig
@@ -19,8 +21,11 @@ from core.engine import engine as engine_module
 from core.engine.engine import Engine
 from core.events import Event, Failed, Finished, Started
 from core.families import Family
+from core.models.addons import NetworkFile
 from core.models.catalogue import Model
 from core.models.residents import LoadedModel
+from core.models.uses import AddOns, UsedNetwork
+from core.models.weights.network_file import NetworkUse
 from core.options import SAMPLERS
 from core.pictures.files import write_png
 from core.request import GenerationRequest, HiresFix, Inputs
@@ -171,6 +176,55 @@ def test_a_step_of_one_picture(card: FakeCard, quick: Get, sampler: str) -> None
     assert all(x <= bound for x, bound in zip(a_step, bounds, strict=True)), (a_step, shown(card))
 
 
+KINDS: Final[dict[str, dict[str, Any]]] = {
+    "start image": {"denoising_strength": 1.0},
+    "latent hires fix": {"hires": HiresFix(1.5, 2, 0.5, "Latent")},
+    "pixel hires fix": {"hires": HiresFix(1.5, 2, 0.5, "Lanczos")},
+    "schedule": {"prompt": "a [red|blue] (circle:1.3) [house:2] AND a tree"},
+    "emphasis": {"prompt": "a (red:1.2) circle", "negative_prompt": "[grey:2] (blurry:0.5)"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_job_waits_for_nothing(card: FakeCard, quick: Get, kind: str) -> None:
+    """From its prompts, which nobody had before, to its file."""
+    engine, model, loaded = quick("sd1")
+    values = dict(KINDS[kind])
+    if kind == "start image":
+        values["inputs"] = Inputs(write_png(np.full((SIZE, SIZE, 3), 200, np.uint8), ""))
+    for _ in range(2):
+        loaded.conditioner.cache._tensors.clear()
+        card.clear()
+        engine.add(work(model, **values))
+        assert finished(drive(engine)) == [1]
+    assert not card.readbacks, shown(card)
+    assert not card.blocking_uploads, shown(card)
+
+
+def test_a_step_with_a_lora(card: FakeCard, get: Get, tmp_path: Path) -> None:
+    engine, model, loaded = get("sd1")
+    place = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    out, into = loaded.unet.get_submodule(place).weight.shape
+    key, path = f"lora_unet_{place.replace('.', '_')}", tmp_path / "lora.safetensors"
+    up, down = torch.ones(out, 2), torch.ones(2, into)
+    save_file({f"{key}.lora_up.weight": up, f"{key}.lora_down.weight": down}, path)
+    used = UsedNetwork("lora", NetworkFile("lora", path, "sd1"), NetworkUse(path, 1.0, 1.0))
+
+    def job(steps: int) -> Work:
+        [item] = work(model, steps=steps).items
+        return Work(1, "ada", (replace(item, addons=AddOns(networks=(used,))),))
+
+    counted = []
+    for steps in (FEW, FEW, MANY):
+        card.clear()
+        engine.add(job(steps))
+        assert finished(drive(engine)) == [1]
+        counted.append([sum(each.values()) for each in counters(card)[:3]])
+    a_step = [(many - few) / (MANY - FEW) for few, many in zip(*counted[1:], strict=True)]
+    assert a_step[:2] == [0, 0], shown(card)
+    assert a_step[2] <= COPIES
+
+
 def counters(card: FakeCard) -> tuple[Any, ...]:
     return card.readbacks, card.blocking_uploads, card.copies, card.launches
 
@@ -225,7 +279,7 @@ def test_a_decode_does_not_wait(card: FakeCard, get: Get) -> None:
     pending = loaded.vae.decode_later(latents)
     assert not card.readbacks
     assert not card.blocking_uploads
-    assert sum(card.copies.values()) == 2, "pixels, and whether they overflowed"
+    assert sum(card.copies.values()) == 2, "pixels, and whether they are wrong"
     assert pending.result().shape == (64, 64, 3)
 
 

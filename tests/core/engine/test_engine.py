@@ -19,7 +19,7 @@ from core.engine import engine as engine_module
 from core.engine.engine import Engine
 from core.engine.running_job import RunningJob
 from core.engine.runs import Run
-from core.errors import InvalidRequest, OutOfMemory, UnreadablePicture
+from core.errors import InvalidRequest, NotFinite, OutOfMemory, UnreadablePicture
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models import vae as vae_module
 from core.models.catalogue import Model, Vae
@@ -581,3 +581,22 @@ def test_a_sheet_over_models_holds_only_those_it_still_needs(
     assert len(images(events)) == 4
     # The one that runs, the one prepared ahead, and one whose picture is being written.
     assert max(held) <= 3
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("part", ["unet", "vae", "text"])
+def test_weights_that_are_no_numbers_give_a_sentence(
+    make_engine: MakeEngine, model: Model, value: float, part: str
+) -> None:
+    """Loading refuses a file of those; here they come later, as half precision may overflow."""
+    engine = make_engine()
+    loaded = engine._models.load(model)
+    weights = {
+        "unet": loaded.unet.get_parameter("conv_out.bias"),
+        "vae": loaded.vae.module.get_parameter("decoder.conv_out.bias"),
+        "text": loaded.conditioner.encoders[0].text_model.final_layer_norm.bias,
+    }
+    weights[part].data[:] = value
+    engine.add(work(model, steps=2))
+    failed = [event.error for event in drive(engine) if isinstance(event, Failed)]
+    assert [type(error) for error in failed] == [NotFinite]

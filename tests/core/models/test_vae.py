@@ -12,6 +12,7 @@ from diffusers.image_processor import VaeImageProcessor
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from core.errors import NotFinite
 from core.models import vae as vae_module
 from core.models.vae import LoadedVae
 from core.models.weights.components import empty_module
@@ -157,15 +158,27 @@ def test_half_precision_that_works_is_kept() -> None:
 
 def test_nan_from_outside_changes_nothing() -> None:
     half = tiny(torch.float16)
-    pixels = half.decode(torch.full((4, 8, 8), torch.nan))
+    with pytest.raises(NotFinite) as caught:
+        half.decode(torch.full((4, 8, 8), torch.nan))
+    assert caught.value.part == "model"
     assert half.dtype == torch.float16
-    assert pixels.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_nan_that_fp32_does_not_mend_is_the_vae_s(dtype: torch.dtype) -> None:
+    broken = tiny(dtype)
+    broken.module.decoder.conv_out.bias.data[:] = torch.nan
+    broken.module.quant_conv.bias.data[:] = torch.nan
+    for call in (lambda: broken.decode(latents()), lambda: broken.encode(picture())):
+        with pytest.raises(NotFinite) as caught:
+            call()
+        assert caught.value.part == "VAE"
 
 
 def test_a_decode_that_is_read_later_is_the_same_and_overflows_as_it_does() -> None:
     loaded, broken = tiny(), tiny(torch.float16, scale=3e4)
     pending = loaded.decode_later(latents())
-    assert pending.ready()
+    assert pending.done()
     assert np.array_equal(pending.result(), loaded.decode(latents()))
     begun = [broken.decode_later(latents()) for _ in range(2)]
     assert broken.dtype == torch.float16, "found only when it is read"
