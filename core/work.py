@@ -98,6 +98,17 @@ class Work:
         """Work in megapixel-steps, used for fairness, the ETA and a member's quota."""
         return sum(item.cost for item in self.items)
 
+    @cached_property
+    def row_steps(self) -> dict[tuple[str, int, int], int]:
+        """Rows of UNet calls in all its steps, by model, width and height; ``rows`` as below."""
+        found: dict[tuple[str, int, int], int] = {}
+        for item in self.items:
+            for one in passes(item.request):
+                key = item.model.name, one.width, one.height
+                rows = item.request.rows * item.request.count
+                found[key] = found.get(key, 0) + one.steps * rows
+        return found
+
     @property
     def rows(self) -> int:
         """UNet rows of its pictures, an estimate: AND parts, which take more, are not parsed."""

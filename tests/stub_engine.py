@@ -72,6 +72,7 @@ class StubEngine:
         self.device_name = "stub"
         self.warm: tuple[str, ...] = ()
         self.memory: tuple[int, int] | None = None
+        self.calls: dict[str, dict[int, float]] = {}
         self._folder = config.cache_dir
         self._max_rows = config.max_rows
         self._alive = alive

@@ -20,7 +20,7 @@ from core.errors import EngineStopped
 from core.events import Cancelled, Ending
 from core.serving import worker
 from core.serving.instance import EngineInstance
-from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Upward
+from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Measured, Ready, Upward
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
 from core.serving.transport import MakeTransport
@@ -248,6 +248,8 @@ class EngineClient:
             case Credit():
                 self._credit = message
                 self._feed.has(message.warm)
+            case Measured(calls):
+                self._feed.measured(calls)
             case Alive():
                 pass
             case Crashed(reason):

@@ -1,11 +1,12 @@
 """The messages between the bot's process and the engine's: frozen and picklable.
 
-``Add``, ``Abort`` and ``Stop`` go to the engine; ``Ready``, ``Credit``, ``Alive``, ``Crashed`` and
-the events of :mod:`core.events` come from it.
+``Add``, ``Abort`` and ``Stop`` go to the engine; ``Ready``, ``Measured``, ``Credit``, ``Alive``,
+``Crashed`` and the events of :mod:`core.events` come from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.events import Event
@@ -39,6 +40,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """The seconds of UNet calls, by model and size, and by rows; sent when they change."""
+
+    calls: Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Credit:
     """The engine's free capacity: ``rows_free`` rows; ``warm`` names the loaded models.
 
@@ -65,4 +73,4 @@ class Crashed:
 
 
 Downward = Add | Abort | Stop
-Upward = Ready | Credit | Alive | Crashed | Event
+Upward = Ready | Measured | Credit | Alive | Crashed | Event

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from core.errors import EngineCrashed, EngineStopped, QueueFull
 from core.events import Cancelled, Ending, Event, Failed, Queued, Restarting, Started
 from core.fairness import FairShares
+from core.serving.pace import Pace
 from core.serving.placing import switch, waits
 from core.serving.speed import Speed
 from core.serving.station import Entry, Station
@@ -67,6 +68,10 @@ class Feed:
         """Say which models the worker has loaded: jobs that use them come to it."""
         self._station.models = frozenset(models)
         self._queue._wake()
+
+    def measured(self, calls: Mapping[str, Mapping[int, float]]) -> None:
+        """Say how long the worker's UNet calls take, by model and size, and by rows."""
+        self._station.pace = Pace(calls)
 
     def take(self, *, passed: Collection[tuple[int, str]] = ()) -> Work | None:
         """Take the next job that is for this worker; None if there is none.
@@ -166,11 +171,16 @@ class GpuQueue:
     def snapshot(self) -> tuple[QueuePlace, ...]:
         """Return all jobs: the running ones, then the queued ones in their order."""
         running = [entry for entry in self._entries.values() if entry.state == "running"]
-        places = [_queue_place(entry.work, None, self._eta(entry.remaining)) for entry in running]
-        ahead = sum(entry.remaining for entry in running)
+        rows = sum(entry.work.rows for entry in self._entries.values())
+        left = [self._seconds(entry, rows) for entry in running]
+        places = [
+            _queue_place(entry.work, None, seconds)
+            for entry, seconds in zip(running, left, strict=True)
+        ]
+        ahead = _sum(left)
         for position, entry in enumerate(self._order(), 1):
-            ahead += entry.work.cost
-            places.append(_queue_place(entry.work, position, self._eta(ahead)))
+            ahead = _sum((ahead, self._seconds(entry, rows)))
+            places.append(_queue_place(entry.work, position, ahead))
         return tuple(places)
 
     @property
@@ -339,8 +349,26 @@ class GpuQueue:
         entry.ticket.put(event)
         self._send_positions()
 
-    def _eta(self, cost: float) -> float | None:
-        return cost / self.speed if self.speed else None
+    def _seconds(self, entry: Entry, rows: int) -> float | None:
+        """Return how long the rest of a job takes all workers, by what their calls take.
+
+        ``rows`` share those. Before any are measured, by the speed of the jobs so far.
+        """
+        paces = [station.pace.seconds(entry.work, rows) for station in self._stations]
+        a_second = sum(1 / seconds for seconds in paces if seconds)
+        if a_second:
+            return (1 - entry.done) / a_second
+        return entry.remaining / self.speed if self.speed else None
+
+
+def _sum(seconds: Iterable[float | None]) -> float | None:
+    """Return the sum; None if one of them is not known."""
+    total = 0.0
+    for each in seconds:
+        if each is None:
+            return None
+        total += each
+    return total
 
 
 def _queue_place(work: Work, position: int | None, eta: float | None) -> QueuePlace:

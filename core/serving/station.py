@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from core.events import Event, Finished, Progress, Restarting
+from core.serving.pace import Pace
 from core.serving.placing import Load
 from core.serving.speed import Speed
 from core.serving.ticket import Ticket
@@ -49,8 +50,8 @@ class Entry:
 class Station:
     """A worker's jobs, in the order in which it took them, and what it says of itself.
 
-    ``ready``: it takes jobs; ``models`` are the names of those it has loaded. ``changed`` wakes
-    it; ``aborted`` are the ids of jobs that it should drop.
+    ``ready``: it takes jobs; ``models`` are the names of those it has loaded; ``pace`` is measured.
+    ``changed`` wakes it; ``aborted`` are the ids of jobs that it should drop.
     """
 
     speed: Speed
@@ -59,6 +60,7 @@ class Station:
     aborted: list[int] = field(default_factory=list)
     models: frozenset[str] = frozenset()
     ready: bool = False
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def backlog(self) -> float:

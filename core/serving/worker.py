@@ -18,7 +18,7 @@ from core import heartbeat
 from core.config import EngineConfig
 from core.errors import EngineStopped
 from core.events import Event
-from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Stop
+from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Measured, Ready, Stop
 
 if TYPE_CHECKING:
     from core.engine.engine import Engine
@@ -84,12 +84,17 @@ def _exit_now(code: int) -> NoReturn:
 def serve(connection: Connection, engine: Engine) -> None:
     """Step the engine until ``Stop`` or the pipe's end, polling the pipe between steps."""
     sent: Credit | None = None
+    told: Measured | None = None
     events: list[Event] = []
     while True:
         credit = Credit(engine.rows_free, engine.warm, engine.memory)
         if credit != sent:
             connection.send(credit)
             sent = credit
+        # What is measured changes with steps that say something.
+        if events and (measured := Measured(engine.calls)) != told:
+            connection.send(measured)
+            told = measured
         for event in events:
             connection.send(event)
         events = []
