@@ -71,7 +71,7 @@ def _philox(
     if len(seeds) == 1 and word_2.is_cpu:
         word_2, (offset, key_0, key_1) = word_2.numpy(), counts[0].tolist()
     else:
-        offset, key_0, key_1 = upload(counts, torch.device(device)).split(1, dim=1)
+        offset, key_0, key_1 = upload(counts, torch.device(device)).T[..., None]
     word_1 = word_3 = word_2 * 0
     word_0 = word_1 + offset
     for _ in range(10):
