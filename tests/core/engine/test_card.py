@@ -204,7 +204,8 @@ def test_a_whole_job_waits_for_nothing(card: FakeCard, quick: Get, kind: str) ->
 def test_a_step_with_a_lora(card: FakeCard, get: Get, tmp_path: Path) -> None:
     engine, model, loaded = get("sd1")
     place = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
-    out, into = loaded.unet.get_submodule(place).weight.shape
+    layer: Any = loaded.unet.get_submodule(place)
+    out, into = layer.weight.shape
     key, path = f"lora_unet_{place.replace('.', '_')}", tmp_path / "lora.safetensors"
     up, down = torch.ones(out, 2), torch.ones(2, into)
     save_file({f"{key}.lora_up.weight": up, f"{key}.lora_down.weight": down}, path)

@@ -30,7 +30,8 @@ class BasicTransformerBlock(nn.Module):
         self.layer = nn.Linear(3, 3)
 
     def forward(self, x: Tensor, *, scale: float = 1.0) -> Tensor:
-        return self.layer(x) * scale
+        result: Tensor = self.layer(x) * scale
+        return result
 
 
 class Unet(nn.Module):
