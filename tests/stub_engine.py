@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from core.config import EngineConfig
-from core.errors import OutOfMemory
+from core.errors import EngineStopped, OutOfMemory
 from core.events import Cancelled, Event, Failed, Finished, Progress, Started
 from core.serving import worker
 from core.serving.messages import Alive
@@ -38,6 +38,15 @@ def broken(connection: Connection, config: EngineConfig) -> None:
         raise ImportError("no torch here")
 
     worker.run(connection, import_engine)
+
+
+def missing(connection: Connection, config: EngineConfig) -> None:
+    """A target whose device is not there."""
+
+    def find_device() -> NoReturn:
+        raise EngineStopped("the device 'cuda:7' cannot be used")
+
+    worker.run(connection, find_device)
 
 
 def long_farewell(connection: Connection, config: EngineConfig) -> None:

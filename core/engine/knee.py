@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
@@ -99,8 +100,11 @@ class Knee:
 
     def _save(self) -> None:
         text = json.dumps(self._seconds)
+        # Engines on devices of one name share the file: each writes it whole.
+        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(text, "utf-8")
+            temporary.write_text(text, "utf-8")
+            temporary.replace(self._path)
         except OSError as error:
             log.warning("%s is not kept: %s", self._path.name, error)

@@ -158,7 +158,8 @@ class EngineClient:
             self._give_up(f"{type(error).__name__}: {error}")
 
     async def _keep_alive(self) -> None:
-        """Run one engine after another, until the last of :data:`ATTEMPTS` cannot start."""
+        """Run one engine after another, until the last of :data:`ATTEMPTS` cannot start, or one says
+        that none can."""
         failed_starts = 0
         deaths = 0
         while True:
@@ -178,7 +179,7 @@ class EngineClient:
             self._resolved.clear()
             self._credit = Credit(0, ())
             self._feed.lose()
-            if failed_starts == ATTEMPTS:
+            if failed_starts == ATTEMPTS or engine.final:
                 log.error("the engine cannot start: %s", self._reason)
                 self._give_up(self._reason)
                 return
@@ -252,8 +253,8 @@ class EngineClient:
                 self._feed.measured(calls)
             case Alive():
                 pass
-            case Crashed(reason):
-                engine.crash = reason
+            case Crashed(reason, final):
+                engine.crash, engine.final = reason, final
             case event:
                 if isinstance(event, Ending):
                     engine.productive = True

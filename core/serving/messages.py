@@ -67,9 +67,13 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The engine ends because of an unexpected exception; its last message."""
+    """The engine ends because of an unexpected exception; its last message.
+
+    ``final``: another start would end likewise, because its device is not there.
+    """
 
     reason: str
+    final: bool = False
 
 
 Downward = Add | Abort | Stop

@@ -63,11 +63,11 @@ def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None and parent.is_alive():
             if isinstance(error, EngineStopped):
-                reason = error.detail  # A device that cannot be used.
+                # A device that cannot be used.
+                connection.send(Crashed(error.detail, final=True))
             else:
                 traceback.print_exc()
-                reason = f"{type(error).__name__}: {error}"
-            connection.send(Crashed(reason))
+                connection.send(Crashed(f"{type(error).__name__}: {error}"))
         _exit_now(1)
 
 

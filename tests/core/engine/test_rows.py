@@ -173,3 +173,24 @@ def test_recorded_calls_know_no_networks() -> None:
     before = len(calls.calls)
     assert predict(text) == predict(None) == [0, 1]
     assert (made, networks.acts, len(calls.calls)) == (1, 4, before + 2), "two replays"
+
+
+def test_a_file_that_several_engines_share_is_whole_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.json"
+
+    def fill(key: str) -> None:
+        knee = Knee(path, 32)
+        for rows in (2, 4, 16) * CALLS:
+            knee.measured(key, rows, float(rows))
+
+    fill("one")
+    before = path.read_text("utf-8")
+
+    def stopped(*_: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    fill("another")
+    assert path.read_text("utf-8") == before

@@ -395,11 +395,16 @@ async def test_a_job_cancelled_while_the_engine_restarts_is_not_replayed(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("target", "reason"),
-    [(stub_engine.broken, "ImportError: no torch here"), (stub_engine.silent, "exit code 7")],
+    ("target", "reason", "attempts"),
+    [
+        (stub_engine.broken, "ImportError: no torch here", ATTEMPTS),
+        (stub_engine.silent, "exit code 7", ATTEMPTS),
+        # No other attempt would find it.
+        (stub_engine.missing, "the device 'cuda:7' cannot be used", 1),
+    ],
 )
 async def test_an_engine_that_cannot_start_says_why(
-    tmp_path: Path, target: Callable[..., None], reason: str
+    tmp_path: Path, target: Callable[..., None], reason: str, attempts: int
 ) -> None:
     waits: list[int] = []
 
@@ -413,7 +418,7 @@ async def test_an_engine_that_cannot_start_says_why(
         assert isinstance(failed.error, EngineStopped)
         assert failed.error.detail == reason
         assert (client.status.state, client.status.reason) == ("stopped", reason)
-        assert waits == list(range(1, ATTEMPTS))
+        assert waits == list(range(1, attempts))
         with pytest.raises(EngineStopped):
             queue.submit(work(2, "step"))
         with pytest.raises(EngineStopped):

@@ -44,13 +44,19 @@ async def _at_once(call: Callable[..., Any], *given: Any) -> Any:
 
 @asynccontextmanager
 async def served(
-    count: int = 2, *, queue: GpuQueue | None = None
+    count: int = 2, *, queue: GpuQueue | None = None, **options: Any
 ) -> AsyncIterator[tuple[GpuQueue, list[EngineClient], list[Starts]]]:
     """The queue, served by clients whose engines, once dead, come back when a test wants it."""
     queue = queue or GpuQueue(100, 100)
     starts: list[Starts] = [asyncio.Queue() for _ in range(count)]
     clients = [
-        EngineClient(EngineConfig(), queue, transport=partial(InMemory, each), backoff=lambda _: 0)
+        EngineClient(
+            EngineConfig(),
+            queue,
+            transport=partial(InMemory, each),
+            backoff=lambda _: 0,
+            **options,
+        )
         for each in starts
     ]
     async with asyncio.timeout(30), AsyncExitStack() as stack:
@@ -240,3 +246,46 @@ async def test_a_full_engine_still_gets_the_first_job_of_each_owner() -> None:
         queue.submit(replace(work(30, "a cat"), owner="greedy", priority=1))
         await settled()
         assert sorted(sent(engine)) == [20, 30]
+
+
+async def test_a_missing_device_is_told_at_once_and_the_others_go_on() -> None:
+    async with served() as (queue, clients, starts):
+        engine = await starts[0].get()
+        engine.heard(Crashed("the device 'cuda:7' cannot be used", final=True))
+        engine.heard(None)
+        right = await ready(starts[1])
+        await settled()
+        status = clients[0].status
+        assert (status.state, status.restarts) == ("stopped", 0)
+        assert status.reason == "the device 'cuda:7' cannot be used"
+        assert starts[0].empty()
+        ticket = queue.submit(work(1, "a cat"))
+        await settled()
+        right.heard(Finished(1, ()))
+        assert await ending(ticket) == Finished(1, ())
+
+
+async def test_a_hung_engines_jobs_go_to_the_others() -> None:
+    now = 0.0
+    async with served(clock=lambda: now) as (queue, clients, starts):
+        left, right = [await ready(each, "demo") for each in starts]
+        await settled()
+        tickets = {job_id: queue.submit(work(job_id, "a cat")) for job_id in (1, 2)}
+        await settled()
+        hung, fine = sent(left), sent(right)
+        assert sorted(hung + fine) == [1, 2]
+        left.heard(Started(hung[0]))
+        right.heard(Started(fine[0]))
+        now = 600.0
+        right.heard(Finished(fine[0], ()))
+        clients[0]._feed.changed.set()  # The loop's own clock does not move.
+        await until(tickets[hung[0]], Restarting)
+        await settled()
+        assert left.graces == [0.0]
+        assert sent(right) == hung
+        # It was not dead after all.
+        left.heard(Finished(hung[0], ()))
+        right.heard(Started(hung[0]))
+        right.heard(Finished(hung[0], ()))
+        assert await ending(tickets[hung[0]]) == Finished(hung[0], ())
+        assert clients[0].status.reason == "did not respond for 600 s"
