@@ -125,6 +125,7 @@ REFUSALS: Final = {
     "missing": "lacks {detail}; the file is not complete",
     "damaged": "has NaN or infinity in {detail}, so every picture would be black",
     "memory": "does not fit in the device's memory: {detail}",
+    "nowhere": "is on none of the cluster's computers",
     "wrong_kind": "is {detail}",
     "too_large": "is too large to be used ({detail})",
     "no_rank": "has layers of rank 0, which change nothing; it was saved wrongly",

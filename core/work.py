@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from core.models.addons import UpscalerFile
@@ -31,6 +32,20 @@ class Item:
     addons: AddOns = NO_ADDONS
     upscaler: UpscalerFile | None = None
     enlarger: UpscalerFile | None = None
+
+    @property
+    def files(self) -> dict[Path, tuple[str, str]]:
+        """The files and folders that it reads, each with its kind and name."""
+        networks = (*self.addons.networks, *self.addons.second)
+        kinds = {
+            "model": [self.model],
+            "VAE": [self.vae],
+            "LoRA": [each.file for each in networks],
+            "embedding": self.addons.embeddings,
+            "upscaler": [self.upscaler, self.enlarger],
+        }
+        found = ((kind, each) for kind, several in kinds.items() for each in several)
+        return {each.path: (kind, each.name) for kind, each in found if each is not None}
 
     @property
     def steps(self) -> int:
@@ -108,6 +123,11 @@ class Work:
                 rows = item.request.rows * item.request.count
                 found[key] = found.get(key, 0) + one.steps * rows
         return found
+
+    @cached_property
+    def files(self) -> dict[Path, tuple[str, str]]:
+        """The files and folders that its requests read, each with its kind and name."""
+        return {path: what for item in self.items for path, what in item.files.items()}
 
     @property
     def rows(self) -> int:

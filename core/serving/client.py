@@ -20,7 +20,17 @@ from core.errors import EngineStopped
 from core.events import Cancelled, Ending
 from core.serving import worker
 from core.serving.instance import EngineInstance
-from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Measured, Ready, Upward
+from core.serving.messages import (
+    Abort,
+    Add,
+    Alive,
+    Crashed,
+    Credit,
+    Lacks,
+    Measured,
+    Ready,
+    Upward,
+)
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
 from core.serving.transport import MakeTransport
@@ -46,7 +56,8 @@ class EngineStatus:
 
     ``speed`` is in megapixel-steps per second, None while unmeasured; ``reason`` is why the
     engine last died or could not start, empty if it never did; ``memory`` is the device's in
-    bytes, (used, total), None where it has none of its own; ``device`` is the setting.
+    bytes, (used, total), None where it has none of its own; ``device`` is the setting, or where a
+    cluster has it.
     """
 
     state: Literal["starting", "ready", "restarting", "stopped"]
@@ -74,9 +85,9 @@ class EngineClient:
     started, the client closes its feed until :meth:`start` is called again; if no other client
     serves the queue, all jobs fail with :class:`EngineStopped`.
 
-    ``transport`` connects to a new engine; ``backoff`` gives the seconds before a restart, by
-    deaths in a row; ``grace`` is the seconds a stopping engine has before it is killed;
-    ``clock`` is monotonic, in seconds.
+    ``name`` is where the engine is, for people; ``transport`` connects to a new engine;
+    ``backoff`` gives the seconds before a restart, by deaths in a row; ``grace`` is the seconds a
+    stopping engine has before it is killed; ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -84,12 +95,14 @@ class EngineClient:
         config: EngineConfig,
         queue: GpuQueue,
         *,
+        name: str = "",
         transport: MakeTransport = OWN_PROCESS,
         backoff: Callable[[int], float] = exponential,
         grace: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
+        self._name = name or config.device
         self._feed = queue.feed()
         self._connect = transport
         self._backoff = backoff
@@ -117,7 +130,7 @@ class EngineClient:
             speed=self._feed.speed,
             reason=self._reason,
             memory=self._credit.memory,
-            device=self._config.device,
+            device=self._name,
         )
 
     async def start(self) -> None:
@@ -158,8 +171,10 @@ class EngineClient:
             self._give_up(f"{type(error).__name__}: {error}")
 
     async def _keep_alive(self) -> None:
-        """Run one engine after another, until the last of :data:`ATTEMPTS` cannot start, or one says
-        that none can."""
+        """Run one engine after another, until the last of :data:`ATTEMPTS` cannot start.
+
+        An engine whose end is final is the last.
+        """
         failed_starts = 0
         deaths = 0
         while True:
@@ -180,10 +195,10 @@ class EngineClient:
             self._credit = Credit(0, ())
             self._feed.lose()
             if failed_starts == ATTEMPTS or engine.final:
-                log.error("the engine cannot start: %s", self._reason)
+                log.error("the engine on %s cannot start: %s", self._name, self._reason)
                 self._give_up(self._reason)
                 return
-            log.warning("the engine died (%s) and is restarted", self._reason)
+            log.warning("the engine on %s died (%s); it is restarted", self._name, self._reason)
             await asyncio.sleep(self._backoff(deaths))
             self._restarts += 1
 
@@ -253,6 +268,10 @@ class EngineClient:
                 self._feed.measured(calls)
             case Alive():
                 pass
+            case Lacks(job_id, files):
+                log.warning("%s has not %s", self._name, ", ".join(map(str, files)))
+                engine.pending.discard(job_id)
+                self._feed.lacks(job_id, files)
             case Crashed(reason, final):
                 engine.crash, engine.final = reason, final
             case event:

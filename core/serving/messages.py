@@ -1,13 +1,14 @@
 """The messages between the bot's process and the engine's: frozen and picklable.
 
 ``Add``, ``Abort`` and ``Stop`` go to the engine; ``Ready``, ``Measured``, ``Credit``, ``Alive``,
-``Crashed`` and the events of :mod:`core.events` come from it.
+``Crashed``, ``Lacks`` and the events of :mod:`core.events` come from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.events import Event
 from core.work import Work
@@ -76,5 +77,13 @@ class Crashed:
     final: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """A job was not begun: these of its files are not on the engine's computer."""
+
+    job_id: int
+    files: tuple[Path, ...]
+
+
 Downward = Add | Abort | Stop
-Upward = Ready | Measured | Credit | Alive | Crashed | Event
+Upward = Ready | Measured | Credit | Alive | Crashed | Lacks | Event

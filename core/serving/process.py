@@ -1,4 +1,4 @@
-"""``EngineProcess``: the engine in a child process, connected by a pipe.
+"""``ChildProcess``: the engine in a child process, connected by a pipe.
 
 One thread per direction does the blocking calls, so that the event loop never blocks.
 """
@@ -14,11 +14,10 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from core.config import EngineConfig
 from core.serving.messages import Downward, Stop, Upward
-from core.serving.transport import OnMessage
 
 # Seconds to wait for a killed process. One that is stuck in a driver cannot be killed.
 KILL_TIMEOUT: Final = 30.0
@@ -26,17 +25,26 @@ KILL_TIMEOUT: Final = 30.0
 # The process's entry point: ``core.serving.worker.main``, or a test's stub of it.
 Target = Callable[[Connection, EngineConfig], None]
 
+Config = TypeVar("Config")
+Down = TypeVar("Down")
+Up = TypeVar("Up")
 
-class EngineProcess:
-    """A :class:`~core.serving.transport.Transport` to a child process that runs ``target``."""
 
-    def __init__(self, target: Target, config: EngineConfig, on_message: OnMessage) -> None:
+class ChildProcess(Generic[Config, Down, Up]):
+    """A child process that runs ``target``; ``Down`` and ``Up`` are the messages to and from it."""
+
+    def __init__(
+        self,
+        target: Callable[[Connection, Config], None],
+        config: Config,
+        on_message: Callable[[Up | None], None],
+    ) -> None:
         self.pid: int | None = None
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._stopped = False
-        self._outbox: queue.SimpleQueue[Downward | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Down | Stop | None] = queue.SimpleQueue()
         context = multiprocessing.get_context("spawn")
         self._connection, self._child_end = context.Pipe()
         # A daemon is killed with this process even without a call of stop().
@@ -61,7 +69,7 @@ class EngineProcess:
             for thread in self._threads:
                 thread.start()
 
-    def send(self, message: Downward) -> None:
+    def send(self, message: Down) -> None:
         """Pass ``message`` to the writer thread. Never blocks."""
         self._outbox.put(message)
 
@@ -77,7 +85,7 @@ class EngineProcess:
             self._stopped = True
             reason = ""
             if self.pid is not None:
-                self.send(Stop())
+                self._outbox.put(Stop())
                 self._process.join(grace)
                 self._process.kill()
                 self._process.join(KILL_TIMEOUT)
@@ -108,10 +116,14 @@ class EngineProcess:
             while (message := self._outbox.get()) is not None:
                 self._connection.send(message)
 
-    def _deliver(self, message: Upward | None) -> None:
+    def _deliver(self, message: Up | None) -> None:
         # RuntimeError: the event loop is closed.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._on_message, message)
+
+
+class EngineProcess(ChildProcess[EngineConfig, Downward, Upward]):
+    """A :class:`~core.serving.transport.Transport` to an engine in a child process."""
 
 
 @contextlib.contextmanager

@@ -10,9 +10,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
-from core.errors import EngineCrashed, EngineStopped, QueueFull
+from core.errors import EngineCrashed, EngineStopped, QueueFull, Refused
 from core.events import Cancelled, Ending, Event, Failed, Queued, Restarting, Started
 from core.fairness import FairShares
 from core.serving.pace import Pace
@@ -21,6 +22,9 @@ from core.serving.speed import Speed
 from core.serving.station import Entry, Station
 from core.serving.ticket import Ticket
 from core.work import Work
+
+# Seconds until a worker that lacked a job's file is asked again: it may have been copied there.
+LACKING: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,13 @@ class Feed:
         """Pass an event on to the job's ticket; one of a job that the worker lost is ignored."""
         self._queue._publish(self._station, event)
 
+    def lacks(self, job_id: int, files: Iterable[Path]) -> None:
+        """Say that these files of a job are not where the worker is: it goes to another.
+
+        Where no worker has them, the job fails with :class:`Refused`.
+        """
+        self._queue._lacks(self._station, job_id, files)
+
     def lose(self) -> None:
         """Say that the worker's engine died. Its jobs are queued again, each to run alone.
 
@@ -100,7 +111,7 @@ class Feed:
         """Stop serving. The worker's jobs are queued again, for the other workers.
 
         When the last worker closes, all jobs fail with :class:`EngineStopped`, and
-        :meth:`GpuQueue.submit` raises it.
+        :meth:`GpuQueue.submit` raises it; unless the queue is held open.
         """
         self._queue._close(self._station, detail)
 
@@ -132,6 +143,7 @@ class GpuQueue:
         self._switches: dict[str, float] = {}
         self._stations: list[Station] = []
         self._closed: str | None = None
+        self._held = False
 
     # Called for a job's owner.
 
@@ -192,6 +204,15 @@ class GpuQueue:
         """Make a feed for another worker. It serves once it is opened."""
         return Feed(self, Station(Speed(self._clock)))
 
+    def hold(self) -> None:
+        """Stay open though nobody serves: workers are expected to come."""
+        self._held, self._closed = True, None
+
+    def release(self) -> None:
+        """End :meth:`hold`; where nobody serves, the queue closes."""
+        self._held = False
+        self._close_unserved("")
+
     # Called by a feed.
 
     def _open(self, station: Station) -> None:
@@ -204,13 +225,15 @@ class GpuQueue:
         station.ready = True
         if any(entry.suspect for entry in station.jobs.values()):
             return None
+        now = self._clock()
         for entry in self._order():
-            if entry.work.flow in passed:
+            if entry.work.flow in passed or station.lacks(entry, now):
                 continue
             if entry.suspect and entry.station is None:
                 if not station.jobs:
                     return self._give(entry, station)
-                if station is min(self._stations, key=lambda each: each.backlog):
+                able = [each for each in self._stations if not each.lacks(entry, now)]
+                if station is min(able, key=lambda each: each.backlog):
                     return None  # It takes nothing else, to have it alone.
                 continue
             free = entry.station is None or not (entry.suspect or station.jobs)
@@ -220,8 +243,9 @@ class GpuQueue:
 
     def _place(self, entry: Entry) -> Station | None:
         """Return where the job is expected to begin first; None if it has a place as good."""
-        stations = [each for each in self._stations if each.ready]
-        loads = [each.load(self._clock(), without=entry) for each in stations]
+        now = self._clock()
+        stations = [each for each in self._stations if each.ready and not each.lacks(entry, now)]
+        loads = [each.load(now, without=entry) for each in stations]
         expected = dict(zip(stations, waits(entry.models, loads, self._switches), strict=True))
         best = min(expected, key=expected.__getitem__)
         here = entry.station
@@ -248,6 +272,21 @@ class GpuQueue:
         if entry := station.jobs.get(event.job_id):
             self._handle(entry, event)
 
+    def _lacks(self, station: Station, job_id: int, files: Iterable[Path]) -> None:
+        """Queue a job again that a worker has not the files for, for others; or fail it."""
+        now = self._clock()
+        station.lacking |= dict.fromkeys(files, now + LACKING)
+        entry = station.jobs.get(job_id)
+        if entry is None:
+            return
+        if all(each.lacks(entry, now) for each in self._stations):
+            kind, name = next(
+                what for path, what in entry.work.files.items() if path in station.lacking
+            )
+            self._handle(entry, Failed(job_id, Refused(kind, name, "nowhere")))
+        else:
+            self._return({job_id: station.jobs.pop(job_id)})
+
     def _lose(self, station: Station) -> None:
         for entry in list(station.jobs.values()):
             job_id = entry.work.job_id
@@ -261,20 +300,28 @@ class GpuQueue:
     def _close(self, station: Station, detail: str) -> None:
         if station in self._stations:
             self._stations.remove(station)
-        if not self._stations:
-            self._closed = detail
-            for entry in list(self._entries.values()):
-                self._end(entry, Failed(entry.work.job_id, EngineStopped(detail)))
+        self._close_unserved(detail)
         for entry in station.jobs.values():
             if entry.state == "running":
                 self._handle(entry, Restarting(entry.work.job_id))
         self._requeue(station)
 
+    def _close_unserved(self, detail: str) -> None:
+        """Fail all jobs, and those to come, where nobody serves the queue or is expected to."""
+        if not self._stations and not self._held:
+            self._closed = detail
+            for entry in list(self._entries.values()):
+                self._end(entry, Failed(entry.work.job_id, EngineStopped(detail)))
+
     def _requeue(self, station: Station) -> None:
-        """Queue the jobs of a worker that lost them, before later ones of the same owners."""
+        """Queue the jobs of a worker that lost them."""
         back, station.jobs = station.jobs, {}
         station.ready, station.models = False, frozenset()
         station.aborted.clear()
+        self._return(back)
+
+    def _return(self, back: dict[int, Entry]) -> None:
+        """Queue jobs again, before later ones of the same owners."""
         for entry in back.values():
             entry.state, entry.station, entry.sent = "waiting", None, None
             # The cost is charged again when the job is taken.

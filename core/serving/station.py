@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from core.events import Event, Finished, Progress, Restarting
@@ -51,7 +52,8 @@ class Station:
     """A worker's jobs, in the order in which it took them, and what it says of itself.
 
     ``ready``: it takes jobs; ``models`` are the names of those it has loaded; ``pace`` is measured.
-    ``changed`` wakes it; ``aborted`` are the ids of jobs that it should drop.
+    ``changed`` wakes it; ``aborted`` are the ids of jobs that it should drop. ``lacking`` are files
+    that are not on its computer, and until when that is believed.
     """
 
     speed: Speed
@@ -61,6 +63,11 @@ class Station:
     models: frozenset[str] = frozenset()
     ready: bool = False
     pace: Pace = field(default_factory=Pace)
+    lacking: dict[Path, float] = field(default_factory=dict)
+
+    def lacks(self, entry: Entry, now: float) -> bool:
+        """Whether a file of the job is not on its computer, as far as is known."""
+        return any(self.lacking.get(path, now) > now for path in entry.work.files)
 
     @property
     def backlog(self) -> float:

@@ -1,0 +1,1 @@
+"""Engines on the computers of a Ray cluster."""
