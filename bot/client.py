@@ -41,6 +41,7 @@ from bot.translate import CatalogueTranslator
 from core.config import EngineConfig
 from core.models.catalogue import Catalogue
 from core.serving.client import EngineClient
+from core.serving.cluster.fleet import Fleet
 from core.serving.queue import GpuQueue
 
 log = logging.getLogger(__name__)
@@ -83,8 +84,8 @@ class Commands(app_commands.CommandTree["Penultimate"]):
 class Penultimate(commands.AutoShardedBot):
     """The bot, which builds its parts in the order in which they need each other.
 
-    ``engine`` (an :class:`EngineClient` for a device, or its substitute in tests), ``queue`` and
-    ``catalogue`` make what it draws with. ``clock`` gives Unix seconds.
+    ``engine`` (an :class:`EngineClient` for a device, or its substitute in tests), ``fleet``,
+    ``queue`` and ``catalogue`` make what it draws with. ``clock`` gives Unix seconds.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Penultimate(commands.AutoShardedBot):
         settings: Settings,
         *,
         engine: Callable[[EngineConfig, GpuQueue], Any] = EngineClient,
+        fleet: Callable[..., Fleet] = Fleet,
         queue: Callable[[int, int], GpuQueue] = GpuQueue,
         catalogue: Callable[[Settings], Catalogue] = Settings.catalogue,
         clock: Callable[[], float] = time.time,
@@ -110,6 +112,7 @@ class Penultimate(commands.AutoShardedBot):
         self.settings = settings
         self.clock = clock
         self._make_engine = engine
+        self._make_fleet = fleet
         self._make_queue = queue
         self._make_catalogue = catalogue
 
@@ -120,10 +123,16 @@ class Penultimate(commands.AutoShardedBot):
         self.catalogue = await asyncio.to_thread(self._make_catalogue, settings)
         self.queue = self._make_queue(settings.queue_per_member, settings.queue_total)
         self.engines: list[EngineClient] = [
-            self._make_engine(config, self.queue) for config in settings.engine_configs()
+            self._make_engine(config, self.queue)
+            for config in settings.engine_configs()
+            if settings.local
         ]
         for engine in self.engines:
             await engine.start()
+        self.fleet: Fleet | None = None
+        if (cluster := settings.cluster_config()) is not None:
+            self.fleet = self._make_fleet(*cluster, self.queue, self.engines)
+            self.fleet.start()
         self._build()
         self.add_dynamic_items(Control, Standing)
         await self.load_extension("cogs.every")
@@ -172,8 +181,13 @@ class Penultimate(commands.AutoShardedBot):
 
     def _engine_state(self) -> EngineState:
         """Return the state of the engine that is furthest."""
-        states = [engine.status.state for engine in self.engines]
-        return min(states, key=("ready", "starting", "restarting", "stopped").index)
+        states: list[EngineState] = [engine.status.state for engine in self.engines]
+        if self.fleet is not None and self.fleet.status.state != "ready":
+            states.append(self.fleet.status.state)
+        # A cluster without a graphics card may have one later.
+        return min(
+            states, key=("ready", "starting", "restarting", "stopped").index, default="starting"
+        )
 
     async def close(self) -> None:
         """Disconnect, then stop following jobs, which the next start resumes, then the engine."""
@@ -184,6 +198,9 @@ class Penultimate(commands.AutoShardedBot):
         if hasattr(self, "jobs"):
             await self.jobs.close()
             self.gate.classifier.close()
+        fleet: Fleet | None = getattr(self, "fleet", None)
+        if fleet is not None:
+            await fleet.close()
         if hasattr(self, "engines"):
             await asyncio.gather(*(engine.close() for engine in self.engines))
         if hasattr(self, "store"):

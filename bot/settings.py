@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import StringIO
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -17,6 +18,7 @@ from core.config import EngineConfig
 from core.models.catalogue import Catalogue
 from core.options import RANGES
 from core.pictures.nsfw import counting, labels_in
+from core.serving.cluster.messages import ClusterConfig
 from core.sheets.cells import MAX_CELLS
 from core.typed import closest
 
@@ -110,6 +112,25 @@ def _with_index(device: str) -> str:
     return f"{name}:{int(index or 0)}"
 
 
+def _cluster(text: str) -> str:
+    address = text.removeprefix("ray://")
+    host, _, port = address.rpartition(":")
+    if text.casefold() != "auto" and not (host and port.isdecimal() and "/" not in address):
+        raise ValueError(f"must be auto or an address like ray://host:10001, not {text!r}")
+    if find_spec("ray") is None:
+        raise ValueError('needs Ray, which is not installed: python -m pip install -e ".[cluster]"')
+    if text.startswith("ray://") and find_spec("grpc") is None:
+        raise ValueError('needs Ray\'s client: python -m pip install -e ".[cluster]"')
+    return "auto" if text.casefold() == "auto" else text
+
+
+def _secret(text: str) -> str:
+    # The sentence leaves the text out.
+    if any(character.isspace() for character in text):
+        raise ValueError("must have no spaces; it is what ray get-auth-token prints")
+    return text
+
+
 def _folder(text: str) -> Path:
     # A relative path is relative to the project, wherever the bot is started from.
     path = (ROOT / Path(text).expanduser()).resolve()
@@ -166,6 +187,8 @@ class Settings:
     compile: Annotated[bool, _yes_or_no] = False
     threads: Annotated[int, _whole(0, 512)] = 0
     engine_timeout: Annotated[int, _timeout] = 600
+    cluster: Annotated[str | None, _cluster] = None
+    cluster_token: Annotated[str | None, _secret] = field(default=None, repr=False)
     queue_per_member: Annotated[int, _whole(1, 100)] = 5
     queue_total: Annotated[int, _whole(1, 10_000)] = 100
     max_size: Annotated[int, _whole(64, int(RANGES["width"].high))] = Limits().max_size
@@ -215,6 +238,18 @@ class Settings:
             cache_dir=self.cache_dir,
         )
         return tuple(replace(config, device=device) for device in self.device)
+
+    @property
+    def local(self) -> bool:
+        """Whether this computer has engines: with a cluster, only where its devices are named."""
+        return self.cluster is None or self.device != ("auto",)
+
+    def cluster_config(self) -> tuple[ClusterConfig, EngineConfig] | None:
+        """The cluster and the settings of each engine there; None where there is none."""
+        if self.cluster is None:
+            return None
+        engine = replace(self.engine_configs()[0], device="auto", parking_gb=self.parking_gb)
+        return ClusterConfig(self.cluster, self.cluster_token or "", self.cache_dir), engine
 
     @property
     def addons(self) -> dict[str, Path]:

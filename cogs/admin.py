@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 import discord
@@ -20,9 +21,11 @@ from bot.posts.panel import text_view
 from bot.translate import listed, t, text
 from core.models.catalogue import Catalogue
 from core.serving.client import EngineStatus
+from core.serving.cluster.fleet import FleetStatus
 
 # A post holds 4,000 characters.
 MAX_LINES: Final = 12
+MAX_ENGINES: Final = 24
 NAME_LENGTH: Final = 60
 LINE_LENGTH: Final = 250
 
@@ -41,6 +44,7 @@ class AdminCog(
         self.gate = bot.gate
         self.queue = bot.queue
         self.engines = bot.engines
+        self.fleet = bot.fleet
         self.catalogue = bot.catalogue
         self.reload_catalogue = bot.reload_catalogue
 
@@ -95,9 +99,22 @@ class AdminCog(
         if self.gate.draining:
             yield t("admin.draining", locale, count=len(places))
         yield t("admin.queue", locale, running=len(places) - waiting, waiting=waiting)
-        for engine in self.engines:
-            yield from _engine(engine.status, len(self.engines), locale)
+        if self.fleet is not None:
+            yield from _cluster(self.fleet.status, locale)
+        for engine in self.engines[:MAX_ENGINES]:
+            lines = _engine(engine.status, len(self.engines), locale)
+            # Of many engines one line each, for a message has an end.
+            yield from lines if len(self.engines) <= MAX_LINES else islice(lines, 1)
+        if (more := len(self.engines) - MAX_ENGINES) > 0:
+            yield t("admin.more", locale, count=more)
         yield t("admin.servers", locale, count=len(self.client.guilds))
+
+
+def _cluster(cluster: FleetStatus, locale: Locale) -> Iterable[str]:
+    state = t(f"admin.state.{cluster.state}", locale)
+    yield t("admin.cluster", locale, state=state, address=excerpt(cluster.address, NAME_LENGTH))
+    if cluster.reason:
+        yield t("admin.reason", locale, reason=excerpt(cluster.reason, LINE_LENGTH))
 
 
 def _engine(engine: EngineStatus, engines: int, locale: Locale) -> Iterable[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from core.models.addons import UpscalerFile
+from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Model, Vae
 from core.models.uses import NO_ADDONS, AddOns
 from core.request import GenerationRequest
@@ -18,6 +19,8 @@ from core.sampling.passes import passes
 # Real-ESRGAN's, and by Lanczos.
 ENLARGING_STEPS: Final = 1.0
 RESIZING_STEPS: Final = 0.02
+
+File = Model | Vae | NetworkFile | EmbeddingFile | UpscalerFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Item:
     def files(self) -> dict[Path, tuple[str, str]]:
         """The files and folders that it reads, each with its kind and name."""
         networks = (*self.addons.networks, *self.addons.second)
-        kinds = {
+        kinds: dict[str, Iterable[File | None]] = {
             "model": [self.model],
             "VAE": [self.vae],
             "LoRA": [each.file for each in networks],

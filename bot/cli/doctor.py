@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import multiprocessing
 import os
 import platform
 import re
@@ -27,6 +28,9 @@ import discord
 from bot.settings import SHIPPED_DATA, Settings
 from core.models.catalogue import Catalogue
 from core.pictures.nsfw import counting, labels_in
+from core.serving.cluster import driver
+from core.serving.cluster.fleet import NO_CARDS
+from core.serving.cluster.messages import ClusterConfig, Lost, Node, Nodes
 
 INSTALL: Final = "python -m pip install -e ."
 START: Final = "python run.py"
@@ -58,6 +62,7 @@ print(json.dumps({
 """
 SECONDS_FOR_TORCH: Final = 120
 SECONDS_FOR_DISCORD: Final = 15
+SECONDS_FOR_CLUSTER: Final = 90
 GIB: Final = 2**30
 
 Level = Literal["ok", "note", "wrong"]
@@ -82,6 +87,8 @@ def main(settings: Settings) -> int:
         "Data": list(data(settings)),
         "Discord": [asyncio.run(token(settings))],
     }
+    if (config := settings.cluster_config()) is not None:
+        sections["Cluster"] = list(cluster(settings, ask_cluster(config[0])))
     for title, findings in sections.items():
         print(title)
         for finding in findings:
@@ -179,6 +186,40 @@ def device(
             yield Finding("wrong", f"{text}; name those that are, or leave DEVICE out")
     if not settings.engine_timeout:
         yield Finding("note", "ENGINE_TIMEOUT=0: an engine that hangs is never restarted")
+
+
+def ask_cluster(config: ClusterConfig) -> tuple[Node, ...] | str:
+    """Return the cluster's computers with graphics cards, or why it cannot be used."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=driver.main, args=(theirs, config), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        said = ours.recv() if ours.poll(SECONDS_FOR_CLUSTER) else None
+    except EOFError:
+        said = None
+    process.kill()
+    process.join()
+    match said:
+        case Nodes(nodes):
+            return nodes
+        case Lost(reason):
+            return reason
+    return f"the Ray cluster {config.address} does not answer"
+
+
+def cluster(settings: Settings, found: tuple[Node, ...] | str) -> Iterator[Finding]:
+    """List the cluster's computers."""
+    if isinstance(found, str):
+        yield Finding("wrong", found)
+        return
+    for node in found:
+        yield Finding("ok", f"{node.host}: {node.cards} graphics card{'s' * (node.cards > 1)}")
+    if not found:
+        yield Finding("wrong", NO_CARDS)
+    if not settings.local:
+        yield Finding("note", "this computer draws nothing; name its devices in DEVICE to use them")
 
 
 def files(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:

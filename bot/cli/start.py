@@ -7,7 +7,6 @@ import contextlib
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
 from typing import Final
 
 import aiohttp
@@ -19,7 +18,6 @@ from bot.client import Penultimate
 from bot.settings import Settings
 from bot.store import DatabaseTooNew
 from core.errors import EngineStopped
-from core.serving.client import EngineClient
 
 NO_TOKEN: Final = (
     "DISCORD_TOKEN is not set. Make an application on https://discord.com/developers/applications, "
@@ -68,7 +66,7 @@ async def serve(settings: Settings, token: str) -> None:
     async with Penultimate(settings) as bot:
         await bot.login(token)
         print(f"Invite the bot to a server: {bot.invite_url}", flush=True)
-        parts = [asyncio.create_task(each) for each in (bot.connect(), _an_engine(bot.engines))]
+        parts = [asyncio.create_task(each) for each in (bot.connect(), _an_engine(bot))]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -80,8 +78,14 @@ async def serve(settings: Settings, token: str) -> None:
             raise result
 
 
-async def _an_engine(engines: Sequence[EngineClient]) -> None:
-    """Wait for the engines. Raises :class:`EngineStopped` if none of them can be started."""
+async def _an_engine(bot: Penultimate) -> None:
+    """Wait for the engines. Raises :class:`EngineStopped` if none of them can be started.
+
+    A cluster is waited for as long as it takes: it may be started later than the bot.
+    """
+    if bot.fleet is not None:
+        return
+    engines = bot.engines
     started = await asyncio.gather(*(each.ready() for each in engines), return_exceptions=True)
     stopped = [each for each in started if isinstance(each, EngineStopped)]
     if len(stopped) == len(engines):

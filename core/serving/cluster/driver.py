@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import tempfile
+from asyncio import FIRST_COMPLETED
 from collections.abc import Coroutine, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -44,7 +45,7 @@ CODE: Final = ("core", "data/configs")
 LOOK: Final = 2.0
 LOST: Final = 20.0
 # Seconds that an engine waits for a card to be free, and the end of one that should stop.
-BEGIN: Final = 60.0
+BEGIN: Final = 30.0
 STOP: Final = 30.0
 
 T = TypeVar("T")
@@ -157,10 +158,9 @@ class Engine:
     async def _serve(self, actor: Any) -> str:
         """Pass messages on until the engine or the bot ends it; return how it ended."""
         config = wire.encode(self._begin.config)
-        started = asyncio.ensure_future(_result(actor.start.remote(config)))
-        done, _ = await asyncio.wait(
-            [started, self._stopping], timeout=BEGIN, return_when=asyncio.FIRST_COMPLETED
-        )
+        started = asyncio.create_task(_result(actor.start.remote(config)))
+        waited: list[asyncio.Future[Any]] = [started, self._stopping]
+        done, _ = await asyncio.wait(waited, timeout=BEGIN, return_when=FIRST_COMPLETED)
         if started not in done:
             started.cancel()
             return "" if done else NO_CARD
@@ -169,9 +169,8 @@ class Engine:
             return refused
         tasks = [asyncio.create_task(self._hear(actor)), asyncio.create_task(self._tell(actor))]
         try:
-            done, _ = await asyncio.wait(
-                [*tasks, self._stopping], return_when=asyncio.FIRST_COMPLETED
-            )
+            waited = [*tasks, self._stopping]
+            done, _ = await asyncio.wait(waited, return_when=FIRST_COMPLETED)
             for task in tasks:
                 if task in done:
                     await task
@@ -266,7 +265,7 @@ class Driver:
         """Pass messages between the bot and the engines, until the bot ends or the cluster."""
         looking = asyncio.create_task(self._look())
         reading = asyncio.create_task(self._read())
-        done, _ = await asyncio.wait([looking, reading], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([looking, reading], return_when=FIRST_COMPLETED)
         for task in done:
             await task
 

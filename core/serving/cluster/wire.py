@@ -32,18 +32,16 @@ def _errors(base: type) -> Iterator[type]:
         yield from _errors(each)
 
 
-CLASSES: Final[Mapping[str, type]] = {
-    each.__name__: each
-    for each in (
-        *(messages.Add, messages.Abort, messages.Stop, messages.Ready, messages.Credit),
-        *(messages.Alive, messages.Crashed),
-        *(events.Started, events.Progress, events.Image, events.Finished, events.Failed),
-        *(events.Cancelled, Note, EngineConfig),
-        *(Work, Item, GenerationRequest, HiresFix, Inputs, Model, Vae, Card),
-        *(AddOns, UsedNetwork, NetworkFile, NetworkUse, EmbeddingFile, UpscalerFile),
-        *_errors(errors.PenultimateError),
-    )
-}
+_MESSAGES: Final[tuple[type, ...]] = (
+    *(messages.Add, messages.Abort, messages.Stop, messages.Ready, messages.Credit),
+    *(messages.Alive, messages.Crashed),
+    *(events.Started, events.Progress, events.Image, events.Finished, events.Failed),
+    *(events.Cancelled, Note, EngineConfig),
+    *(Work, Item, GenerationRequest, HiresFix, Inputs, Model, Vae, Card),
+    *(AddOns, UsedNetwork, NetworkFile, NetworkUse, EmbeddingFile, UpscalerFile),
+    *_errors(errors.PenultimateError),
+)
+CLASSES: Final[Mapping[str, type]] = {each.__name__: each for each in _MESSAGES}
 # The files of this computer by those of the other.
 Moved = Mapping[Path, Path]
 
