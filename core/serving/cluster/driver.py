@@ -39,8 +39,16 @@ from core.serving.messages import Add, Alive, Crashed, Downward, Lacks, Stop
 from core.work import Work
 
 ROOT: Final = Path(__file__).resolve().parents[3]
+# Ray's: it sends nothing home, and what it would log the bot says in a sentence.
+ENVIRONMENT: Final = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
 # What of it an engine needs; sent to the computers of the cluster.
 CODE: Final = ("core", "data/configs")
+# Seconds until a cluster counts as not there; Ray itself tries for minutes.
+CONNECT: Final = 40.0
 # Seconds between two looks at the computers there are, and until a cluster counts as lost.
 LOOK: Final = 2.0
 LOST: Final = 20.0
@@ -56,7 +64,7 @@ NO_CARD: Final = "no card is free: another bot or program uses it"
 def main(connection: Connection, config: ClusterConfig) -> None:
     """Serve until the pipe ends; the entry point of the spawned process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= ENVIRONMENT
     if config.token:
         os.environ["RAY_AUTH_TOKEN"] = config.token
     asyncio.run(_serve(connection, config))
@@ -65,7 +73,8 @@ def main(connection: Connection, config: ClusterConfig) -> None:
 async def _serve(connection: Connection, config: ClusterConfig) -> NoReturn:
     try:
         with _code() as folder:
-            connect(config.address, folder)
+            async with asyncio.timeout(CONNECT):
+                await asyncio.to_thread(connect, config.address, folder)
         await Driver(connection, config).serve()
     except Exception as error:
         with contextlib.suppress(OSError):

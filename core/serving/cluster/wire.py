@@ -21,7 +21,7 @@ from core.models.catalogue import Model, Vae
 from core.models.uses import AddOns, UsedNetwork
 from core.models.weights.network_file import NetworkUse
 from core.notes import Note
-from core.request import GenerationRequest, HiresFix, Inputs
+from core.request import Enlarge, GenerationRequest, HiresFix, Inputs
 from core.serving import messages
 from core.work import Item, Work
 
@@ -34,10 +34,10 @@ def _errors(base: type) -> Iterator[type]:
 
 _MESSAGES: Final[tuple[type, ...]] = (
     *(messages.Add, messages.Abort, messages.Stop, messages.Ready, messages.Credit),
-    *(messages.Alive, messages.Crashed),
+    *(messages.Alive, messages.Crashed, messages.Measured),
     *(events.Started, events.Progress, events.Image, events.Finished, events.Failed),
     *(events.Cancelled, Note, EngineConfig),
-    *(Work, Item, GenerationRequest, HiresFix, Inputs, Model, Vae, Card),
+    *(Work, Item, GenerationRequest, HiresFix, Enlarge, Inputs, Model, Vae, Card),
     *(AddOns, UsedNetwork, NetworkFile, NetworkUse, EmbeddingFile, UpscalerFile),
     *_errors(errors.PenultimateError),
 )

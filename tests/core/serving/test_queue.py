@@ -23,7 +23,7 @@ from core.events import (
 )
 from core.models.catalogue import Model
 from core.request import GenerationRequest
-from core.serving.queue import Feed, GpuQueue
+from core.serving.queue import LACKING, Feed, GpuQueue
 from core.serving.ticket import Ticket
 from core.work import Work
 
@@ -674,3 +674,41 @@ def test_idle_time_does_not_slow_the_estimate_and_a_change_of_pace_shows() -> No
     for job_id in range(3, 103):
         run(job_id, 40.0)
     assert queue.speed == pytest.approx(0.1, rel=0.01)
+
+
+async def test_a_queue_that_is_held_open_waits_for_workers() -> None:
+    queue = GpuQueue(9, 9)
+    feed = queue.feed()
+    feed.open()
+    queue.hold()
+    ticket = queue.submit(work(1))
+    assert feed.take() is not None
+    feed.close("lost")
+    queue.submit(work(2))
+    other = queue.feed()
+    other.open()
+    taken = other.take()
+    assert taken is not None
+    assert taken.job_id == 1
+    other.close("lost")
+    queue.release()
+    *_, failed = [event async for event in ticket]
+    assert isinstance(failed, Failed)
+    with pytest.raises(EngineStopped):
+        queue.submit(work(3))
+
+
+async def test_a_worker_that_lacked_a_file_is_asked_again_after_a_while() -> None:
+    clock = Clock()
+    queue = GpuQueue(9, 9, clock=clock)
+    without, other = queue.feed(), queue.feed()
+    without.open()
+    other.open()
+    job = work(1)
+    queue.submit(job)
+    assert without.take() == job
+    without.lacks(1, job.files)
+    assert without.take() is None
+    clock.now += LACKING
+    # It may have been copied there since; the other one says nothing yet.
+    assert without.take() == job
