@@ -18,7 +18,7 @@ from core.config import EngineConfig
 from core.models.catalogue import Catalogue
 from core.options import RANGES
 from core.pictures.nsfw import counting, labels_in
-from core.serving.cluster.messages import ClusterConfig
+from core.serving.cluster.protocol import ClusterConfig
 from core.sheets.cells import MAX_CELLS
 from core.typed import closest
 

@@ -30,7 +30,7 @@ from core.models.catalogue import Catalogue
 from core.pictures.nsfw import counting, labels_in
 from core.serving.cluster import driver
 from core.serving.cluster.fleet import NO_CARDS
-from core.serving.cluster.messages import ClusterConfig, Lost, Node, Nodes
+from core.serving.cluster.protocol import ClusterConfig, Lost, ClusterNode, Nodes
 
 INSTALL: Final = "python -m pip install -e ."
 START: Final = "python run.py"
@@ -188,7 +188,7 @@ def device(
         yield Finding("note", "ENGINE_TIMEOUT=0: an engine that hangs is never restarted")
 
 
-def ask_cluster(config: ClusterConfig) -> tuple[Node, ...] | str:
+def ask_cluster(config: ClusterConfig) -> tuple[ClusterNode, ...] | str:
     """Return the cluster's computers with graphics cards, or why it cannot be used."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -209,7 +209,7 @@ def ask_cluster(config: ClusterConfig) -> tuple[Node, ...] | str:
     return f"the Ray cluster {config.address} does not answer"
 
 
-def cluster(settings: Settings, found: tuple[Node, ...] | str) -> Iterator[Finding]:
+def cluster(settings: Settings, found: tuple[ClusterNode, ...] | str) -> Iterator[Finding]:
     """List the cluster's computers."""
     if isinstance(found, str):
         yield Finding("wrong", found)

@@ -25,18 +25,18 @@ KILL_TIMEOUT: Final = 30.0
 # The process's entry point: ``core.serving.worker.main``, or a test's stub of it.
 Target = Callable[[Connection, EngineConfig], None]
 
-Config = TypeVar("Config")
+Given = TypeVar("Given")
 Down = TypeVar("Down")
 Up = TypeVar("Up")
 
 
-class ChildProcess(Generic[Config, Down, Up]):
+class ChildProcess(Generic[Given, Down, Up]):
     """A child process that runs ``target``; ``Down`` and ``Up`` are the messages to and from it."""
 
     def __init__(
         self,
-        target: Callable[[Connection, Config], None],
-        config: Config,
+        target: Callable[[Connection, Given], None],
+        config: Given,
         on_message: Callable[[Up | None], None],
     ) -> None:
         self.pid: int | None = None

@@ -23,14 +23,14 @@ from core.heartbeat import INTERVAL
 from core.models.weights.hashes import Hashes
 from core.serving.cluster import wire
 from core.serving.cluster.files import Wanted
-from core.serving.cluster.messages import (
+from core.serving.cluster.protocol import (
     Begin,
     ClusterConfig,
     End,
     Ended,
     FromDriver,
     Lost,
-    Node,
+    ClusterNode,
     Nodes,
     Said,
     Tell,
@@ -39,21 +39,17 @@ from core.serving.messages import Add, Alive, Crashed, Downward, Lacks, Stop
 from core.work import Work
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-# Ray's: it sends nothing home, and what it would log the bot says in a sentence.
-ENVIRONMENT: Final = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-}
+# Ray's: a token is asked for, and nothing is sent home.
+ENVIRONMENT: Final = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 # What of it an engine needs; sent to the computers of the cluster.
 CODE: Final = ("core", "data/configs")
 # Seconds until a cluster counts as not there; Ray itself tries for minutes.
-CONNECT: Final = 40.0
+CONNECT: Final = 60.0
 # Seconds between two looks at the computers there are, and until a cluster counts as lost.
 LOOK: Final = 2.0
 LOST: Final = 20.0
 # Seconds that an engine waits for a card to be free, and the end of one that should stop.
-BEGIN: Final = 30.0
+BEGIN: Final = 60.0
 STOP: Final = 30.0
 
 T = TypeVar("T")
@@ -65,36 +61,43 @@ def main(connection: Connection, config: ClusterConfig) -> None:
     """Serve until the pipe ends; the entry point of the spawned process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ |= ENVIRONMENT
+    log = config.cache_dir / "ray.log"
+    _log_to(log)
     if config.token:
         os.environ["RAY_AUTH_TOKEN"] = config.token
-    asyncio.run(_serve(connection, config))
+    asyncio.run(_serve(connection, config, log))
 
 
-async def _serve(connection: Connection, config: ClusterConfig) -> NoReturn:
+async def _serve(connection: Connection, config: ClusterConfig, log: Path) -> NoReturn:
     try:
         with _code() as folder:
             async with asyncio.timeout(CONNECT):
                 await asyncio.to_thread(connect, config.address, folder)
         await Driver(connection, config).serve()
     except Exception as error:
+        logged = await asyncio.to_thread(log.read_text, "utf-8", "replace")
         with contextlib.suppress(OSError):
-            connection.send(Lost(sentence(error, config.address)))
+            connection.send(Lost(sentence(error, config.address, logged)))
     # Without any cleanup, which may wait for a cluster that is gone. Ray ends the engines.
     os._exit(0)
+
+
+def _log_to(path: Path) -> None:
+    """Write what Ray prints into a file: it repeats itself, and the bot says it in a sentence."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
 
 
 def connect(address: str, code: Path) -> None:
     """Connect this process to the cluster. Raises what Ray does."""
     import ray
 
-    options: dict[str, Any] = {} if "://" in address else {"configure_logging": False}
-    ray.init(
-        address=address,
-        namespace="penultimate",
-        runtime_env={"working_dir": str(code)},
-        log_to_driver=False,
-        **options,
-    )
+    # With a client Ray itself runs on the cluster, and logs there.
+    here: dict[str, Any] = {} if "://" in address else {"log_to_driver": False}
+    code_there = {"working_dir": str(code)}
+    ray.init(address=address, namespace="penultimate", runtime_env=code_there, **here)
 
 
 @contextlib.contextmanager
@@ -107,11 +110,12 @@ def _code() -> Iterator[Path]:
         yield Path(folder)
 
 
-def sentence(error: BaseException, address: str) -> str:
-    """Say in one sentence why the cluster cannot be used."""
+def sentence(error: Exception, address: str, logged: str = "") -> str:
+    """Say in one sentence why the cluster cannot be used; ``logged`` is what Ray printed."""
     text = " ".join(str(error).split())
     name = type(error).__name__
-    if name == "AuthenticationError" or "UNAUTHENTICATED" in text or "Unauthenticated" in text:
+    # With a wrong token Ray tries again and again, and only its log says why.
+    if name == "AuthenticationError" or "unauthenticated" in (text + logged).casefold():
         return f"the Ray cluster {address} does not accept the token: set CLUSTER_TOKEN to its own"
     if "ersion mismatch" in text:
         there = (
@@ -126,7 +130,7 @@ def sentence(error: BaseException, address: str) -> str:
     return f"the Ray cluster {address} cannot be used: {name}: {text[:200]}"
 
 
-class Engine:
+class ActorLink:
     """The connection to one engine: an actor, and the messages that wait for it."""
 
     def __init__(self, driver: Driver, begin: Begin) -> None:
@@ -248,7 +252,7 @@ class Driver:
 
     def __init__(self, connection: Connection, config: ClusterConfig) -> None:
         self._connection = connection
-        self._engines: dict[int, Engine] = {}
+        self._engines: dict[int, ActorLink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.hashes = Hashes(config.cache_dir)
         self.hashing = asyncio.Lock()
@@ -287,7 +291,7 @@ class Driver:
                 return
             match message:
                 case Begin(key):
-                    engine = self._engines[key] = Engine(self, message)
+                    engine = self._engines[key] = ActorLink(self, message)
                     task = asyncio.create_task(self._run(key, engine))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
@@ -300,7 +304,7 @@ class Driver:
                 case Stop():
                     return
 
-    async def _run(self, key: int, engine: Engine) -> None:
+    async def _run(self, key: int, engine: ActorLink) -> None:
         await engine.run()
         del self._engines[key]
 
@@ -308,12 +312,14 @@ class Driver:
         """Tell the bot of the computers, whenever they change. Raises :class:`TimeoutError`."""
         import ray
 
-        known: tuple[Node, ...] | None = None
+        known: tuple[ClusterNode, ...] | None = None
         while True:
             async with asyncio.timeout(LOST):
                 there = await asyncio.to_thread(ray.nodes)
             nodes = tuple(
-                Node(each["NodeID"], each["NodeManagerHostname"], int(each["Resources"]["GPU"]))
+                ClusterNode(
+                    each["NodeID"], each["NodeManagerHostname"], int(each["Resources"]["GPU"])
+                )
                 for each in sorted(there, key=lambda each: str(each["NodeID"]))
                 if each["Alive"] and each["Resources"].get("GPU", 0) >= 1
             )

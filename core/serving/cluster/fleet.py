@@ -18,14 +18,14 @@ from typing import Final, Literal
 from core.config import EngineConfig
 from core.serving.client import EngineClient, exponential
 from core.serving.cluster import driver
-from core.serving.cluster.messages import (
+from core.serving.cluster.protocol import (
     Begin,
     ClusterConfig,
     End,
     Ended,
     FromDriver,
     Lost,
-    Node,
+    ClusterNode,
     Nodes,
     Said,
     Tell,
@@ -43,7 +43,7 @@ AGAIN: Final = 60.0
 
 NO_CARDS: Final = "the Ray cluster has no computer with a graphics card"
 
-Place = tuple[str, int]
+Slot = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class _Connection:
 
     process: ChildProcess[ClusterConfig, ToDriver, FromDriver]
     engines: dict[int, RemoteEngine] = field(default_factory=dict)
-    nodes: tuple[Node, ...] | None = None
+    nodes: tuple[ClusterNode, ...] | None = None
     reason: str = ""
     ended: bool = False
 
@@ -127,7 +127,7 @@ class Fleet:
         self._queue = queue
         self._clients = clients
         self._backoff = backoff
-        self._places: dict[Place, EngineClient] = {}
+        self._places: dict[Slot, EngineClient] = {}
         self._connection: _Connection | None = None
         self._changed = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -221,7 +221,7 @@ class Fleet:
                 self._clients.append(client)
                 await client.start()
 
-    def _new_client(self, node: Node, number: int) -> EngineClient:
+    def _new_client(self, node: ClusterNode, number: int) -> EngineClient:
         name = node.host if node.cards == 1 else f"{node.host} #{number + 1}"
         # The computer's main memory is for all of its engines.
         config = replace(self._engine, parking_gb=self._engine.parking_gb // node.cards)
@@ -234,7 +234,7 @@ class Fleet:
             if client.status.state == "stopped":
                 await client.start()
 
-    async def _close_engines(self, places: list[Place]) -> None:
+    async def _close_engines(self, places: list[Slot]) -> None:
         clients = [self._places.pop(place) for place in places]
         for client in clients:
             self._clients.remove(client)

@@ -1,4 +1,4 @@
-"""A Ray cluster on this computer, in a process of its own: ``python -m … OPEN|TOKEN``.
+"""A Ray cluster on this computer, in a process of its own: ``python -m … CLIENT_PORT``.
 
 Ray reads whether it asks for a token when it is imported, so the tests cannot import it. Prints its
 address, then does what each line says: ``add FOLDER`` another computer whose models are in there,
@@ -27,7 +27,11 @@ def main() -> None:
 
     cluster = Cluster()
     cluster.add_node(
-        num_cpus=0, object_store_memory=STORE, include_dashboard=False, _system_config=MISSED
+        num_cpus=0,
+        object_store_memory=STORE,
+        include_dashboard=False,
+        ray_client_server_port=int(sys.argv[1]),
+        _system_config=MISSED,
     )
     print(cluster.address, flush=True)
     nodes: list[Any] = []

@@ -17,14 +17,14 @@ from core.events import Event, Failed, Finished, Restarting, Started
 from core.serving.client import EngineClient
 from core.serving.cluster import fleet as fleet_module
 from core.serving.cluster.fleet import NO_CARDS, Fleet
-from core.serving.cluster.messages import (
+from core.serving.cluster.protocol import (
     Begin,
     ClusterConfig,
     End,
     Ended,
     FromDriver,
     Lost,
-    Node,
+    ClusterNode,
     Nodes,
     Said,
     Tell,
@@ -35,7 +35,7 @@ from core.serving.queue import GpuQueue
 from tests.core.serving.test_client import MODEL, ending, until, work
 from tests.core.serving.test_several import _at_once, settled
 
-ONE, TWO = Node("1", "one", 1), Node("2", "two", 1)
+ONE, TWO = ClusterNode("1", "one", 1), ClusterNode("2", "two", 1)
 
 
 class Connection:
@@ -57,7 +57,7 @@ class Connection:
     def stop(self, _: float) -> str:
         return "ended by signal 6, Aborted"
 
-    def begun(self, node: Node) -> int:
+    def begun(self, node: ClusterNode) -> int:
         """The key of the last engine that was asked for on a computer."""
         keys = [
             one.key for one in self.inbox if isinstance(one, Begin) and one.node_id == node.node_id
@@ -73,7 +73,7 @@ class Connection:
         told = [one.message for one in self.inbox if isinstance(one, Tell) and one.key == key]
         return [message.work.job_id for message in told if isinstance(message, Add)]
 
-    async def ready(self, *nodes: Node, models: tuple[str, ...] = ("demo",)) -> list[int]:
+    async def ready(self, *nodes: ClusterNode, models: tuple[str, ...] = ("demo",)) -> list[int]:
         """The keys of the engines of these computers, which are ready."""
         self.heard(Nodes(nodes))
         await settled()
@@ -112,7 +112,7 @@ async def test_each_card_of_each_computer_is_an_engine() -> None:
         cluster.heard(Nodes(()))
         await settled()
         assert (fleet.status.state, fleet.status.reason) == ("ready", NO_CARDS)
-        cluster.heard(Nodes((ONE, Node("2", "two", 2))))
+        cluster.heard(Nodes((ONE, ClusterNode("2", "two", 2))))
         await settled()
         assert [each.status.device for each in clients] == ["one", "two #1", "two #2"]
         assert fleet.status.reason == ""

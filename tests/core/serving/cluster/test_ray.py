@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from core.request import GenerationRequest
 from core.serving.client import EngineClient
 from core.serving.cluster import driver
 from core.serving.cluster.fleet import Fleet
-from core.serving.cluster.messages import ClusterConfig
+from core.serving.cluster.protocol import ClusterConfig
 from core.serving.process import ChildProcess
 from core.serving.queue import GpuQueue
 from core.serving.ticket import Ticket
@@ -79,13 +80,20 @@ class Cluster:
         ]
 
 
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
 @contextmanager
 def hosted(folder: Path, **environ: str) -> Iterator[Cluster]:
     """A cluster without cards."""
     name, value = MARK.split("=")
     own = {"HOME": str(folder), "RAY_USAGE_STATS_ENABLED": "0", name: value, **environ}
     host = subprocess.Popen(
-        [sys.executable, "-m", "tests.core.serving.cluster.ray_host"],
+        [sys.executable, "-m", "tests.core.serving.cluster.ray_host", str(_free_port())],
         env=os.environ | own,
         cwd=ROOT,
         stdin=subprocess.PIPE,

@@ -26,7 +26,7 @@ class ClusterConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class ClusterNode:
     """A computer of the cluster with ``cards`` graphics cards."""
 
     node_id: str
@@ -63,7 +63,7 @@ class End:
 class Nodes:
     """The computers with cards that there are now."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[ClusterNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
