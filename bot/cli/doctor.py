@@ -30,7 +30,7 @@ from core.models.catalogue import Catalogue
 from core.pictures.nsfw import counting, labels_in
 from core.serving.cluster import driver
 from core.serving.cluster.fleet import NO_CARDS
-from core.serving.cluster.protocol import ClusterConfig, Lost, ClusterNode, Nodes
+from core.serving.cluster.protocol import ClusterConfig, ClusterNode, Lost, Nodes
 
 INSTALL: Final = "python -m pip install -e ."
 START: Final = "python run.py"

@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from asyncio import FIRST_COMPLETED
 from collections.abc import Coroutine, Iterator
@@ -26,11 +27,11 @@ from core.serving.cluster.files import Wanted
 from core.serving.cluster.protocol import (
     Begin,
     ClusterConfig,
+    ClusterNode,
     End,
     Ended,
     FromDriver,
     Lost,
-    ClusterNode,
     Nodes,
     Said,
     Tell,
@@ -317,11 +318,9 @@ class Driver:
             async with asyncio.timeout(LOST):
                 there = await asyncio.to_thread(ray.nodes)
             nodes = tuple(
-                ClusterNode(
-                    each["NodeID"], each["NodeManagerHostname"], int(each["Resources"]["GPU"])
-                )
+                ClusterNode(each["NodeID"], each["NodeManagerHostname"], cards)
                 for each in sorted(there, key=lambda each: str(each["NodeID"]))
-                if each["Alive"] and each["Resources"].get("GPU", 0) >= 1
+                if each["Alive"] and (cards := int(each["Resources"].get("GPU", 0)))
             )
             if nodes != known:
                 known = nodes
@@ -336,6 +335,8 @@ async def _result(asked: Any) -> bytes:
 
 
 def _lost(error: Exception) -> str:
+    """Say in a few words how an engine was lost; the rest goes into Ray's log."""
+    print(error, file=sys.stderr, flush=True)
     name = type(error).__name__
     if "Died" in name or "Unavailable" in name or "Unschedulable" in name:
         return "the computer or Ray's process on it is gone"

@@ -21,11 +21,11 @@ from core.serving.cluster import driver
 from core.serving.cluster.protocol import (
     Begin,
     ClusterConfig,
+    ClusterNode,
     End,
     Ended,
     FromDriver,
     Lost,
-    ClusterNode,
     Nodes,
     Said,
     Tell,

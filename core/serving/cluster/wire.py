@@ -27,7 +27,8 @@ from core.work import Item, Work
 
 
 def _errors(base: type) -> Iterator[type]:
-    for each in base.__subclasses__():
+    below: list[type] = base.__subclasses__()
+    for each in below:
         yield each
         yield from _errors(each)
 

@@ -20,11 +20,11 @@ from core.serving.cluster.fleet import NO_CARDS, Fleet
 from core.serving.cluster.protocol import (
     Begin,
     ClusterConfig,
+    ClusterNode,
     End,
     Ended,
     FromDriver,
     Lost,
-    ClusterNode,
     Nodes,
     Said,
     Tell,
