@@ -11,19 +11,15 @@ import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from core.config import EngineConfig
 from core.models.weights.hashes import Hashes
 from core.serving import worker
 from core.serving.cluster import wire
 from core.serving.cluster.files import Wanted, find, folders_here
+from core.serving.cluster.protocol import NO_TOKEN
 from core.serving.messages import Upward
 from core.serving.process import EngineProcess, Target
-
-NO_TOKEN: Final = (
-    "Ray there takes commands from anybody; start it with RAY_AUTH_MODE=token on every computer"
-)
 
 
 class EngineActor:

@@ -25,6 +25,7 @@ from core.models.weights.hashes import Hashes
 from core.serving.cluster import wire
 from core.serving.cluster.files import Wanted
 from core.serving.cluster.protocol import (
+    NO_TOKEN,
     Begin,
     ClusterConfig,
     ClusterNode,
@@ -337,7 +338,10 @@ async def _result(asked: Any) -> bytes:
 def _lost(error: Exception) -> str:
     """Say in a few words how an engine was lost; the rest goes into Ray's log."""
     print(error, file=sys.stderr, flush=True)
-    name = type(error).__name__
+    name, text = type(error).__name__, str(error)
+    # A cluster that asks for no token cannot call back here, and takes the actor for forgotten.
+    if "never ran" in text and "references to the actor were removed" in text:
+        return NO_TOKEN
     if "Died" in name or "Unavailable" in name or "Unschedulable" in name:
         return "the computer or Ray's process on it is gone"
-    return f"{name}: {str(error).splitlines()[0][:200]}"
+    return f"{name}: {text.splitlines()[0][:200]}"

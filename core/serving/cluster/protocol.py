@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from core.config import EngineConfig
 from core.serving.messages import Downward, Upward
+
+NO_TOKEN: Final = (
+    "Ray there takes commands from anybody; start it with RAY_AUTH_MODE=token on every computer"
+)
 
 
 @dataclass(frozen=True, slots=True)

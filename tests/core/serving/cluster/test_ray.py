@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from core.request import GenerationRequest
 from core.serving.client import EngineClient
 from core.serving.cluster import driver
 from core.serving.cluster.fleet import Fleet
-from core.serving.cluster.protocol import ClusterConfig
+from core.serving.cluster.protocol import NO_TOKEN, ClusterConfig, Lost
 from core.serving.process import ChildProcess
 from core.serving.queue import GpuQueue
 from core.serving.ticket import Ticket
@@ -107,7 +107,6 @@ def hosted(folder: Path, **environ: str) -> Iterator[Cluster]:
         assert host.stdin is not None
         host.stdin.close()
         host.wait(60)
-    asyncio.run(nothing_is_left())
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +117,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.do(f"add {folder / 'theirs'}")
         made.do(f"add {folder / 'theirs'}")
         yield made
+    asyncio.run(nothing_is_left())
 
 
 def marked() -> list[int]:
@@ -233,3 +233,32 @@ async def said(config: ClusterConfig, done: Callable[[Any], bool]) -> Any:
         finally:
             await asyncio.to_thread(process.stop, 0.0)
     return message
+
+
+def _ended(message: Any) -> bool:
+    return message is None or isinstance(message, Lost)
+
+
+async def test_another_token_and_no_cluster_are_a_sentence_each(cluster: Cluster) -> None:
+    other = replace(cluster.config, token="another-token-of-32-characters-or-more")
+    lost = await said(other, _ended)
+    assert lost.reason.endswith("does not accept the token: set CLUSTER_TOKEN to its own")
+    nowhere = ClusterConfig(f"127.0.0.1:{_free_port()}", TOKEN, cluster.folder / "nowhere")
+    lost = await said(nowhere, _ended)
+    assert lost.reason.endswith("cannot be reached: is it started, and the address right?")
+
+
+async def test_a_second_bot_is_told_that_no_card_is_free(cluster: Cluster) -> None:
+    async with fleet(cluster, 1), fleet(cluster, 0) as (_, clients, _):
+        while not (clients and clients[0].status.reason):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        assert clients[0].status.reason == driver.NO_CARD
+
+
+async def test_a_cluster_that_asks_for_no_token_is_not_used(tmp_path: Path) -> None:
+    with hosted(tmp_path, RAY_AUTH_MODE="disabled") as cluster:
+        await asyncio.to_thread(cluster.do, f"add {tmp_path}")
+        async with fleet(cluster, 0) as (_, clients, _):
+            while not (clients and clients[0].status.reason):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            assert clients[0].status.reason == NO_TOKEN
