@@ -25,7 +25,9 @@ from core.serving.cluster.fleet import FleetStatus
 
 # A post holds 4,000 characters.
 MAX_LINES: Final = 12
-MAX_ENGINES: Final = 24
+# So many engines have all their lines; of more, MAX_ENGINES have one each.
+DETAILED: Final = 8
+MAX_ENGINES: Final = 16
 NAME_LENGTH: Final = 60
 LINE_LENGTH: Final = 250
 
@@ -103,8 +105,7 @@ class AdminCog(
             yield from _cluster(self.fleet.status, locale)
         for engine in self.engines[:MAX_ENGINES]:
             lines = _engine(engine.status, len(self.engines), locale)
-            # Of many engines one line each, for a message has an end.
-            yield from lines if len(self.engines) <= MAX_LINES else islice(lines, 1)
+            yield from lines if len(self.engines) <= DETAILED else islice(lines, 1)
         if (more := len(self.engines) - MAX_ENGINES) > 0:
             yield t("admin.more", locale, count=more)
         yield t("admin.servers", locale, count=len(self.client.guilds))
@@ -122,7 +123,7 @@ def _engine(engine: EngineStatus, engines: int, locale: Locale) -> Iterable[str]
     state = t(f"admin.state.{engine.state}", locale)
     device = excerpt(engine.device_name, NAME_LENGTH) or "—"
     if engines > 1:
-        device = f"{engine.device} ({device})"
+        device = f"{excerpt(engine.device, NAME_LENGTH)} ({device})"
     yield t("admin.engine", locale, state=state, device=device)
     if engine.memory is not None:
         used, total = (f"{size / 2**30:.1f}" for size in engine.memory)

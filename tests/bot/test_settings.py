@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -195,3 +196,41 @@ def test_the_documented_defaults_are_the_real_ones(tmp_path: Path) -> None:
     table = (ROOT / "docs/settings.md").read_text("utf-8")
     for name, default in shown.items():
         assert re.search(rf"^\| `{name}` \| `?{re.escape(default)}`? \|", table, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [("auto", "auto"), ("AUTO", "auto"), ("ray://h:10001", "ray://h:10001"), ("h:6379", "h:6379")],
+)
+def test_with_a_cluster_this_computer_draws_only_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, there: str
+) -> None:
+    monkeypatch.setattr("bot.settings.find_spec", Mock())
+    settings = load(tmp_path, CLUSTER=given, CLUSTER_TOKEN="secret", PARKING_GB="9")
+    cluster = settings.cluster_config()
+    assert cluster is not None
+    assert (cluster[0].address, cluster[0].token) == (there, "secret")
+    assert (cluster[1].device, cluster[1].parking_gb) == ("auto", 9)
+    assert not settings.local
+    assert "secret" not in f"{settings!r} {cluster!r}"
+    assert load(tmp_path, CLUSTER=given, DEVICE="cuda:0,cuda:1").local
+    assert load(tmp_path).local
+    assert load(tmp_path).cluster_config() is None
+
+
+@pytest.mark.parametrize("address", ["ray://h", "h", "h:x", "http://h:1/", ":10001"])
+def test_a_cluster_that_is_no_address(tmp_path: Path, address: str) -> None:
+    with pytest.raises(SettingsError, match=r"CLUSTER must be auto or an address like ray://"):
+        load(tmp_path, CLUSTER=address)
+
+
+def test_a_cluster_without_ray_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.settings.find_spec", lambda _: None)
+    with pytest.raises(SettingsError) as told:
+        load(tmp_path, CLUSTER="auto")
+    (problem,) = told.value.problems
+    assert problem == (
+        'CLUSTER needs Ray, which is not installed: python -m pip install -e ".[cluster]"'
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import discord
 import pytest
@@ -12,6 +13,7 @@ from simcord.actors import MemberActor
 from core.errors import Refused
 from core.models.catalogue import Catalogue
 from core.serving.client import EngineStatus
+from core.serving.cluster.fleet import FleetStatus
 from tests.simulation import World, answer, buttons, model, text, vae
 
 COMMANDS = ("status", "drain", "reload")
@@ -113,6 +115,22 @@ async def test_status_names_each_of_several_engines(
         assert f"Engine: ready, on cuda:{number} (A card" in said
     assert len(said) <= 4000
     del engines[1:]
+
+
+async def test_status_of_a_cluster_with_many_engines_fits(
+    world: World, owner: MemberActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cog: Any = world.bot.get_cog("AdminCog")
+    status = replace(world.engine.status, device="gpu" * 100, device_name="A card" * 100)
+    monkeypatch.setattr(type(world.engine), "status", property(lambda _: status))
+    reason = "the Ray cluster cannot be reached" * 100
+    monkeypatch.setattr(cog, "fleet", Mock(status=FleetStatus("restarting", "ray://h:1", reason)))
+    monkeypatch.setattr(cog, "engines", [world.engine] * 40)
+    said = text(await admin(world, owner, "status"))
+    assert "- Cluster: restarting, at ray://h:1\n- Reason for the last stop: the Ray" in said
+    assert said.count("- Engine: ") == 16
+    assert "… and 24 more." in said
+    assert len(said) <= 4000
 
 
 async def test_drain_finishes_the_rest_and_takes_nothing_new(

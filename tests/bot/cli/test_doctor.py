@@ -14,6 +14,7 @@ from bot.cli.doctor import Finding
 from bot.settings import Settings
 from core.errors import Refused
 from core.models.catalogue import Catalogue
+from core.serving.cluster.protocol import ClusterNode
 from tests.simulation import catalogue
 from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
 
@@ -191,3 +192,15 @@ def test_the_report_ends_with_the_next_command(
     assert doctor.main(replace(settings, discord_token=token)) == code
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"Next: {following}")
+
+
+def test_the_computers_of_a_cluster_are_named() -> None:
+    settings = Settings(cluster="auto")
+    found = (ClusterNode("1", "gpu-1", 2), ClusterNode("2", "gpu-2", 1))
+    one, two, note = doctor.cluster(settings, found)
+    assert (one.text, two.text) == ("gpu-1: 2 graphics cards", "gpu-2: 1 graphics card")
+    assert (note.level, "DEVICE" in note.text) == ("note", True)
+    assert len(list(doctor.cluster(replace(settings, device=("cuda:0",)), found))) == 2
+    (wrong,) = doctor.cluster(settings, "the Ray cluster auto cannot be reached")
+    assert wrong.level == "wrong"
+    assert next(doctor.cluster(settings, ())).level == "wrong"
