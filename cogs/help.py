@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ class HelpCog(commands.Cog):
 
     def __init__(self, bot: Penultimate) -> None:
         self.tree = bot.tree
+        self.catalogue = bot.catalogue
 
     @app_commands.command(name="help", description=text("command.help"))
     @app_commands.describe(page=text("describe.page"))
@@ -60,7 +61,9 @@ class HelpCog(commands.Cog):
         listed = [command for command in every if isinstance(command, app_commands.Command)]
         path = picture_of(page) if page in PAGES else None
         if path is None:
-            return help_view(page, listed, interaction.locale), []
+            models = self.catalogue.models
+            prompts = models[0].card.prompts if models else ()
+            return help_view(page, listed, interaction.locale, prompts=prompts), []
         picture = io.BytesIO(await asyncio.to_thread(path.read_bytes))
         view = help_view(page, listed, interaction.locale, picture=path.name)
         return view, [discord.File(picture, path.name)]
@@ -73,11 +76,19 @@ def picture_of(page: str) -> Path | None:
 
 
 def help_view(
-    page: str, commands: Iterable[Command], locale: Locale, *, picture: str | None = None
+    page: str,
+    commands: Iterable[Command],
+    locale: Locale,
+    *,
+    picture: str | None = None,
+    prompts: Sequence[str] = (),
 ) -> ui.LayoutView:
-    """A page; ``picture`` is the name of the file sent with it. An unknown page is the first."""
+    """A page; ``picture`` is the name of the file sent with it. An unknown page is the first.
+
+    ``prompts``, from the default model's card, stand on the first.
+    """
     page = page if page in PAGES else FIRST
-    items: list[ui.Item[Any]] = [ui.TextDisplay(_text(page, commands, locale))]
+    items: list[ui.Item[Any]] = [ui.TextDisplay(_text(page, commands, locale, prompts))]
     if picture is not None:
         alt = t(f"help.{page}.picture", locale)
         media = discord.MediaGalleryItem(f"attachment://{picture}", description=alt)
@@ -85,9 +96,12 @@ def help_view(
     return layout(*items, row(_pages(page, locale)))
 
 
-def _text(page: str, commands: Iterable[Command], locale: Locale) -> str:
+def _text(page: str, commands: Iterable[Command], locale: Locale, prompts: Sequence[str]) -> str:
     lines = [t(f"help.{page}.title", locale)]
     lines += [t(f"help.{page}.{number}", locale) for number in range(1, PAGES[page] + 1)]
+    if page == FIRST and prompts:
+        lines.append(t("help.start.prompts", locale))
+        lines += [f"- `{prompt}`" for prompt in prompts]
     if page == "commands":
         lines += _commands(commands, locale)
     return "\n".join(lines)[:MAX_TEXT]

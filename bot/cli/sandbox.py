@@ -1,15 +1,15 @@
 """``python run.py sandbox``: the bot and the engine with a simulated Discord in a browser page.
 
-simcord simulates Discord and serves the page. It waits after each action until the bot is idle, so
-waits for the engine are declared to it as external. The bot itself has no code for it: it takes the
-engine and the queue as arguments.
+simcord simulates Discord; :mod:`bot.cli.page` shows it. simcord is made for tests: its time stands
+still, and each action waits until the bot is idle. Here time goes on and nothing waits. The bot
+itself has no code for it: it takes the engine as an argument.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
+import math
 import os
 import signal
 import socket
@@ -17,9 +17,10 @@ import sys
 import tempfile
 import time
 import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,143 +28,112 @@ from bot.cli import doctor
 from bot.client import Penultimate
 from bot.settings import Settings
 from core.config import EngineConfig
-from core.events import Event
 from core.serving.client import EngineClient
 from core.serving.queue import GpuQueue
-from core.serving.ticket import Ticket
-from core.work import Work
 
 if TYPE_CHECKING:
-    from simcord.builders import UserHandle
     from simcord.env import Env
-    from simcord.preview import Preview
 
-# simcord refuses a refresh during an action of the page.
-SECONDS_TO_RETRY: Final = 0.1
+    from bot.cli.page import Page, Stage
 
 HOST: Final = "127.0.0.1"
 
-WELCOME: Final = (
-    "This is an offline Discord with the real bot in it.\n"
-    "Type `/imagine` below, give it a prompt, and press the buttons under the image."
-)
+
+class WallClock:
+    """simcord's clock, going. The time since its start and the date are the computer's."""
+
+    def __init__(self) -> None:
+        # Not time.monotonic(), which simcord turns into this clock.
+        self._start = time.perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
+    def now(self) -> datetime:
+        """The date and time."""
+        return datetime.now(UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Do nothing, for time goes by itself."""
 
 
-class OutsideEngine(EngineClient):
-    """The engine client, its tasks in a context of their own, so that simcord ignores them."""
+def live(bot: Penultimate) -> Env:
+    """Return simcord's Discord for the bot, where time goes and no action waits for the bot."""
+    from simcord import _settlement
+    from simcord.env import Env
 
-    async def start(self) -> None:
-        """Start in an empty context."""
-        await contextvars.Context().run(asyncio.create_task, super().start())
+    class Live(Env):
+        async def _settle_internal(self, **_: Any) -> None:
+            # Without the waiting, what is left of it are the timers that are due.
+            _settlement._run_due_virtual_callbacks(self._settlement_state(), math.inf)
 
-
-class OutsideQueue(GpuQueue):
-    """The queue, whose tickets declare each wait for the next event to simcord."""
-
-    def __init__(self, per_owner: int, total: int, declare: Callable[[Any], Any]) -> None:
-        super().__init__(per_owner, total)
-        self._declare = declare
-
-    def submit(self, work: Work, *, resumed: bool = False) -> Ticket:
-        """Submit, and return an iterator in place of the ticket, which the bot only iterates."""
-        events: Any = self._events(super().submit(work, resumed=resumed))
-        return events  # type: ignore[no-any-return]
-
-    async def _events(self, ticket: Ticket) -> AsyncIterator[Event]:
-        with suppress(StopAsyncIteration):
-            while True:
-                yield await self._declare(anext(ticket))
-
-
-async def keep_fresh(env: Env, preview: Preview, changed: asyncio.Event) -> None:
-    """Refresh the page after each request of the bot, until cancelled.
-
-    Without a timer, for controls that are clicked during a refresh are out of date.
-    """
-    from simcord.backend.errors import SetupError
-
-    shown = 0
-    while True:
-        await changed.wait()
-        changed.clear()
-        requests = len(env.http_requests)
-        if requests == shown:
-            continue
-        try:
-            await preview.refresh()
-            shown = requests
-        except (SetupError, TimeoutError):
-            await asyncio.sleep(SECONDS_TO_RETRY)
-            changed.set()
+    env = Live(bot, check_errors=False)
+    clock: Any = WallClock()
+    env.backend.clock = clock
+    return env
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Preview]:
+async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Page]:
     """Run the page on temporary data, with the owner's models, VAEs and cache."""
-    import simcord
+    from bot.cli.page import Page
+
+    def engine(config: EngineConfig, queue: GpuQueue) -> EngineClient:
+        return EngineClient(replace(config, cache_dir=settings.cache_dir), queue)
 
     with tempfile.TemporaryDirectory(prefix="penultimate-sandbox-") as folder:
-        env: Env
-        changed = asyncio.Event()
-        ahead = 0.0
-
-        def clock() -> float:
-            return time.time() - ahead
-
-        async def declare(wait: Any) -> Any:
-            changed.set()
-            return await env.external_wait(wait, reason="the engine draws")
-
-        def engine(config: EngineConfig, queue: GpuQueue) -> EngineClient:
-            return OutsideEngine(replace(config, cache_dir=settings.cache_dir), queue)
-
-        bot = Penultimate(
-            replace(settings, data_dir=Path(folder), guild_id=None),
-            engine=engine,
-            queue=lambda per_owner, total: OutsideQueue(per_owner, total, declare),
-            clock=clock,
-            shard_count=1,
-        )
-        async with simcord.run(bot, check_errors=False) as env:
-            # simcord's clock stands still at a date of its own.
-            ahead = time.time() - env.now().timestamp()
-            env.backend.bot_user.name = "Penultimate"
+        ours = replace(settings, data_dir=Path(folder), guild_id=None)
+        bot = Penultimate(ours, engine=engine, shard_count=1)
+        env = live(bot)
+        stage = _stage(env)
+        env.backend.subscribers.append(stage.speak)
+        await env.start()
+        try:
+            bot.owner_id = stage.members[0].id
+            stage.prompts = _prompts(bot)
+            page = Page(stage)
+            runner = await page.start(HOST, port)
             try:
-                user = env.create_user("you")
-                bot.owner_id = user.id
-                async with await _preview(env, user, port) as preview:
-                    refresher = asyncio.create_task(keep_fresh(env, preview, changed))
-                    yield preview
-                    refresher.cancel()
+                yield page
             finally:
-                await bot.close()
+                await runner.cleanup()
+        finally:
+            await bot.close()
+            await env.shutdown()
 
 
-async def _preview(env: Env, user: UserHandle, port: int) -> Preview:
-    """Create the user's server with one channel and a welcome."""
-    guild = env.create_guild("Sandbox", owner=user)
-    channel = guild.create_text_channel("pictures")
-    you = guild.add_member(user)
-    guide = guild.add_member(env.create_user("guide"))
-    await guide.send(channel, WELCOME)
-    return env.preview(channel, viewers=[you], layout="channel", port=port)
+def _stage(env: Env) -> Stage:
+    """Two members, of whom the first owns the server and the bot, and two channels."""
+    from bot.cli.page import Stage
+
+    env.backend.bot_user.name = "Penultimate"
+    owner, friend = env.create_user("you"), env.create_user("friend")
+    guild = env.create_guild("Sandbox", owner=owner)
+    pictures = guild.create_text_channel("pictures", topic="Type /imagine, then press buttons.")
+    lounge = guild.create_text_channel("lounge", topic="Another channel, to try /config rules in.")
+    members = [guild.add_member(owner), guild.add_member(friend)]
+    return Stage(env, guild, members, [pictures, lounge])
+
+
+def _prompts(bot: Penultimate) -> tuple[str, ...]:
+    """What the welcome offers: the prompts on the card of the default model."""
+    return bot.catalogue.models[0].card.prompts if bot.catalogue.models else ()
 
 
 async def serve(settings: Settings, *, port: int = 0, browser: bool = True) -> None:
-    """Run the sandbox until Ctrl-C, or until "End preview session" is pressed in the page."""
+    """Run the sandbox until Ctrl-C."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-    async with opened(settings, port=port) as preview:
-        print(f"The sandbox is open: {preview.url}\nCtrl-C ends it.", flush=True)
+    async with opened(settings, port=port) as page:
+        print(f"The sandbox is open: {page.url}\nCtrl-C ends it.", flush=True)
         if browser and _has_display():
-            webbrowser.open(preview.url)
-        ends = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(preview.wait_closed())]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.cancel()
+            webbrowser.open(page.url)
+        await stop.wait()
 
 
 def _has_display() -> bool:

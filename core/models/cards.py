@@ -16,6 +16,9 @@ from core.errors import PenultimateError
 from core.options import MAX_PROMPT, OPTIONS, RANGES, Option, Place, names
 from core.request import split_sampler
 
+# What a help page has room for.
+MAX_PROMPTS: Final = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -35,6 +38,8 @@ class Card:
     zero_terminal_snr: bool | None = None
     size: tuple[int, int] | None = None
     largest: int | None = None
+    # Prompts that show what the model can do.
+    prompts: tuple[str, ...] = ()
     # A mapping has no hash; equal cards still have equal hashes without it.
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -85,6 +90,12 @@ def _largest(value: Any) -> int:
     return value
 
 
+def _prompts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_PROMPTS:
+        raise ValueError(f"a list of at most {MAX_PROMPTS} texts")
+    return tuple(map(_text, value))
+
+
 _FACTS: Final[dict[str, Callable[[Any], Any]]] = {
     "name": _text,
     "description": _text,
@@ -94,6 +105,7 @@ _FACTS: Final[dict[str, Callable[[Any], Any]]] = {
     "zero_terminal_snr": _flag,
     "size": _size,
     "largest": _largest,
+    "prompts": _prompts,
 }
 _VALUES: Final = {name: _value(OPTIONS[name]) for name in names(Place.CARD) if name not in _FACTS}
 

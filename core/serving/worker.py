@@ -31,6 +31,8 @@ ENVIRONMENT: Final = {
     "TOKENIZERS_PARALLELISM": "false",
     # Required for deterministic cuBLAS (strict); no cost otherwise.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    # Threads that wait for each other sleep: on a busy machine they would take turns to spin.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 

@@ -124,7 +124,8 @@ def test_the_bots_process_imports_no_torch() -> None:
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for folder in ("bot", "cogs")
         for path in sorted((ROOT / folder).rglob("*.py"))
-        if path.name != "__init__.py"
+        # The sandbox's page is imported when that is opened.
+        if path.name not in ("__init__.py", "page.py")
     ]
     code = (
         f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\n"
