@@ -99,12 +99,16 @@ def _value(plain: Any, blobs: list[bytes]) -> Any:
         case ["p", str(path)]:
             return Path(path)
         case ["m", list(pairs)]:
-            return {str(key): _value(each, blobs) for key, each in pairs}
+            return {_key(key): _value(each, blobs) for key, each in pairs}
         case ["c", str(name), dict(parts)]:
             return CLASSES[name](**{each: _value(part, blobs) for each, part in parts.items()})
         case ["t", *parts]:
             return tuple(_value(each, blobs) for each in parts)
     raise ValueError("a value of no kind")
+
+
+def _key(key: object) -> int | str:
+    return key if type(key) is int else str(key)
 
 
 def _names(of: type) -> tuple[str, ...]:

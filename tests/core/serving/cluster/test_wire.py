@@ -20,9 +20,9 @@ from core.models.catalogue import Model, Vae
 from core.models.uses import AddOns, UsedNetwork
 from core.models.weights.network_file import NetworkUse
 from core.notes import Note
-from core.request import GenerationRequest, HiresFix, Inputs
+from core.request import Enlarge, GenerationRequest, HiresFix, Inputs
 from core.serving.cluster.wire import CLASSES, decode, encode
-from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Ready, Stop
+from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Measured, Ready, Stop
 from core.work import Item, Work
 
 CARD = Card("a card", values={"steps": 12, "sampler": "Euler"}, size=(64, 64))
@@ -40,6 +40,7 @@ WORK = Work(
                 cfg_scale=7.1,
                 inputs=Inputs(b"\0\xff not JSON"),
                 hires=HiresFix(2.0, upscaler="big"),
+                enlarge=Enlarge(3.0, "big"),
             ),
             Model(
                 *("m", Path("/models/m.safetensors"), "file", "sd1", "epsilon", "sd1", (64, 64)),
@@ -56,6 +57,7 @@ WORK = Work(
 MESSAGES = [
     *(Add(WORK), Abort(7), Stop(), Ready("a card"), Alive(), Crashed("why", final=True)),
     *(Credit(3, ("m",), (1, 2)), Credit(0, ()), Started(7), Cancelled(7), EngineConfig()),
+    Measured({"m 512x512": {2: 0.25, 4: 0.4}}),
     *(Progress(7, 1, 20), Progress(7, 2, 20, b"\x89PNG")),
     Finished(7, (Image(b"\x89PNG" * 9, 4294967295, 64, 64, "a cat\nSteps: 1"),) * 2, seconds=1.5),
     Finished(7, (), (Note.of("networks_many", limit=3), Note.of("x", names=("a", "b")))),
