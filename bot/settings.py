@@ -195,6 +195,8 @@ class Settings:
     max_steps: Annotated[int, _whole(1, int(RANGES["steps"].high))] = Limits().max_steps
     max_count: Annotated[int, _whole(1, int(RANGES["count"].high))] = Limits().max_count
     max_cells: Annotated[int, _whole(12, MAX_CELLS)] = Limits().max_cells
+    keep_days: Annotated[int, _whole(0, 36_500)] = 730
+    keep_gb: Annotated[int, _whole(0, 1_000_000)] = 100
     nsfw_model: Annotated[Path | None, _folder] = None
     nsfw_labels: Annotated[tuple[str, ...], _list] = ()
     nsfw_threshold: Annotated[int, _whole(1, 99)] = 50

@@ -17,6 +17,7 @@ from cogs.queue import QueueCog
 from cogs.reactions import ReactionsCog
 from cogs.settings.cog import SettingsCog
 from cogs.style import StyleCog
+from cogs.upkeep import UpkeepCog
 
 
 async def setup(bot: Penultimate) -> None:
@@ -36,6 +37,7 @@ async def setup(bot: Penultimate) -> None:
         PrivacyCog,
         ConfigCog,
         AdminCog,
+        UpkeepCog,
     ):
         cog = make(bot)
         bot.actions.add(cog)

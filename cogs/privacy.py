@@ -52,6 +52,7 @@ class PrivacyCog(
         self.store = bot.store
         self.jobs = bot.jobs
         self.retry = bot.retry
+        self.keep_days = bot.settings.keep_days
         self._deleting: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:
@@ -91,6 +92,8 @@ class PrivacyCog(
         locale = interaction.locale
         jobs, presets = await self.store.members.counts(interaction.user.id)
         said = t("privacy.confirm", locale, jobs=jobs, presets=presets)
+        if self.keep_days:
+            said += "\n" + t("privacy.kept_for", locale, days=self.keep_days)
         danger = discord.ButtonStyle.danger
         buttons = row(
             standing_button(t("privacy.delete", locale), "forget_me", style=danger),

@@ -14,6 +14,7 @@ from bot.store.members import Members
 from bot.store.pictures import Picture, Pictures
 from bot.store.posts import MessagePlace, Posts
 from bot.store.presets import Preset, Presets
+from bot.store.retention import Retention
 from bot.store.servers import Servers
 from bot.store.shares import Share, Shares
 from bot.store.styles import Style, Styles
@@ -44,6 +45,7 @@ class Store:
         self.shares = Shares(database, clock)
         self.styles = Styles(database)
         self.servers = Servers(database, clock)
+        self.retention = Retention(database, self.pictures, clock)
 
     @classmethod
     async def open(

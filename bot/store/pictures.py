@@ -28,7 +28,10 @@ _OURS: Final = re.compile(r"\d+\.(png|part)")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a job; ``position`` counts from 0, ``path`` is the file it should be in."""
+    """One picture of a job; ``position`` counts from 0, ``path`` is the file it should be in.
+
+    The file of one that is not ``kept`` was removed (:mod:`bot.store.retention`).
+    """
 
     job_id: int
     position: int
@@ -38,9 +41,10 @@ class Picture:
     infotext: str
     attachment_id: int | None
     path: Path
+    kept: bool = True
 
     async def read(self) -> bytes:
-        """Read the PNG file. Raises :class:`FileNotFoundError` when the owner removed the file."""
+        """Read the PNG file. Raises :class:`FileNotFoundError` when it was removed."""
         return await asyncio.to_thread(self.path.read_bytes)
 
     async def image(self) -> Image:
@@ -53,7 +57,7 @@ class Pictures:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
-        self._folder = folder
+        self.folder = folder
         # Jobs whose files are being written. A thread continues when its caller is cancelled, and
         # could write after a deletion.
         self._writing: dict[int, asyncio.Future[None]] = {}
@@ -63,7 +67,12 @@ class Pictures:
         rows = await self._database.read(
             "SELECT * FROM pictures WHERE job_id = ? ORDER BY position", job_id
         )
-        return tuple(Picture(**dict(row), path=self._path(job_id, row["position"])) for row in rows)
+        return tuple(
+            Picture(
+                **dict(row) | {"kept": bool(row["kept"])}, path=self._path(job_id, row["position"])
+            )
+            for row in rows
+        )
 
     async def set_attachments(self, job_id: int, attachment_ids: Sequence[int]) -> None:
         """Store Discord's attachment id of each picture, in order."""
@@ -85,7 +94,7 @@ class Pictures:
         await asyncio.shield(writing)
 
     def _write_files(self, job_id: int, pngs: Sequence[bytes]) -> None:
-        (self._folder / str(job_id)).mkdir(parents=True, exist_ok=True)
+        (self.folder / str(job_id)).mkdir(parents=True, exist_ok=True)
         for position, png in enumerate(pngs):
             path = self._path(job_id, position)
             unfinished = path.with_suffix(".part")
@@ -113,7 +122,7 @@ class Pictures:
         """Remove the job's folder, if there is one, after any write to it has ended."""
         if (writing := self._writing.get(job_id)) is not None:
             await asyncio.wait({writing})
-        await asyncio.to_thread(shutil.rmtree, self._folder / str(job_id), ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self.folder / str(job_id), ignore_errors=True)
 
     async def sweep(self) -> None:
         """Remove files without a row, left by a crash between the two writes.
@@ -124,7 +133,7 @@ class Pictures:
         """
         found = await asyncio.to_thread(self._job_ids)
         rows = await self._database.read(
-            "SELECT job_id FROM pictures"
+            "SELECT job_id FROM pictures WHERE kept"
             " UNION SELECT id FROM jobs WHERE state IN ('queued', 'running')"
         )
         [(newest,)] = await self._database.read(
@@ -133,14 +142,14 @@ class Pictures:
         named = {row[0] for row in rows}
         lost = [job_id for job_id in found if job_id <= newest and job_id not in named]
         for job_id in lost:
-            await asyncio.to_thread(self._remove_ours, self._folder / str(job_id))
+            await asyncio.to_thread(self._remove_ours, self.folder / str(job_id))
         if lost:
             log.info("pictures of %d deleted jobs were removed", len(lost))
 
     def _job_ids(self) -> list[int]:
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             return []
-        return [int(entry.name) for entry in os.scandir(self._folder) if entry.name.isdecimal()]
+        return [int(entry.name) for entry in os.scandir(self.folder) if entry.name.isdecimal()]
 
     def _remove_ours(self, folder: Path) -> None:
         """Remove the bot's own files; a folder with others in it remains."""
@@ -151,4 +160,4 @@ class Pictures:
             folder.rmdir()
 
     def _path(self, job_id: int, position: int) -> Path:
-        return self._folder / str(job_id) / f"{position}.png"
+        return self.folder / str(job_id) / f"{position}.png"

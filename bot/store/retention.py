@@ -1,0 +1,107 @@
+"""Retention: jobs are deleted after a set time, the oldest image files over a set size.
+
+Only jobs that have ended are touched: one whose pictures did not reach Discord yet keeps them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+from bot.store import inputs
+from bot.store.database import Database
+from bot.store.pictures import Pictures
+
+DAY: Final = 86_400.0
+GB: Final = 10**9
+# Jobs in one transaction, so that nothing else waits long for the database.
+BATCH: Final = 100
+
+# As the index jobs_by_end has it, so that SQLite uses it.
+_ENDED: Final = "state IN ('delivered', 'failed', 'cancelled')"
+_OLD: Final = (
+    f"SELECT id FROM jobs WHERE {_ENDED} AND finished_at < ? ORDER BY finished_at, id LIMIT ?"
+)
+_WITH_FILES: Final = (
+    f"SELECT id FROM jobs WHERE {_ENDED} AND finished_at NOT NULL AND state = 'delivered'"
+    " AND EXISTS (SELECT 1 FROM pictures WHERE job_id = jobs.id AND kept)"
+    " ORDER BY finished_at, id"
+)
+
+
+class Retention:
+    """Deletes what is older, or takes more room, than the owner wants. ``clock``: Unix seconds."""
+
+    def __init__(
+        self, database: Database, pictures: Pictures, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._clock = clock
+
+    async def delete_old(self, days: int) -> int:
+        """Delete every job that ended more than ``days`` ago, with its pictures and its inputs.
+
+        Returns how many. Their posts stay in Discord.
+        """
+        before, deleted = self._clock() - days * DAY, 0
+        while rows := await self._database.read(_OLD, before, BATCH):
+            ids = [row["id"] for row in rows]
+
+            async def work(connection: aiosqlite.Connection, ids: list[int] = ids) -> None:
+                await connection.executemany("DELETE FROM jobs WHERE id = ?", [(i,) for i in ids])
+                await connection.execute(inputs.DELETE_UNUSED)
+
+            await self._database.write(work)
+            for job_id in ids:
+                await self._pictures.delete_files(job_id)
+            deleted += len(ids)
+        return deleted
+
+    async def shrink(self, gigabytes: float) -> int:
+        """Remove the oldest delivered pictures' files until all take ``gigabytes`` (10⁹ bytes).
+
+        Returns of how many jobs. The jobs stay, and can be generated again.
+        """
+        sizes = await asyncio.to_thread(_sizes, self._pictures.folder)
+        excess = sum(sizes.values()) - gigabytes * GB
+        if excess <= 0:
+            return 0
+        going: list[int] = []
+        for row in await self._database.read(_WITH_FILES):
+            if excess <= 0:
+                break
+            going.append(row["id"])
+            excess -= sizes.get(row["id"], 0)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.executemany(
+                "UPDATE pictures SET kept = 0 WHERE job_id = ?", [(job_id,) for job_id in going]
+            )
+
+        # Rows first: a start removes the files of those that are not kept.
+        await self._database.write(work)
+        for job_id in going:
+            await self._pictures.delete_files(job_id)
+        return len(going)
+
+
+def _sizes(folder: Path) -> dict[int, int]:
+    """Return the bytes of each job's folder. Reads the disk."""
+    sizes: dict[int, int] = {}
+    if not folder.is_dir():
+        return sizes
+    for entry in os.scandir(folder):
+        if entry.name.isdecimal() and entry.is_dir(follow_symlinks=False):
+            try:
+                sizes[int(entry.name)] = sum(file.stat().st_size for file in os.scandir(entry.path))
+            except FileNotFoundError:
+                # Deleted meanwhile.
+                continue
+    return sizes

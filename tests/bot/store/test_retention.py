@@ -1,0 +1,147 @@
+"""What is kept for a set time and size, oldest first, and never what was not delivered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.settings import Settings
+from bot.store import Job, Store
+from bot.store import retention as retention_file
+from bot.store.retention import DAY, GB
+from core.errors import OutOfMemory
+from core.events import Image
+from core.request import GenerationRequest, Inputs
+
+START = b"\x89PNG start"
+
+
+def image(size: int = 1000) -> Image:
+    return Image(b"x" * size, 7, 512, 512, "its parameters")
+
+
+class Kept:
+    """A store whose clock a test moves, and jobs that ended in every way."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def job(self, state: str, **values: Any) -> Job:
+        jobs, request = self.store.jobs, GenerationRequest("x", "demo", 7, **values)
+        job = await jobs.create(request, user_id=1, application_id=2)
+        if state in ("finished", "delivered"):
+            await jobs.finish(job.id, [image()])
+        if state == "running":
+            await jobs.set_state(job.id, "running")
+        if state == "delivered":
+            await jobs.set_state(job.id, "delivered")
+        if state == "cancelled":
+            await jobs.set_state(job.id, "cancelled")
+        if state == "failed":
+            await jobs.fail(job.id, OutOfMemory(512, 512))
+        return job
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [1_000_000.0]
+
+
+@pytest.fixture
+async def kept(settings: Settings, now: list[float]) -> Any:
+    store = await Store.open(settings.database_path, settings.images_dir, lambda: now[0])
+    yield Kept(store)
+    await store.close()
+
+
+def folders(settings: Settings) -> set[int]:
+    return {int(path.name) for path in settings.images_dir.iterdir()}
+
+
+async def test_what_ended_long_ago_is_deleted_and_nothing_else(
+    kept: Kept, now: list[float], settings: Settings
+) -> None:
+    states = ("delivered", "failed", "cancelled", "finished", "queued", "running")
+    old = {state: (await kept.job(state)).id for state in states}
+    now[0] += 30 * DAY
+    new = await kept.job("delivered")
+    now[0] += 1 * DAY
+    assert await kept.store.retention.delete_old(31) == 0
+    now[0] += 1
+    assert await kept.store.retention.delete_old(31) == 3
+    left = [state for state, number in old.items() if await kept.store.jobs.get(number)]
+    assert left == ["finished", "queued", "running"]
+    assert folders(settings) == {old["finished"], new.id}
+    # A second time there is nothing to do.
+    assert await kept.store.retention.delete_old(31) == 0
+
+
+async def test_start_images_go_with_the_last_job_that_uses_them(
+    kept: Kept, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_file, "BATCH", 2)
+    for _ in range(5):
+        await kept.job("delivered", inputs=Inputs(START))
+    now[0] += 10 * DAY
+    await kept.job("delivered", inputs=Inputs(START))
+
+    async def stored() -> int:
+        return len(await kept.store._database.read("SELECT 1 FROM inputs"))
+
+    assert await kept.store.retention.delete_old(9) == 5
+    assert await stored() == 1
+    now[0] += 10 * DAY
+    assert await kept.store.retention.delete_old(9) == 1
+    assert await stored() == 0
+
+
+async def test_the_oldest_delivered_files_go_when_there_are_too_many(
+    kept: Kept, now: list[float], settings: Settings
+) -> None:
+    waiting = await kept.job("finished")
+    made = []
+    for _ in range(4):
+        now[0] += 1
+        made.append((await kept.job("delivered")).id)
+    assert await kept.store.retention.shrink(5000 / GB) == 0
+    assert await kept.store.retention.shrink(2500 / GB) == 3
+    assert folders(settings) == {waiting.id, made[-1]}
+    # The rows stay, with the parameters.
+    (picture,) = await kept.store.pictures.of_job(made[0])
+    assert (picture.kept, picture.infotext) == (False, "its parameters")
+    with pytest.raises(FileNotFoundError):
+        await picture.read()
+    (picture,) = await kept.store.pictures.of_job(made[-1])
+    assert picture.kept
+    # What has not reached Discord stays, however little may be kept.
+    assert await kept.store.retention.shrink(0) == 1
+    assert folders(settings) == {waiting.id}
+
+
+async def test_files_that_a_crash_left_go_at_the_next_start(
+    kept: Kept, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await kept.job("delivered")
+
+    async def killed(job_id: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kept.store.pictures, "delete_files", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await kept.store.retention.shrink(0)
+    assert folders(settings) == {job.id}
+    await kept.store.pictures.sweep()
+    assert folders(settings) == set()
+
+
+async def test_the_search_for_old_jobs_uses_an_index(kept: Kept) -> None:
+    for sql, values in ((retention_file._OLD, (0.0, 1)), (retention_file._WITH_FILES, ())):
+        plan = await kept.store._database.read(f"EXPLAIN QUERY PLAN {sql}", *values)
+        assert "jobs_by_end" in plan[0]["detail"]
+        assert not [row for row in plan if "TEMP B-TREE FOR ORDER BY" == row["detail"][4:]]
+
+
+async def test_a_folder_that_is_not_there_takes_no_room(kept: Kept, tmp_path: Path) -> None:
+    assert await kept.store.retention.shrink(0) == 0

@@ -1,0 +1,97 @@
+"""The owner's KEEP_DAYS and KEEP_GB, and what the controls of a post then say."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from bot.settings import Settings
+from bot.store.retention import DAY
+from cogs.upkeep import UpkeepCog
+from tests.simulation import World, answer, buttons, simulate, text
+
+
+def upkeep(world: World) -> UpkeepCog:
+    cog = world.bot.get_cog("UpkeepCog")
+    assert isinstance(cog, UpkeepCog)
+    return cog
+
+
+async def test_a_control_of_a_deleted_job_says_so_kindly(world: World) -> None:
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    post = world.last
+    world.now += world.settings.keep_days * DAY + 1
+    await upkeep(world).keep()
+    said = text(answer(await world.ann.click(post, label="More…")))
+    assert "The bot keeps images for a limited time" in said
+
+
+async def test_a_post_whose_file_is_gone_can_still_be_varied(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    post, cog = world.last, upkeep(world)
+    # One of 0 would be no limit.
+    cog.settings = replace(world.settings, keep_gb=1)
+    (picture,) = await world.bot.store.pictures.of_job(1)
+    with picture.path.open("r+b") as file:
+        file.truncate(2 * 10**9)
+    caplog.set_level("INFO")
+    await cog.keep()
+    assert "the images of 1 jobs beyond KEEP_GB=1 were removed" in caplog.text
+    assert not picture.path.exists()
+    shown = answer(await world.bob.slash(world.channel, "show", id=1))
+    list(world.env.errors)
+    assert "image file no longer exists" in text(shown)
+    assert "limited time" in text(shown)
+    panel = answer(await world.bob.click(post, label="More…"))
+    assert "Steps: " in text(answer(await world.bob.click(panel, label="Parameters")))
+    await world.bob.click(post, label="New seed")
+    assert buttons(world.last)["New seed"]
+    assert (await world.job(2)).state == "delivered"
+
+
+async def test_without_limits_everything_stays(settings: Settings) -> None:
+    async with simulate(replace(settings, keep_days=0, keep_gb=0)) as world:
+        await world.ann.slash(world.channel, "imagine", prompt="x")
+        world.now += 100_000 * DAY
+        await upkeep(world).keep()
+        assert (await world.job(1)).state == "delivered"
+        asked = answer(await world.ann.slash(world.channel, "privacy delete"))
+        assert "days" not in text(asked)
+
+
+async def test_privacy_says_how_long_things_are_kept(world: World) -> None:
+    asked = answer(await world.ann.slash(world.channel, "privacy delete"))
+    assert f"{world.settings.keep_days} days after" in text(asked)
+
+
+async def test_a_start_keeps_to_it(settings: Settings) -> None:
+    async with simulate(settings) as world:
+        await world.ann.slash(world.channel, "imagine", prompt="x")
+        world.now += world.settings.keep_days * DAY + 1
+        await world.restart()
+        await world.env.settle()
+        assert await world.bot.store.jobs.get(1) is None
+
+
+async def test_a_locked_database_is_tried_again_later(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def locked(days: int) -> int:
+        raise sqlite3.OperationalError("database is locked")
+
+    cog = upkeep(world)
+    monkeypatch.setattr(cog.retention, "delete_old", locked)
+    await cog._keep()
+    assert "will be later: database is locked" in caplog.text
+    assert cog._keep.is_running()
+
+
+async def test_files_that_the_owner_removed_are_no_trouble(world: World) -> None:
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    shutil.rmtree(world.settings.images_dir)
+    await upkeep(world).keep()
