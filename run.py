@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 
 def _port(text: str) -> int:
@@ -58,7 +59,12 @@ def parser() -> argparse.ArgumentParser:
     fetch = commands.add_parser("fetch", help="download a model: licence and size first, then asks")
     fetch.add_argument("source", metavar="SOURCE", help="a page, repository, version, hash or AIR")
     fetch.add_argument("--yes", action="store_true", help="do not ask")
-    commands.add_parser("doctor", help="say what is installed, found, and wrong")
+    doctor = commands.add_parser("doctor", help="say what is installed, found, and wrong")
+    doctor.add_argument("--check", action="store_true", help="read the database and images too")
+    backup = commands.add_parser("backup", help="copy the database and images, also while it runs")
+    backup.add_argument("folder", metavar="DIR", help="a new folder")
+    restore = commands.add_parser("restore", help="put a backup in the place of the present data")
+    restore.add_argument("folder", metavar="DIR", help="what backup made")
     return top
 
 
@@ -111,9 +117,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return fetch.main(settings, arguments.source, yes=arguments.yes)
         case "doctor":
-            from bot.cli import doctor
+            from bot.cli import check, doctor
 
-            return doctor.main(settings)
+            return doctor.main(settings, check.data if arguments.check else None)
+        case "backup":
+            from bot.cli import backup
+
+            return backup.backup(settings, Path(arguments.folder))
+        case "restore":
+            from bot.cli import backup
+
+            return backup.restore(settings, Path(arguments.folder))
         case _:
             from bot.cli import start
 

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -77,14 +77,17 @@ class Finding:
     fix: str = ""
 
 
-def main(settings: Settings) -> int:
-    """Print the report; return 0, or 1 when something is wrong."""
+def main(settings: Settings, check: Callable[[Settings], Iterator[Finding]] | None = None) -> int:
+    """Print the report; return 0, or 1 when something is wrong.
+
+    ``check`` looks at the data in place of :func:`data`.
+    """
     catalogue = settings.catalogue(math.inf)
     sections = {
         "Installed": [*installed(), *checkout()],
         "Device": list(device(settings, ask_torch(), cards_in_machine())),
         "Models, VAEs and add-ons": list(files(settings, catalogue)),
-        "Data": list(data(settings)),
+        "Data": list((check or data)(settings)),
         "Discord": [asyncio.run(token(settings))],
     }
     if (config := settings.cluster_config()) is not None:
