@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--yes", action="store_true", help="do not ask")
     doctor = commands.add_parser("doctor", help="say what is installed, found, and wrong")
     doctor.add_argument("--check", action="store_true", help="read the database and images too")
+    commands.add_parser("health", help="ask the running bot whether all is well (needs METRICS)")
     backup = commands.add_parser("backup", help="copy the database and images, also while it runs")
     backup.add_argument("folder", metavar="DIR", help="a new folder")
     restore = commands.add_parser("restore", help="put a backup in the place of the present data")
@@ -120,6 +121,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from bot.cli import check, doctor
 
             return doctor.main(settings, check.data if arguments.check else None)
+        case "health":
+            from bot.cli import health
+
+            return health.main(settings)
         case "backup":
             from bot.cli import backup
 

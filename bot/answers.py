@@ -66,9 +66,11 @@ async def say(interaction: Interaction, text: str, files: Sequence[discord.File]
         log.warning("could not answer an interaction: %s", error)
 
 
-async def show(interaction: Interaction, view: ui.LayoutView) -> None:
+async def show(
+    interaction: Interaction, view: ui.LayoutView, files: Sequence[discord.File] = ()
+) -> None:
     """Answer with an ephemeral view, or with the response that was deferred."""
-    await _respond(interaction, view=view)
+    await _respond(interaction, files, view=view)
 
 
 async def _respond(

@@ -38,6 +38,7 @@ from bot.posts.sender import Sender
 from bot.settings import Settings
 from bot.store import Store
 from bot.translate import CatalogueTranslator
+from bot.watch.tally import Tally
 from core.config import EngineConfig
 from core.models.catalogue import Catalogue
 from core.serving.client import EngineClient
@@ -99,7 +100,9 @@ class Penultimate(commands.AutoShardedBot):
         clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None:
+        self.tally = Tally()
         super().__init__(
+            http_trace=self.tally.trace(),
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=Commands,
@@ -152,7 +155,8 @@ class Penultimate(commands.AutoShardedBot):
         classifier = Classifier(self.settings.nsfw_model, threshold, self.settings.nsfw_labels)
         self.gate = gate = Gate(store, catalogue, limits, classifier)
         self.visibility = visibility = Visibility(store, self)
-        self.delivery = delivery = Delivery(Sender(self, self.clock), store, catalogue)
+        sender = Sender(self, self.clock, self.tally.delivered)
+        self.delivery = delivery = Delivery(sender, store, catalogue)
         following = Following(
             store,
             gate,

@@ -33,6 +33,7 @@ FOLDERS: Final = ("models", "vaes", "loras", "embeddings", "upscalers")
 DTYPES: Final = ("auto", "float16", "bfloat16", "float32")
 # Each is a process with torch in it, and has its lines in /admin status.
 MAX_DEVICES: Final = 8
+LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -139,6 +140,14 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65_535 or (":" in host and host[:1] != "["):
+        raise ValueError(f"must be a port, or an address and one (127.0.0.1:9464), not {text!r}")
+    # Without an address, for this machine alone.
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.split(","))))
 
@@ -202,7 +211,9 @@ class Settings:
     nsfw_threshold: Annotated[int, _whole(1, 99)] = 50
     hf_token: Annotated[str | None, _key] = field(default=None, repr=False)
     civitai_token: Annotated[str | None, _key] = field(default=None, repr=False)
+    metrics: Annotated[tuple[str, int] | None, _address] = None
     log_level: Annotated[str, _one_of(LOG_LEVELS)] = "INFO"
+    log_format: Annotated[str, _one_of(LOG_FORMATS)] = "text"
 
     @property
     def database_path(self) -> Path:

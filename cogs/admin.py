@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
@@ -18,7 +20,9 @@ from bot.client import Penultimate
 from bot.errors import sentence
 from bot.posts.controls import layout, row, standing_button
 from bot.posts.panel import text_view
+from bot.store.activity import Hour
 from bot.translate import listed, t, text
+from bot.watch.chart import draw, duration
 from core.models.catalogue import Catalogue
 from core.serving.client import EngineStatus
 from core.serving.cluster.fleet import FleetStatus
@@ -30,6 +34,7 @@ DETAILED: Final = 8
 MAX_ENGINES: Final = 16
 NAME_LENGTH: Final = 60
 LINE_LENGTH: Final = 250
+CHART: Final = "day.png"
 
 
 # In direct messages and user installs Discord hides a command from nobody.
@@ -48,6 +53,7 @@ class AdminCog(
         self.engines = bot.engines
         self.fleet = bot.fleet
         self.catalogue = bot.catalogue
+        self.activity = bot.store.activity
         self.reload_catalogue = bot.reload_catalogue
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
@@ -59,13 +65,13 @@ class AdminCog(
     @app_commands.command(name="status", description=text("command.admin.status"))
     async def status(self, interaction: Interaction) -> None:
         """Show the state of the queue and the engine."""
-        await answers.show(interaction, self._status_view(interaction.locale))
+        await answers.show(interaction, *await self._state(interaction.locale))
 
     @app_commands.command(name="drain", description=text("command.admin.drain"))
     async def drain(self, interaction: Interaction) -> None:
         """Take no new jobs; those queued and running are finished."""
         self.gate.draining = True
-        await answers.show(interaction, self._status_view(interaction.locale))
+        await answers.show(interaction, *await self._state(interaction.locale))
 
     @app_commands.command(name="reload", description=text("command.admin.reload"))
     async def reload(self, interaction: Interaction) -> None:
@@ -78,20 +84,30 @@ class AdminCog(
 
     @standing("admin_status")
     async def _refresh(self, interaction: Interaction, _: int | None) -> None:
-        await interaction.response.edit_message(view=self._status_view(interaction.locale))
+        view, files = await self._state(interaction.locale)
+        await interaction.response.edit_message(view=view, attachments=files)
 
     @standing("admin_drain")
     async def _drain(self, interaction: Interaction, drain: int | None) -> None:
         self.gate.draining = bool(drain)
-        await interaction.response.edit_message(view=self._status_view(interaction.locale))
+        view, files = await self._state(interaction.locale)
+        await interaction.response.edit_message(view=view, attachments=files)
 
-    def _status_view(self, locale: Locale) -> ui.LayoutView:
+    async def _state(self, locale: Locale) -> tuple[ui.LayoutView, list[discord.File]]:
+        """The state as text, the last day as a chart, and the buttons."""
+        hours = await self.activity.day()
+        chart = discord.File(io.BytesIO(await asyncio.to_thread(draw, hours)), CHART)
+        said = _day(hours, locale)
+        item = discord.MediaGalleryItem(f"attachment://{CHART}", description=said)
+        gallery = ui.MediaGallery[ui.LayoutView](item)
+        lines = [*self._status(locale), said]
         draining = self.gate.draining
         label = t("admin.take_again" if draining else "admin.drain", locale)
         style = discord.ButtonStyle.primary if draining else discord.ButtonStyle.danger
         drain = standing_button(label, "admin_drain", int(not draining), style=style)
         refresh = standing_button(t("admin.refresh", locale), "admin_status")
-        return layout(ui.TextDisplay("\n".join(self._status(locale))), row(refresh, drain))
+        view = layout(ui.TextDisplay("\n".join(lines)), gallery, row(refresh, drain))
+        return view, [chart]
 
     def _status(self, locale: Locale) -> Iterable[str]:
         """A line for each fact that is known of the queue and the engine."""
@@ -116,6 +132,18 @@ def _cluster(cluster: FleetStatus, locale: Locale) -> Iterable[str]:
     yield t("admin.cluster", locale, state=state, address=excerpt(cluster.address, NAME_LENGTH))
     if cluster.reason:
         yield t("admin.reason", locale, reason=excerpt(cluster.reason, LINE_LENGTH))
+
+
+def _day(hours: Sequence[Hour], locale: Locale) -> str:
+    """What the chart shows, in words."""
+    counts = {
+        name: sum(getattr(hour, name) for hour in hours)
+        for name in ("delivered", "failed", "cancelled")
+    }
+    started = sum(hour.started for hour in hours)
+    waited = sum(hour.waited for hour in hours)
+    wait = duration(waited / started) if started else "—"
+    return t("admin.day", locale, wait=wait, **counts)
 
 
 def _engine(engine: EngineStatus, engines: int, locale: Locale) -> Iterable[str]:

@@ -18,6 +18,7 @@ from cogs.reactions import ReactionsCog
 from cogs.settings.cog import SettingsCog
 from cogs.style import StyleCog
 from cogs.upkeep import UpkeepCog
+from cogs.watch import WatchCog
 
 
 async def setup(bot: Penultimate) -> None:
@@ -38,6 +39,7 @@ async def setup(bot: Penultimate) -> None:
         ConfigCog,
         AdminCog,
         UpkeepCog,
+        WatchCog,
     ):
         cog = make(bot)
         bot.actions.add(cog)

@@ -82,6 +82,7 @@ class StubEngine:
         self.warm: tuple[str, ...] = ()
         self.memory: tuple[int, int] | None = None
         self.calls: dict[str, dict[int, float]] = {}
+        self.rows_in_call = 0
         self._folder = config.cache_dir
         self._max_rows = config.max_rows
         self._alive = alive

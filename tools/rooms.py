@@ -53,6 +53,7 @@ ORDER: Final = (
     "bot/posts",
     "bot/jobs",
     "bot/actions",
+    "bot/watch",
     "bot/client",
     "bot/cli",
     "cogs/options",

@@ -36,7 +36,7 @@ def backup(settings: Settings, target: Path) -> int:
     """Write everything into the new folder ``target``; return the exit code."""
     try:
         if not settings.database_path.is_file():
-            raise CannotCopy(f"There is no database in {settings.data_dir} yet: nothing to back up.")
+            raise CannotCopy(f"{settings.data_dir} has no database yet: nothing to back up.")
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise CannotCopy(f"{target} is not empty. Name a new folder; nothing is overwritten.")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -46,10 +46,14 @@ Route = Callable[[Outgoing], Awaitable[discord.Message]]
 
 @dataclass(eq=False)
 class Sender:
-    """Sends, edits and deletes messages by their ids. ``clock`` gives Unix seconds."""
+    """Sends, edits and deletes messages by their ids. ``clock`` gives Unix seconds.
+
+    ``sent`` is told the name of the route that a post took, ``none`` where there was none.
+    """
 
     _client: discord.Client
     _clock: Callable[[], float]
+    _sent: Callable[[str], None] = lambda route: None
 
     async def send(self, outgoing: Outgoing) -> discord.Message | None:
         """Send by the first route that works; None when none does.
@@ -60,12 +64,15 @@ class Sender:
         job_id = outgoing.job.id
         for route in self._routes(outgoing.job):
             try:
-                return await route(outgoing)
+                message = await route(outgoing)
+                self._sent(route.__name__)
+                return message
             except discord.HTTPException as error:
                 if error.status >= 500 or too_large(error):
                     raise
                 log.info("job %d: %s did not work: %s", job_id, route.__name__, error)
         log.warning("job %d: its post could not be delivered by any route", job_id)
+        self._sent("none")
         return None
 
     async def edit(self, outgoing: Outgoing) -> None:

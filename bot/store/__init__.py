@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bot.settings import SHIPPED_DATA
+from bot.store.activity import Activity
 from bot.store.database import Database, DatabaseTooNew
 from bot.store.job_rows import Job, State
 from bot.store.jobs import JobsTable
@@ -45,6 +46,7 @@ class Store:
         self.shares = Shares(database, clock)
         self.styles = Styles(database)
         self.servers = Servers(database, clock)
+        self.activity = Activity(database, clock)
         self.retention = Retention(database, self.pictures, clock)
 
     @classmethod

@@ -82,6 +82,8 @@ class Engine:
             torch.backends.cudnn.benchmark = False
             fixed = STRICT_ROWS.get(self._models.device.type, 2)
         self._max_rows = config.max_rows
+        # Of the last UNet call; 0 while there is none.
+        self.rows_in_call = 0
         device = "".join(each if each.isalnum() else "-" for each in self._models.device_name)
         self._knee = Knee(config.cache_dir / f"rows-{device}.json", config.max_rows)
         self._compiled: Compiled | None = None
@@ -371,12 +373,14 @@ class Engine:
         latest = min((self._turns[key] for key in groups if key in self._turns), default=0.0)
         self._turns = {key: self._turns.get(key, latest) for key in groups}
         if not groups:
+            self.rows_in_call = 0
             return False
         key = min(groups, key=lambda key: self._turns[key])
         members = groups[key]
         self._turns[key] += 1 / len(members)
         jobs = list(dict.fromkeys(run.job for run, _ in members))
         rows = [row for run, picture in members for row in run.rows(picture)]
+        self.rows_in_call = len(rows)
         trajectories = [picture.trajectory for _, picture in members if picture.trajectory]
         before = [trajectory.step for trajectory in trajectories]
         loaded = key.checkpoint

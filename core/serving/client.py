@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
@@ -57,7 +57,8 @@ class EngineStatus:
     ``speed`` is in megapixel-steps per second, None while unmeasured; ``reason`` is why the
     engine last died or could not start, empty if it never did; ``memory`` is the device's in
     bytes, (used, total), None where it has none of its own; ``device`` is the setting, or where a
-    cluster has it.
+    cluster has it. ``steps`` are the sampler steps done since the bot's start, ``rows_in_call``
+    those of the last UNet call.
     """
 
     state: Literal["starting", "ready", "restarting", "stopped"]
@@ -70,6 +71,8 @@ class EngineStatus:
     reason: str
     memory: tuple[int, int] | None = None
     device: str = "auto"
+    steps: float = field(default=0.0, compare=False)
+    rows_in_call: int = 0
 
 
 def exponential(deaths: int) -> float:
@@ -131,6 +134,8 @@ class EngineClient:
             reason=self._reason,
             memory=self._credit.memory,
             device=self._name,
+            steps=self._feed.steps,
+            rows_in_call=self._credit.rows_in_call,
         )
 
     async def start(self) -> None:

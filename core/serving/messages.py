@@ -52,13 +52,15 @@ class Credit:
     """The engine's free capacity: ``rows_free`` rows; ``warm`` names the loaded models.
 
     ``memory`` is the device's in bytes, (used, total), None where it has none of its own; rounded,
-    so that small changes send no message. Sent before the events of the same step, so that the
+    so that small changes send no message. ``rows_in_call`` are those of the last UNet call, 0 while
+    there is none. Sent before the events of the same step, so that the
     rows of a job that starts never count as free.
     """
 
     rows_free: int
     warm: tuple[str, ...]
     memory: tuple[int, int] | None = None
+    rows_in_call: int = 0
 
 
 @dataclass(frozen=True, slots=True)

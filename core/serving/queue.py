@@ -60,6 +60,11 @@ class Feed:
         return self._station.speed.value
 
     @property
+    def steps(self) -> float:
+        """The sampler steps that this worker was seen to do."""
+        return self._station.steps
+
+    @property
     def unstarted(self) -> list[Work]:
         """This worker's jobs that it has not started."""
         return [each.work for each in self._station.jobs.values() if each.state == "taken"]
@@ -144,6 +149,9 @@ class GpuQueue:
         self._stations: list[Station] = []
         self._closed: str | None = None
         self._held = False
+        # Jobs that have started, and the seconds that they waited together.
+        self.started = 0
+        self.waited = 0.0
 
     # Called for a job's owner.
 
@@ -160,7 +168,8 @@ class GpuQueue:
             self._check_room(work.owner)
         if not self._entries:
             self._shares.clear()
-        entry = self._entries[work.job_id] = Entry(work, Ticket(work.job_id))
+        entry = Entry(work, Ticket(work.job_id), since=self._clock())
+        self._entries[work.job_id] = entry
         self._wake()
         self._send_positions()
         return entry.ticket
@@ -339,6 +348,7 @@ class GpuQueue:
             return
         if isinstance(event, Started):
             self._measure_switch(entry)
+            self._measure_wait(entry)
             entry.state = "running"
         entry.ticket.put(event)
         if isinstance(event, Started):
@@ -350,6 +360,13 @@ class GpuQueue:
         if entry.state == "taken" and entry.loading and alone:
             [model] = entry.models
             self._switches[model] = self._clock() - entry.taken_at
+
+    def _measure_wait(self, entry: Entry) -> None:
+        """Add the time that a job waited for its first start."""
+        if entry.since is not None:
+            self.started += 1
+            self.waited += self._clock() - entry.since
+            entry.since = None
 
     def _check_room(self, owner: str) -> None:
         if len(self._entries) >= self.total:

@@ -23,6 +23,7 @@ class Entry:
     ``done`` is the finished part, 0 to 1; ``sent`` is the last position sent, and whether its
     ETA was unknown. A ``suspect`` was with an engine that died, and runs alone. ``taken_at`` is
     the time, and ``loading`` the seconds that its models were expected to need from then on.
+    ``since`` is when it was queued, None once it has started.
     """
 
     work: Work
@@ -34,6 +35,7 @@ class Entry:
     suspect: bool = False
     taken_at: float = 0.0
     loading: float = 0.0
+    since: float | None = None
 
     @property
     def remaining(self) -> float:
@@ -53,7 +55,8 @@ class Station:
 
     ``ready``: it takes jobs; ``models`` are the names of those it has loaded; ``pace`` is measured.
     ``changed`` wakes it; ``aborted`` are the ids of jobs that it should drop. ``lacking`` are files
-    that are not on its computer, and until when that is believed.
+    that are not on its computer, and until when that is believed. ``steps`` counts the sampler
+    steps that it was seen to do.
     """
 
     speed: Speed
@@ -63,6 +66,7 @@ class Station:
     models: frozenset[str] = frozenset()
     ready: bool = False
     pace: Pace = field(default_factory=Pace)
+    steps: float = 0.0
     lacking: dict[Path, float] = field(default_factory=dict)
 
     def lacks(self, entry: Entry, now: float) -> bool:
@@ -96,6 +100,7 @@ class Station:
         before = entry.done
         if isinstance(event, Progress):
             entry.done = event.step / event.steps
+            self.steps += max(0.0, entry.done - before) * event.steps
         elif isinstance(event, Finished):
             entry.done = 1.0
             self.speed.measured = True

@@ -89,7 +89,7 @@ def serve(connection: Connection, engine: Engine) -> None:
     told: Measured | None = None
     events: list[Event] = []
     while True:
-        credit = Credit(engine.rows_free, engine.warm, engine.memory)
+        credit = Credit(engine.rows_free, engine.warm, engine.memory, engine.rows_in_call)
         if credit != sent:
             connection.send(credit)
             sent = credit

@@ -143,7 +143,7 @@ async def test_nothing_is_overwritten(
 ) -> None:
     target = tmp_path / "copy"
     assert backup(settings, target) == 2
-    assert "no database" in capsys.readouterr().err
+    assert "has no database yet" in capsys.readouterr().err
     await fill(settings)
     target.mkdir()
     (target / "mine").touch()

@@ -1,0 +1,1 @@
+"""What the bot's owner can watch: metrics, health, and the day as a picture."""
