@@ -37,7 +37,7 @@ def main(settings: Settings) -> int:
     """Run until Ctrl-C or SIGTERM; return the exit code, 2 with a sentence on what to change."""
     if settings.discord_token is None:
         return _refuse(NO_TOKEN)
-    logs.set_up(settings.log_level, settings.discord_token)
+    logs.set_up(settings.log_level, settings.discord_token, settings.log_format)
     try:
         with alone_in(settings.data_dir):
             asyncio.run(serve(settings, settings.discord_token))

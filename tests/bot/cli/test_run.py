@@ -202,7 +202,7 @@ def test_what_keeps_the_bot_from_starting_is_a_sentence(
         raise error
 
     monkeypatch.setattr(start, "serve", serve)
-    monkeypatch.setattr("bot.cli.logs.set_up", lambda level, token: None)
+    monkeypatch.setattr("bot.cli.logs.set_up", lambda *_: None)
     assert start.main(with_token) == 2
     said = capsys.readouterr().err
     assert sentence in said

@@ -221,6 +221,19 @@ def test_mixed_requests_share_one_call_per_step(make_engine: MakeEngine, model: 
     assert sizes == [4, 4, 4, 4]
 
 
+def test_the_rows_of_the_last_call_are_known(make_engine: MakeEngine, model: Model) -> None:
+    engine = make_engine()
+    assert engine.rows_in_call == 0
+    engine.add(work(model, 1, steps=2))
+    engine.add(work(model, 2, steps=2, cfg_scale=1.0))
+    seen = []
+    while engine.busy:
+        engine.step()
+        seen.append(engine.rows_in_call)
+    assert max(seen) == 3
+    assert seen[-1] == 0
+
+
 def test_cfg_one_takes_one_row(make_engine: MakeEngine, model: Model) -> None:
     engine = make_engine()
     sizes = unet_calls(engine, model)

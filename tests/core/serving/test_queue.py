@@ -576,6 +576,31 @@ async def test_only_the_last_worker_to_leave_fails_the_jobs() -> None:
 # How long it takes.
 
 
+def test_waits_and_steps_are_counted() -> None:
+    clock = Clock()
+    queue = GpuQueue(10, 10, clock=clock)
+    feed = queue.feed()
+    feed.open()
+    queue.submit(work(1))
+    queue.submit(work(2))
+    for job_id, at in ((1, 3.0), (2, 5.0)):
+        assert feed.take()
+        clock.now = at
+        feed.publish(Started(job_id))
+    assert (queue.started, queue.waited) == (2, 8.0)
+    feed.publish(Progress(1, 5, 20))
+    feed.publish(Progress(2, 20, 20))
+    assert feed.steps == pytest.approx(25)
+    # One that starts again has waited before.
+    feed.lose()
+    assert feed.take()
+    clock.now = 9.0
+    feed.publish(Started(1))
+    assert (queue.started, queue.waited) == (2, 8.0)
+    feed.publish(Progress(1, 10, 20))
+    assert feed.steps == pytest.approx(35)
+
+
 def test_speed_and_eta_are_measured() -> None:
     clock = Clock()
     queue = roomy(clock)
