@@ -10,7 +10,7 @@ from discord.ext import commands
 
 from bot.client import Penultimate
 from bot.watch import health
-from bot.watch.health import Part
+from bot.watch.health import Condition
 from bot.watch.server import NEEDS_EXTRA, WatchServer
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class WatchCog(commands.Cog):
         if self.server is not None:
             await self.server.close()
 
-    async def health(self) -> dict[str, Part]:
+    async def health(self) -> dict[str, Condition]:
         """Say how the gateway, the engines and the disk are."""
         return {
             "gateway": health.gateway(self.client),

@@ -23,13 +23,12 @@ GB: Final = 10**9
 # Jobs in one transaction, so that nothing else waits long for the database.
 BATCH: Final = 100
 
-# As the index jobs_by_end has it, so that SQLite uses it.
+# As the index jobs_by_end has it, so that SQLite can use it.
 _ENDED: Final = "state IN ('delivered', 'failed', 'cancelled')"
-_OLD: Final = (
-    f"SELECT id FROM jobs WHERE {_ENDED} AND finished_at < ? ORDER BY finished_at, id LIMIT ?"
-)
+_OLDEST_FIRST: Final = f"SELECT id FROM jobs INDEXED BY jobs_by_end WHERE {_ENDED}"
+_OLD: Final = f"{_OLDEST_FIRST} AND finished_at < ? ORDER BY finished_at, id LIMIT ?"
 _WITH_FILES: Final = (
-    f"SELECT id FROM jobs WHERE {_ENDED} AND finished_at NOT NULL AND state = 'delivered'"
+    f"{_OLDEST_FIRST} AND finished_at NOT NULL AND state = 'delivered'"
     " AND EXISTS (SELECT 1 FROM pictures WHERE job_id = jobs.id AND kept)"
     " ORDER BY finished_at, id"
 )

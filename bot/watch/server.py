@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from bot.watch.health import Part
+from bot.watch.health import Condition
 
 NEEDS_EXTRA = 'The figures need one more package: python -m pip install -e ".[metrics]"'
 
@@ -21,7 +21,7 @@ class WatchServer:
     def __init__(
         self,
         address: tuple[str, int],
-        health: Callable[[], Awaitable[Mapping[str, Part]]],
+        health: Callable[[], Awaitable[Mapping[str, Condition]]],
         metrics: Callable[[], Awaitable[bytes]] | None,
     ) -> None:
         self._address = address

@@ -22,7 +22,7 @@ from bot.cli import health as health_command
 from bot.settings import ROOT, Settings, SettingsError
 from bot.store.activity import HOUR, Hour
 from bot.watch import chart, health
-from bot.watch.health import Part
+from bot.watch.health import Condition
 from bot.watch.metrics import Metrics, named
 from bot.watch.server import NEEDS_EXTRA, WatchServer
 from bot.watch.tally import Tally
@@ -128,7 +128,7 @@ async def test_each_engine_has_its_label(world: World) -> None:
 async def test_health_says_what_is_not_well(
     watched: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "gateway", lambda _: Part(True, "connected"))
+    monkeypatch.setattr(health, "gateway", lambda _: Condition(True, "connected"))
     status, text = await get(watched, "/healthz")
     said = json.loads(text)
     assert (status, said["well"], said["engine"]) == (200, True, {"well": True, "state": "ready"})
@@ -147,11 +147,11 @@ def test_each_part_of_the_health() -> None:
         }
         return SimpleNamespace(is_ready=lambda: ready, shards=shards)
 
-    assert health.engines([engine(), engine(state="stopped")]) == Part(True, "ready, stopped")
+    assert health.engines([engine(), engine(state="stopped")]) == Condition(True, "ready, stopped")
     assert not health.engines([engine(state="starting")]).well
-    assert health.gateway(client(False, False)) == Part(True, "connected")
-    assert health.gateway(client(ready=False)) == Part(False, "connecting")
-    assert health.gateway(client(False, True)) == Part(False, "shard 1 is disconnected")
+    assert health.gateway(client(False, False)) == Condition(True, "connected")
+    assert health.gateway(client(ready=False)) == Condition(False, "connecting")
+    assert health.gateway(client(False, True)) == Condition(False, "shard 1 is disconnected")
     assert not health.disk(ROOT / "not there").well
 
 
@@ -213,10 +213,10 @@ async def test_the_container_can_ask(
     server = cog(watched).server
     assert server is not None
     settings = replace(watched.settings, metrics=("0.0.0.0", server.port))
-    monkeypatch.setattr(health, "gateway", lambda _: Part(True, "connected"))
+    monkeypatch.setattr(health, "gateway", lambda _: Condition(True, "connected"))
     assert await asyncio.to_thread(health_command.main, settings) == 0
     assert "gateway: connected\nengine: ready\n" in capsys.readouterr().out
-    monkeypatch.setattr(health, "gateway", lambda _: Part(False, "connecting"))
+    monkeypatch.setattr(health, "gateway", lambda _: Condition(False, "connecting"))
     assert await asyncio.to_thread(health_command.main, settings) == 1
     assert "gateway: connecting" in capsys.readouterr().out
     await server.close()

@@ -117,6 +117,8 @@ NEW: Final = frozenset(
         "upscalers",
     }
 )
+# Files that an answer of today has besides.
+NEW_FILES: Final = frozenset({"day.png"})
 # Settings that a server did not have; while they are empty, nothing is decided by them.
 NEW_SETTINGS: Final = frozenset({"loras", "lora_roles", "embeddings", "embedding_roles"})
 LONGER: Final = {"models:samplers:2": "models:samplers:2 (off)"}
@@ -400,7 +402,8 @@ async def _outcome(world: OldWorld, result: InteractionResult, before: State) ->
         if message is None:
             continue
         found.setdefault("controls", []).extend(_controls(message.components))
-        found.setdefault("files", []).extend(file.filename for file in message.attachments)
+        names = [file.filename for file in message.attachments]
+        found.setdefault("files", []).extend(name for name in names if name not in NEW_FILES)
         if message.content:
             found["said"] = key_of(message.content)
     if result.modal is not None:
