@@ -21,6 +21,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from bot.store import State
 from bot.store.activity import Activity
 from bot.watch.tally import Tally
 from core.serving.client import EngineClient, EngineStatus
@@ -57,7 +58,7 @@ class Metrics:
         registry.register(_Once(found))
         return generate_latest(registry)
 
-    def _jobs(self, states: Mapping[str, int]) -> Iterator[Metric]:
+    def _jobs(self, states: Mapping[State, int]) -> Iterator[Metric]:
         jobs = GaugeMetricFamily("penultimate_jobs", "Jobs kept, by state.", labels=["state"])
         for state, count in states.items():
             jobs.add_metric([state], count)

@@ -290,8 +290,8 @@ async def test_a_day_of_jobs(world: World) -> None:
 
 
 def colours(png: bytes) -> set[str]:
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    return {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in image.getcolors(1 << 20) or ()}
+    data = Image.open(io.BytesIO(png)).convert("RGB").tobytes()
+    return {f"#{data[place : place + 3].hex()}" for place in range(0, len(data), 3)}
 
 
 def test_the_chart_shows_each_kind_that_there_was() -> None:
