@@ -30,8 +30,10 @@ from bot.gate.visibility import Visibility
 from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.jobs.jobs import Jobs
+from bot.jobs.upkeep import Upkeep
 from bot.posts.controls import Control, Standing
 from bot.posts.delivery import Delivery
+from bot.posts.farewells import Farewells
 from bot.posts.live import EngineState
 from bot.posts.log_channel import LogChannel
 from bot.posts.sender import Sender
@@ -142,6 +144,8 @@ class Penultimate(commands.AutoShardedBot):
         await self.tree.set_translator(CatalogueTranslator())
         await self._sync_commands()
         await self.jobs.resume()
+        self.farewells.wake()
+        self.upkeep.start()
         self._reading = asyncio.create_task(self._read_addons())
 
     async def _read_addons(self) -> None:
@@ -156,7 +160,9 @@ class Penultimate(commands.AutoShardedBot):
         self.gate = gate = Gate(store, catalogue, limits, classifier)
         self.visibility = visibility = Visibility(store, self)
         sender = Sender(self, self.clock, self.tally.delivered)
-        self.delivery = delivery = Delivery(sender, store, catalogue)
+        self.farewells = Farewells(store, sender)
+        self.delivery = delivery = Delivery(sender, store, catalogue, self.farewells)
+        self.upkeep = Upkeep(store)
         following = Following(
             store,
             gate,
@@ -200,6 +206,8 @@ class Penultimate(commands.AutoShardedBot):
         if hasattr(self, "_reading"):
             self._reading.cancel()
         if hasattr(self, "jobs"):
+            await self.upkeep.close()
+            await self.farewells.close()
             await self.jobs.close()
             self.gate.classifier.close()
         fleet: Fleet | None = getattr(self, "fleet", None)
@@ -223,6 +231,14 @@ class Penultimate(commands.AutoShardedBot):
         """Dispatch modals by ``custom_id``: discord.py drops those from before a restart."""
         if interaction.type is discord.InteractionType.modal_submit:
             await self.actions.press(interaction)
+
+    async def on_ready(self) -> None:
+        """Send what waits for Discord: a session began anew."""
+        self.jobs.reconnected()
+
+    async def on_resumed(self) -> None:
+        """Send what waits for Discord: the session goes on."""
+        self.jobs.reconnected()
 
     @property
     def invite_url(self) -> str:

@@ -69,6 +69,7 @@ KEYS: Final[dict[type[BaseException], str]] = {
     bot_errors.Several: "error.several",
     core_errors.TooLarge: "error.too_large",
     bot_errors.Unreachable: "error.unreachable",
+    bot_errors.NotSaved: "error.not_saved",
     core_errors.InvalidRequest: "error.invalid.{allowed}",
     core_errors.UnknownName: "error.unknown_name.none",
     core_errors.Refused: "error.refused.{reason}",

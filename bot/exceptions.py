@@ -106,6 +106,12 @@ class CannotExplore(PenultimateError):
     reason: str
 
 
+class NotSaved(PenultimateError):
+    """A picture could not be written: the disk is full, or cannot be written to."""
+
+    message = "the picture could not be written to the disk"
+
+
 class Unreachable(PenultimateError):
     """The member accepts no direct messages from the bot."""
 

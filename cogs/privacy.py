@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 import zipfile
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -20,7 +19,7 @@ from discord.ext import commands
 
 from bot import answers
 from bot.actions.dispatch import standing
-from bot.answers import DISCORD_ERRORS, Interaction
+from bot.answers import Interaction
 from bot.client import Penultimate
 from bot.exceptions import Unreachable
 from bot.posts.controls import layout, row, standing_button
@@ -29,8 +28,6 @@ from bot.posts.panel import text_view
 from bot.store import Store
 from bot.translate import t, text
 from core.errors import UnreadablePicture
-
-log = logging.getLogger(__name__)
 
 # An export reads all of a member's rows and files, and sends up to twenty files.
 EXPORTS: Final = 2
@@ -45,24 +42,14 @@ ROWS: Final = 2_000
 class PrivacyCog(
     commands.GroupCog, group_name="privacy", group_description=text("command.privacy.about")
 ):
-    """Two commands, and the task that deletes a member's posts after the data."""
+    """Two commands; a member's posts are deleted after the data."""
 
     def __init__(self, bot: Penultimate) -> None:
-        self.client: discord.Client = bot
         self.store = bot.store
         self.jobs = bot.jobs
         self.retry = bot.retry
         self.keep_days = bot.settings.keep_days
-        self._deleting: asyncio.Task[None] | None = None
-
-    async def cog_load(self) -> None:
-        """Go on deleting posts where the last run was stopped."""
-        self._start_deleting()
-
-    async def cog_unload(self) -> None:
-        """Stop deleting posts; the next start goes on with those that are left."""
-        if self._deleting is not None:
-            self._deleting.cancel()
+        self.farewells = bot.farewells
 
     @app_commands.command(name="export", description=text("command.privacy.export"))
     @app_commands.checks.cooldown(EXPORTS, SECONDS, key=lambda i: (i.client, i.user.id))
@@ -116,32 +103,13 @@ class PrivacyCog(
         self.retry.forget(user_id)
         view = text_view(t("privacy.deleted", interaction.locale))
         await interaction.edit_original_response(view=view)
-        self._start_deleting()
+        self.farewells.wake()
 
     @standing("keep_me")
     async def _keep(self, interaction: Interaction, _: int | None) -> None:
         """Say that nothing was deleted."""
         view = text_view(t("privacy.kept", interaction.locale))
         await interaction.response.edit_message(view=view)
-
-    def _start_deleting(self) -> None:
-        if self._deleting is None or self._deleting.done():
-            self._deleting = asyncio.create_task(self._delete_posts(), name="posts to delete")
-
-    async def _delete_posts(self) -> None:
-        members = self.store.members
-        while places := await members.posts_to_delete():
-            for place in places:
-                channel = self.client.get_partial_messageable(place.channel_id)
-                try:
-                    await channel.get_partial_message(place.message_id).delete()
-                except DISCORD_ERRORS as error:
-                    if not isinstance(error, discord.HTTPException) or error.status >= 500:
-                        # Discord or the network fails: the next start tries again.
-                        log.warning("posts of deleted jobs remain for now: %s", error)
-                        return
-                    log.info("a post of a deleted job is out of reach: %s", error)
-                await members.gone(place)
 
 
 class Export:

@@ -47,7 +47,7 @@ class QueueCog(commands.Cog):
     @standing("take_back")
     async def _cancel(self, interaction: Interaction, job_id: int | None) -> None:
         """Cancel one of the panel's jobs, and show the panel without it."""
-        cancelled = self.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
+        cancelled = await self.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
         await interaction.response.edit_message(view=self._view(interaction))
         if not cancelled:
             await answers.say(interaction, t("live.too_late", interaction.locale))
@@ -65,7 +65,7 @@ class QueueCog(commands.Cog):
             numbers = mine
         else:
             numbers = [(await self._mine(interaction, job)).id]
-        count = sum(map(self.jobs.cancel, numbers))
+        count = sum([await self.jobs.cancel(number) for number in numbers])
         key = "cancel.cancelled" if every or count else "live.too_late"
         await answers.say(interaction, t(key, interaction.locale, count=count))
 

@@ -11,6 +11,7 @@ from bot.exceptions import (
     Gone,
     NoModels,
     NotAllowed,
+    NotSaved,
     NotYours,
     QuotaUsed,
     Several,
@@ -124,5 +125,6 @@ EVERY: list[PenultimateError] = [
     ),
     TooLarge(4096, 4096, 2048),
     Unreachable(),
+    NotSaved(),
     Unexpected("abc123"),
 ]

@@ -68,7 +68,7 @@ class Knobs:
     async def _cancel(self, interaction: Interaction, job: Job, _: int | None) -> None:
         if not self._visibility.may_remove(interaction, job):
             raise NotYours("cancel")
-        if self._jobs.cancel(job.id):
+        if await self._jobs.cancel(job.id):
             # The task that follows the job edits the post.
             await interaction.response.defer()
         else:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final
 
 from bot.answers import DISCORD_ERRORS
 from bot.errors import expected
-from bot.exceptions import Gone, NotAllowed
+from bot.exceptions import Gone, NotAllowed, NotSaved
 from bot.gate.gate import Gate
 from bot.posts.delivery import Delivery
 from bot.posts.live import EngineState, LivePost
@@ -30,8 +32,11 @@ log = logging.getLogger(__name__)
 
 # In seconds; Discord allows edits through an interaction for 15 minutes.
 LATE_AFTER: Final = 12 * 60.0
-# Seconds before each retry of a delivery that failed at Discord; after the last, the next start.
+# Seconds before each retry of a delivery that failed at Discord, and before all after those.
 RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
+SLOWLY: Final = 1_800.0
+# Seconds before what could not be written is written again.
+SECONDS_TO_WRITE: Final = 30.0
 # Seconds after which an undelivered picture is of no interest to its member.
 GIVE_UP_AFTER: Final = 7 * 86_400.0
 
@@ -47,6 +52,7 @@ class Following:
     engine_state: Callable[[], EngineState]
     _clock: Callable[[], float]
     _tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _pauses: set[asyncio.Future[None]] = field(default_factory=set, init=False)
 
     def begin(self, job: Job, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run one of the coroutines below in the job's own task."""
@@ -90,9 +96,21 @@ class Following:
                         if isinstance(event, Started):
                             await self._store.jobs.set_state(job.id, "running")
                         await post.show(event)
+        except (sqlite3.Error, OSError) as error:
+            log.error("job %d could not be saved: %s", job.id, error)
+            await self.ended(job, NotSaved())
         except Exception as error:
-            # A bug, or a full disk: the member needs an answer.
+            # A bug: the member needs an answer.
             await self.ended(job, expected(error))
+
+    async def follow_again(self, job: Job, ticket: Ticket) -> None:
+        """Follow a job that a restart interrupted, with its post if that was sent and not noted."""
+        try:
+            job = await self._delivery.found(job)
+        except DISCORD_ERRORS as error:
+            # The result is delivered without it, and looks for it again.
+            log.info("job %d: its post was not found: %s", job.id, error)
+        await self.follow(job, ticket, self.live_post(job), ())
 
     async def finished(
         self, job: Job, images: Sequence[Image], notes: tuple[Note, ...], limit: int | None
@@ -105,25 +123,38 @@ class Following:
         except NotAllowed as error:
             await self.ended(job, error)
             return
-        if not await self._store.jobs.finish(job.id, images, notes, spoiler=spoiler):
-            return
-        finished = await self._store.jobs.get(job.id)
-        if finished is not None:
-            await self.deliver(finished, limit)
+        finished = await self._store.jobs.finish(job.id, images, notes, spoiler=spoiler)
+        written = await self._store.jobs.get(job.id)
+        if written is not None and finished:
+            await self.deliver(written, limit)
+        elif written is not None and written.untold:
+            # It was cancelled as its picture came.
+            await self.tell(written)
 
     async def ended(self, job: Job, error: PenultimateError | None) -> None:
-        """End a job without a picture: tell the member first, so that a crash repeats it."""
-        await self._retry(job, lambda: self._delivery.tell_ended(job, error))
-        if error is None:
-            await self._store.jobs.set_state(job.id, "cancelled")
-        else:
+        """End a job without a picture: write it, then tell the member, who may hear it twice but
+        never of what is not so after a crash."""
+        if error is not None:
             # With the details for the owner that the member's sentence leaves out.
             log.info("job %d failed: %s", job.id, error)
-            await self._store.jobs.fail(job.id, error)
+        try:
+            await self._store.jobs.end(job.id, error)
+        except (sqlite3.Error, OSError) as failure:
+            log.error("the end of job %d is not written yet: %s", job.id, failure)
+            await self._retry(job, lambda: self._delivery.tell_ended(job, error))
+            await self._until_written(lambda: self._store.jobs.end(job.id, error))
+            await self._until_written(lambda: self._store.jobs.told(job.id))
+        else:
+            await self.tell(replace(job, error=error))
+
+    async def tell(self, job: Job) -> None:
+        """Tell the member that a job ended without a picture, until that arrives."""
+        await self._retry(job, lambda: self._delivery.tell_ended(job, job.error))
+        await self._until_written(lambda: self._store.jobs.told(job.id))
 
     def resume_delivery(self, job: Job) -> None:
         """Deliver a job that the bot's last run could not, unless it is too old."""
-        if self._clock() - (job.finished_at or job.created_at) < GIVE_UP_AFTER:
+        if not self._too_old(job):
             self.begin(job, self.deliver(job))
 
     async def deliver(self, job: Job, limit: int | None = None) -> None:
@@ -135,15 +166,46 @@ class Following:
             await self._retry(job, lambda: self._delivery.tell_ended(job, Gone("picture")))
             await self._store.jobs.set_state(job.id, "delivered")
 
-    async def _retry(self, job: Job, send: Callable[[], Awaitable[object]]) -> None:
-        """Send; while Discord or the network fails, wait and send again."""
-        for wait in (*RETRIES, None):
+    def reconnected(self) -> None:
+        """Send at once what waits for Discord to be back."""
+        for pause in self._pauses:
+            pause.cancel()
+
+    async def _retry(self, job: Job, send: Callable[[], Awaitable[bool]]) -> None:
+        """Send until it arrives, or the job is too old."""
+        for wait in chain(RETRIES, repeat(SLOWLY)):
             try:
-                await send()
-                return
+                if await send():
+                    return
+                # No route took it: a channel that is closed today, or a member's messages.
+                wait = SLOWLY
             except FileNotFoundError:
                 raise
             except DISCORD_ERRORS as error:
                 log.warning("job %d could not be delivered: %s", job.id, error)
-            if wait is not None:
-                await asyncio.sleep(wait)
+            if self._too_old(job):
+                return
+            await self._pause(wait)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, at most until Discord is back."""
+        pause = asyncio.ensure_future(asyncio.sleep(seconds))
+        self._pauses.add(pause)
+        try:
+            await asyncio.wait({pause})
+        finally:
+            self._pauses.discard(pause)
+            pause.cancel()
+
+    async def _until_written(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write, for as long as it takes a full disk or a locked database."""
+        while True:
+            try:
+                await write()
+                return
+            except (sqlite3.Error, OSError) as error:
+                log.error("a job could not be written: %s", error)
+            await asyncio.sleep(SECONDS_TO_WRITE)
+
+    def _too_old(self, job: Job) -> bool:
+        return self._clock() - (job.finished_at or job.created_at) >= GIVE_UP_AFTER

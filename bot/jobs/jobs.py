@@ -151,15 +151,18 @@ class Jobs:
         except FileNotFoundError:
             raise Gone("picture") from None
 
-    def cancel(self, job_id: int) -> bool:
-        """Cancel a job; False when it has ended already."""
-        return self._queue.cancel(job_id)
+    async def cancel(self, job_id: int) -> bool:
+        """Cancel a job, in its row before in the queue; False when it has ended already."""
+        cancelled = await self._store.jobs.set_state(job_id, "cancelled")
+        if cancelled:
+            self._queue.cancel(job_id)
+        return cancelled
 
     async def stop(self, job_ids: Iterable[int]) -> None:
         """Cancel and stop following these jobs; after this returns nothing more is sent of them."""
         job_ids = list(job_ids)
         for job_id in job_ids:
-            self.cancel(job_id)
+            self._queue.cancel(job_id)
         await self._following.stop(job_ids)
 
     async def delete(self, job: Job) -> bool:
@@ -179,6 +182,8 @@ class Jobs:
         await jobs.erase_expired_tokens()
         for job in await jobs.undelivered():
             following.resume_delivery(job)
+        for job in await jobs.untold():
+            following.begin(job, following.tell(job))
         for job in await jobs.unfinished():
             try:
                 order = order_of(
@@ -190,7 +195,11 @@ class Jobs:
             items = self._gate.with_named(job.guild_id, order.items)
             work = Work(job.id, str(job.user_id), items)
             ticket = self._queue.submit(work, resumed=True)
-            following.begin(job, following.follow(job, ticket, following.live_post(job), ()))
+            following.begin(job, following.follow_again(job, ticket))
+
+    def reconnected(self) -> None:
+        """Send at once what waits for Discord to be back."""
+        self._following.reconnected()
 
     async def close(self) -> None:
         """Stop following. Jobs that are not delivered are resumed by the next start."""

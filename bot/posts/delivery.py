@@ -16,6 +16,7 @@ from discord import ui
 
 from bot.exceptions import Gone, Unreachable
 from bot.ordering.choices import vae_names
+from bot.posts.farewells import Farewells
 from bot.posts.live import ended_view
 from bot.posts.packing import Packed, pack
 from bot.posts.result import Post, alt_text, lora_names, result_view, usual_values
@@ -37,6 +38,7 @@ class Delivery:
     _sender: Sender
     _store: Store
     _catalogue: Catalogue
+    _farewells: Farewells
 
     async def edit(self, job_id: int, view: ui.LayoutView, files: list[discord.File]) -> None:
         """Show progress in the job's post, while its interaction's token is valid.
@@ -47,6 +49,19 @@ class Delivery:
         if job is not None:
             await self._sender.edit(Outgoing(job, lambda _: (view, files)))
 
+    async def found(self, job: Job) -> Job:
+        """The job with its post, where the first answer was sent and its id not stored.
+
+        Raises :class:`discord.HTTPException` or :class:`OSError` when Discord fails.
+        """
+        if job.message_id is not None or job.channel_id is None:
+            return job
+        message_id = await self._sender.first_answer(job)
+        if message_id is None:
+            return job
+        await self._store.jobs.set_message(job.id, job.channel_id, message_id)
+        return replace(job, message_id=message_id)
+
     async def deliver(self, job: Job, limit: int | None = None) -> bool:
         """Send a finished job's result and make the job ``delivered``; False if no route worked.
 
@@ -54,7 +69,7 @@ class Delivery:
         :class:`FileNotFoundError` when a picture's file is missing, and
         :class:`discord.HTTPException` or :class:`OSError` when Discord fails.
         """
-        parent = await self._parent(job)
+        job, parent = await self.found(job), await self._parent(job)
 
         def send(packed: Packed) -> Awaitable[discord.Message | None]:
             return self._sender.send(Outgoing(job, self._result(job, packed, parent), parent))
@@ -101,8 +116,13 @@ class Delivery:
             pass
         raise Gone("picture")
 
-    async def tell_ended(self, job: Job, error: PenultimateError | None) -> None:
-        """Say that a job ended without a picture: ``error``, or None when it was cancelled."""
+    async def tell_ended(self, job: Job, error: PenultimateError | None) -> bool:
+        """Say that a job ended without a picture: ``error``, or None when it was cancelled.
+
+        False if no route worked. Raises :class:`discord.HTTPException` or :class:`OSError` when
+        Discord fails.
+        """
+        job = await self.found(job)
 
         def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
             return ended_view(job, error, job.locale, mention=mention), []
@@ -110,6 +130,7 @@ class Delivery:
         message = await self._sender.send(Outgoing(job, build))
         if message is not None:
             await self._replace_post(job, message)
+        return message is not None
 
     async def delete_posts(self, job: Job) -> bool:
         """Delete the job's post and every copy of it; False if one cannot be."""
@@ -191,7 +212,12 @@ class Delivery:
         """Store the message as the job's post, and delete the one before."""
         if message.id != job.message_id:
             await self._store.jobs.set_message(job.id, message.channel.id, message.id)
-            await self._sender.delete(job)
+            if job.message_id is None or job.channel_id is None:
+                return
+            if await self._sender.delete(job):
+                await self._store.posts.gone(MessagePlace(job.channel_id, job.message_id))
+            else:
+                self._farewells.wake()
 
 
 def post_url(job: Job, guild_id: int | None) -> str:

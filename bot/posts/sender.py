@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import discord
 from discord import ui
+from discord.webhook.async_ import async_context
 
 from bot.answers import DISCORD_ERRORS
 from bot.store import Job, MessagePlace
@@ -105,14 +106,43 @@ class Sender:
 
     async def delete_message(self, place: MessagePlace) -> bool:
         """Delete a message in its channel; True if it was deleted before."""
-        channel = self._client.get_partial_messageable(place.channel_id)
         try:
-            await channel.get_partial_message(place.message_id).delete()
+            await self.delete_now(place)
         except DISCORD_ERRORS as error:
             log.info("message %d could not be deleted: %s", place.message_id, error)
-            code = error.code if isinstance(error, discord.HTTPException) else None
-            return code in (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE)
+            return is_gone(error)
         return True
+
+    async def delete_now(self, place: MessagePlace) -> None:
+        """Delete a message in its channel.
+
+        Raises :class:`discord.HTTPException` or :class:`OSError`.
+        """
+        channel = self._client.get_partial_messageable(place.channel_id)
+        await channel.get_partial_message(place.message_id).delete()
+
+    async def first_answer(self, job: Job) -> int | None:
+        """The id of the message that answered the job's interaction; None where there is none.
+
+        Raises :class:`discord.HTTPException` or :class:`OSError` when Discord fails.
+        """
+        if not self._token_valid(job):
+            return None
+        webhook = self._webhook(job)
+        try:
+            # discord.py offers this only for an interaction, which is gone after a restart.
+            message = await async_context.get().get_original_interaction_response(
+                webhook.id,
+                webhook.token or "",
+                session=webhook.session,
+                proxy=webhook.proxy,
+                proxy_auth=webhook.proxy_auth,
+            )
+        except discord.HTTPException as error:
+            if error.status >= 500:
+                raise
+            return None
+        return int(message["id"])
 
     async def direct(self, user_id: int) -> discord.DMChannel:
         """The channel of a user's direct messages with the bot."""
@@ -214,6 +244,12 @@ def _mention(job: Job) -> discord.AllowedMentions:
     return discord.AllowedMentions(
         everyone=False, roles=False, replied_user=False, users=[discord.Object(job.user_id)]
     )
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether Discord no longer knows the message or its channel."""
+    code = error.code if isinstance(error, discord.HTTPException) else None
+    return code in (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE)
 
 
 def too_large(error: discord.HTTPException) -> bool:

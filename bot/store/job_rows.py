@@ -32,7 +32,8 @@ SELECT: Final = f"SELECT jobs.*, {inputs.COLUMNS} FROM jobs"
 class Job:
     """A job as it is stored. Times are Unix seconds; ``message_id`` is the message that shows it.
 
-    ``spoiler`` hides the pictures until they are clicked; ``sheet`` varies ``request``.
+    ``spoiler`` hides the pictures until they are clicked; ``sheet`` varies ``request``. ``untold``:
+    it ended without a picture, and its member was not told yet.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Job:
     finished_at: float | None
     spoiler: bool = False
     sheet: Sheet | None = None
+    untold: bool = False
 
     @property
     def ended(self) -> bool:
@@ -72,6 +74,7 @@ def job_of(row: sqlite3.Row) -> Job:
     values["request"] = GenerationRequest.from_dict(json.loads(row["request"]), made_from)
     values["private"] = bool(row["private"])
     values["spoiler"] = bool(row["spoiler"])
+    values["untold"] = bool(row["untold"])
     values["sheet"] = Sheet.from_json(json.loads(row["sheet"])) if row["sheet"] else None
     values["notes"] = notes_of(row["notes"])
     values["error"] = from_json(json.loads(row["error"])) if row["error"] else None

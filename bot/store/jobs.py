@@ -129,12 +129,14 @@ class JobsTable:
         """Change a job's state; False when it is deleted or its state does not lead there.
 
         ``running`` and final states set the time; ``delivered`` erases the interaction's token.
+        One that is ``cancelled`` is ``untold`` until :meth:`told`.
         """
         now = self._clock()
         changes: dict[State, dict[str, Any]] = {
             "queued": {"started_at": None},
             "running": {"started_at": now},
             "delivered": {"interaction_token": None, "token_expires_at": None},
+            "cancelled": {"finished_at": now, "untold": True},
         }
         sql, values = _update(job_id, state, **changes.get(state, {"finished_at": now}))
         return await self._database.execute(sql, *values) > 0
@@ -169,15 +171,43 @@ class JobsTable:
         return finished
 
     async def fail(self, job_id: int, error: PenultimateError) -> bool:
-        """Make the job ``failed`` and store the error, so that it can be shown in any language."""
+        """Make the job ``failed`` and store the error, so that it can be shown in any language.
+
+        It is ``untold`` until :meth:`told`.
+        """
         written = json.dumps(to_json(error))
-        sql, values = _update(job_id, "failed", finished_at=self._clock(), error=written)
+        now = self._clock()
+        sql, values = _update(job_id, "failed", finished_at=now, error=written, untold=True)
         return await self._database.execute(sql, *values) > 0
 
+    async def end(self, job_id: int, error: PenultimateError | None) -> bool:
+        """Make the job ``failed``, or ``cancelled`` without an error."""
+        if error is None:
+            return await self.set_state(job_id, "cancelled")
+        return await self.fail(job_id, error)
+
+    async def told(self, job_id: int) -> None:
+        """Store that the member knows how the job ended; erases the interaction's token."""
+        await self._database.execute(
+            "UPDATE jobs SET untold = 0, interaction_token = NULL, token_expires_at = NULL"
+            " WHERE id = ?",
+            job_id,
+        )
+
     async def set_message(self, job_id: int, channel_id: int, message_id: int | None) -> None:
-        """Store which message shows the job."""
-        sql = "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?"
-        await self._database.execute(sql, channel_id, message_id, job_id)
+        """Store which message shows the job; the one before is to be deleted."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "INSERT OR IGNORE INTO farewells (message_id, channel_id)"
+                " SELECT message_id, channel_id FROM jobs"
+                " WHERE id = ? AND message_id != ? AND channel_id IS NOT NULL",
+                (job_id, message_id),
+            )
+            sql = "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?"
+            await connection.execute(sql, (channel_id, message_id, job_id))
+
+        await self._database.write(work)
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs to run again after a restart, oldest first."""
@@ -186,6 +216,10 @@ class JobsTable:
     async def undelivered(self) -> list[Job]:
         """Return the jobs whose pictures have not reached Discord yet, oldest first."""
         return await self._all("jobs.state = 'finished' ORDER BY jobs.id")
+
+    async def untold(self) -> list[Job]:
+        """Return the jobs that ended without a picture and whose members do not know it yet."""
+        return await self._all("jobs.untold ORDER BY jobs.id")
 
     async def of_user(self, user_id: int, limit: int = 25) -> list[Job]:
         """Return a member's jobs, newest first."""

@@ -14,7 +14,6 @@ import aiosqlite
 
 from bot.store import inputs
 from bot.store.database import Database
-from bot.store.posts import MessagePlace
 from bot.store.presets import Presets
 
 # Every table with a user_id, and whether /privacy delete deletes its rows. What was spent of a
@@ -99,16 +98,6 @@ class Members:
         # Else the deleted rows would remain in the file until the next checkpoint of the log.
         await self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
         return job_ids
-
-    async def posts_to_delete(self, limit: int = 50) -> list[MessagePlace]:
-        """Return messages of deleted jobs that are still to be deleted."""
-        sql = "SELECT channel_id, message_id FROM farewells LIMIT ?"
-        return [MessagePlace(*row) for row in await self._database.read(sql, limit)]
-
-    async def gone(self, place: MessagePlace) -> None:
-        """Take a message that is deleted, or never will be, from that list."""
-        sql = "DELETE FROM farewells WHERE message_id = ?"
-        await self._database.execute(sql, place.message_id)
 
 
 def _readable(row: sqlite3.Row) -> dict[str, Any]:

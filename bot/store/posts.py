@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import aiosqlite
+
 from bot.store.database import Database
 
 
@@ -47,3 +49,25 @@ class Posts:
             "SELECT channel_id, message_id FROM copies WHERE job_id = ?", job_id
         )
         return [MessagePlace(*row) for row in rows]
+
+    async def to_delete(self, limit: int = 50) -> list[MessagePlace]:
+        """Return messages that are still to be deleted, those seldom refused first."""
+        sql = "SELECT channel_id, message_id FROM farewells ORDER BY refused LIMIT ?"
+        return [MessagePlace(*row) for row in await self._database.read(sql, limit)]
+
+    async def gone(self, place: MessagePlace) -> None:
+        """Take a message that is deleted from that list."""
+        sql = "DELETE FROM farewells WHERE message_id = ?"
+        await self._database.execute(sql, place.message_id)
+
+    async def refused(self, place: MessagePlace, most: int) -> None:
+        """Count a refusal to delete a message; after ``most``, it is left where it is."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            for sql, values in (
+                ("UPDATE farewells SET refused = refused + 1 WHERE message_id = ?", ()),
+                ("DELETE FROM farewells WHERE message_id = ? AND refused >= ?", (most,)),
+            ):
+                await connection.execute(sql, (place.message_id, *values))
+
+        await self._database.write(work)

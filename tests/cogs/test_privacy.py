@@ -196,7 +196,7 @@ async def test_everything_goes_and_nothing_of_others(world: World) -> None:
     assert [job for job in world.posts() if "a cat" in text(job)] == [world.posts()[-1]]
     assert len(world.posts()) == 1
     assert not world.bob.user.dm_channel.history()
-    assert await world.bot.store.members.posts_to_delete() == []
+    assert await world.bot.store.posts.to_delete() == []
     # A start image of the same bytes is another's too.
     (job, *_) = await world.bot.store.jobs.of_user(world.bob.id, 1)
     assert job.request.init_image is not None
@@ -341,7 +341,7 @@ async def test_a_post_out_of_reach_stops_nothing(world: World) -> None:
     await world.ann.click(answer(asked), label="Delete everything")
     await world.env.settle()
     assert len(world.posts()) == 1
-    assert await world.bot.store.members.posts_to_delete() == []
+    assert await world.bot.store.posts.to_delete() == []
 
 
 def test_the_page_names_what_is_stored() -> None:
