@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +31,7 @@ from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models.catalogue import Model
 from core.models.loading import Models
+from core.models.memory import memory_errors
 from core.models.residents import Held
 from core.models.vae import LoadedVae
 from core.pictures.files import write_png
@@ -265,12 +266,16 @@ class Engine:
         if self._running and not self._models.prepare(model).done():
             return None
         try:
-            loaded = self._models.load(model)
-            vaes = [self._models.load_vae(item.vae, loaded) for item in items]
-            enlarges = items[0].upscaler
-            upscaler = None if enlarges is None else self._models.load_upscaler(enlarges, loaded)
+            with memory_errors():
+                run = self._runs[group] = self._load(group, items)
         except Held:
             self._wait_for(model)
+            return None
+        except PenultimateError as error:
+            self._fail([job], error)
+            return None
+        except torch.OutOfMemoryError:
+            self._fail([job], OutOfMemory(*items[0].request.final_size))
             return None
         if self._wanted is not None and self._wanted[1] == model:
             self._wanted = None
@@ -286,6 +291,14 @@ class Engine:
         if self._models.device.type == "cpu" and not making.done():
             wait([making], timeout=max(0.0, until - self._clock()))
         return making.done()
+
+    def _load(self, group: Group, items: Sequence[Item]) -> Run:
+        """Load what the items use, and encode their prompts."""
+        loaded = self._models.load(items[0].model)
+        vaes = [self._models.load_vae(item.vae, loaded) for item in items]
+        enlarges = items[0].upscaler
+        upscaler = None if enlarges is None else self._models.load_upscaler(enlarges, loaded)
+        return Run(group.job, group.positions, loaded, vaes, upscaler)
 
     @property
     def _overdue(self) -> bool:
@@ -346,7 +359,8 @@ class Engine:
             begun, worked = each.awaited is None, True
             run, picture = each.run, each.picture
             try:
-                pixels = self._others.go_on(each)
+                with memory_errors():
+                    pixels = self._others.go_on(each)
             except PenultimateError as error:
                 self._fail([run.job], error)
             except torch.OutOfMemoryError:

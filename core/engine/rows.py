@@ -19,6 +19,7 @@ from core.engine.compiled import Compiled
 from core.engine.graphs import BUCKETS, Graphs
 from core.engine.knee import Knee
 from core.errors import OutOfMemory
+from core.models.memory import memory_errors
 from core.models.networks.model_networks import ModelNetworks
 from core.models.networks.network_set import NetworkSet
 
@@ -111,7 +112,9 @@ class RowBatcher:
             while start < len(indices):
                 part = indices[start : start + self._limits.get(name, self._limit)]
                 try:
-                    output = self._timed_call(unet, [rows[i] for i in part], dtype, name, networks)
+                    called = [rows[i] for i in part]
+                    with memory_errors():
+                        output = self._timed_call(unet, called, dtype, name, networks)
                 except torch.OutOfMemoryError:
                     output = None
                 # Outside of the except block the failed call's tensors are freed.

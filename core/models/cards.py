@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from core.errors import PenultimateError
+from core.models.weights.regular import read_text
 from core.options import MAX_PROMPT, OPTIONS, RANGES, Option, Place, names
 from core.request import split_sampler
 
@@ -119,7 +120,7 @@ def read_card(path: Path) -> tuple[Card, tuple[str, ...]]:
     """Read the card of the model or VAE at ``path``, and warnings in plain English."""
     file = card_path(path)
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(file))
     except FileNotFoundError:
         return Card(), ()
     # A number of thousands of digits is a ValueError, a thousand brackets are a RecursionError.

@@ -25,7 +25,7 @@ from core.config import EngineConfig
 from core.errors import OutOfMemory, Refused
 from core.models.addons import EmbeddingFile, NetworkFile, UpscalerFile
 from core.models.catalogue import Model, Vae
-from core.models.memory import CardMemory, Memory, free_ram
+from core.models.memory import CardMemory, Memory, free_ram, memory_errors
 from core.models.precision import find_device, unet_dtype
 from core.models.reader import ModelReader
 from core.models.residents import Held, LoadedModel, Resident, WeightsKey
@@ -279,7 +279,8 @@ class Models:
         are in use, else :class:`OutOfMemory`.
         """
         try:
-            return action()
+            with memory_errors():
+                return action()
         except torch.OutOfMemoryError:
             pass
         # Outside of the except block the failed attempt's tensors are freed.
@@ -288,7 +289,8 @@ class Models:
         if self._memory is not None:
             self._memory.release()
         try:
-            return action()
+            with memory_errors():
+                return action()
         except torch.OutOfMemoryError:
             if held := self._held_beside(own):
                 raise Held(held) from None

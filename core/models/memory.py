@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -47,6 +49,20 @@ class CardMemory:
     def release(self) -> None:
         """Give torch's cache back; waits for the device."""
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise :class:`torch.OutOfMemoryError` where main memory runs out, as torch does for a card's.
+
+    torch raises a plain :class:`RuntimeError` there, which names its allocator.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise torch.OutOfMemoryError(str(error)) from None
 
 
 def free_ram() -> int | None:

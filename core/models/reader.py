@@ -125,7 +125,7 @@ class ModelReader:
             tensors = DiffusersTensors(paths, "VAE", vae.name)
         else:
             config, paths = own, (vae.path,)
-            header = read_header(vae.path, "VAE")
+            header = read_header(vae.path, "VAE", vae.name)
             single_file.check_vae(header)
             if header.has("decoder.up_blocks."):
                 tensors = DiffusersTensors(paths, "VAE", vae.name)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from core.errors import NotFinite
+from core.models.memory import memory_errors
 from core.sampling.uploads import upload
 
 if TYPE_CHECKING:
@@ -196,7 +197,8 @@ class LoadedVae:
         size = (height, width)
         self._set_tile(self._tiles.get(size, TILE if height * width > TILING_ABOVE else 0))
         try:
-            return work()
+            with memory_errors():
+                return work()
         except torch.OutOfMemoryError:
             smaller = next((tile for tile in SMALL_TILES if tile < max(size)), None)
             if self._strict or smaller is None or size in self._tiles:

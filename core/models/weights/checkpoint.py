@@ -45,7 +45,7 @@ def folder_parts(model: Model) -> Parts:
 
 def file_parts(model: Model, configs: Path) -> Parts:
     """Yield each component of a single file: its name, its family's config, and weights."""
-    header = read_header(model.path, "model")
+    header = read_header(model.path, "model", model.name)
     for component, (standard, key_of) in ldm_keys.LAYOUTS[model.family].items():
         path = configs / model.family / component / "config.json"
         config = read_json(path, "model", model.name)
@@ -65,7 +65,7 @@ def weights(entry: Model | Vae) -> tuple[Path, ...]:
 
 def parameter_count(model: Model) -> int:
     """Return the number of values in all tensors of the model's files."""
-    headers = (read_header(path, "model") for path in weights(model))
+    headers = (read_header(path, "model", model.name) for path in weights(model))
     return sum(math.prod(info.shape) for header in headers for info in header.tensors.values())
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
+from core.models.weights.regular import read_text
+
 END_OF_WORD = "</w>"
 START = "<|startoftext|>"
 END = "<|endoftext|>"
@@ -19,7 +21,7 @@ END = "<|endoftext|>"
 
 def read_merges(path: Path) -> list[str]:
     """Read the merges of CLIP's ``merges.txt``, most frequent first; line 1 is a version."""
-    return path.read_text(encoding="utf-8").splitlines()[1:]
+    return read_text(path).splitlines()[1:]
 
 
 def clip_tokenizer(merges: Sequence[str], pad: str = END) -> CLIPTokenizer:

@@ -179,7 +179,7 @@ class DiffusersTensors:
     """Weights stored under diffusers' and transformers' names, current or former."""
 
     def __init__(self, paths: Iterable[Path], kind: str, name: str) -> None:
-        self._files = _Files((read_header(path, kind) for path in paths), kind, name)
+        self._files = _Files((read_header(path, kind, name) for path in paths), kind, name)
 
     def read(self, name: str) -> Tensor | None:
         """Return the tensor of this name or of a former one; None if there is none."""

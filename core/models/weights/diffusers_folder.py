@@ -13,6 +13,7 @@ from typing import Any, Final
 from core.errors import Refused
 from core.families import Family, Prediction
 from core.models.weights.ldm_keys import Config
+from core.models.weights.regular import check_regular
 from core.models.weights.safetensors_header import PICKLE_SUFFIXES, read_header
 from core.models.weights.single_file import SD_LATENTS, SDXL_LATENTS, Facts
 from core.options import RANGES
@@ -46,7 +47,7 @@ def read_json(path: Path, kind: str, name: str) -> Config:
     """Read the JSON object in ``path``. Raises :class:`Refused` when there is none."""
     inside = f"{path.parent.name}/{path.name}"
     try:
-        if path.stat().st_size > MAX_JSON:
+        if check_regular(path) > MAX_JSON:
             raise ValueError(path.name)
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

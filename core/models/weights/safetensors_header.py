@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import Refused
+from core.models.weights.regular import check_regular
 
 # Bytes; real checkpoints have headers of up to about 1 MB.
 MAX_HEADER: Final = 16 * 2**20
@@ -51,42 +52,46 @@ class Header:
         return info.shape if info else ()
 
 
-def read_header(path: Path, kind: str) -> Header:
-    """Read and validate the header of ``path``. Raises :class:`Refused` for this ``kind``."""
+def read_header(path: Path, kind: str, name: str = "") -> Header:
+    """Read and validate the header of ``path``.
+
+    Raises :class:`Refused` for this ``kind`` and ``name``, the file's where none is given.
+    """
+    name = name or path.stem
     if path.suffix.lower() in PICKLE_SUFFIXES:
-        raise Refused(kind, path.stem, "pickle")
+        raise Refused(kind, name, "pickle")
     try:
-        size = path.stat().st_size
+        size = check_regular(path)
         with path.open("rb") as file:
             start = file.read(64)
             length = int.from_bytes(start[:8], "little")
-            _check_start(start, length, size, kind, path)
+            _check_start(start, length, size, kind, name)
             file.seek(8)
             text = file.read(length)
     except OSError as error:
-        raise Refused(kind, path.stem, "unreadable", error.strerror or "no access") from error
+        raise Refused(kind, name, "unreadable", error.strerror or "no access") from error
     try:
         tensors, metadata = _parse(text, 8 + length)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise Refused(kind, path.stem, "unreadable", "its header is damaged") from error
+        raise Refused(kind, name, "unreadable", "its header is damaged") from error
     if any(tensor.end > size for tensor in tensors.values()):
-        raise Refused(kind, path.stem, "truncated")
+        raise Refused(kind, name, "truncated")
     return Header(path, tensors, metadata)
 
 
-def _check_start(start: bytes, length: int, size: int, kind: str, path: Path) -> None:
+def _check_start(start: bytes, length: int, size: int, kind: str, name: str) -> None:
     # A zip archive or a pickle: torch.save under a wrong name.
     if start.startswith((b"PK\x03\x04", b"\x80\x02")) and start[8:9] != b"{":
-        raise Refused(kind, path.stem, "pickle")
+        raise Refused(kind, name, "pickle")
     for mark, detail in _NOT_SAFETENSORS:
         if start.lstrip().startswith(mark) and start[8:9] != b"{":
-            raise Refused(kind, path.stem, "unreadable", detail)
+            raise Refused(kind, name, "unreadable", detail)
     if size < 10:
-        raise Refused(kind, path.stem, "truncated")
+        raise Refused(kind, name, "truncated")
     if start[8:9] != b"{" or length > MAX_HEADER:
-        raise Refused(kind, path.stem, "unreadable", "it is not a safetensors file")
+        raise Refused(kind, name, "unreadable", "it is not a safetensors file")
     if 8 + length > size:
-        raise Refused(kind, path.stem, "truncated")
+        raise Refused(kind, name, "truncated")
 
 
 def _parse(text: bytes, data_start: int) -> tuple[dict[str, TensorInfo], dict[str, str]]:

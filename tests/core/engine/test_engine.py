@@ -613,3 +613,27 @@ def test_weights_that_are_no_numbers_give_a_sentence(
     engine.add(work(model, steps=2))
     failed = [event.error for event in drive(engine) if isinstance(event, Failed)]
     assert [type(error) for error in failed] == [NotFinite]
+
+
+@pytest.mark.parametrize("where", ["encode", "decode"])
+def test_main_memory_that_runs_out_fails_that_job_alone(
+    make_engine: MakeEngine, model: Model, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def no_room(*_: Any, **__: Any) -> None:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    engine = make_engine()
+    loaded = engine._models.load(model)
+    with monkeypatch.context() as patch:
+        if where == "encode":
+            patch.setattr(engine_module, "Run", no_room)
+        else:
+            hook = loaded.vae.module.decoder.register_forward_pre_hook(no_room)
+        engine.add(work(model))
+        end = drive(engine)[-1]
+        assert isinstance(end, Failed)
+        assert isinstance(end.error, OutOfMemory)
+        if where == "decode":
+            hook.remove()
+    engine.add(replace(work(model), job_id=2))
+    assert isinstance(drive(engine)[-1], Finished)

@@ -194,3 +194,15 @@ def test_a_file_that_several_engines_share_is_whole_at_every_moment(
     monkeypatch.setattr(Path, "replace", stopped)
     fill("another")
     assert path.read_text("utf-8") == before
+
+
+def test_main_memory_that_runs_out_halves_the_batch_too() -> None:
+    class OnCpu(Unet):
+        def __call__(self, sample: Tensor, *rest: Tensor, **others: Any) -> tuple[Tensor]:
+            if sample.shape[0] > 3:
+                torch.empty(2**60, dtype=torch.uint8)
+            return super().__call__(sample, *rest, **others)
+
+    batcher = RowBatcher(32)
+    assert answers(batcher.predict(OnCpu(), rows(9), torch.float32)) == list(range(9))
+    assert batcher.rows("") == 2

@@ -795,3 +795,24 @@ def test_another_scan_is_taken_over_in_place() -> None:
     assert held.vae("new") is new
     with pytest.raises(UnknownName):
         held.vae("old")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize(
+    "name",
+    ["a.safetensors", "folder/model_index.json", "sd.toml", "folder/unet/config.json"],
+)
+def test_a_named_pipe_hangs_nothing(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for each, layout in (("sd", "file"), ("folder", "folder")):
+        tiny_model(folder, each, layout=layout)
+    pipe = folder / name
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    found = Catalogue.scan(folder, folder / "none", folder / "nothing")
+    said = " ".join([*map(str, found.refused), *found.warnings])
+    assert "is not a regular file" in said
+    assert [model.name for model in found.models] == (
+        ["sd"] if name.startswith("folder") else ["sd", "folder"]
+    )

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -328,9 +329,15 @@ def test_what_went_bad_since_the_scan_is_refused(
     model = copy("sd2-folder")
     (model.path / "tokenizer" / "tokenizer.json").write_text("{}")
     assert refuse(models, model).detail == "a readable tokenizer"
+    model = copy("sdxl-folder")
+    weights = model.path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    refused = refuse(models, model)
+    assert (refused.name, refused.reason) == (model.name, "truncated")
     model = copy("sd1-file")
     model.path.write_bytes(model.path.read_bytes()[:-100])
-    assert refuse(models, model).reason == "truncated"
+    refused = refuse(models, replace(model, name="sd1-file (2)"))
+    assert (refused.name, refused.reason) == ("sd1-file (2)", "truncated")
     model.path.unlink()
     assert refuse(models, model).reason == "missing"
 
