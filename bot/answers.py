@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from itertools import count
 from typing import Any, Final, TypeAlias
 
 import aiohttp
 import discord
 from discord import ui
 
-from bot.errors import sentence
+from bot.errors import sentence, unwrapped
+from bot.markdown import escape_markdown
 from bot.translate import t
 
 log = logging.getLogger(__name__)
@@ -30,11 +33,75 @@ MAX_TEXT: Final = 4000
 MAX_RETURNED: Final = 1500
 
 
+# Codes of Discord's for an interaction that can no longer be answered: its time is over, or it was
+# answered, by a request whose reply was lost.
+UNKNOWN_INTERACTION: Final = 10062
+ALREADY_ACKNOWLEDGED: Final = 40060
+UNANSWERABLE: Final = (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED)
+
+# Seconds after which an action that takes long is acknowledged; Discord waits for 3.
+SECONDS_TO_ACKNOWLEDGE: Final = 2.0
+
+_unanswered = count(1)
+
+
+def unanswered(error: BaseException) -> None:
+    """Log, in one line and with their number, that an interaction was not answered."""
+    log.warning("an interaction was not answered (%d so far): %s", next(_unanswered), error)
+
+
+def is_unanswerable(error: BaseException) -> bool:
+    """Whether Discord takes no answer to an interaction, as this error of it says."""
+    return isinstance(error, discord.HTTPException) and error.code in UNANSWERABLE
+
+
+def is_unheard(error: BaseException) -> bool:
+    """Whether Discord may have taken the answer of which it says, or does not say, this."""
+    lost = isinstance(error, aiohttp.ClientError | OSError)
+    return lost or (isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED)
+
+
+async def in_time(interaction: Interaction, action: Coroutine[Any, Any, None]) -> None:
+    """Run an interaction's action, and acknowledge it before Discord's 3 s are over."""
+    acting = asyncio.create_task(action)
+    try:
+        done, _ = await asyncio.wait({acting}, timeout=SECONDS_TO_ACKNOWLEDGE)
+        if not done and not interaction.response.is_done():
+            await acknowledge(interaction)
+        await acting
+    finally:
+        acting.cancel()
+
+
+async def acknowledge(interaction: Interaction) -> None:
+    """Say that an answer is coming: for the member alone, or in place of what was pressed."""
+    if interaction.type is discord.InteractionType.component:
+        await defer(interaction, thinking=False)
+    elif interaction.type is not discord.InteractionType.autocomplete:
+        await defer(interaction)
+
+
+async def defer(interaction: Interaction, *, thinking: bool = True, ephemeral: bool = True) -> None:
+    """Defer the answer, if it is not deferred or given; a reply that is lost does not matter."""
+    if interaction.response.is_done():
+        return
+    try:
+        await interaction.response.defer(thinking=thinking, ephemeral=ephemeral)
+    except DISCORD_ERRORS as error:
+        if not is_unheard(error):
+            raise
+        unanswered(error)
+
+
 async def refuse(interaction: Interaction, error: BaseException) -> None:
     """Answer with the sentence for ``error``.
 
     The prompt of a command is returned with it, for Discord does not keep it.
     """
+    cause = unwrapped(error)
+    if is_unanswerable(cause):
+        unanswered(cause)
+        return
     said, files = sentence(error, interaction.locale), []
     prompt = interaction.namespace.prompt
     # The answer to a deferred interaction may be public.
@@ -63,7 +130,7 @@ async def say(interaction: Interaction, text: str, files: Sequence[discord.File]
         await _respond(interaction, files, content=text[:MAX_CONTENT])
     except DISCORD_ERRORS as error:
         # Its 3 s, or 15 minutes, have passed: there is no other route to the member.
-        log.warning("could not answer an interaction: %s", error)
+        unanswered(error)
 
 
 async def show(
@@ -73,16 +140,46 @@ async def show(
     await _respond(interaction, files, view=view)
 
 
+async def change(
+    interaction: Interaction, view: ui.LayoutView, files: Sequence[discord.File] | None = None
+) -> None:
+    """Show a view in place of the message whose control was used; with ``files`` in place of its
+    own."""
+    shown: dict[str, Any] = {"view": view} | ({} if files is None else {"attachments": files})
+    try:
+        if not interaction.response.is_done():
+            await interaction.response.edit_message(**shown)
+            return
+    except DISCORD_ERRORS as error:
+        if not is_unheard(error):
+            raise
+        unanswered(error)
+        shown |= {"attachments": _fresh(files)} if files else {}
+    await interaction.edit_original_response(**shown)
+
+
 async def _respond(
     interaction: Interaction, files: Sequence[discord.File] = (), **content: Any
 ) -> None:
     response = interaction.response
     if not response.is_done():
-        await response.send_message(**content, files=files, ephemeral=True)
+        try:
+            await response.send_message(**content, files=files, ephemeral=True)
+        except DISCORD_ERRORS as error:
+            if not is_unheard(error):
+                raise
+            # It was taken, or a deferral before it was.
+            unanswered(error)
+            await interaction.edit_original_response(**content, attachments=_fresh(files))
     elif response.type is discord.InteractionResponseType.deferred_channel_message:
         await interaction.edit_original_response(**content, attachments=files)
     else:
         await interaction.followup.send(**content, files=files, ephemeral=True)
+
+
+def _fresh(files: Sequence[discord.File]) -> list[discord.File]:
+    """The files for another attempt: a request closes those that it sent."""
+    return [file for file in files if not file.fp.closed]
 
 
 def payload(interaction: Interaction) -> dict[str, Any]:
@@ -92,7 +189,7 @@ def payload(interaction: Interaction) -> dict[str, Any]:
 
 def excerpt(text: str, length: int) -> str:
     """Return ``text`` on one line, at most ``length`` characters, its markdown escaped."""
-    return cut(discord.utils.escape_markdown(" ".join(text.split())), length)
+    return cut(escape_markdown(" ".join(text.split())), length)
 
 
 def cut(text: str, length: int) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import discord
@@ -23,7 +24,8 @@ from bot.actions.more import More
 from bot.actions.retry import Retry
 from bot.actions.sheet import Cells
 from bot.actions.vaes import Vaes
-from bot.answers import DISCORD_ERRORS, Interaction, refuse
+from bot.answers import Interaction, in_time, refuse
+from bot.exceptions import TooFast
 from bot.gate.classifier import Classifier
 from bot.gate.gate import Gate
 from bot.gate.visibility import Visibility
@@ -31,12 +33,14 @@ from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.jobs.jobs import Jobs
 from bot.jobs.upkeep import Upkeep
+from bot.pace import Pace
 from bot.posts.controls import Control, Standing
 from bot.posts.delivery import Delivery
 from bot.posts.farewells import Farewells
 from bot.posts.live import EngineState
 from bot.posts.log_channel import LogChannel
 from bot.posts.sender import Sender
+from bot.registration import Registration
 from bot.settings import Settings
 from bot.store import Store
 from bot.translate import CatalogueTranslator
@@ -76,6 +80,10 @@ class Commands(app_commands.CommandTree["Penultimate"]):
         """Set the language before every command, menu and autocompletion."""
         self.client.gate.address(interaction)
         return True
+
+    async def _call(self, interaction: Interaction) -> None:
+        """Run a command, acknowledged in time. discord.py has no public place around it."""
+        await in_time(interaction, super()._call(interaction))
 
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /
@@ -120,6 +128,12 @@ class Penultimate(commands.AutoShardedBot):
         self._make_fleet = fleet
         self._make_queue = queue
         self._make_catalogue = catalogue
+        self._pace = Pace()
+        # Members who are being refused, with how many further uses got no answer meanwhile.
+        self._refused: dict[int, int] = {}
+        self._refusing: set[asyncio.Task[None]] = set()
+        parsers = self._connection.parsers
+        parsers["INTERACTION_CREATE"] = partial(self._in_turn, parsers["INTERACTION_CREATE"])
 
     async def setup_hook(self) -> None:
         """Prepare what the first command needs, after the login and before the gateway."""
@@ -142,7 +156,8 @@ class Penultimate(commands.AutoShardedBot):
         self.add_dynamic_items(Control, Standing)
         await self.load_extension("cogs.every")
         await self.tree.set_translator(CatalogueTranslator())
-        await self._sync_commands()
+        self.registration = Registration(self._sync_commands)
+        await self.registration.begin()
         await self.jobs.resume()
         self.farewells.wake()
         self.upkeep.start()
@@ -206,6 +221,7 @@ class Penultimate(commands.AutoShardedBot):
         if hasattr(self, "_reading"):
             self._reading.cancel()
         if hasattr(self, "jobs"):
+            await self.registration.close()
             await self.upkeep.close()
             await self.farewells.close()
             await self.jobs.close()
@@ -255,8 +271,30 @@ class Penultimate(commands.AutoShardedBot):
         guild = discord.Object(self.settings.guild_id) if self.settings.guild_id else None
         if guild is not None:
             self.tree.copy_global_to(guild=guild)
+        await self.tree.sync(guild=guild)
+
+    def _in_turn(self, parse: Callable[[Any], None], data: Any) -> None:
+        """Hand an interaction on, unless its member uses the bot faster than anybody can by hand.
+
+        Before discord.py makes anything of it: of a flood, one refusal at a time is answered.
+        """
+        user_id = int((data.get("member") or data)["user"]["id"])
+        if self._pace.allows(user_id):
+            parse(data)
+        elif data["type"] != discord.InteractionType.autocomplete.value:
+            if user_id in self._refused:
+                self._refused[user_id] += 1
+            else:
+                self._refused[user_id] = 0
+                refusing = asyncio.create_task(self._refuse(user_id, data))
+                self._refusing.add(refusing)
+                refusing.add_done_callback(self._refusing.discard)
+
+    async def _refuse(self, user_id: int, data: Any) -> None:
+        interaction: Interaction = discord.Interaction(data=data, state=self._connection)
+        self.gate.address(interaction)
         try:
-            await self.tree.sync(guild=guild)
-        except DISCORD_ERRORS as error:
-            # Those registered by the last start still work.
-            log.error("Discord did not take the commands: %s", error)
+            await refuse(interaction, TooFast())
+        finally:
+            if unanswered := self._refused.pop(user_id):
+                log.warning("member %d: %d uses too fast to be answered", user_id, unanswered)

@@ -12,11 +12,13 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final, get_args
 
+import aiohttp
 import discord
 from discord import Locale, app_commands
 
 from bot import exceptions as bot_errors
 from bot.exceptions import NotAllowed, QuotaUsed, Several, Unexpected
+from bot.markdown import escape_markdown
 from bot.translate import listed, option_names, t
 from core import errors as core_errors
 from core.errors import (
@@ -95,6 +97,8 @@ KEYS: Final[dict[type[BaseException], str]] = {
     app_commands.CommandSignatureMismatch: "error.old_command",
     discord.Forbidden: "error.forbidden",
     discord.DiscordServerError: "error.discord_down",
+    aiohttp.ClientError: "error.discord_down",
+    bot_errors.TooFast: "error.too_fast",
     sqlite3.Error: "error.not_written",
 }
 
@@ -104,7 +108,7 @@ def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
 
     An unexpected error is logged with its traceback under the number in the sentence.
     """
-    error = _unwrap(error)
+    error = unwrapped(error)
     key = _key(error)
     if key is not None:
         return t(key, locale, **_places(error, locale))
@@ -116,7 +120,7 @@ def sentence(error: BaseException, locale: Locale | str | None = None) -> str:
 
 def expected(error: BaseException) -> PenultimateError:
     """``error`` if it is a :class:`PenultimateError`, else log it and return its incident."""
-    error = _unwrap(error)
+    error = unwrapped(error)
     if isinstance(error, PenultimateError):
         return error
     incident = secrets.token_hex(3)
@@ -124,7 +128,7 @@ def expected(error: BaseException) -> PenultimateError:
     return Unexpected(incident)
 
 
-def _unwrap(error: BaseException) -> BaseException:
+def unwrapped(error: BaseException) -> BaseException:
     """The error inside discord.py's wrappers."""
     while isinstance(error, app_commands.CommandInvokeError):
         error = error.original
@@ -196,7 +200,7 @@ def _names(names: Iterable[str], locale: Locale | str | None) -> str:
 def _shown(value: str) -> str:
     """A member's text for use in a sentence: short, on one line, its markdown escaped."""
     line = " ".join(value.split())
-    return discord.utils.escape_markdown(line if len(line) <= 80 else line[:79] + "…")
+    return escape_markdown(line if len(line) <= 80 else line[:79] + "…")
 
 
 def _kind(kind: str, locale: Locale | str | None) -> str:

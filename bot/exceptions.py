@@ -112,6 +112,12 @@ class NotSaved(PenultimateError):
     message = "the picture could not be written to the disk"
 
 
+class TooFast(PenultimateError):
+    """A member used the bot more often than anybody does by hand."""
+
+    message = "used too often in a short time"
+
+
 class Unreachable(PenultimateError):
     """The member accepts no direct messages from the bot."""
 

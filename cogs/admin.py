@@ -76,7 +76,7 @@ class AdminCog(
     @app_commands.command(name="reload", description=text("command.admin.reload"))
     async def reload(self, interaction: Interaction) -> None:
         """Read the folders of models and VAEs again, and say what changed."""
-        await interaction.response.defer(thinking=True, ephemeral=True)
+        await answers.defer(interaction, ephemeral=True)
         before = replace(self.catalogue)
         await self.reload_catalogue()
         view = text_view(_changes(before, self.catalogue, interaction.locale))
@@ -85,13 +85,13 @@ class AdminCog(
     @standing("admin_status")
     async def _refresh(self, interaction: Interaction, _: int | None) -> None:
         view, files = await self._state(interaction.locale)
-        await interaction.response.edit_message(view=view, attachments=files)
+        await answers.change(interaction, view, files)
 
     @standing("admin_drain")
     async def _drain(self, interaction: Interaction, drain: int | None) -> None:
         self.gate.draining = bool(drain)
         view, files = await self._state(interaction.locale)
-        await interaction.response.edit_message(view=view, attachments=files)
+        await answers.change(interaction, view, files)
 
     async def _state(self, locale: Locale) -> tuple[ui.LayoutView, list[discord.File]]:
         """The state as text, the last day as a chart, and the buttons."""

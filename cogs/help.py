@@ -13,6 +13,7 @@ from discord import Locale, app_commands, ui
 from discord.app_commands import Choice
 from discord.ext import commands
 
+from bot import answers
 from bot.actions.dispatch import standing
 from bot.answers import MAX_TEXT, Interaction, excerpt
 from bot.client import Penultimate
@@ -48,13 +49,13 @@ class HelpCog(commands.Cog):
     async def help(self, interaction: Interaction, page: str = FIRST) -> None:
         """Show one page; without a name the first."""
         view, files = await self._page(page, interaction)
-        await interaction.response.send_message(view=view, files=files, ephemeral=True)
+        await answers.show(interaction, view, files)
 
     @standing("help")
     async def _select(self, interaction: Interaction, _: int | None) -> None:
         """Show the page that was picked in place of this one."""
         view, files = await self._page(chosen(interaction), interaction)
-        await interaction.response.edit_message(view=view, attachments=files)
+        await answers.change(interaction, view, files)
 
     async def _page(self, page: str, interaction: Interaction) -> tuple[ui.LayoutView, Any]:
         every = self.tree.walk_commands()

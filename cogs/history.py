@@ -57,13 +57,13 @@ class HistoryCog(commands.Cog):
     @app_commands.command(name="history", description=text("command.history"))
     async def history(self, interaction: Interaction) -> None:
         """Show the newest results, to the member alone."""
-        await interaction.response.defer(thinking=True, ephemeral=True)
+        await answers.defer(interaction, ephemeral=True)
         await self._page(interaction, 0)
 
     @standing("history")
     async def _turn(self, interaction: Interaction, page: int | None) -> None:
         """Show another page, of the results of whoever pressed."""
-        await interaction.response.defer()
+        await answers.defer(interaction, thinking=False)
         await self._page(interaction, min(page or 0, MAX_PAGE))
 
     @standing("show")
@@ -89,7 +89,7 @@ class HistoryCog(commands.Cog):
         origin = of_interaction(interaction)
         await self.gate.check(origin, requests, drawn=True)
         public = origin.who.age_restricted or not _age_restricted(interaction, job)
-        await interaction.response.defer(thinking=True, ephemeral=job.private or not public)
+        await answers.defer(interaction, ephemeral=job.private or not public)
 
         async def send(view: ui.LayoutView, files: list[discord.File]) -> discord.Message:
             return await interaction.edit_original_response(view=view, attachments=files)

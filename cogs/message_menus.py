@@ -71,9 +71,9 @@ class MessageMenusCog(commands.Cog):
         job, locale = await self._job(interaction, message), interaction.locale
         if job is not None:
             view, files = await self.more.parameters(job, 0, locale)
-            await interaction.response.send_message(view=view, files=files, ephemeral=True)
+            await answers.show(interaction, view, files)
             return
-        await interaction.response.defer(thinking=True, ephemeral=True)
+        await answers.defer(interaction, ephemeral=True)
         found = await self._text(interaction, message)
         if found is not None:
             view, files = parameters_view(found, locale, catalogue=self.catalogue)
@@ -86,7 +86,7 @@ class MessageMenusCog(commands.Cog):
             await self.jobs.vary(interaction, job, seed=draw_seed())
             return
         private = await self.gate.keeps_private(of_interaction(interaction))
-        await interaction.response.defer(thinking=True, ephemeral=private)
+        await answers.defer(interaction, ephemeral=private)
         found = await self._text(interaction, message)
         if found is not None:
             options = {"seed": draw_seed(), "private": private}

@@ -60,7 +60,7 @@ class ModelsCog(commands.Cog):
     async def _turn(self, section: str, interaction: Interaction, page: int | None) -> None:
         """Show another page in place of this one."""
         view = panel(self.catalogue, section, page or 0, interaction.locale)
-        await interaction.response.edit_message(view=view)
+        await answers.change(interaction, view)
 
 
 def panel(

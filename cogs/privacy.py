@@ -55,7 +55,7 @@ class PrivacyCog(
     @app_commands.checks.cooldown(EXPORTS, SECONDS, key=lambda i: (i.client, i.user.id))
     async def export(self, interaction: Interaction) -> None:
         """Send zip files by direct message."""
-        await interaction.response.defer(thinking=True, ephemeral=True)
+        await answers.defer(interaction, ephemeral=True)
         locale = interaction.locale
         export = Export(
             self.store, interaction.user.id, discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
@@ -91,7 +91,7 @@ class PrivacyCog(
     @standing("forget_me")
     async def _delete(self, interaction: Interaction, _: int | None) -> None:
         """Delete everything of whoever pressed: nobody else sees the button."""
-        await interaction.response.defer()
+        await answers.defer(interaction, thinking=False)
         store, user_id = self.store, interaction.user.id
         await self.jobs.stop(await store.members.job_ids(user_id))
         job_ids = await store.members.forget(user_id)
@@ -109,7 +109,7 @@ class PrivacyCog(
     async def _keep(self, interaction: Interaction, _: int | None) -> None:
         """Say that nothing was deleted."""
         view = text_view(t("privacy.kept", interaction.locale))
-        await interaction.response.edit_message(view=view)
+        await answers.change(interaction, view)
 
 
 class Export:

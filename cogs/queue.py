@@ -48,7 +48,7 @@ class QueueCog(commands.Cog):
     async def _cancel(self, interaction: Interaction, job_id: int | None) -> None:
         """Cancel one of the panel's jobs, and show the panel without it."""
         cancelled = await self.jobs.cancel((await self._mine(interaction, str(job_id or 0))).id)
-        await interaction.response.edit_message(view=self._view(interaction))
+        await answers.change(interaction, self._view(interaction))
         if not cancelled:
             await answers.say(interaction, t("live.too_late", interaction.locale))
 

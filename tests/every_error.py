@@ -15,6 +15,7 @@ from bot.exceptions import (
     NotYours,
     QuotaUsed,
     Several,
+    TooFast,
     TooMany,
     TooManyWords,
     Unexpected,
@@ -126,5 +127,6 @@ EVERY: list[PenultimateError] = [
     TooLarge(4096, 4096, 2048),
     Unreachable(),
     NotSaved(),
+    TooFast(),
     Unexpected("abc123"),
 ]

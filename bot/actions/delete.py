@@ -28,7 +28,7 @@ class Delete:
         self._check(interaction, job)
         view = panel.confirm_view(job, interaction.locale)
         if here:
-            await interaction.response.edit_message(view=view)
+            await answers.change(interaction, view)
         else:
             await answers.show(interaction, view)
 
@@ -37,7 +37,7 @@ class Delete:
         self._check(interaction, job)
         key = "panel.deleted" if await self._jobs.delete(job) else "panel.post_stays"
         view = panel.text_view(t(key, interaction.locale))
-        await interaction.response.edit_message(view=view)
+        await answers.change(interaction, view)
 
     def _check(self, interaction: Interaction, job: Job) -> None:
         if not self._visibility.may_remove(interaction, job):

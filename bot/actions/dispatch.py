@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import discord
 
-from bot.answers import Interaction, payload, refuse
+from bot.answers import Interaction, in_time, payload, refuse
 from bot.exceptions import Gone
 from bot.gate.gate import Gate
 from bot.gate.visibility import Visibility
@@ -81,7 +81,7 @@ class Dispatch:
         """Run the action of a control or a form, and answer its errors."""
         self._gate.address(interaction)
         try:
-            await self._act(interaction)
+            await in_time(interaction, self._act(interaction))
         except Exception as error:
             await refuse(interaction, error)
 

@@ -70,6 +70,6 @@ class Knobs:
             raise NotYours("cancel")
         if await self._jobs.cancel(job.id):
             # The task that follows the job edits the post.
-            await interaction.response.defer()
+            await answers.defer(interaction, thinking=False)
         else:
             await answers.say(interaction, t("live.too_late", interaction.locale))

@@ -46,19 +46,19 @@ class More:
         """Choose another picture of the job; or return from the confirmation of a deletion."""
         position = chosen_number(interaction) if turn else 0
         view = self._panel(interaction, job, position)
-        await interaction.response.edit_message(view=view)
+        await answers.change(interaction, view)
 
     @control("parameters")
     async def _parameters(self, interaction: Interaction, job: Job, position: int | None) -> None:
         found, locale = await self._text(job, position or 0), interaction.locale
         view, files = parameters.parameters_view(found, locale)
-        await interaction.response.send_message(view=view, files=files, ephemeral=True)
+        await answers.show(interaction, view, files)
 
     @control("read")
     async def _read(self, interaction: Interaction, job: Job, _: int | None) -> None:
         """Show another picture's parameters in place of the present ones."""
         view, files = await self.parameters(job, chosen_number(interaction), interaction.locale)
-        await interaction.response.edit_message(view=view, attachments=files)
+        await answers.change(interaction, view, files)
 
     async def parameters(
         self, job: Job, position: int, locale: discord.Locale
@@ -94,17 +94,17 @@ class More:
         seed = (job.request if job.sheet else one_picture(job, position)).seed
         await self._store.presets.change_yours(interaction.user.id, {"seed": seed})
         view = panel.seed_view(job, seed, interaction.locale)
-        await interaction.response.edit_message(view=view)
+        await answers.change(interaction, view)
 
     @control("free_seed")
     async def _free_seed(self, interaction: Interaction, job: Job, _: int | None) -> None:
         await self._store.presets.change_yours(interaction.user.id, {"seed": None})
         view = panel.text_view(t("panel.seed_free", interaction.locale))
-        await interaction.response.edit_message(view=view)
+        await answers.change(interaction, view)
 
     @control("dm")
     async def _send(self, interaction: Interaction, job: Job, _: int | None) -> None:
-        await interaction.response.defer(thinking=True, ephemeral=True)
+        await answers.defer(interaction, ephemeral=True)
         await self._delivery.copy_to(interaction.user.id, job)
         await answers.say(interaction, t("panel.sent", interaction.locale))
 

@@ -132,8 +132,11 @@ def row(*controls: Control) -> ui.ActionRow[Any]:
 
 
 def layout(*items: ui.Item[Any]) -> ui.LayoutView:
-    """A fresh view without timeout."""
+    """A fresh view, which is kept nowhere."""
     view = ui.LayoutView(timeout=None)
+    # discord.py would keep it for 15 minutes or for ever, once it is sent. Its items are all
+    # DynamicItems, which are made anew from the message for each use.
+    view.stop()
     for item in items:
         view.add_item(item)
     return view

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bot.settings import SHIPPED_DATA
 from bot.store.activity import Activity
-from bot.store.database import Database, DatabaseTooNew
+from bot.store.database import Database, DatabaseGone
 from bot.store.job_rows import Job, State
 from bot.store.jobs import JobsTable
 from bot.store.members import Members
+from bot.store.migrating import DatabaseTooNew
+from bot.store.numbers import Numbers
 from bot.store.pictures import Picture, Pictures
 from bot.store.posts import MessagePlace, Posts
 from bot.store.presets import Preset, Presets
+from bot.store.private import make_private_folder
 from bot.store.retention import Retention
 from bot.store.servers import Servers
 from bot.store.shares import Share, Shares
 from bot.store.styles import Style, Styles
 
 __all__ = [
+    "DatabaseGone",
     "DatabaseTooNew",
     "Job",
     "MessagePlace",
@@ -36,11 +41,14 @@ __all__ = [
 class Store:
     """The open store. Each attribute reads and writes one family of tables."""
 
-    def __init__(self, database: Database, images_dir: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, images_dir: Path, numbers: Numbers, clock: Callable[[], float]
+    ) -> None:
         self._database = database
+        self.check = database.check
         self.pictures = Pictures(database, images_dir)
         self.posts = Posts(database)
-        self.jobs = JobsTable(database, self.pictures, clock)
+        self.jobs = JobsTable(database, self.pictures, numbers, clock)
         self.presets = Presets(database, clock)
         self.members = Members(database, self.presets)
         self.shares = Shares(database, clock)
@@ -55,10 +63,15 @@ class Store:
     ) -> Store:
         """Open the database file and the folder of pictures; create what is missing.
 
-        Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
+        Raises :class:`DatabaseTooNew`, :class:`OSError`, or :class:`sqlite3.Error` when it is no
+        database.
         """
-        store = cls(await Database.open(path, SHIPPED_DATA / "migrations"), images_dir, clock)
+        database = await Database.open(path, SHIPPED_DATA / "migrations")
+        numbers = Numbers(path.with_suffix(".numbers"))
+        store = cls(database, images_dir, numbers, clock)
         try:
+            await asyncio.to_thread(make_private_folder, images_dir)
+            await numbers.go_on(database)
             for table in (store.servers, store.presets, store.styles):
                 await table.load()
             await store.servers.forget_spent()

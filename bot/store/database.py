@@ -1,4 +1,4 @@
-"""The SQLite connection: migrations, reads, and one write transaction at a time.
+"""The SQLite connection: reads, and one write transaction at a time.
 
 aiosqlite has one transaction per connection and finishes a statement whose caller was cancelled,
 so each transaction runs in its own task, under one lock, to its end.
@@ -8,30 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiosqlite
+
+from bot.store.migrating import migrate
+from bot.store.private import make_private_file
 
 T = TypeVar("T")
 
 
-class DatabaseTooNew(Exception):
-    """The database was written by a newer version of the bot, with another schema."""
+# Seconds for which a transaction waits while another process, say a backup, has the database
+# locked; SQLite itself waits a part of those at a time, so that reads go on in between.
+PATIENCE: Final = 60.0
+SQLITES_PATIENCE: Final = 0.1
+PAUSE: Final = 0.05
 
-    def __init__(self, path: Path, found: int, known: int) -> None:
-        super().__init__(
-            f"{path} is from a newer version of this bot (database version {found}; this one "
-            f"knows {known}). Update the bot, or set DATA_DIR to another folder."
-        )
+
+class DatabaseGone(sqlite3.OperationalError):
+    """The file was deleted or replaced while it was open: what is written would be lost."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was deleted or replaced while the bot ran")
 
 
 class Database:
     """The connection and its lock. Create it with :meth:`open`; it must be closed."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
+        self._identity = _identity(path)
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -39,11 +50,12 @@ class Database:
     async def open(cls, path: Path, migrations: Path) -> Database:
         """Open or create the file at ``path`` and apply the ``migrations`` that it lacks.
 
-        Raises :class:`DatabaseTooNew`, or :class:`sqlite3.Error` when it is no database.
+        Raises :class:`~bot.store.migrating.DatabaseTooNew`, :class:`OSError`, or
+        :class:`sqlite3.Error` when it is no database.
         """
-        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(_prepare, path)
         # isolation_level None: sqlite3 itself would begin DEFERRED transactions.
-        connection = await aiosqlite.connect(path, isolation_level=None)
+        connection = await aiosqlite.connect(path, isolation_level=None, timeout=PATIENCE)
         try:
             connection.row_factory = sqlite3.Row
             for pragma in (
@@ -55,12 +67,14 @@ class Database:
             ):
                 # Fetched, because an unfinished statement makes a later commit fail.
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
-            await _migrate(connection, path, migrations)
+            await migrate(connection, path, migrations)
+            milliseconds = int(SQLITES_PATIENCE * 1000)
+            await connection.execute_fetchall(f"PRAGMA busy_timeout={milliseconds}")
         except BaseException:
             # The thread of an open connection keeps the process running.
             await connection.close()
             raise
-        return cls(connection)
+        return cls(connection, path)
 
     async def close(self) -> None:
         """Wait for running transactions, then close the file."""
@@ -87,8 +101,8 @@ class Database:
         work: Callable[[aiosqlite.Connection], Awaitable[T]],
         then: Callable[[T], None] | None,
     ) -> T:
-        async with self._lock:
-            await self._connection.execute("BEGIN IMMEDIATE")
+        await asyncio.to_thread(self.check)
+        async with self._begun():
             try:
                 result = await work(self._connection)
                 await self._connection.commit()
@@ -98,6 +112,27 @@ class Database:
             if then is not None:
                 then(result)
             return result
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[None]:
+        """Begin a transaction under the lock, which reads take in between while it has to wait."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            async with self._lock:
+                try:
+                    await self._connection.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                        raise
+                else:
+                    yield
+                    return
+            await asyncio.sleep(PAUSE)
+
+    def check(self) -> None:
+        """Raise :class:`DatabaseGone` unless the file is still there. Reads the disk."""
+        if _identity(self._path) != self._identity:
+            raise DatabaseGone(self._path)
 
     async def execute(
         self, sql: str, *parameters: Any, then: Callable[[int], None] | None = None
@@ -119,28 +154,14 @@ class Database:
         return next(iter(await self.read(sql, *parameters)), None)
 
 
-async def scalar(connection: aiosqlite.Connection, sql: str, *parameters: Any) -> Any:
-    """Return the first column of a query's first row, inside the caller's transaction."""
-    return next(iter(await connection.execute_fetchall(sql, parameters)))[0]
+def _prepare(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_file(path)
 
 
-async def _migrate(connection: aiosqlite.Connection, path: Path, folder: Path) -> None:
-    """Apply ``0001_….sql``, ``0002_….sql`` … newer than the database, each atomically."""
-    scripts = await asyncio.to_thread(_scripts, folder)
-    found = int(await scalar(connection, "PRAGMA user_version"))
-    if found > max(scripts):
-        raise DatabaseTooNew(path, found, max(scripts))
-    for number, script in scripts.items():
-        if number <= found:
-            continue
-        try:
-            await connection.executescript(
-                f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
-        except sqlite3.Error:
-            await connection.rollback()
-            raise
-
-
-def _scripts(folder: Path) -> dict[int, str]:
-    return {int(file.name[:4]): file.read_text("utf-8") for file in sorted(folder.glob("*.sql"))}
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

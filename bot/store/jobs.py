@@ -15,7 +15,7 @@ from typing import Any, Final, Required, TypedDict, Unpack
 import aiosqlite
 
 from bot.store import inputs
-from bot.store.database import Database, scalar
+from bot.store.database import Database
 from bot.store.errors_json import to_json
 from bot.store.job_rows import (
     SELECT,
@@ -27,6 +27,8 @@ from bot.store.job_rows import (
     notes_json,
     notes_of,
 )
+from bot.store.migrating import scalar
+from bot.store.numbers import Numbers
 from bot.store.pictures import Pictures
 from core.errors import PenultimateError
 from core.events import Image
@@ -74,10 +76,15 @@ class JobsTable:
     """Reads and writes of the jobs table. ``clock`` gives Unix seconds."""
 
     def __init__(
-        self, database: Database, pictures: Pictures, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        pictures: Pictures,
+        numbers: Numbers,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._pictures = pictures
+        self._numbers = numbers
         self._clock = clock
 
     async def create(
@@ -115,6 +122,7 @@ class JobsTable:
             )
             assert cursor.lastrowid is not None
             await inputs.write(connection, cursor.lastrowid, request.inputs)
+            await self._numbers.note(cursor.lastrowid)
             return cursor.lastrowid
 
         job = await self.get(await self._database.write(insert))

@@ -10,7 +10,8 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.exceptions import TooMany
-from bot.store.database import Database, scalar
+from bot.store.database import Database
+from bot.store.migrating import scalar
 from core.errors import InvalidRequest, UnknownName
 
 MAX_NAME: Final = 40

@@ -14,11 +14,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiosqlite
 
 from bot.store.database import Database
+from bot.store.private import make_private_file, make_private_folder
 from core.events import Image
 
 log = logging.getLogger(__name__)
@@ -94,10 +95,11 @@ class Pictures:
         await asyncio.shield(writing)
 
     def _write_files(self, job_id: int, pngs: Sequence[bytes]) -> None:
-        (self.folder / str(job_id)).mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder / str(job_id))
         for position, png in enumerate(pngs):
             path = self._path(job_id, position)
             unfinished = path.with_suffix(".part")
+            make_private_file(unfinished)
             with unfinished.open("wb") as file:
                 file.write(png)
                 # After a power cut no row may be "finished" without its pictures.

@@ -16,7 +16,8 @@ from bot.exceptions import QuotaUsed, UnreadableSettings
 from bot.rules import policy_json
 from bot.rules.policy import check_room
 from bot.rules.server import CLOSED, Server
-from bot.store.database import Database, scalar
+from bot.store.database import Database
+from bot.store.migrating import scalar
 from core.errors import QueueFull
 
 log = logging.getLogger(__name__)

@@ -260,7 +260,7 @@ def with_defaults(
 
 
 async def _edit(interaction: Interaction, view: ui.LayoutView) -> None:
-    await interaction.response.edit_message(view=view)
+    await answers.change(interaction, view)
 
 
 def _values(interaction: Interaction) -> list[str]:

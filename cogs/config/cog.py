@@ -122,7 +122,7 @@ class ConfigCog(
     async def export(self, interaction: Interaction) -> None:
         """Send every setting as a file."""
         said, file = t("config.export", interaction.locale), self._file(interaction, FILE)
-        await interaction.response.send_message(said, file=file, ephemeral=True)
+        await answers.say(interaction, said, [file])
 
     @app_commands.command(name="import", description=text("command.config.import"))
     @app_commands.describe(file=text("describe.settings_file"))
@@ -130,7 +130,7 @@ class ConfigCog(
         """Import the settings of a file; those that cannot be used are named and stay unchanged."""
         if file.size > MAX_BYTES:
             raise UnreadableSettings("too_large")
-        await interaction.response.defer(thinking=True, ephemeral=True)
+        await answers.defer(interaction, ephemeral=True)
         changes, remarks = exchange.imported(
             await file.read(),
             interaction.guild,

@@ -142,18 +142,16 @@ class PresetCog(
         if share is not None:
             await self.store.shares.delete(share.id)
         view = text_view(t("preset.unshared", interaction.locale))
-        await interaction.response.edit_message(view=view)
+        await answers.change(interaction, view)
 
     @app_commands.command(name="export", description=text("command.preset.export"))
     @options.shared("name")
     async def export(self, interaction: Interaction, name: str) -> None:
         """Export one preset as a JSON file."""
         preset = await self.store.presets.get(interaction.user.id, name)
-        await interaction.response.send_message(
-            view=file_view(preset.name, EXPORT, interaction.locale),
-            file=discord.File(io.BytesIO(to_json(preset).encode()), EXPORT),
-            ephemeral=True,
-        )
+        file = discord.File(io.BytesIO(to_json(preset).encode()), EXPORT)
+        view = file_view(preset.name, EXPORT, interaction.locale)
+        await answers.show(interaction, view, [file])
 
     @app_commands.command(name="import", description=text("command.preset.import"))
     @app_commands.rename(pasted="text")

@@ -147,7 +147,7 @@ class SettingsCog(commands.Cog):
         await self._render(interaction, remark=remark)
 
     async def _render(self, interaction: Interaction, **shown: Any) -> None:
-        await interaction.response.edit_message(view=await self._view(interaction, **shown))
+        await answers.change(interaction, await self._view(interaction, **shown))
 
     async def _panel(self, interaction: Interaction, **shown: Any) -> Panel:
         layers = await self.gate.layers(of_interaction(interaction), {})

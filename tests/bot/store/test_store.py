@@ -159,6 +159,7 @@ async def test_a_full_disk_leaves_the_job_running(
     job = await make(store)
     await store.jobs.set_state(job.id, "running")
     # A file where the folder should be: any OSError will do.
+    settings.images_dir.rmdir()
     settings.images_dir.write_text("in the way")
     with pytest.raises(OSError, match="images"):
         await store.jobs.finish(job.id, IMAGES)
