@@ -37,7 +37,14 @@ MAX_RETURNED: Final = 1500
 # answered, by a request whose reply was lost.
 UNKNOWN_INTERACTION: Final = 10062
 ALREADY_ACKNOWLEDGED: Final = 40060
-UNANSWERABLE: Final = (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED)
+UNKNOWN_WEBHOOK: Final = 10015
+INVALID_TOKEN: Final = 50027
+UNANSWERABLE: Final = (
+    UNKNOWN_INTERACTION,
+    ALREADY_ACKNOWLEDGED,
+    UNKNOWN_WEBHOOK,
+    INVALID_TOKEN,
+)
 
 # Seconds after which an action that takes long is acknowledged; Discord waits for 3.
 SECONDS_TO_ACKNOWLEDGE: Final = 2.0

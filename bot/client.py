@@ -24,6 +24,7 @@ from bot.actions.more import More
 from bot.actions.retry import Retry
 from bot.actions.sheet import Cells
 from bot.actions.vaes import Vaes
+from bot.alarm import Alarm
 from bot.answers import Interaction, in_time, refuse
 from bot.exceptions import TooFast
 from bot.gate.classifier import Classifier
@@ -128,6 +129,7 @@ class Penultimate(commands.AutoShardedBot):
         self._make_fleet = fleet
         self._make_queue = queue
         self._make_catalogue = catalogue
+        self.registration = Registration(self._sync_commands)
         self._pace = Pace()
         # Members who are being refused, with how many further uses got no answer meanwhile.
         self._refused: dict[int, int] = {}
@@ -156,11 +158,11 @@ class Penultimate(commands.AutoShardedBot):
         self.add_dynamic_items(Control, Standing)
         await self.load_extension("cogs.every")
         await self.tree.set_translator(CatalogueTranslator())
-        self.registration = Registration(self._sync_commands)
         await self.registration.begin()
         await self.jobs.resume()
         self.farewells.wake()
         self.upkeep.start()
+        self.alarm.start()
         self._reading = asyncio.create_task(self._read_addons())
 
     async def _read_addons(self) -> None:
@@ -178,6 +180,7 @@ class Penultimate(commands.AutoShardedBot):
         self.farewells = Farewells(store, sender)
         self.delivery = delivery = Delivery(sender, store, catalogue, self.farewells)
         self.upkeep = Upkeep(store)
+        self.alarm = Alarm(self, lambda: [engine.status for engine in self.engines])
         following = Following(
             store,
             gate,
@@ -222,6 +225,7 @@ class Penultimate(commands.AutoShardedBot):
             self._reading.cancel()
         if hasattr(self, "jobs"):
             await self.registration.close()
+            await self.alarm.close()
             await self.upkeep.close()
             await self.farewells.close()
             await self.jobs.close()

@@ -23,6 +23,7 @@ from core.sheets.cells import MAX_CELLS
 from core.typed import closest
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+DOTENV: Final = ROOT / ".env"
 # Read-only data in the repository: migrations, locales, the demo model.
 SHIPPED_DATA: Final = ROOT / "data"
 
@@ -282,7 +283,7 @@ class Settings:
     def load(
         cls,
         environ: Mapping[str, str],
-        dotenv_path: Path | None = ROOT / ".env",
+        dotenv_path: Path | None = DOTENV,
         *,
         token: bool = True,
     ) -> Settings:

@@ -52,6 +52,7 @@ class AdminCog(
         self.queue = bot.queue
         self.engines = bot.engines
         self.fleet = bot.fleet
+        self.registration = bot.registration
         self.catalogue = bot.catalogue
         self.activity = bot.store.activity
         self.reload_catalogue = bot.reload_catalogue
@@ -72,6 +73,13 @@ class AdminCog(
         """Take no new jobs; those queued and running are finished."""
         self.gate.draining = True
         await answers.show(interaction, *await self._state(interaction.locale))
+
+    @app_commands.command(name="restart", description=text("command.admin.restart"))
+    async def restart(self, interaction: Interaction) -> None:
+        """Start the engines anew; their jobs begin again."""
+        for engine in self.engines:
+            engine.restart()
+        await answers.say(interaction, t("admin.restarting", interaction.locale))
 
     @app_commands.command(name="reload", description=text("command.admin.reload"))
     async def reload(self, interaction: Interaction) -> None:
@@ -124,6 +132,9 @@ class AdminCog(
             yield from lines if len(self.engines) <= DETAILED else islice(lines, 1)
         if (more := len(self.engines) - MAX_ENGINES) > 0:
             yield t("admin.more", locale, count=more)
+        if self.registration.error:
+            why = excerpt(self.registration.error, LINE_LENGTH)
+            yield t("admin.unregistered", locale, reason=why)
         yield t("admin.servers", locale, count=len(self.client.guilds))
 
 

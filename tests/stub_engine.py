@@ -49,6 +49,11 @@ def missing(connection: Connection, config: EngineConfig) -> None:
     worker.run(connection, find_device)
 
 
+def broken_for_now(connection: Connection, config: EngineConfig) -> None:
+    """A target whose engine cannot be made until there is a file ``mended``."""
+    (main if (config.cache_dir / "mended").exists() else broken)(connection, config)
+
+
 def long_farewell(connection: Connection, config: EngineConfig) -> None:
     """A target whose interpreter has something to take apart at its end."""
     atexit.register((config.cache_dir / "taken apart.txt").touch)

@@ -49,6 +49,7 @@ ORDER: Final = (
     "bot/answers",
     "bot/pace",
     "bot/registration",
+    "bot/alarm",
     "bot/rules",
     "bot/store",
     "bot/ordering",

@@ -18,6 +18,8 @@ from typing import Final
 
 import discord
 
+from bot.answers import DISCORD_ERRORS
+
 # Only these log at DEBUG; the libraries would log whole requests and SQL, with tokens.
 ROOMS: Final = ("bot", "cogs", "core")
 
@@ -54,6 +56,17 @@ def message_of(record: logging.LogRecord) -> str:
     return record.getMessage() + getattr(record, "remark", "")
 
 
+def without_traceback(record: logging.LogRecord) -> logging.LogRecord:
+    """Make one line of what Discord or the network did to a library: where it happened says
+    nothing. Other records stay."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, DISCORD_ERRORS) or not record.name.startswith("discord"):
+        return record
+    message = f"{record.getMessage()}: {type(error).__name__}: {error}".rstrip(": ")
+    plain = {"msg": message, "args": (), "exc_info": None, "exc_text": None}
+    return logging.makeLogRecord(record.__dict__ | plain)
+
+
 class WithoutTokens(logging.Formatter):
     """Removes ``token`` and interaction tokens from what ``formatter`` formats, and its excess."""
 
@@ -64,6 +77,7 @@ class WithoutTokens(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record with its traceback, without tokens."""
+        record = without_traceback(record)
         job, message = job_of(record), message_of(record)
         if job is not None and not _JOB.search(message):
             message = f"job {job}: {message}"
@@ -82,6 +96,7 @@ class AsJson(WithoutTokens):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record; what it has no job or error for is left out."""
+        record = without_traceback(record)
         fields: dict[str, str | int] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sqlite3
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -15,9 +18,12 @@ import discord
 from bot.cli import logs
 from bot.cli.lock import FolderInUse, alone_in
 from bot.client import Penultimate
-from bot.settings import Settings
+from bot.settings import DOTENV, Settings
 from bot.store import DatabaseTooNew
+from bot.store.private import close_to_others
 from core.errors import EngineStopped
+
+log = logging.getLogger(__name__)
 
 NO_TOKEN: Final = (
     "DISCORD_TOKEN is not set. Make an application on https://discord.com/developers/applications, "
@@ -31,6 +37,10 @@ BAD_TOKEN: Final = (
 OFFLINE: Final = "Discord cannot be reached{why}. Check the network and start again."
 NO_ENGINE: Final = "No image can be generated: {why}. What to do about it: python run.py doctor"
 BAD_DATABASE: Final = "The database {path} cannot be used: {error}."
+BAD_FOLDER: Final = (
+    "The bot cannot write to {folder}: {error}. Make room there or give its user the right to "
+    "write, or set DATA_DIR to another folder."
+)
 
 
 def main(settings: Settings) -> int:
@@ -39,6 +49,7 @@ def main(settings: Settings) -> int:
         return _refuse(NO_TOKEN)
     logs.set_up(settings.log_level, settings.discord_token, settings.log_format)
     try:
+        close_secrets(DOTENV)
         with alone_in(settings.data_dir):
             asyncio.run(serve(settings, settings.discord_token))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -53,6 +64,8 @@ def main(settings: Settings) -> int:
         return _refuse(BAD_DATABASE.format(path=settings.database_path, error=error))
     except (aiohttp.ClientConnectionError, discord.GatewayNotFound) as error:
         return _refuse(OFFLINE.format(why=_why(error)))
+    except OSError as error:
+        return _refuse(BAD_FOLDER.format(folder=settings.data_dir, error=error))
     return 0
 
 
@@ -66,7 +79,8 @@ async def serve(settings: Settings, token: str) -> None:
     async with Penultimate(settings) as bot:
         await bot.login(token)
         print(f"Invite the bot to a server: {bot.invite_url}", flush=True)
-        parts = [asyncio.create_task(each) for each in (bot.connect(), _an_engine(bot))]
+        waits = (bot.connect(), _an_engine(bot), bot.upkeep.failed())
+        parts = [asyncio.create_task(each) for each in waits]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -90,6 +104,12 @@ async def _an_engine(bot: Penultimate) -> None:
     stopped = [each for each in started if isinstance(each, EngineStopped)]
     if len(stopped) == len(engines):
         raise EngineStopped("; ".join(dict.fromkeys(each.detail for each in stopped)))
+
+
+def close_secrets(path: Path) -> None:
+    """Take others' rights to the file with the token away. Raises :class:`OSError`."""
+    if path.exists() and close_to_others(path):
+        log.warning("%s has the token and could be read by others: it is closed to them", path)
 
 
 def _why(error: Exception) -> str:

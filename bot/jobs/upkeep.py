@@ -1,4 +1,4 @@
-"""What is done once a minute, whatever happens: tokens past their time are erased."""
+"""What is done all the time, whatever happens: is the database still there, are tokens erased."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from bot.store import Store
 
 log = logging.getLogger(__name__)
 
-SECONDS: Final = 60.0
+# Between two looks at the database's file, and between two erasures.
+SECONDS: Final = 10.0
+SECONDS_TO_ERASE: Final = 60.0
 
 
 @dataclass(eq=False)
@@ -32,10 +34,23 @@ class Upkeep:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def failed(self) -> None:
+        """Wait for ever, or raise :class:`~bot.store.DatabaseGone`: then the bot has to stop."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
     async def _run(self) -> None:
+        passed = 0.0
         while True:
             await asyncio.sleep(SECONDS)
-            try:
-                await self._store.jobs.erase_expired_tokens()
-            except sqlite3.Error as error:
-                log.error("tokens could not be erased: %s", error)
+            await asyncio.to_thread(self._store.check)
+            passed += SECONDS
+            if passed >= SECONDS_TO_ERASE:
+                passed = 0.0
+                await self._erase()
+
+    async def _erase(self) -> None:
+        try:
+            await self._store.jobs.erase_expired_tokens()
+        except sqlite3.Error as error:
+            log.error("tokens could not be erased: %s", error)

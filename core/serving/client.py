@@ -46,7 +46,7 @@ OWN_PROCESS: Final[MakeTransport] = partial(EngineProcess, worker.main)
 AHEAD: Final = 4
 AHEAD_OF_OWNERS: Final = 32
 
-# Failed starts in a row after which no further one is tried.
+# Failed starts in a row after which jobs wait no longer for the engine, and it is tried slowly.
 ATTEMPTS: Final = 3
 
 
@@ -76,8 +76,11 @@ class EngineStatus:
 
 
 def exponential(deaths: int) -> float:
-    """Return the seconds to wait after ``deaths`` in a row: 0.5, 1, 2 … 30."""
-    return min(0.5 * 2.0 ** (deaths - 1), 30.0)
+    """Return the seconds to wait after ``deaths`` in a row: 0.5, 1, 2 … 600.
+
+    The first :data:`ATTEMPTS` come within seconds; later ones wait for somebody to mend something.
+    """
+    return min(0.5 * 2.0 ** (deaths - 1), 30.0) if deaths < ATTEMPTS * 2 else 600.0
 
 
 class EngineClient:
@@ -85,8 +88,8 @@ class EngineClient:
 
     When the engine dies, its jobs go back to the queue. An engine that is starting or has jobs, and
     sends nothing for ``config.timeout`` seconds, has hung and is killed. When it cannot be
-    started, the client closes its feed until :meth:`start` is called again; if no other client
-    serves the queue, all jobs fail with :class:`EngineStopped`.
+    started, the client closes its feed and goes on trying slowly; if no other client serves the
+    queue, all jobs fail with :class:`EngineStopped` until an attempt succeeds.
 
     ``name`` is where the engine is, for people; ``transport`` connects to a new engine;
     ``backoff`` gives the seconds before a restart, by deaths in a row; ``grace`` is the seconds a
@@ -119,6 +122,8 @@ class EngineClient:
         self._reason = ""
         self._restarts = 0
         self._credit = Credit(0, ())
+        # Somebody asked for a restart.
+        self._asked = asyncio.Event()
 
     @property
     def status(self) -> EngineStatus:
@@ -140,6 +145,9 @@ class EngineClient:
 
     async def start(self) -> None:
         """Start the engine and serve the queue. Returns before the engine is ready."""
+        self._begin()
+
+    def _begin(self) -> None:
         if self._supervisor is None or self._supervisor.done():
             self._feed.open()
             self._state = "starting"
@@ -152,6 +160,15 @@ class EngineClient:
         if self._state == "stopped":
             raise EngineStopped(self._reason)
         return self.status
+
+    def restart(self) -> None:
+        """Start the engine anew, at once: one that runs, or one whose next attempt is far off.
+
+        Its jobs begin again in the next one.
+        """
+        self._begin()
+        self._asked.set()
+        self._feed.changed.set()
 
     async def close(self) -> None:
         """Stop the engine, by force after ``grace``; its jobs fail with :class:`EngineStopped`.
@@ -176,36 +193,46 @@ class EngineClient:
             self._give_up(f"{type(error).__name__}: {error}")
 
     async def _keep_alive(self) -> None:
-        """Run one engine after another, until the last of :data:`ATTEMPTS` cannot start.
-
-        An engine whose end is final is the last.
-        """
+        """Run one engine after another. An engine whose end is final is the last."""
         failed_starts = 0
         deaths = 0
         while True:
+            self._asked.clear()
             engine = self._engine = self._new_engine()
             await asyncio.to_thread(engine.transport.start)
-            while not engine.ended and not self._hung(engine):
+            while not (engine.ended or self._hung(engine) or self._asked.is_set()):
                 self._send_jobs(engine)
                 await self._wait(engine)
-            if not engine.ended:
+            asked = self._asked.is_set() and not engine.ended
+            if asked:
+                engine.crash = "restarted by the bot's owner"
+            elif not engine.ended:
                 engine.crash = f"did not respond for {self._config.timeout:g} s"
             ended = await asyncio.to_thread(engine.transport.stop, 0.0)
             self._reason = engine.crash or ended
-            deaths = 1 if engine.productive else deaths + 1
+            deaths = 1 if engine.productive or asked else deaths + 1
             failed_starts = 0 if engine.ready else failed_starts + 1
             self._engine = None
-            self._state = "restarting"
-            self._resolved.clear()
             self._credit = Credit(0, ())
-            self._feed.lose()
-            if failed_starts == ATTEMPTS or engine.final:
+            self._feed.lose(suspect=not asked)
+            if failed_starts >= ATTEMPTS or engine.final:
                 log.error("the engine on %s cannot start: %s", self._name, self._reason)
                 self._give_up(self._reason)
-                return
-            log.warning("the engine on %s died (%s); it is restarted", self._name, self._reason)
-            await asyncio.sleep(self._backoff(deaths))
+                if engine.final:
+                    return
+            else:
+                log.warning("the engine on %s died (%s); it is restarted", self._name, self._reason)
+                self._state = "restarting"
+                self._resolved.clear()
+            await self._pause(self._backoff(deaths))
             self._restarts += 1
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next start, at most until somebody asks for it."""
+        if not self._asked.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._asked.wait()
 
     def _new_engine(self) -> EngineInstance:
         """Make the next engine and its transport, not started yet."""
@@ -264,6 +291,8 @@ class EngineClient:
             case Ready(device_name):
                 engine.ready = True
                 self._device_name = device_name
+                if self._state == "stopped":
+                    self._feed.open()
                 self._state = "ready"
                 self._resolved.set()
             case Credit():

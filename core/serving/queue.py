@@ -105,12 +105,13 @@ class Feed:
         """
         self._queue._lacks(self._station, job_id, files)
 
-    def lose(self) -> None:
+    def lose(self, *, suspect: bool = True) -> None:
         """Say that the worker's engine died. Its jobs are queued again, each to run alone.
 
-        One that was alone at its second death fails with :class:`EngineCrashed`.
+        One that was alone at its second death fails with :class:`EngineCrashed`. Not ``suspect``:
+        it was stopped, and no job is to blame.
         """
-        self._queue._lose(self._station)
+        self._queue._lose(self._station, suspect)
 
     def close(self, detail: str = "") -> None:
         """Stop serving. The worker's jobs are queued again, for the other workers.
@@ -296,14 +297,14 @@ class GpuQueue:
         else:
             self._return({job_id: station.jobs.pop(job_id)})
 
-    def _lose(self, station: Station) -> None:
+    def _lose(self, station: Station, suspect: bool) -> None:
         for entry in list(station.jobs.values()):
             job_id = entry.work.job_id
-            if entry.suspect:
+            if suspect and entry.suspect:
                 self._handle(entry, Failed(job_id, EngineCrashed(job_id)))
             else:
                 self._handle(entry, Restarting(job_id))
-                entry.suspect = True
+                entry.suspect = entry.suspect or suspect
         self._requeue(station)
 
     def _close(self, station: Station, detail: str) -> None:

@@ -16,7 +16,7 @@ from core.serving.client import EngineStatus
 from core.serving.cluster.fleet import FleetStatus
 from tests.simulation import World, answer, buttons, model, text, vae
 
-COMMANDS = ("status", "drain", "reload")
+COMMANDS = ("status", "drain", "reload", "restart")
 
 
 @pytest.fixture
@@ -227,3 +227,29 @@ async def test_add_ons_that_a_scan_had_no_time_for_are_read_afterwards(
     await admin(world, owner, "reload")
     await world.bot._reading
     assert (turns, world.bot.catalogue.unread) == (3, 0)
+
+
+async def test_a_restart_begins_what_runs_again(world: World, owner: MemberActor) -> None:
+    world.engine.hold()
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    await world.engine.started(1)
+    said = await admin(world, owner, "restart")
+    assert "restarting" in text(said)
+    assert world.engine.status.restarts == 1
+
+
+async def test_the_owner_is_told_of_an_engine_that_stays_down_once(
+    world: World, owner: MemberActor
+) -> None:
+    up = world.engine.status
+    down = replace(up, state="stopped", reason="no such card: [a](http://b)")
+    now = [up]
+    world.bot.alarm._engines = lambda: now
+    for state, count in ((down, 1), (down, 1), (up, 2), (up, 2), (down, 3)):
+        now[:] = [state]
+        await world.env.advance_time(15)
+        told = list(owner.user.dm_channel.history())
+        assert len(told) == count, [message.content for message in told]
+    assert "no such card" in told[0].content
+    assert "/admin restart" in told[0].content
+    assert "runs again" in told[1].content

@@ -22,13 +22,14 @@ from bot.cli import start
 from bot.cli.lock import alone_in
 from bot.client import Penultimate
 from bot.settings import READERS, ROOT, Settings
-from bot.store import DatabaseTooNew
+from bot.store import DatabaseGone, DatabaseTooNew
 from core.config import EngineConfig
 from core.errors import EngineStopped
 from core.serving.client import EngineClient
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
 from tests import stub_engine
+from tests.simulation import World
 from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
 
 
@@ -267,3 +268,79 @@ def test_a_second_bot_in_the_same_folder_is_refused(with_token: Settings) -> Non
     assert "Traceback" not in second.stderr
     with alone_in(with_token.data_dir):
         pass  # Free again when its bot is gone.
+
+
+@pytest.mark.parametrize("command", ["start"])
+def test_a_data_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    folder = tmp_path / "file" / "data"
+    ended = door(command, DISCORD_TOKEN=TOKEN, DATA_DIR=str(folder))
+    assert ended.returncode == 2
+    assert f"The bot cannot write to {folder}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_full_disk_at_the_start_is_a_sentence(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(settings: Settings, token: str) -> None:
+        raise OSError(28, "No space left on device", "penultimate.numbers")
+
+    monkeypatch.setattr(start, "serve", serve)
+    monkeypatch.setattr("bot.cli.logs.set_up", lambda level, token: None)
+    assert start.main(with_token) == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
+async def test_a_database_that_goes_stops_the_bot(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(_: Penultimate) -> None:
+        with_token.database_path.unlink()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("bot.jobs.upkeep.SECONDS", 0.05)
+    monkeypatch.setattr(Penultimate, "connect", connect)
+    async with small_discord(accepts_the_token) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        with pytest.raises(DatabaseGone, match="was deleted or replaced"):
+            await start.serve(with_token, TOKEN)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such rights")
+def test_the_file_with_the_token_is_closed_to_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / ".env"
+    start.close_secrets(path)
+    path.write_text("DISCORD_TOKEN=x")
+    path.chmod(0o644)
+    start.close_secrets(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "could be read by others" in caplog.text
+    caplog.clear()
+    start.close_secrets(path)
+    assert caplog.text == ""
+
+
+# --- The commands -----------------------------------------------------------------------------
+
+
+async def test_commands_that_discord_did_not_take_are_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.bot.registration.error == ""
+    await world.bot.close()
+    world.env.settle_timeout = 1.0
+    bot = world.make_bot()
+    world.env.inject_error("PUT", "/applications/*/commands", status=503, times=None)
+    await world.env.restart_bot(bot)
+    await world.env.advance_time(700)
+    assert "503" in bot.registration.error
+    monkeypatch.setattr(bot, "owner_id", world.ann.id)
+    status = world.bot.get_cog("AdminCog")
+    assert any("commands" in line for line in status._status(discord.Locale.american_english))  # type: ignore[union-attr]
+    world.env.backend.faults.clear()
+    await world.env.advance_time(600)
+    assert bot.registration.error == ""
+    assert not any("503" in line for line in status._status(discord.Locale.american_english))  # type: ignore[union-attr]

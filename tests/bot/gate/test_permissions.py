@@ -66,6 +66,7 @@ WHO: Final[dict[str, str]] = {
     "config import": MANAGER,
     "admin status": OWNER,
     "admin drain": OWNER,
+    "admin restart": OWNER,
     "admin reload": OWNER,
 }
 # What must be filled in, where a command can be refused.
