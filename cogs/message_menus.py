@@ -22,7 +22,14 @@ from bot.actions.temporary import Temporary
 from bot.answers import Interaction
 from bot.client import Penultimate
 from bot.gate.origin import of_interaction
-from bot.ordering.attachments import Readable, parameters_of, pictures_in, read_bytes
+from bot.ordering.attachments import (
+    Readable,
+    parameters_of,
+    pictures_in,
+    place,
+    read_bytes,
+    read_parameters,
+)
 from bot.ordering.enlarging import SCALES, upscalers
 from bot.ordering.layers import BOT, Layers, read_pasted
 from bot.ordering.orders import Start
@@ -85,7 +92,9 @@ class MessageMenusCog(commands.Cog):
         if job is not None:
             await self.jobs.vary(interaction, job, seed=draw_seed())
             return
-        private = await self.gate.keeps_private(of_interaction(interaction))
+        origin = of_interaction(interaction)
+        await self.gate.admit(origin)
+        private = await self.gate.keeps_private(origin)
         await answers.defer(interaction, ephemeral=private)
         found = await self._text(interaction, message)
         if found is not None:
@@ -155,8 +164,10 @@ class MessageMenusCog(commands.Cog):
         await self._ask(interaction, _picked(interaction, position))
 
     async def _ask(self, interaction: Interaction, picture: Readable) -> None:
-        data = await read_bytes(picture, SECONDS_TO_FORM)
-        prompt, options = self._read(await parameters_of(data) or "")
+        await self.gate.admit(of_interaction(interaction))
+        async with place():
+            data = await read_bytes(picture, SECONDS_TO_FORM)
+            prompt, options = self._read(await parameters_of(data) or "")
         number = self._pending.keep(Pending(data, options))
         values = {**BOT, **options, "prompt": prompt}
         form = forms.start_form(standing_id("start", number), values, interaction.locale)
@@ -197,7 +208,7 @@ class MessageMenusCog(commands.Cog):
         unreadable: PenultimateError | None = None
         for picture in found:
             try:
-                read = await parameters_of(await read_bytes(picture))
+                read = await read_parameters(picture)
             except UnreadablePicture as error:
                 unreadable = unreadable or error
                 continue

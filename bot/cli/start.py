@@ -8,7 +8,6 @@ import logging
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 

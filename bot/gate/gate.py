@@ -80,6 +80,20 @@ class Gate:
         if language not in (interaction.locale.value, ENGLISH):
             interaction.locale = discord.Locale(language)
 
+    async def admit(self, origin: Origin) -> None:
+        """Check what needs no request, before anything is fetched for one.
+
+        Raises :class:`~bot.exceptions.NotAllowed`, :class:`~bot.exceptions.QuotaUsed` or
+        :class:`~core.errors.QueueFull`.
+        """
+        if self.draining:
+            raise NotAllowed("draining")
+        server = self.server(origin.guild_id)
+        policy.check_member(server, origin.who)
+        if origin.guild_id is not None:
+            quota = policy.quota_of(server, origin.who)
+            await self._store.servers.check(origin.guild_id, origin.who.user_id, quota)
+
     async def check(
         self,
         origin: Origin,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -47,12 +48,14 @@ class Accepting:
     _gate: Gate
     _delivery: Delivery
     _following: Following
+    # By owner, the jobs that are being accepted: their start images may take a while.
+    _coming: Counter[str] = field(default_factory=Counter, init=False)
 
     async def from_interaction(
         self,
         interaction: Interaction,
         origin: Origin,
-        ordering: Awaitable[Order],
+        ordering: Callable[[], Awaitable[Order]],
         parent: Job | None,
         ephemeral: Callable[[], bool],
     ) -> None:
@@ -81,7 +84,7 @@ class Accepting:
         await self._begin(await accepting, answer, origin.filesize_limit)
 
     async def from_reaction(
-        self, origin: Origin, ordering: Awaitable[Order], parent: Job | None
+        self, origin: Origin, ordering: Callable[[], Awaitable[Order]], parent: Job | None
     ) -> None:
         """Accept, with the live post as a message in the channel; a private job has none."""
 
@@ -115,9 +118,21 @@ class Accepting:
         return replace(job, message_id=message_id)
 
     async def _accept(
-        self, origin: Origin, ordering: Awaitable[Order], parent: Job | None
+        self, origin: Origin, ordering: Callable[[], Awaitable[Order]], parent: Job | None
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
-        order = await ordering
+        owner = str(origin.who.user_id)
+        await self._gate.admit(origin)
+        self._queue.check_room(owner, self._coming)
+        self._coming[owner] += 1
+        try:
+            return await self._ordered(origin, await ordering(), parent)
+        finally:
+            self._coming[owner] -= 1
+            self._coming += Counter()
+
+    async def _ordered(
+        self, origin: Origin, order: Order, parent: Job | None
+    ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         await self._gate.check(origin, [item.request for item in order.items])
         job = await self.write(origin, order, parent)
         work = Work(job.id, str(job.user_id), self._gate.with_named(origin.guild_id, order.items))

@@ -76,7 +76,7 @@ class Jobs:
             # The member's preset may say "private", and is not read yet.
             return options.get("private") is not False
 
-        await self._accepting.from_interaction(interaction, origin, ordering(), None, ephemeral)
+        await self._accepting.from_interaction(interaction, origin, ordering, None, ephemeral)
 
     async def vary(self, source: Interaction | Origin, parent: Job, **changes: Any) -> None:
         """Create a job from that of ``parent`` with some values changed, for who asked."""
@@ -108,9 +108,9 @@ class Jobs:
             return not private.done() or private.result()
 
         if isinstance(source, Origin):
-            await self._accepting.from_reaction(origin, ordering(), parent)
+            await self._accepting.from_reaction(origin, ordering, parent)
         else:
-            await self._accepting.from_interaction(source, origin, ordering(), parent, ephemeral)
+            await self._accepting.from_interaction(source, origin, ordering, parent, ephemeral)
 
     async def enlarge(
         self, interaction: Interaction, data: Awaitable[bytes], enlarge: Enlarge

@@ -7,12 +7,16 @@ the text of its parameters.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import discord
@@ -34,6 +38,30 @@ HOSTS: Final = re.compile(r"(cdn\.discordapp\.com|([\w-]+\.)?discordapp\.net)")
 
 # One at a time: the largest takes some 300 MB while it is decoded.
 _decoder = ThreadPoolExecutor(1, "picture")
+
+# Files that are downloaded or waiting for their decoder, of everybody together; by event loop.
+AT_ONCE: Final = 3
+_places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def place() -> AsyncIterator[None]:
+    """Hold one of the places for a file, from its download to its end; give its memory back."""
+    loop = asyncio.get_running_loop()
+    places = _places.setdefault(loop, asyncio.Semaphore(AT_ONCE))
+    try:
+        async with places:
+            yield
+    finally:
+        if not places.locked():
+            _decoder.submit(give_back)
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, which glibc would keep for later."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +146,20 @@ async def read_bytes(attachment: Readable, patience: float | None = None) -> byt
         raise UnreadablePicture("missing", str(error)) from error
 
 
-async def to_start_image(data: bytes) -> StartImage:
-    """Decode a start image in a thread. Raises :class:`~core.errors.UnreadablePicture`."""
-    return await _decode(start_image, data)
+async def read_start_image(picture: Readable | bytes) -> StartImage:
+    """Fetch and decode a start image, in a thread.
+
+    Raises :class:`~core.errors.UnreadablePicture`.
+    """
+    async with place():
+        data = picture if isinstance(picture, bytes) else await read_bytes(picture)
+        return await _decode(start_image, data)
+
+
+async def read_parameters(picture: Readable) -> str | None:
+    """Fetch an image file and read its parameters, as :func:`parameters_of`."""
+    async with place():
+        return await parameters_of(await read_bytes(picture))
 
 
 async def to_finished_image(data: bytes, enlarge: Enlarge) -> FinishedImage:

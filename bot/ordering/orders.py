@@ -10,7 +10,7 @@ from typing import Final
 
 import discord
 
-from bot.ordering.attachments import read_bytes, to_start_image
+from bot.ordering.attachments import read_start_image
 from bot.ordering.axes import Axes, check_sheet, read_sheet
 from bot.ordering.choices import MAX_CHOICES
 from bot.ordering.layers import COMMAND_SOURCES, Layers
@@ -96,9 +96,7 @@ async def _with_start(resolved: Resolved, start: Start, limits: Limits) -> Resol
         return resolved.changed(hires=replace(request.hires, denoising_strength=strength))
     if start.picture is None:
         return resolved if strength is None else resolved.changed(Note.of("denoising_unused"))
-    picture = start.picture
-    data = picture if isinstance(picture, bytes) else await read_bytes(picture)
-    image = await to_start_image(data)
+    image = await read_start_image(start.picture)
     width, height = request.width, request.height
     if resolved.sources["size"] not in COMMAND_SOURCES:
         width, height = shaped(image.width, image.height, width * height, limits.max_size)

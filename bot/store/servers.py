@@ -23,6 +23,8 @@ from core.errors import QueueFull
 log = logging.getLogger(__name__)
 
 DAY: Final = 86_400
+# What a job costs at least, in pictures, as far as members are told.
+SMALLEST: Final = 0.01
 
 
 class Servers:
@@ -86,6 +88,20 @@ class Servers:
 
         return await self._database.write(work, keep)
 
+    async def check(self, guild_id: int, user_id: int, quota: int | None) -> None:
+        """Raise what :meth:`charge` would raise for the smallest job."""
+        server, today = self.get(guild_id), self._clock() // DAY * DAY
+        for key, limit, found in (
+            ("server", server.queue_total, (_OPEN, guild_id)),
+            ("server_member", server.queue_per_member, (_OWN, guild_id, user_id)),
+        ):
+            if limit is not None and (await self._database.read(*found))[0][0] >= limit:
+                raise QueueFull(key, limit)
+        if quota is not None:
+            [(used,)] = await self._database.read(_SPENT, guild_id, user_id, today)
+            if used >= quota:
+                raise QuotaUsed(quota, round(used, 3), SMALLEST, int(today + DAY))
+
     async def charge(
         self, job_id: int, guild_id: int, user_id: int, pictures: float, quota: int | None
     ) -> None:
@@ -119,6 +135,10 @@ class Servers:
 
 _SPENT: Final = "SELECT total(pictures) FROM spent WHERE guild_id = ? AND user_id = ? AND at >= ?"
 _OVER: Final = "DELETE FROM spent WHERE at < ?"
+_OWN: Final = (
+    "SELECT count(*) FROM jobs"
+    " WHERE guild_id = ? AND user_id = ? AND state IN ('queued', 'running')"
+)
 _OPEN: Final = "SELECT count(*) FROM jobs WHERE guild_id = ? AND state IN ('queued', 'running')"
 
 
@@ -129,6 +149,5 @@ async def _check_room(
     total, mine = server.queue_total, server.queue_per_member
     if total is not None and await scalar(connection, _OPEN, guild_id) > total:
         raise QueueFull("server", total)
-    own = f"{_OPEN} AND user_id = ?"
-    if mine is not None and await scalar(connection, own, guild_id, user_id) > mine:
+    if mine is not None and await scalar(connection, _OWN, guild_id, user_id) > mine:
         raise QueueFull("server_member", mine)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
 from core.errors import EngineCrashed, EngineStopped, QueueFull, Refused
@@ -161,12 +162,12 @@ class GpuQueue:
 
         Raises :class:`QueueFull`, or :class:`EngineStopped` once closed; nothing is queued then.
         """
-        if self._closed is not None:
+        if resumed and self._closed is not None:
             raise EngineStopped(self._closed)
         if work.job_id in self._entries:
             raise ValueError(f"job {work.job_id} is in the queue already")
         if not resumed:
-            self._check_room(work.owner)
+            self.check_room(work.owner)
         if not self._entries:
             self._shares.clear()
         entry = Entry(work, Ticket(work.job_id), since=self._clock())
@@ -174,6 +175,16 @@ class GpuQueue:
         self._wake()
         self._send_positions()
         return entry.ticket
+
+    def check_room(self, owner: str, coming: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Raise what :meth:`submit` would raise for an owner's job, beside the ``coming`` ones."""
+        if self._closed is not None:
+            raise EngineStopped(self._closed)
+        if len(self._entries) + sum(coming.values()) >= self.total:
+            raise QueueFull("total", self.total)
+        own = sum(entry.work.owner == owner for entry in self._entries.values())
+        if own + coming.get(owner, 0) >= self.per_owner:
+            raise QueueFull("owner", self.per_owner)
 
     def cancel(self, job_id: int) -> bool:
         """Cancel a job, waiting or running, at once; False if there is none of this id."""
@@ -368,12 +379,6 @@ class GpuQueue:
             self.started += 1
             self.waited += self._clock() - entry.since
             entry.since = None
-
-    def _check_room(self, owner: str) -> None:
-        if len(self._entries) >= self.total:
-            raise QueueFull("total", self.total)
-        if sum(entry.work.owner == owner for entry in self._entries.values()) >= self.per_owner:
-            raise QueueFull("owner", self.per_owner)
 
     def _wake(self, but: Station | None = None) -> None:
         for station in self._stations:

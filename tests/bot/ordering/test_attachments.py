@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 
 from bot.errors import sentence
 from bot.ordering import attachments
-from bot.ordering.attachments import MAX_BYTES, parameters_of, read_bytes, to_start_image
+from bot.ordering.attachments import MAX_BYTES, parameters_of
 from core.errors import UnreadablePicture
 from core.pictures.resizing import MAX_SIDE
 
@@ -65,7 +65,7 @@ def opened(png: bytes) -> Image.Image:
 
 async def read_start_image(attachment: Any) -> bytes:
     """What becomes of an attachment, as /imagine has it."""
-    return (await to_start_image(await read_bytes(attachment))).png
+    return (await attachments.read_start_image(attachment)).png
 
 
 async def taken(data: bytes) -> Image.Image:
@@ -112,7 +112,7 @@ async def test_what_the_file_tells_about_its_owner_stays_behind() -> None:
 
 
 async def test_a_large_picture_is_made_small_enough_to_keep() -> None:
-    start = await to_start_image(encoded(Image.new("RGB", (5000, 2500), "blue")))
+    start = await attachments.read_start_image(encoded(Image.new("RGB", (5000, 2500), "blue")))
     assert (start.width, start.height) == (MAX_SIDE, MAX_SIDE // 2)
     assert opened(start.png).size == (start.width, start.height)
 
@@ -121,12 +121,12 @@ async def test_a_large_picture_is_made_small_enough_to_keep() -> None:
 async def test_of_an_animation_the_first_frame_and_a_note(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     moving = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-    start = await to_start_image(moving)
+    start = await attachments.read_start_image(moving)
     pixel = opened(start.png).getpixel((4, 4))
     assert isinstance(pixel, tuple)
     assert pixel[0] > 250
     assert [note.key for note in start.notes] == ["first_frame"]
-    assert not (await to_start_image(encoded(frames[0], kind))).notes
+    assert not (await attachments.read_start_image(encoded(frames[0], kind))).notes
 
 
 @pytest.mark.parametrize(
