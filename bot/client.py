@@ -24,7 +24,6 @@ from bot.actions.more import More
 from bot.actions.retry import Retry
 from bot.actions.sheet import Cells
 from bot.actions.vaes import Vaes
-from bot.alarm import Alarm
 from bot.answers import Interaction, in_time, refuse
 from bot.exceptions import TooFast
 from bot.gate.classifier import Classifier
@@ -33,18 +32,19 @@ from bot.gate.visibility import Visibility
 from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.jobs.jobs import Jobs
-from bot.jobs.upkeep import Upkeep
-from bot.pace import Pace
 from bot.posts.controls import Control, Standing
 from bot.posts.delivery import Delivery
 from bot.posts.farewells import Farewells
 from bot.posts.live import EngineState
 from bot.posts.log_channel import LogChannel
 from bot.posts.sender import Sender
-from bot.registration import Registration
 from bot.settings import Settings
 from bot.store import Store
 from bot.translate import CatalogueTranslator
+from bot.upkeep.alarm import Alarm
+from bot.upkeep.pace import Pace
+from bot.upkeep.registration import Registration
+from bot.upkeep.upkeep import Upkeep
 from bot.watch.tally import Tally
 from core.config import EngineConfig
 from core.models.catalogue import Catalogue

@@ -25,7 +25,8 @@ from typing import Any, Final, Literal
 import aiohttp
 import discord
 
-from bot.settings import SHIPPED_DATA, Settings
+from bot.settings import DOTENV, SHIPPED_DATA, Settings
+from bot.store.private import is_open
 from core.models.catalogue import Catalogue
 from core.pictures.nsfw import counting, labels_in
 from core.serving.cluster import driver
@@ -276,6 +277,9 @@ def data(settings: Settings) -> Iterator[Finding]:
     if not os.access(there, os.W_OK):
         yield Finding("wrong", f"{folder} cannot be written to; set DATA_DIR to another folder")
         return
+    if DOTENV.exists() and is_open(DOTENV):
+        text = f"{DOTENV} has the token, and others may read it; the next start closes it"
+        yield Finding("note", text)
     free = shutil.disk_usage(there).free / GIB
     level: Level = "ok" if free >= 1 else "wrong"
     yield Finding(level, f"{folder} has {free:.1f} GiB free")
@@ -289,7 +293,9 @@ async def token(settings: Settings) -> Finding:
     # This client never connects to the gateway.
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         try:
-            await asyncio.wait_for(client.login(settings.discord_token), SECONDS_FOR_DISCORD)
+            async with asyncio.timeout(SECONDS_FOR_DISCORD):
+                await client.login(settings.discord_token)
+                commands = await _registered(client, settings.guild_id)
         except discord.LoginFailure:
             return Finding("wrong", "Discord does not accept the token: reset it, copy it again")
         except discord.HTTPException as error:
@@ -298,4 +304,16 @@ async def token(settings: Settings) -> Finding:
             why = str(error) or type(error).__name__
             text = f"offline: Discord cannot be reached to check the token ({why})"
             return Finding("note", text)
-        return Finding("ok", f"the token works: it is {client.user}")
+        works = f"the token works: it is {client.user}"
+        if not commands:
+            text = f"{works}, but Discord has none of its commands; a start registers them"
+            return Finding("note", text)
+        return Finding("ok", f"{works}, with {commands} commands registered")
+
+
+async def _registered(client: discord.Client, guild_id: int | None) -> int:
+    """Count the commands that Discord has of the bot: on its one server, or everywhere."""
+    assert client.application_id is not None
+    if guild_id is not None:
+        return len(await client.http.get_guild_commands(client.application_id, guild_id))
+    return len(await client.http.get_global_commands(client.application_id))

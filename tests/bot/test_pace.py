@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.pace import BURST, MAX_MEMBERS, RATE, Pace
+from bot.upkeep.pace import BURST, MAX_MEMBERS, RATE, Pace
 from tests.simulation import World, answer, text
 
 

@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import aiohttp.web
 import discord
 import pytest
 
@@ -17,6 +18,7 @@ from core.models.catalogue import Catalogue
 from core.serving.cluster.protocol import ClusterNode
 from tests.simulation import catalogue
 from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
+from tests.small_discord import answer as small_answer
 
 CPU: dict[str, Any] = {"version": "2.13.0+cpu", "built_for": "CPU", "cards": [], "mps": False}
 CUDA = CPU | {"version": "2.13.0+cu130", "built_for": "CUDA"}
@@ -153,7 +155,21 @@ async def test_the_token(settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
     settings = replace(settings, discord_token=TOKEN)
     async with small_discord(accepts_the_token) as address:
         monkeypatch.setattr(discord.http.Route, "BASE", address)
-        assert await doctor.token(settings) == Finding("ok", "the token works: it is Penultimate")
+        finding = await doctor.token(settings)
+        assert finding.level == "note"
+        assert "it is Penultimate, but Discord has none of its commands" in finding.text
+
+    async def has_commands(request: aiohttp.web.Request) -> aiohttp.web.Response:
+        if request.path.endswith("/commands"):
+            return small_answer([{"id": "1", "name": "imagine"}])
+        return await accepts_the_token(request)
+
+    async with small_discord(has_commands) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        finding = await doctor.token(settings)
+        assert finding == Finding(
+            "ok", "the token works: it is Penultimate, with 1 commands registered"
+        )
     # Nobody listens there any more.
     finding = await doctor.token(settings)
     assert (finding.level, finding.text.partition(":")[0]) == ("note", "offline")

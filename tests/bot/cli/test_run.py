@@ -299,7 +299,7 @@ async def test_a_database_that_goes_stops_the_bot(
         with_token.database_path.unlink()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("bot.jobs.upkeep.SECONDS", 0.05)
+    monkeypatch.setattr("bot.upkeep.upkeep.SECONDS", 0.05)
     monkeypatch.setattr(Penultimate, "connect", connect)
     async with small_discord(accepts_the_token) as address:
         monkeypatch.setattr(discord.http.Route, "BASE", address)

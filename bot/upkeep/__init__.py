@@ -1,0 +1,1 @@
+"""What keeps the bot well without anybody: upkeep, registration, the pace of members, alarms."""
