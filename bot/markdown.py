@@ -10,7 +10,9 @@ from typing import Final
 
 _ANYWHERE: Final = re.compile(r"[\\*_~|`\[\]<>]|(?<=[A-Za-z]):(?=//)")
 # Headings, small text, lists and quotes; the last is escaped anywhere.
-_AT_START: Final = re.compile(r"^(\s*)(#|-|\+|\d+(?=[.)]))", re.MULTILINE)
+_AT_START: Final = re.compile(
+    r"^(\s*)(#{1,3}(?=\s)|-#?(?=\s)|\+(?=\s)|\d+(?=[.)]\s))", re.MULTILINE
+)
 
 
 def escape_markdown(text: str) -> str:

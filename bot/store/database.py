@@ -101,7 +101,6 @@ class Database:
         work: Callable[[aiosqlite.Connection], Awaitable[T]],
         then: Callable[[T], None] | None,
     ) -> T:
-        await asyncio.to_thread(self.check)
         async with self._begun():
             try:
                 result = await work(self._connection)
@@ -119,6 +118,7 @@ class Database:
         until = time.monotonic() + PATIENCE
         while True:
             async with self._lock:
+                await asyncio.to_thread(self.check)
                 try:
                     await self._connection.execute("BEGIN IMMEDIATE")
                 except sqlite3.OperationalError as error:

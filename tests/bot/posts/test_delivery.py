@@ -293,7 +293,8 @@ async def test_an_end_is_told_when_discord_is_back(world: World) -> None:
     world.env.inject_error("PATCH", EDIT, status=503)
     await world.ann.click(post, label="Cancel")
     await world.env.settle()
-    assert (await world.job(1)).state == "running"
+    assert "Canceled" not in text(world.last)
+    assert (await world.job(1)).untold
     await world.env.advance_time(5)
     assert "Canceled" in text(world.last)
     assert (await world.job(1)).state == "cancelled"

@@ -187,7 +187,9 @@ async def test_the_log_channel(walk: Walk, world: World) -> None:
         world.guild.id, lambda server: replace(server, log_channel=log.id)
     )
     await walk.slash("imagine", prompt=walk.evil)
-    assert f"<@{world.bob.id}>" in json.dumps(walk.sent()[-1])
+    shown = json.dumps(walk.sent()[-1])
+    assert f"@{world.bob.id}" in shown
+    assert f" <@{world.bob.id}>" not in shown
     # Its line names who made it, and does not call them either.
     assert not walk.sent()[-1]["allowed_mentions"].get("users")
     walk.check(world.ann.id)
