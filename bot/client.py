@@ -42,7 +42,7 @@ from bot.settings import Settings
 from bot.store import Store
 from bot.translate import CatalogueTranslator
 from bot.upkeep.alarm import Alarm
-from bot.upkeep.pace import Pace
+from bot.upkeep.pace import MemberPace
 from bot.upkeep.registration import Registration
 from bot.upkeep.upkeep import Upkeep
 from bot.watch.tally import Tally
@@ -130,7 +130,7 @@ class Penultimate(commands.AutoShardedBot):
         self._make_queue = queue
         self._make_catalogue = catalogue
         self.registration = Registration(self._sync_commands)
-        self._pace = Pace()
+        self._pace = MemberPace()
         # Members who are being refused, with how many further uses got no answer meanwhile.
         self._refused: dict[int, int] = {}
         self._refusing: set[asyncio.Task[None]] = set()

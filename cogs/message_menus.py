@@ -28,6 +28,7 @@ from bot.ordering.attachments import (
     pictures_in,
     place,
     read_bytes,
+    read_in_turn,
     read_parameters,
 )
 from bot.ordering.enlarging import SCALES, upscalers
@@ -146,13 +147,14 @@ class MessageMenusCog(commands.Cog):
     async def _enlarge_from(self, interaction: Interaction, position: int | None) -> None:
         """Ask how to enlarge the picture picked, in place of the question which."""
         picture = _picked(interaction, position)
-        await interaction.response.edit_message(view=self._how(interaction, picture))
+        await answers.change(interaction, self._how(interaction, picture))
 
     @standing(**SCALES)
     async def _enlarge_by(self, scale: float, interaction: Interaction, _: int | None) -> None:
         """Enlarge the one picture that the question shows."""
         upscaler, picture = chosen(interaction), _picked(interaction, 0)
-        await self.jobs.enlarge(interaction, read_bytes(picture), Enlarge(scale, upscaler))
+        read = partial(read_in_turn, picture)
+        await self.jobs.enlarge(interaction, read, Enlarge(scale, upscaler))
 
     def _how(self, interaction: Interaction, picture: Readable) -> discord.ui.LayoutView:
         names = upscalers(self.catalogue)

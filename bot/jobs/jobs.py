@@ -7,7 +7,7 @@ one post, also across restarts of the bot and the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,13 +113,16 @@ class Jobs:
             await self._accepting.from_interaction(source, origin, ordering, parent, ephemeral)
 
     async def enlarge(
-        self, interaction: Interaction, data: Awaitable[bytes], enlarge: Enlarge
+        self, interaction: Interaction, read: Callable[[], Awaitable[bytes]], enlarge: Enlarge
     ) -> None:
         """Create a job that enlarges the image in a file, of which no job is known."""
         origin = of_interaction(interaction)
         private = await self._gate.keeps_private(origin)
         limits = self._gate.limits(origin.guild_id)
-        ordering = foreign_order(data, enlarge, self._catalogue, limits, private=private)
+
+        async def ordering() -> Order:
+            return await foreign_order(read(), enlarge, self._catalogue, limits, private=private)
+
         await self._accepting.from_interaction(interaction, origin, ordering, None, lambda: private)
 
     async def open_one(self, interaction: Interaction, parent: Job, position: int) -> None:

@@ -156,6 +156,12 @@ async def read_start_image(picture: Readable | bytes) -> StartImage:
         return await _decode(start_image, data)
 
 
+async def read_in_turn(picture: Readable) -> bytes:
+    """Read the file as :func:`read_bytes`, in one of the places."""
+    async with place():
+        return await read_bytes(picture)
+
+
 async def read_parameters(picture: Readable) -> str | None:
     """Fetch an image file and read its parameters, as :func:`parameters_of`."""
     async with place():

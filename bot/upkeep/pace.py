@@ -16,7 +16,7 @@ RATE: Final = 8.0
 MAX_MEMBERS: Final = 1_000
 
 
-class Pace:
+class MemberPace:
     """The buckets. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -35,7 +35,7 @@ class Upkeep:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def failed(self) -> None:
-        """Wait for ever, or raise :class:`~bot.store.database.DatabaseGone`: the bot has to stop."""
+        """Wait for ever, or raise :class:`~bot.store.database.DatabaseGone`: the bot must stop."""
         if self._task is not None:
             await asyncio.shield(self._task)
 

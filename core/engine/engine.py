@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -246,7 +246,8 @@ class Engine:
             if making is None or not self._is_made(making, until):
                 return None
             del self._making[group]
-            run = self._runs[group] = making.result()
+            with memory_errors():
+                run = self._runs[group] = making.result()
         except PenultimateError as error:
             self._fail([group.job], error)
             return None
@@ -267,15 +268,12 @@ class Engine:
             return None
         try:
             with memory_errors():
-                run = self._runs[group] = self._load(group, items)
+                loaded = self._models.load(model)
+                vaes = [self._models.load_vae(item.vae, loaded) for item in items]
+                enlarges = items[0].upscaler
+                upscaler = enlarges and self._models.load_upscaler(enlarges, loaded)
         except Held:
             self._wait_for(model)
-            return None
-        except PenultimateError as error:
-            self._fail([job], error)
-            return None
-        except torch.OutOfMemoryError:
-            self._fail([job], OutOfMemory(*items[0].request.final_size))
             return None
         if self._wanted is not None and self._wanted[1] == model:
             self._wanted = None
@@ -291,14 +289,6 @@ class Engine:
         if self._models.device.type == "cpu" and not making.done():
             wait([making], timeout=max(0.0, until - self._clock()))
         return making.done()
-
-    def _load(self, group: Group, items: Sequence[Item]) -> Run:
-        """Load what the items use, and encode their prompts."""
-        loaded = self._models.load(items[0].model)
-        vaes = [self._models.load_vae(item.vae, loaded) for item in items]
-        enlarges = items[0].upscaler
-        upscaler = None if enlarges is None else self._models.load_upscaler(enlarges, loaded)
-        return Run(group.job, group.positions, loaded, vaes, upscaler)
 
     @property
     def _overdue(self) -> bool:

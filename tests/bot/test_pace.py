@@ -7,13 +7,13 @@ from typing import Any
 import discord
 import pytest
 
-from bot.upkeep.pace import BURST, MAX_MEMBERS, RATE, Pace
+from bot.upkeep.pace import BURST, MAX_MEMBERS, RATE, MemberPace
 from tests.simulation import World, answer, text
 
 
 def test_what_hands_do_is_allowed_and_a_flood_is_not() -> None:
     now = [0.0]
-    pace = Pace(lambda: now[0])
+    pace = MemberPace(lambda: now[0])
     assert [pace.allows(1) for _ in range(int(BURST) + 5)] == [True] * int(BURST) + [False] * 5
     assert pace.allows(2)
     now[0] += 1
@@ -24,7 +24,7 @@ def test_what_hands_do_is_allowed_and_a_flood_is_not() -> None:
 
 def test_members_who_are_at_rest_are_forgotten() -> None:
     now = [0.0]
-    pace = Pace(lambda: now[0])
+    pace = MemberPace(lambda: now[0])
     for user_id in range(MAX_MEMBERS + 5):
         now[0] += 1
         pace.allows(user_id)
@@ -83,7 +83,7 @@ async def test_of_a_flood_only_what_hands_do_reaches_the_library(
 
 async def test_who_is_too_fast_is_told_and_then_served_again(world: World) -> None:
     now = [0.0]
-    world.bot._pace = Pace(lambda: now[0])
+    world.bot._pace = MemberPace(lambda: now[0])
     for _ in range(int(BURST)):
         await world.ann.slash(world.channel, "queue")
     said = answer(await world.ann.slash(world.channel, "queue"))
