@@ -197,7 +197,7 @@ class Following:
             self._pauses.discard(pause)
             pause.cancel()
 
-    async def _until_written(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def _until_written(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write, for as long as it takes a full disk or a locked database."""
         while True:
             try:

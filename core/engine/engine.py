@@ -271,7 +271,9 @@ class Engine:
                 loaded = self._models.load(model)
                 vaes = [self._models.load_vae(item.vae, loaded) for item in items]
                 enlarges = items[0].upscaler
-                upscaler = enlarges and self._models.load_upscaler(enlarges, loaded)
+                upscaler = (
+                    None if enlarges is None else self._models.load_upscaler(enlarges, loaded)
+                )
         except Held:
             self._wait_for(model)
             return None

@@ -127,7 +127,7 @@ async def test_status_of_a_cluster_with_many_engines_fits(
     monkeypatch.setattr(cog, "fleet", Mock(status=FleetStatus("restarting", "ray://h:1", reason)))
     monkeypatch.setattr(cog, "engines", [world.engine] * 40)
     said = text(await admin(world, owner, "status"))
-    assert "- Cluster: restarting, at ray\\\\://h:1\n- Reason for the last stop: the Ray" in said
+    assert "- Cluster: restarting, at ray\\://h:1\n- Reason for the last stop: the Ray" in said
     assert said.count("- Engine: ") == 16
     assert "… and 24 more." in said
     assert len(said) <= 4000
