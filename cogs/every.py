@@ -15,9 +15,9 @@ from cogs.preset.cog import PresetCog
 from cogs.privacy import PrivacyCog
 from cogs.queue import QueueCog
 from cogs.reactions import ReactionsCog
+from cogs.retention import RetentionCog
 from cogs.settings.cog import SettingsCog
 from cogs.style import StyleCog
-from cogs.upkeep import UpkeepCog
 from cogs.watch import WatchCog
 
 
@@ -38,7 +38,7 @@ async def setup(bot: Penultimate) -> None:
         PrivacyCog,
         ConfigCog,
         AdminCog,
-        UpkeepCog,
+        RetentionCog,
         WatchCog,
     ):
         cog = make(bot)

@@ -10,13 +10,13 @@ import pytest
 
 from bot.settings import Settings
 from bot.store.retention import DAY
-from cogs.upkeep import UpkeepCog
+from cogs.retention import RetentionCog
 from tests.simulation import World, answer, buttons, simulate, text
 
 
-def upkeep(world: World) -> UpkeepCog:
-    cog = world.bot.get_cog("UpkeepCog")
-    assert isinstance(cog, UpkeepCog)
+def upkeep(world: World) -> RetentionCog:
+    cog = world.bot.get_cog("RetentionCog")
+    assert isinstance(cog, RetentionCog)
     return cog
 
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 HOURS: Final = 6.0
 
 
-class UpkeepCog(commands.Cog):
+class RetentionCog(commands.Cog):
     """No command, but a loop: at the start, then every :data:`HOURS`."""
 
     def __init__(self, bot: Penultimate) -> None:
