@@ -31,5 +31,5 @@ def sd1(bench: Bench) -> Records:
     for way, run in ways.items():
         steps = 20 if "20" in way else 1
         step_ms = round(bench.ms(run, repeats=3, warm=1) / steps, 3)
-        record = {"members": MEMBERS, "way": way, "step_ms": step_ms}
-        yield record | ({"apart": f"{apart:.1e}"} if way == "shared" else {"apart": ""})
+        compared = f"{apart:.1e}" if way == "shared" else ""
+        yield {"members": MEMBERS, "way": way, "step_ms": step_ms, "apart": compared}

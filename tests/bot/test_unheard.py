@@ -24,7 +24,7 @@ def unheard(monkeypatch: pytest.MonkeyPatch, method: str, *, again: bool = False
     ``again``: discord.py asks once more by itself, and is told that this was answered (40060).
     """
     taken = getattr(discord.InteractionResponse, method)
-    lost = []
+    lost: list[Any] = []
 
     async def never_heard(self: Any, *args: Any, **options: Any) -> Any:
         heard = await taken(self, *args, **options)
@@ -116,7 +116,7 @@ def formatted(error: BaseException, name: str) -> str:
         aiohttp.ServerDisconnectedError(),
         ConnectionResetError("reset"),
         discord.NotFound(
-            type("R", (), {"status": 404, "reason": "x"})(),  # type: ignore[arg-type]
+            type("R", (), {"status": 404, "reason": "x"})(),
             {"code": 10062, "message": "Unknown interaction"},
         ),
     ],

@@ -13,7 +13,7 @@ from cogs.models import PAGE, SECTIONS, _network, panel
 from core.models.addons import NetworkFile, Shelf
 from core.models.cards import Card
 from core.models.catalogue import Catalogue
-from tests.simulation import World, buttons, catalogue, model, simulate, stocked, text, vae
+from tests.simulation import World, answer, buttons, catalogue, model, simulate, stocked, text, vae
 
 ALL = ["Models", "VAEs", "LoRAs", "Embeddings", "Upscalers", "Samplers"]
 
@@ -141,6 +141,6 @@ async def test_a_long_list_is_searched(settings: Settings) -> None:
         found = await world.ann.submit_modal(form, {"name": "INK"})
         assert f"({2 * PAGE})" in text(found.response)
         assert text(found.response).count("- **") == PAGE
-        form = await world.ann.click(found.response, label="Search")
+        form = await world.ann.click(answer(found), label="Search")
         found = await world.ann.submit_modal(form, {"name": "gone"})
         assert "**LoRAs** (0)" in text(found.response)

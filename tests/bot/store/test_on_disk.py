@@ -156,6 +156,6 @@ async def test_a_command_that_waits_for_the_database_is_acknowledged_in_time(
     result = await world.ann.slash(world.channel, "preset save", name="mine", steps=7)
     other.close()
     callbacks = [each.json for each in world.env.http_requests if "/callback" in each.path]
-    assert [each["type"] for each in callbacks] == [5]
+    assert [each and each["type"] for each in callbacks] == [5]
     assert "mine" in text(answer(result))
     assert (await world.bot.store.presets.get(world.ann.id, "mine")).values == {"steps": 7}

@@ -805,8 +805,8 @@ def test_another_scan_is_taken_over_in_place() -> None:
 def test_a_named_pipe_hangs_nothing(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
-    for each, layout in (("sd", "file"), ("folder", "folder")):
-        tiny_model(folder, each, layout=layout)
+    tiny_model(folder, "sd", layout="file")
+    tiny_model(folder, "folder", layout="folder")
     pipe = folder / name
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe)

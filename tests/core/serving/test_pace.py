@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ SMALL = {"demo 512x512": {2: 0.064, 4: 0.128}}
 LARGE = {"demo 512x512": {2: 0.016, 16: 0.016}}
 
 
-def job(job_id: int = 1, **values: object) -> Work:
-    given: dict[str, object] = {"width": 512, "height": 512, "steps": 20, "cfg_scale": 7.0}
+def job(job_id: int = 1, **values: Any) -> Work:
+    given: dict[str, Any] = {"width": 512, "height": 512, "steps": 20, "cfg_scale": 7.0}
     return work(job_id, "a cat", **given | values)
 
 
