@@ -115,7 +115,13 @@ from bot.store import Store
 
 async def main(folder):
     store = await Store.open(folder / "data.sqlite", folder / "images")
-    made = Inputs(b"image", b"mask"), Inputs(mask=b"image"), Inputs()
+    try:
+        await check(store)
+    finally:
+        await store.close()
+
+async def check(store):
+    made = Inputs(b"image", mask=b"mask"), Inputs(mask=b"image"), Inputs()
     for inputs in made:
         request = core.request.GenerationRequest("p", "demo", 1, inputs=inputs)
         await store.jobs.create(request, user_id=1, application_id=5)
@@ -123,7 +129,6 @@ async def main(folder):
     rows = await store.members.input_rows(1)
     await store.jobs.delete(1)
     left = [await store.members.input(row["sha256"]) for row in rows]
-    await store.close()
     assert read == list(made), read
     assert [(row["job_id"], row["kind"]) for row in rows] == [
         (1, "init_image"), (1, "mask"), (2, "mask")
