@@ -14,7 +14,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -351,6 +351,7 @@ def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
         for name, stub in stubs.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, stub))
         submit = ThreadPoolExecutor.submit
+        submitted: list[Future[Any]] = []
 
         def submit_with_card(pool: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
             def run() -> Any:
@@ -358,21 +359,21 @@ def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
                 with card.lock, _seen(FakeCard(card)):
                     return function(*args, **kwargs)
 
-            return submit(pool, run)
+            submitted.append(future := submit(pool, run))
+            return future
 
         stack.enter_context(mock.patch.object(ThreadPoolExecutor, "submit", submit_with_card))
         stack.enter_context(_seen(card))
+        # torch.tensor(…, device="cuda:0") is made on the CPU and then moved: in all threads.
+        stack.callback(torch._C._set_only_lift_cpu_tensors, torch._C._only_lift_cpu_tensors())
+        torch._C._set_only_lift_cpu_tensors(True)
+        # What is drawn ahead may still be at it, and must not see the next card.
+        stack.callback(lambda: wait(submitted))
         yield card
 
 
 @contextlib.contextmanager
 def _seen(card: FakeCard) -> Iterator[None]:
     """Let this thread see the card."""
-    # torch.tensor(…, device="cuda:0") is made on the CPU and then moved.
-    before = torch._C._only_lift_cpu_tensors()
-    torch._C._set_only_lift_cpu_tensors(True)
-    try:
-        with _Bindings(card), card:
-            yield
-    finally:
-        torch._C._set_only_lift_cpu_tensors(before)
+    with _Bindings(card), card:
+        yield
