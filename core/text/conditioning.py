@@ -100,7 +100,7 @@ class TextConditioner:
         text_encoders: Any,
         *,
         family: Family | None = None,
-        embeddings: Mapping[str, Path] | None = None,
+        embeddings: Mapping[str, Path | str] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         models = _as_tuple(text_encoders)
@@ -125,10 +125,10 @@ class TextConditioner:
             )
         ]
         self.embeddings = Embeddings([encoder.width for encoder in self.encoders])
-        self._offered: Mapping[str, Path] | None = None
+        self._offered: Mapping[str, Path | str] | None = None
         self.use_embeddings(embeddings or {})
 
-    def use_embeddings(self, files: Mapping[str, Path]) -> None:
+    def use_embeddings(self, files: Mapping[str, Path | str]) -> None:
         """Read the names of these embeddings in prompts from now on, and of no others."""
         if files == self._offered:
             return

@@ -73,9 +73,9 @@ class Embeddings:
         self._vectors: dict[int, tuple[Tensor, ...]] = {}
         self._owners: dict[int, Embedding] = {}
 
-    def offer(self, files: Mapping[str, Path]) -> None:
+    def offer(self, files: Mapping[str, Path | str]) -> None:
         """Have these files from now on, and no others."""
-        self.files = {name: path for name, path in files.items() if names_embedding(name)}
+        self.files = {name: Path(path) for name, path in files.items() if names_embedding(name)}
 
     def get(self, name: str) -> Embedding | None:
         """Return the embedding of this name; None when it is for encoders of other widths.

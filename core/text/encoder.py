@@ -59,6 +59,12 @@ class Changes:
     key: Hashable = ()
     bundled: Mapping[str, Bundled] = field(default_factory=dict)
 
+    def inside(self, outer: Changes | None) -> Changes:
+        """These changes on top of others, which came first."""
+        if outer is None:
+            return self
+        return Changes((outer.key, self.key), {**outer.bundled, **self.bundled})
+
 
 class TextEncoder:
     """A text encoder. ``model`` is transformers' CLIPTextModel, with or without its projection.

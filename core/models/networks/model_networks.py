@@ -20,6 +20,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -212,19 +213,23 @@ class ModelNetworks:
         """The text encoders act with the set's networks while the context lasts.
 
         Their conditioner learns of it by their attribute ``networks``, and caches accordingly.
+        Inside another such context both act.
         """
         if own is None or not (own.text or own.bundled):
             yield
             return
         encoders = [module for name, module in self._components.items() if name != "unet"]
+        outer = [vars(encoder).get("networks") for encoder in encoders]
         with swapped(self._changed(own.text)):
-            for encoder in encoders:
-                encoder.networks = Changes(own.text_key, own.bundled)
+            for encoder, changes in zip(encoders, outer, strict=True):
+                encoder.networks = Changes(own.text_key, own.bundled).inside(changes)
             try:
                 yield
             finally:
-                for encoder in encoders:
+                for encoder, changes in zip(encoders, outer, strict=True):
                     del encoder.networks
+                    if changes is not None:
+                        encoder.networks = changes
 
     @contextmanager
     def rows(self, sets: Sequence[NetworkSet | None]) -> Iterator[None]:
@@ -275,12 +280,13 @@ class ModelNetworks:
 def applied(
     components: Mapping[str, nn.Module], uses: Sequence[NetworkUse | tuple[Any, ...]]
 ) -> Iterator[tuple[Match, ...]]:
-    """Calls of a model's ``components`` act with the networks while the context lasts.
+    """Calls of a model's ``components`` act with the networks while the context lasts, and with
+    those of another such context around it.
 
     ``components`` are transformers' and diffusers' modules: ``te1``, ``te2``, ``unet``. ``uses``
     are (path, te, unet, dyn), in prompt order. Yields what of each network was matched. Raises
     :class:`~core.errors.Refused`, :class:`NetworkMismatch` and :class:`NetworkLimit`.
     """
     networks = ModelNetworks(components, shares=False)
-    with networks.applied([NetworkUse(*use) for use in uses]) as matches:
+    with networks.applied([NetworkUse(Path(use[0]), *use[1:]) for use in uses]) as matches:
         yield matches

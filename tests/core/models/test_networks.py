@@ -203,6 +203,50 @@ def test_the_weights_are_the_same_bits_afterwards(unet: Any, text: Any, write: W
     assert not hasattr(text, "networks")
 
 
+def test_networks_inside_networks_act_together_and_leave_one_by_one(
+    unet: Any, text: Any, write: Write
+) -> None:
+    components = {"te1": text, "unet": unet}
+    names = [name for name, _ in text.named_modules() if name.endswith("layers.0.mlp.fc1")]
+    layer = text.get_submodule(names[0])
+    both = [
+        write(lora() | lora(TEXT, 32, (24,), seed=seed), metadata={"at": str(seed)})
+        for seed in (1, 2)
+    ]
+
+    def state() -> tuple[Tensor, Tensor, Any]:
+        weight = layer.weight
+        key = text.networks.key if hasattr(text, "networks") else ()
+        return unet.get_submodule(ATTENTION).weight.clone(), weight.clone(), key
+
+    def same(one: tuple[Tensor, Tensor, Any], other: tuple[Tensor, Tensor, Any]) -> bool:
+        return torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+
+    before = state()
+    with applied(components, [both[1]]):
+        alone = state()
+    with applied(components, both):
+        together = state()
+    with applied(components, [both[0]]):
+        outer = state()
+        with applied(components, [both[1]]):
+            inner = state()
+        after = state()
+        assert same(outer, after)
+        assert outer[2] == after[2]
+    assert same(inner, together)
+    # What is encoded is cached by the key: it is neither network's alone.
+    assert len({before[2], outer[2], alone[2], inner[2]}) == 4
+    assert same(before, state())
+    assert not hasattr(text, "networks")
+
+
+def test_a_path_may_be_a_string(unet: Any, write: Write) -> None:
+    use = write(lora())
+    with applied({"unet": unet}, [(str(use.path), 1.0, 1.0, None)]) as (match,):
+        assert match.matched
+
+
 def test_each_part_has_its_multiplier(unet: Any, text: Any, write: Write) -> None:
     tensors = lora() | lora(TEXT, 32, (24,))
     layer = text.get_submodule(

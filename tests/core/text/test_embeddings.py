@@ -58,6 +58,13 @@ def context(encoded: Conditioning) -> Tensor:
     return encoded.at(0)[0][1]
 
 
+def test_a_path_may_be_a_string(clip_l: Any, write: Callable[..., dict[str, Path]]) -> None:
+    files = {name: str(path) for name, path in write(ink=vectors(2)).items()}
+    conditioner = TextConditioner(clip_tokenizer(()), clip_l, embeddings=files)
+    encoded = conditioner.encode(read("ink", 20), 1)
+    assert [each.name for each in encoded.embeddings] == ["ink"]
+
+
 def test_its_vectors_are_what_the_encoder_sees(
     clip_l: Any, write: Callable[..., dict[str, Path]]
 ) -> None:
