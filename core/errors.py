@@ -128,6 +128,7 @@ REFUSALS: Final = {
     "nowhere": "is on none of the cluster's computers",
     "wrong_kind": "is {detail}",
     "too_large": "is too large to be used ({detail})",
+    "short_name": "has a name that stands for a word in most prompts; rename its file",
     "no_rank": "has layers of rank 0, which change nothing; it was saved wrongly",
     "not_finite": "holds values that are not numbers; it is damaged or was trained wrongly",
 }

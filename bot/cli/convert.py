@@ -45,6 +45,8 @@ def convert(source: Path) -> Path:
     Raises :class:`NotConverted` and :class:`OSError`.
     """
     if source.suffix.lower() not in PICKLE_SUFFIXES:
+        if source.suffix.lower() == ".safetensors" and source.is_file():
+            raise NotConverted("it is named .safetensors already; if it is a pickle, name it .pt")
         kinds = ", ".join(sorted(PICKLE_SUFFIXES))
         raise NotConverted(f"only {kinds} can be converted")
     if not source.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,6 +14,7 @@ from core.errors import UnreadablePicture
 from core.models.catalogue import Catalogue, Model, Vae
 from core.models.files_at_hand import files_at_hand
 from core.models.weights.hashes import Hashes
+from core.options import RANGES
 from core.pictures import foreign
 from core.pictures.at_hand import AtHand
 from core.pictures.files import MAX_BYTES, is_picture, read_infotext
@@ -26,6 +27,12 @@ _File = TypeVar("_File", Model, Vae)
 
 NO_PARAMETERS: Final = "{file} has no generation parameters."
 UNREADABLE: Final = "{file} cannot be read: {why}."
+# The limits in the settings are for members; at the terminal only the options' ranges hold.
+MAX_SIDE: Final = int(RANGES["width"].high)
+FOR_MEMBERS: Final = (
+    "hires fix makes {width}×{height} pixels; members may have {high} a side (MAX_SIZE), so it is "
+    "left out for them"
+)
 REPEATED: Final = "nothing is left out: this bot can repeat the image"
 
 
@@ -47,13 +54,13 @@ def main(settings: Settings, files: Sequence[str], *, as_json: bool = False) -> 
             code = max(code, 1)
             continue
         at_hand = _at_hand(text, catalogue, settings)
-        reading = read(text, at_hand, max_side=settings.max_size)
+        reading = read(text, at_hand, max_side=MAX_SIDE)
         if as_json:
             ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-            said = {"file": file} | to_json(reading)
+            said = {"file": file} | to_json(reading, settings.max_size)
             print(json.dumps(said, ensure_ascii=ascii_only), flush=True)
         else:
-            print("\n".join([file, *(f"  {line}" for line in _lines(reading))]), flush=True)
+            print("\n".join([file, *(f"  {line}" for line in _lines(reading, settings.max_size))]), flush=True)
     return code
 
 
@@ -73,8 +80,8 @@ def text_in(data: bytes) -> str | None:
     return text if looks_like_infotext(text) else foreign.to_infotext({COMMENT: text})
 
 
-def to_json(reading: Reading) -> dict[str, Any]:
-    """Convert a reading to JSON's types."""
+def to_json(reading: Reading, max_size: int) -> dict[str, Any]:
+    """Convert a reading to JSON's types; a side over ``max_size`` pixels has a remark."""
     values = {
         name: asdict(value) if isinstance(value, HiresFix | Enlarge) else value
         for name, value in reading.values.items()
@@ -82,7 +89,17 @@ def to_json(reading: Reading) -> dict[str, Any]:
     left_out = [
         {"key": each.key, "value": each.value, "why": str(each.why)} for each in reading.left_out
     ]
-    return {"values": values, "left_out": left_out, "remarks": list(map(str, reading.remarks))}
+    remarks = [*map(str, reading.remarks), *_over(reading.values, max_size)]
+    return {"values": values, "left_out": left_out, "remarks": remarks}
+
+
+def _over(values: Mapping[str, Any], max_size: int) -> Iterator[str]:
+    """Yield the remark on a second pass that is larger than members may have."""
+    hires = values.get("hires")
+    if isinstance(hires, HiresFix):
+        width, height = hires.size(values.get("width", 0), values.get("height", 0)).picture
+        if max(width, height) > max_size:
+            yield FOR_MEMBERS.format(width=width, height=height, high=max_size)
 
 
 def _bytes(path: Path) -> bytes:
@@ -111,8 +128,8 @@ def _hashed(file: _File, named: set[str], hashes: Hashes) -> _File:
     return replace(file, digits=hashes.of(file.path))
 
 
-def _lines(reading: Reading) -> Iterator[str]:
-    said = to_json(reading)
+def _lines(reading: Reading, max_size: int) -> Iterator[str]:
+    said = to_json(reading, max_size)
     for name, value in said["values"].items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {each}" for key, each in value.items() if each not in ("", 0))

@@ -183,8 +183,10 @@ class _Reading:
         if kind == AUTOMATIC and named.sampler in _ONCE_UNIFORM and self.version(_WITHOUT_TYPE):
             kind = "Uniform"
         self.values |= {"sampler": named.sampler, "schedule_type": kind}
-        if named.sampler in DDIM and "Eta DDIM" not in self.parsed and "eta" in self.values:
-            # Before there were two keys.
+        second = self.text("Hires sampler") not in ("", ASSUMED["Hires sampler"])
+        both = second or "Eta DDIM" in self.parsed
+        if named.sampler in DDIM and "eta" in self.values and not both:
+            # Before there were two keys; a second sampler may have an eta of its own.
             self.values["eta_ddim"] = self.values.pop("eta")
 
     def named(self, name: str) -> Named | None:

@@ -9,6 +9,7 @@ from core.errors import Refused
 from core.families import Family
 from core.models.weights.file_kinds import check_kind
 from core.models.weights.safetensors_header import Header
+from core.prompt.tags import names_embedding
 
 KIND: Final = "embedding"
 _PAIR: Final = ("clip_l", "clip_g")
@@ -31,6 +32,8 @@ def describe_embedding(header: Header) -> EmbeddingFacts:
     """Return what an embedding's header tells. Raises :class:`Refused` for what is none."""
     check_kind(header, KIND)
     name = header.path.stem
+    if not names_embedding(name):
+        raise Refused(KIND, name, "short_name")
     if set(_PAIR) <= header.tensors.keys():
         shapes = [header.shape(key) for key in _PAIR]
     elif len(header.tensors) == 1:

@@ -82,13 +82,17 @@ def test_damaged_files_and_others_are_told(
     there = tmp_path / "there.pt"
     there.write_bytes(b"")
     (tmp_path / "there.safetensors").write_bytes(b"mine")
-    code, out, err = told(capsys, damaged, there, tmp_path / "none.pt", tmp_path / "a.txt")
+    disguised = tmp_path / "disguised.safetensors"
+    torch.save({"a": VECTORS}, disguised)
+    files = damaged, there, tmp_path / "none.pt", tmp_path / "a.txt", disguised
+    code, out, err = told(capsys, *files)
     assert (code, out) == (2, "")
     assert err.splitlines() == [
         f"{damaged}: it is damaged, or no file of weights.",
         f"{there}: there.safetensors is there already.",
         f"{tmp_path / 'none.pt'}: there is no such file.",
         f"{tmp_path / 'a.txt'}: only .bin, .ckpt, .pkl, .pt, .pth can be converted.",
+        f"{disguised}: it is named .safetensors already; if it is a pickle, name it .pt.",
     ]
     assert (tmp_path / "there.safetensors").read_bytes() == b"mine"
 

@@ -84,15 +84,21 @@ def test_hires_fix_is_nested(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (hires["scale"], hires["upscaler"], hires["denoising_strength"]) == (1.5, "Latent", 0.5)
 
 
-def test_a_second_pass_over_the_owners_limit_is_left_out(
-    here: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("scale", "used"), [(2.0, True), (2.5, True), (3.0, False)])
+def test_a_second_pass_over_the_owners_limit_is_remarked(
+    here: Path, capsys: pytest.CaptureFixture[str], scale: float, used: bool
 ) -> None:
-    pairs = ", Hires upscale: 2.5, Hires upscaler: Latent, Denoising strength: 0.5"
+    """The limit is for members: at the terminal the image can be repeated."""
+    pairs = f", Hires upscale: {scale}, Hires upscaler: Latent, Denoising strength: 0.5"
     image(here / "a.png", TEXT + pairs)
     run.main(["parameters", "a.png", "--json"])
     said = json.loads(capsys.readouterr().out)
-    assert "hires" not in said["values"]
-    assert "1536" in next(x["why"] for x in said["left_out"] if x["key"] == "Hires upscale")
+    assert ("hires" in said["values"]) == used
+    whys = [each["why"] for each in said["left_out"] if each["key"] == "Hires upscale"]
+    assert any("2048" in why for why in whys) != used
+    over = [each for each in said["remarks"] if "MAX_SIZE" in each]
+    assert len(over) == (scale == 2.5)
+    assert all("1280×1920" in each and "1536" in each for each in over)
 
 
 def test_a_model_of_another_hash_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -190,6 +190,17 @@ def test_files_of_one_name_get_different_ones(tmp_path: Path) -> None:
     assert sorted(scan(tmp_path).networks.names) == ["ink", "ink (old)"]
 
 
+def test_an_embedding_named_as_a_word_of_most_prompts_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "xl", "ink", "狐"):
+        write(tmp_path / "embeddings" / f"{name}.safetensors", {"emb_params": (2, 768)})
+    found = scan(tmp_path)
+    assert sorted(found.embeddings.names) == ["ink", "狐"]
+    assert [(each.name, each.reason) for each in found.refused] == [
+        ("a", "short_name"),
+        ("xl", "short_name"),
+    ]
+
+
 def test_a_text_of_parameters_finds_add_ons_by_all_their_names() -> None:
     ink = NetworkFile("ink", Path("loras/pens/ink.safetensors"), alias="My Ink", hash="0" * 12)
     upscaler = UpscalerFile("4x-Sharp", Path("4x-Sharp.safetensors"), 4)

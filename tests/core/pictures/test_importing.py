@@ -84,6 +84,19 @@ def test_our_own_pictures_come_back_whole(request: GenerationRequest) -> None:
     assert GenerationRequest(**values) == told(request)
 
 
+@pytest.mark.parametrize("hires_sampler", ["", "Euler a"])
+def test_eta_is_of_the_sampler_that_has_it(hires_sampler: str) -> None:
+    """DDIM's was called Eta as well before Hires fix could have a sampler of its own."""
+    text = "a\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 1, Size: 64x64, Eta: 0.5"
+    if hires_sampler:
+        text += f", Hires upscale: 2, Denoising strength: 0.5, Hires sampler: {hires_sampler}"
+    values, notes = to_request_values(parse(text))
+    assert {key: values[key] for key in values if key.startswith("eta")} == {
+        "eta" if hires_sampler else "eta_ddim": 0.5
+    }
+    assert notes == ()
+
+
 @pytest.mark.parametrize("name", ["Anything-V3", "anything-v3", "sd\\Anything-v3.safetensors"])
 def test_names_are_matched_as_files_are_named(name: str) -> None:
     parsed = parse(f"a\n{PARAMETERS}, Model: {name}, VAE: kl-f8.ckpt")
