@@ -59,6 +59,7 @@ NOTES: Final[dict[str, str]] = {
     "left_unknown": "unknown to this bot",
     "no_model": "the text names no model, so the default model is used",
     "no_size": "the text has no size, so the model’s own is used",
+    "no_effect": "changes nothing with its value: {names}",
     "only_information": "only information, not part of the image: {names}",
     "from_comfyui": "{name} weighs words, numbers the seeds of a batch and draws ancestral noise "
     "differently, so the image is similar, not the same",

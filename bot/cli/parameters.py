@@ -60,7 +60,10 @@ def main(settings: Settings, files: Sequence[str], *, as_json: bool = False) -> 
             said = {"file": file} | to_json(reading, settings.max_size)
             print(json.dumps(said, ensure_ascii=ascii_only), flush=True)
         else:
-            print("\n".join([file, *(f"  {line}" for line in _lines(reading, settings.max_size))]), flush=True)
+            print(
+                "\n".join([file, *(f"  {line}" for line in _lines(reading, settings.max_size))]),
+                flush=True,
+            )
     return code
 
 

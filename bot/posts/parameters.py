@@ -70,7 +70,7 @@ def _remarks(reading: Reading, locale: Locale) -> Iterator[str]:
         else:
             yield f"-# {said}"
     for note in reading.remarks:
-        if note.key != "only_information":
+        if note.key not in ("no_effect", "only_information"):
             yield f"-# {note_text(note, locale.value)}"
 
 

@@ -127,11 +127,10 @@ INFORMATION: Final = frozenset(
     | {"Exact prompt", "Exact negative prompt", "performance", "Performance", "Metadata Scheme"}
     | {"AddNet Enabled", "Source Identifier", "Generation time", "NSFW", "Seed resize from"}
 )
-# Written whatever was made; of no interest to a person.
-ALWAYS: Final = frozenset(
-    {"Version", "User", "Model hash", "VAE hash", "Hashes", "Lora hashes", "TI hashes"}
-    | {"First pass size-1", "First pass size-2", "Exact prompt", "Exact negative prompt"}
-    | {"Emphasis", "AddNet Enabled", "Seed resize from"}
+# What they say stands in the prompt or in another value.
+ELSEWHERE: Final = frozenset(
+    {"First pass size-1", "First pass size-2", "Exact prompt", "Exact negative prompt"}
+    | {"AddNet Enabled", "Seed resize from"}
 )
 # Values that switch a key off, or are what it is without the key.
 NEUTRAL: Final[Mapping[str, tuple[str, ...]]] = {

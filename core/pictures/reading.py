@@ -1,7 +1,7 @@
 """What a text of parameters says, what of it this bot uses, and what it leaves out and why.
 
 The text is A1111's infotext, or another program's translated to it. Every pair in it is a value of
-the request, left out with a reason, or information that is no part of the image.
+the request, left out with a reason, or named in a remark as information or as without effect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.options import AUTOMATIC, NONE, RANGES
 from core.pictures.at_hand import AtHand, Lookup, is_another
 from core.pictures.importing import to_values
 from core.pictures.infotext import ASSUMED, parse
-from core.pictures.known_keys import ALWAYS, INFORMATION, is_neutral, is_off, reason
+from core.pictures.known_keys import ELSEWHERE, INFORMATION, is_neutral, is_off, reason
 from core.pictures.networks_in_text import (
     TAG,
     additional,
@@ -101,7 +101,7 @@ class Reading:
 _KINDS: Final = {"Model": "model", "VAE": "VAE"}
 # Other notes name networks and upscalers, and a strength is used with a start image.
 _ELSEWHERE: Final = ("LoRA", "Denoising strength", "Hires upscaler", "Postprocess upscaler")
-_FOR_READERS: Final = ("no_model", "no_size", "only_information")
+_FOR_READERS: Final = ("no_model", "no_size", "no_effect", "only_information")
 
 
 NOTHING: Final = Reading({}, (), ())
@@ -292,14 +292,19 @@ class _Reader:
     def others(self) -> None:
         """Give every other pair its reason, or its place among what is only information."""
         information: list[str] = []
+        without_effect: list[str] = []
         for key, value in self.parsed.items():
             if key in self.used or (key in ASSUMED and value == ASSUMED[key]):
                 continue
             if key in INFORMATION:
                 information.append(key)
-            elif not is_neutral(key, value) and not is_off(key, self.parsed):
+            elif is_neutral(key, value) or is_off(key, self.parsed):
+                without_effect.append(key)
+            else:
                 self.left_out.append(LeftOut(key, str(value), reason(key, self.program)))
-        if shown := [key for key in information if key not in ALWAYS]:
+        if without_effect:
+            self.remarks.append(Note.of("no_effect", names=without_effect))
+        if shown := [key for key in information if key not in ELSEWHERE]:
             self.remarks.append(Note.of("only_information", names=shown))
 
     def remark(self, values: Mapping[str, Any]) -> None:

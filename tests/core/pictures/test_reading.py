@@ -15,7 +15,7 @@ from core.notes import NOTES
 from core.options import OPTIONS
 from core.pictures.at_hand import AtHand, Files, NamedFile, upscaler_names
 from core.pictures.infotext import ASSUMED, format, parse
-from core.pictures.known_keys import INFORMATION, KNOWN, NEUTRAL, is_neutral, is_off
+from core.pictures.known_keys import ELSEWHERE, INFORMATION, KNOWN, NEUTRAL
 from core.pictures.reading import Reading, grouped, read
 from core.request import Enlarge, GenerationRequest, HiresFix
 from tests.strategies import requests, texts
@@ -92,9 +92,19 @@ def test_what_is_off_is_not_left_out(pair: str) -> None:
 def test_information_is_said_and_not_left_out() -> None:
     found = reading(", Score: 7, Batch size: 4, Batch pos: 1, Version: v1.6.0, User: ann")
     assert found.left_out == ()
-    assert "only information, not part of the image: Score, Batch size, Batch pos" in map(
-        str, found.remarks
+    assert [str(each) for each in found.remarks if each.key == "only_information"] == [
+        "only information, not part of the image: Score, Batch size, Batch pos, Version, User"
+    ]
+
+
+def test_what_changes_nothing_is_said_and_not_left_out() -> None:
+    found = reading(
+        ", Parser: Full parser, Token merging ratio: 0, Refiner: None, Hypertile: False"
     )
+    assert found.left_out == ()
+    assert [str(each) for each in found.remarks if each.key == "no_effect"] == [
+        "changes nothing with its value: Parser, Token merging ratio, Refiner, Hypertile"
+    ]
 
 
 def test_every_reason_is_a_note() -> None:
@@ -331,11 +341,13 @@ ROWS = {option.infotext for option in OPTIONS.values() if option.infotext}
 
 def check_nothing_is_dropped(parsed: dict[str, Any], found: Reading) -> None:
     said = {each.key for each in found.left_out}
+    for remark in found.remarks:
+        if remark.key in ("no_effect", "only_information"):
+            said.update(dict(remark.values)["names"])
     for key, value in parsed.items():
-        silent = key in INFORMATION or ASSUMED.get(key) == value
-        off = is_neutral(key, value) or is_off(key, parsed) or value == ""
+        silent = key in ELSEWHERE or ASSUMED.get(key) == value
         added = key.startswith("AddNet") and "<lora:" in found.values["prompt"]
-        assert key in said | ROWS | PASSED_ON or silent or off or added, key
+        assert key in said | ROWS | PASSED_ON or silent or added, key
 
 
 def names_of(data: dict[str, Any]) -> AtHand:
