@@ -19,7 +19,7 @@ NAME_LENGTH: Final = 40
 VALUE_LENGTH: Final = 80
 
 # Each language by its own name, which is the same in every language.
-LANGUAGES: Final = {"en": "English", "ja": "日本語", "zh-CN": "简体中文"}
+LANGUAGES: Final = {"en": "English", "ja": "日本語", "zh-CN": "简体中文", "zh-TW": "繁體中文"}
 
 # As Discord shows what has such an id.
 MENTIONS: Final = {"channel": "<#{}>", "role": "<@&{}>", "member": "<@{}>"}

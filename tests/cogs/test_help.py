@@ -17,7 +17,7 @@ from cogs.help import PAGES, help_view, picture_of
 from tests.simulation import World, answer, components, selects, text, within_limits
 from tests.simulation import view_text as words
 
-LOCALES = (Locale.american_english, Locale.japanese, Locale.chinese)
+LOCALES = (Locale.american_english, Locale.japanese, Locale.chinese, Locale.taiwan_chinese)
 
 
 def listed(world: World) -> list[Any]:

@@ -16,7 +16,7 @@ from core.models.catalogue import Catalogue
 from core.options import SELDOM
 from tests.simulation import model, vae, within_limits
 
-LOCALES = (Locale.american_english, Locale.japanese, Locale.chinese)
+LOCALES = (Locale.american_english, Locale.japanese, Locale.chinese, Locale.taiwan_chinese)
 MANY = Catalogue(
     models=tuple(model("*" * 97 + f"{number:03}") for number in range(60)),
     vaes=tuple(vae("*" * 97 + f"{number:03}") for number in range(60)),

@@ -21,7 +21,7 @@ from core.notes import Note
 from tests.simulation import World, answer, buttons, text
 
 ENGLISH = catalogues()["en"]
-OTHERS = ("ja", "zh-CN")
+OTHERS = ("ja", "zh-CN", "zh-TW")
 
 # The longest that Discord takes, by what the key's beginning says of the sentence.
 LIMITS = {
@@ -105,7 +105,12 @@ async def test_discord_is_told_every_description_in_every_language(world: World)
 
 
 @pytest.mark.parametrize(
-    ("locale", "words"), [("ja", ("シード", "新しいシード")), ("zh-CN", ("种子", "新种子"))]
+    ("locale", "words"),
+    [
+        ("ja", ("シード", "新しいシード")),
+        ("zh-CN", ("种子", "新种子")),
+        ("zh-TW", ("種子", "新種子")),
+    ],
 )
 async def test_a_result_is_in_the_members_language(
     world: World, speak: Callable[[str], None], locale: str, words: tuple[str, str]
@@ -120,9 +125,9 @@ async def test_a_result_is_in_the_members_language(
     ("server", "locale", "language"),
     [
         (None, "de", "en"),
-        (None, "zh-TW", "en"),
+        (None, "zh-TW", "zh-TW"),
         ("ja", "de", "ja"),
-        ("zh-CN", "zh-TW", "zh-CN"),
+        ("zh-CN", "zh-TW", "zh-TW"),
         ("ja", "zh-CN", "zh-CN"),
         ("ja", "en-GB", "en"),
         ("en", "de", "en"),

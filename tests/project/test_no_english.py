@@ -25,7 +25,7 @@ from tests.every_error import EVERY
 from tests.project.test_languages import places
 from tests.simulation import World, components
 
-OTHERS = ("ja", "zh-CN")
+OTHERS = ("ja", "zh-CN", "zh-TW")
 
 # What no language translates: names, formats, units, and what is typed as it stands.
 NAMES = {

@@ -11,7 +11,7 @@ from bot.translate import catalogues
 from cogs.help import PAGES
 
 ENGLISH = catalogues()["en"]
-OTHERS = ("ja", "zh-CN")
+OTHERS = ("ja", "zh-CN", "zh-TW")
 ALL = sorted(catalogues())
 
 # What is not said, and what is said instead. A prompt's own example is in backticks.
@@ -62,9 +62,14 @@ OTHER_WORDS = {
         "我",
         "旋钮",
     ),
+    # What is said in Taiwan otherwise than on the mainland.
+    "zh-TW": (
+        *("默認", "文件夾", "信息", "服務器", "採樣", "引數", "噪聲", "高清", "高分辨率"),
+        *("身份組", "用戶", "鏈接", "菜單", "私信", "軟件", "網絡", "質量", "我"),
+    ),
 }
 # 我的 is the member's, on a button.
-ALLOWED = {"zh-CN": ("我的",)}
+ALLOWED = {"zh-CN": ("我的",), "zh-TW": ("我的",)}
 # What the description of an option that is no value of an image begins with is free.
 HAN = "[\u4e00-\u9fff]"
 
@@ -102,19 +107,21 @@ def test_japanese_colons_are_half_width_with_a_space() -> None:
         assert re.search(r"(?<!「):(?![ \n]|$)", plain(said).replace("style:", "")) is None, key
 
 
-def test_chinese_punctuation_is_full_width() -> None:
-    for key, said in catalogues()["zh-CN"].items():
+@pytest.mark.parametrize("language", ["zh-CN", "zh-TW"])
+def test_chinese_punctuation_is_full_width(language: str) -> None:
+    for key, said in catalogues()[language].items():
         text = re.sub(r"`[^`]*`|<[^>]*>|\*", "", said)
         assert re.search(rf"{HAN}\s?[,;:?!()]|[,;:?!()]\s?{HAN}", text) is None, key
 
 
-def test_chinese_has_a_space_around_latin_letters_and_digits() -> None:
-    for key, said in catalogues()["zh-CN"].items():
-        text = plain(said).replace("宽x高", "")
+@pytest.mark.parametrize("language", ["zh-CN", "zh-TW"])
+def test_chinese_has_a_space_around_latin_letters_and_digits(language: str) -> None:
+    for key, said in catalogues()[language].items():
+        text = plain(said).replace("宽x高", "").replace("寬x高", "")
         assert re.search(rf"{HAN}[A-Za-z0-9]|[A-Za-z0-9]{HAN}", text) is None, key
 
 
-@pytest.mark.parametrize(("language", "colon"), [("ja", ": "), ("zh-CN", "：")])
+@pytest.mark.parametrize(("language", "colon"), [("ja", ": "), ("zh-CN", "："), ("zh-TW", "：")])
 def test_a_description_opens_with_the_local_term(language: str, colon: str) -> None:
     """Names of commands and options stay English, so their descriptions say what they are."""
     said = catalogues()[language]

@@ -36,7 +36,7 @@ NAME = "*" * 100
 NAMES = [f"{LONG[:1000]}{index}" for index in range(25)]
 LONGEST = Sheet(axis_of("model", NAMES), axis_of("prompt", ["", *NAMES[1:]]))
 LOCALE = discord.Locale.american_english
-LOCALES = (LOCALE, discord.Locale.japanese, discord.Locale.chinese)
+LOCALES = (LOCALE, discord.Locale.japanese, discord.Locale.chinese, discord.Locale.taiwan_chinese)
 
 
 def longest_job(locale: discord.Locale = LOCALE) -> Job:
