@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+import discord
 from discord import ui
 
 from bot.answers import DISCORD_ERRORS, Interaction
@@ -23,7 +24,7 @@ from bot.gate.origin import Origin
 from bot.jobs.following import Following
 from bot.ordering.orders import Order
 from bot.posts.delivery import Delivery
-from bot.posts.live import LiveEvent, live_view
+from bot.posts.live import LiveEvent, shown_pictures
 from bot.store import Job, Store
 from core.errors import PenultimateError
 from core.events import Queued, Started
@@ -58,30 +59,21 @@ class Accepting:
         ordering: Callable[[], Awaitable[Order]],
         parent: Job | None,
         ephemeral: Callable[[], bool],
+        *,
+        in_place: bool = False,
     ) -> None:
         """Accept, with the live post as the response, deferred if accepting takes long.
 
-        ``ephemeral`` says whether a response deferred now is.
+        ``ephemeral`` says whether a response deferred now is. With ``in_place`` the live post is
+        the message that the control is under, if the job may have that.
         """
-        accepting = asyncio.ensure_future(self._accept(origin, ordering, parent))
+        accepting = asyncio.ensure_future(self._accept(origin, ordering, parent, in_place=in_place))
         done, _ = await asyncio.wait({accepting}, timeout=SECONDS_TO_DEFER)
         if not done and not interaction.response.is_done():
             with _without_answer():
-                await interaction.response.defer(thinking=True, ephemeral=ephemeral())
-
-        async def answer(job: Job, view: Callable[[], ui.LayoutView]) -> int | None:
-            if not interaction.response.is_done():
-                try:
-                    sent = await interaction.response.send_message(
-                        view=view(), ephemeral=job.private
-                    )
-                    return sent.message_id
-                except DISCORD_ERRORS as error:
-                    # If only Discord's reply was lost, there is a response to edit.
-                    log.info("job %d: its first answer failed: %s", job.id, error)
-            return (await interaction.edit_original_response(view=view())).id
-
-        await self._begin(await accepting, answer, origin.filesize_limit)
+                await interaction.response.defer(thinking=not in_place, ephemeral=ephemeral())
+        answer = partial(_answer, interaction)
+        await self._begin(await accepting, answer, origin.filesize_limit, interaction.message)
 
     async def from_reaction(
         self, origin: Origin, ordering: Callable[[], Awaitable[Order]], parent: Job | None
@@ -93,8 +85,10 @@ class Accepting:
 
         await self._begin(await self._accept(origin, ordering, parent), answer)
 
-    async def write(self, origin: Origin, order: Order, parent: Job | None) -> Job:
-        """Write an order as a job."""
+    async def write(
+        self, origin: Origin, order: Order, parent: Job | None, *, in_place: bool = False
+    ) -> Job:
+        """Write an order as a job; with ``in_place``, in its parent's message if it may."""
         server = self._gate.server(origin.guild_id)
         return await self._store.jobs.create(
             order.request,
@@ -106,6 +100,8 @@ class Accepting:
             private=order.private,
             locale=self._gate.locale(origin.guild_id, origin.locale),
             parent_id=parent.id if parent else None,
+            # The channel must not see more than the member wants.
+            in_place=in_place and not order.private,
             spoiler=server.hides,
             sheet=order.sheet,
         )
@@ -118,23 +114,28 @@ class Accepting:
         return replace(job, message_id=message_id)
 
     async def _accept(
-        self, origin: Origin, ordering: Callable[[], Awaitable[Order]], parent: Job | None
+        self,
+        origin: Origin,
+        ordering: Callable[[], Awaitable[Order]],
+        parent: Job | None,
+        *,
+        in_place: bool = False,
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         owner = str(origin.who.user_id)
         await self._gate.admit(origin)
         self._queue.check_room(owner, self._coming)
         self._coming[owner] += 1
         try:
-            return await self._ordered(origin, await ordering(), parent)
+            return await self._ordered(origin, await ordering(), parent, in_place)
         finally:
             self._coming[owner] -= 1
             self._coming += Counter()
 
     async def _ordered(
-        self, origin: Origin, order: Order, parent: Job | None
+        self, origin: Origin, order: Order, parent: Job | None, in_place: bool
     ) -> tuple[Job, Ticket, tuple[Note, ...]]:
         await self._gate.check(origin, [item.request for item in order.items])
-        job = await self.write(origin, order, parent)
+        job = await self.write(origin, order, parent, in_place=in_place)
         work = Work(job.id, str(job.user_id), self._gate.with_named(origin.guild_id, order.items))
         try:
             await self._gate.charge(origin, job, work)
@@ -148,14 +149,16 @@ class Accepting:
         accepted: tuple[Job, Ticket, tuple[Note, ...]],
         answer: Callable[[Job, Callable[[], ui.LayoutView]], Awaitable[int | None]],
         limit: int | None = None,
+        pressed: discord.Message | None = None,
     ) -> None:
         """Send the first answer, then follow the job, even if the answer fails."""
         job, ticket, notes = accepted
-        post, event = self._following.live_post(job), self._event(job)
-        view = partial(live_view, job, event, self._following.engine_state())
+        # Only one that takes its parent's place has a message already.
+        before = shown_pictures(pressed) if job.message_id is not None else ()
+        post, event = self._following.live_post(job, before), self._event(job)
         post.mark_shown(event)
         with _without_answer():
-            job = await self.posted(job, await answer(job, view))
+            job = await self.posted(job, await answer(job, partial(post.view, event)))
         self._following.begin(job, self._following.follow(job, ticket, post, notes, limit))
 
     def _event(self, job: Job) -> LiveEvent:
@@ -165,6 +168,28 @@ class Accepting:
             if place.job_id == job.id and place.position is not None:
                 return Queued(job.id, place.position, len(waiting), place.eta)
         return Started(job.id)
+
+
+async def _answer(
+    interaction: Interaction, job: Job, view: Callable[[], ui.LayoutView]
+) -> int | None:
+    """Respond with the live post, and return its id."""
+    response, in_place = interaction.response, job.message_id is not None
+    if not response.is_done():
+        try:
+            if in_place:
+                await response.edit_message(view=view())
+                return job.message_id
+            sent = await response.send_message(view=view(), ephemeral=job.private)
+            return sent.message_id
+        except DISCORD_ERRORS as error:
+            # If only Discord's reply was lost, there is a response to edit.
+            log.info("job %d: its first answer failed: %s", job.id, error)
+    elif not in_place and response.type is discord.InteractionResponseType.deferred_message_update:
+        # The original response is the message of the control.
+        message = await interaction.followup.send(view=view(), ephemeral=job.private, wait=True)
+        return message.id
+    return (await interaction.edit_original_response(view=view())).id
 
 
 @contextmanager

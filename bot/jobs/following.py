@@ -14,6 +14,8 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
 
+import discord
+
 from bot.answers import DISCORD_ERRORS
 from bot.errors import expected
 from bot.exceptions import Gone, NotAllowed, NotSaved
@@ -68,11 +70,13 @@ class Following:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def live_post(self, job: Job) -> LivePost:
-        """The job's post while it waits and runs."""
+    def live_post(self, job: Job, before: Sequence[discord.MediaGalleryItem] = ()) -> LivePost:
+        """The job's post while it waits and runs, with what it shows ``before`` the result."""
         edit = partial(self._delivery.edit, job.id)
         late_at = job.created_at + LATE_AFTER
-        return LivePost(job, edit, self.engine_state, late=lambda: self._clock() > late_at)
+        return LivePost(
+            job, edit, self.engine_state, late=lambda: self._clock() > late_at, before=before
+        )
 
     async def follow(
         self,

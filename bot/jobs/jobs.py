@@ -93,7 +93,8 @@ class Jobs:
     ) -> None:
         """Create a job derived from ``parent``, with a link to it.
 
-        ``source`` is the interaction to answer, or the origin of a reaction.
+        ``source`` is the interaction to answer, or the origin of a reaction. Where the server wants
+        it, the result takes the parent's place.
         """
         origin = source if isinstance(source, Origin) else of_interaction(source)
         private = asyncio.ensure_future(self._private_of(parent, origin))
@@ -110,7 +111,14 @@ class Jobs:
         if isinstance(source, Origin):
             await self._accepting.from_reaction(origin, ordering, parent)
         else:
-            await self._accepting.from_interaction(source, origin, ordering, parent, ephemeral)
+            await self._accepting.from_interaction(
+                source,
+                origin,
+                ordering,
+                parent,
+                ephemeral,
+                in_place=sheet is None and self._in_place(source, parent),
+            )
 
     async def enlarge(
         self, interaction: Interaction, read: Callable[[], Awaitable[bytes]], enlarge: Enlarge
@@ -207,6 +215,17 @@ class Jobs:
     async def close(self) -> None:
         """Stop following. Jobs that are not delivered are resumed by the next start."""
         await self._following.stop()
+
+    def _in_place(self, interaction: Interaction, parent: Job) -> bool:
+        """Whether a member used a control right under their own result, where a server wants such
+        results replaced: not one of a sheet, nor a private one, which only they see."""
+        message, guild = interaction.message, interaction.guild
+        if message is None or message.id != parent.message_id or guild is None:
+            return False
+        # Where the bot is no member it could not change it back after 15 minutes.
+        known = guild.get_channel_or_thread(message.channel.id) is not None
+        own = parent.user_id == interaction.user.id and not parent.private and parent.sheet is None
+        return own and known and self._gate.server(guild.id).in_place
 
     async def _private_of(self, parent: Job, origin: Origin) -> bool:
         """Whether a job derived from ``parent`` is private: if that is, or who asks wants it."""

@@ -40,8 +40,11 @@ class Delivery:
     _catalogue: Catalogue
     _farewells: Farewells
 
-    async def edit(self, job_id: int, view: ui.LayoutView, files: list[discord.File]) -> None:
-        """Show progress in the job's post, while its interaction's token is valid.
+    async def edit(
+        self, job_id: int, view: ui.LayoutView, files: list[discord.File] | None
+    ) -> None:
+        """Show progress in the job's post, while its interaction's token is valid; without
+        ``files``, those that it has are kept.
 
         Raises :class:`discord.HTTPException`.
         """
@@ -57,7 +60,8 @@ class Delivery:
         if job.message_id is not None or job.channel_id is None:
             return job
         message_id = await self._sender.first_answer(job)
-        if message_id is None:
+        # A press that was only acknowledged counts as answered by the message it was under.
+        if message_id is None or await self._store.posts.job_id(message_id) is not None:
             return job
         await self._store.jobs.set_message(job.id, job.channel_id, message_id)
         return replace(job, message_id=message_id)
@@ -76,7 +80,7 @@ class Delivery:
 
         message = await self._fitting(job, limit, send)
         if message is not None:
-            await self._delivered(job, message)
+            await self._delivered(job, message, parent)
         return message is not None
 
     async def copy(
@@ -119,15 +123,26 @@ class Delivery:
     async def tell_ended(self, job: Job, error: PenultimateError | None) -> bool:
         """Say that a job ended without a picture: ``error``, or None when it was cancelled.
 
-        False if no route worked. Raises :class:`discord.HTTPException` or :class:`OSError` when
-        Discord fails.
+        One that was to replace another's result gives its post back; an error is then told in a
+        message of its own. False if no route worked. Raises :class:`discord.HTTPException` or
+        :class:`OSError` when Discord fails.
         """
-        job = await self.found(job)
+        job, parent, above = await self.found(job), await self._parent(job), None
+        if parent is not None and job.takes_place_of(parent):
+            remarks = [] if error else [t("live.cancelled", job.locale)]
+            if not await self._restore(job, parent, *remarks):
+                # What it showed is gone, or the post is.
+                await self._give_up(parent)
+            elif error is None:
+                await self._give_up(job)
+                return True
+            else:
+                job, above = replace(job, message_id=None), parent
 
         def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
             return ended_view(job, error, job.locale, mention=mention), []
 
-        message = await self._sender.send(Outgoing(job, build))
+        message = await self._sender.send(Outgoing(job, build, above))
         if message is not None:
             await self._replace_post(job, message)
         return message is not None
@@ -177,6 +192,9 @@ class Delivery:
         loras = lora_names(job.request, catalogue, model)
         if packed.shrunk:
             remarks = (*remarks, t("delivery.shrunk", job.locale))
+        parent_url = None
+        if parent and parent.message_id is not None and not job.takes_place_of(parent):
+            parent_url = post_url(parent, job.guild_id)
 
         def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
             post = Post(
@@ -185,7 +203,8 @@ class Delivery:
                 usual=usual_values(catalogue, model),
                 vaes=vae_names(catalogue, model),
                 clip_skip_works=model is None or model.uses_clip_skip,
-                parent_url=post_url(parent, job.guild_id) if parent else None,
+                parent_url=parent_url,
+                parent_id=parent.id if parent else None,
                 mention=mention,
                 remarks=remarks,
                 loras=loras,
@@ -196,15 +215,43 @@ class Delivery:
         return build
 
     async def _parent(self, job: Job) -> Job | None:
-        """The job it was made from, if everybody who sees this post can see that one's."""
+        """The job it was made from, if everybody who sees this post can see that one."""
         parent = await self._store.jobs.get(job.parent_id) if job.parent_id else None
-        if parent is None or parent.message_id is None or parent.channel_id != job.channel_id:
+        if parent is None or parent.channel_id != job.channel_id:
             return None
         return None if parent.private and not job.private else parent
 
-    async def _delivered(self, job: Job, message: discord.Message) -> None:
-        attachments = [file.id for file in message.attachments]
-        await self._store.pictures.set_attachments(job.id, attachments)
+    async def _restore(self, job: Job, parent: Job, *remarks: str) -> bool:
+        """Show in the post what it showed before the job was to take its place; False if it cannot
+        be. Raises as :meth:`tell_ended`."""
+        above = await self._parent(parent)
+
+        def send(packed: Packed) -> Awaitable[discord.Message | None]:
+            build = self._result(parent, packed, above, *remarks)
+            return self._sender.restore(Outgoing(job, build))
+
+        try:
+            message = await self._fitting(parent, None, send)
+        except FileNotFoundError:
+            return False
+        if message is not None:
+            await self._store.pictures.set_attachments(parent.id, _attachments(message))
+        return message is not None
+
+    async def _give_up(self, job: Job) -> None:
+        """Store that the post is another job's alone."""
+        assert job.channel_id is not None
+        await self._store.jobs.set_message(job.id, job.channel_id, None)
+
+    async def _delivered(self, job: Job, message: discord.Message, parent: Job | None) -> None:
+        await self._store.pictures.set_attachments(job.id, _attachments(message))
+        if parent is not None and job.takes_place_of(parent):
+            if message.channel.id == job.channel_id:
+                await self._give_up(parent)
+            else:
+                # It came by direct message.
+                await self._restore(job, parent)
+                job = replace(job, message_id=None)
         await self._replace_post(job, message)
         await self._store.jobs.set_state(job.id, "delivered")
 
@@ -218,6 +265,10 @@ class Delivery:
                 await self._store.posts.gone(MessagePlace(job.channel_id, job.message_id))
             else:
                 self._farewells.wake()
+
+
+def _attachments(message: discord.Message) -> list[int]:
+    return [file.id for file in message.attachments]
 
 
 def post_url(job: Job, guild_id: int | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal
 
 import discord
@@ -33,14 +33,16 @@ BAR: Final = 12
 
 LiveEvent = Queued | Started | Progress | Restarting
 EngineState = Literal["starting", "ready", "restarting", "stopped"]
-Edit = Callable[[ui.LayoutView, list[discord.File]], Awaitable[None]]
+# Without files, those that the post has are kept.
+Edit = Callable[[ui.LayoutView, list[discord.File] | None], Awaitable[None]]
 
 
 class LivePost:
     """Edits one post: an event of another kind at once, else at intervals.
 
     Without a timer, for an event that is skipped is followed by a newer one. ``clock`` gives
-    seconds; ``late`` says whether the post can be edited for a few more minutes only.
+    seconds; ``late`` says whether the post can be edited for a few more minutes only. ``before``
+    are the pictures that the post shows until there are new ones, in place of a preview.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class LivePost:
         engine_state: Callable[[], EngineState],
         clock: Callable[[], float] = time.perf_counter,
         late: Callable[[], bool] = lambda: False,
+        before: Sequence[discord.MediaGalleryItem] = (),
     ) -> None:
         self._job = job
         self._edit = edit
         self._engine_state = engine_state
         self._clock = clock
         self._late = late
+        self._before = before
         self._shown: type[LiveEvent] | None = None
         self._edited_at = 0.0
         self._lost = False
@@ -69,18 +73,26 @@ class LivePost:
         if self._lost or not self._due(event):
             return
         self.mark_shown(event)
-        preview = event.preview if isinstance(event, Progress) else None
-        if self._job.spoiler:
-            # It has not been checked for NSFW content.
-            preview = None
-        files = [discord.File(io.BytesIO(preview), "preview.png")] if preview else []
         try:
-            view = live_view(self._job, event, self._engine_state(), late=self._late())
-            await self._edit(view, files)
+            await self._edit(self.view(event), self._files(event))
         except DISCORD_ERRORS as error:
             # The token is invalid or the post deleted; the result has other routes.
             self._lost = isinstance(error, discord.HTTPException) and error.status < 500
             log.info("job %d: its progress was not shown: %s", self._job.id, error)
+
+    def view(self, event: LiveEvent) -> ui.LayoutView:
+        """The post that shows ``event``."""
+        state, late = self._engine_state(), self._late()
+        return live_view(self._job, event, state, late=late, before=self._before)
+
+    def _files(self, event: LiveEvent) -> list[discord.File] | None:
+        preview = event.preview if isinstance(event, Progress) else None
+        if self._before:
+            return None
+        if not preview or self._job.spoiler:
+            # It has not been checked for NSFW content.
+            return []
+        return [discord.File(io.BytesIO(preview), "preview.png")]
 
     def _due(self, event: LiveEvent) -> bool:
         # The first progress follows "started" at once, so that is shown only after a pause.
@@ -90,20 +102,38 @@ class LivePost:
 
 
 def live_view(
-    job: Job, event: LiveEvent, engine_state: EngineState, *, late: bool = False
+    job: Job,
+    event: LiveEvent,
+    engine_state: EngineState,
+    *,
+    late: bool = False,
+    before: Sequence[discord.MediaGalleryItem] = (),
 ) -> ui.LayoutView:
     """The post that shows ``event``; a preview is the attached file ``preview.png``.
 
-    ``late`` adds that the post may not be updated further, and where the picture will be sent.
+    ``before`` are pictures to show in its place. ``late`` adds that the post may not be updated
+    further, and where the picture will be sent.
     """
     items: list[ui.Item[ui.LayoutView]] = []
-    if isinstance(event, Progress) and event.preview and not job.spoiler:
+    if before:
+        items.append(ui.MediaGallery(*before))
+    elif isinstance(event, Progress) and event.preview and not job.spoiler:
         items.append(ui.MediaGallery(discord.MediaGalleryItem("attachment://preview.png")))
     text = f"{_status(job, event, engine_state)}\n-# {excerpt(job.request.prompt, PROMPT_LENGTH)}"
     if late:
         text += f"\n-# {t('live.late', job.locale)}"
     cancel = button(t("control.cancel", job.locale), "cancel", job.id)
     return layout(*items, ui.TextDisplay(text), row(cancel))
+
+
+def shown_pictures(message: discord.Message | None) -> tuple[discord.MediaGalleryItem, ...]:
+    """The pictures that a message shows, by their addresses, for another view of it."""
+    return tuple(
+        discord.MediaGalleryItem(item.media.url, description=item.description, spoiler=item.spoiler)
+        for part in (message.components if message is not None else ())
+        if isinstance(part, discord.MediaGalleryComponent)
+        for item in part.items
+    )
 
 
 def ended_view(

@@ -73,7 +73,7 @@ class Post:
     ones are named. ``vaes`` fit the model; ``clip_skip_works`` is False where the family ignores
     clip skip. ``mention`` puts the member's mention first, for a message that is to notify.
     ``loras`` and ``embeddings`` are those used, as they are named. ``remarks`` are sentences about
-    the delivery itself.
+    the delivery itself. ``parent_url`` is the post of the job it was made from, ``parent_id``.
     """
 
     job: Job
@@ -82,6 +82,7 @@ class Post:
     vaes: tuple[str, ...] = ()
     clip_skip_works: bool = True
     parent_url: str | None = None
+    parent_id: int | None = None
     mention: bool = False
     remarks: tuple[str, ...] = ()
     loras: tuple[str, ...] = ()
@@ -173,6 +174,9 @@ def _text(post: Post) -> str:
         shown.append(f"<@{job.user_id}>")
     if post.parent_url:
         shown.append(t("result.parent", job.locale, url=post.parent_url))
+    elif post.parent_id:
+        # Its post shows another result by now.
+        shown.append(t("result.parent_number", job.locale, job_id=post.parent_id))
     lines.append("-# " + " · ".join(shown))
     # A note of another version may have no sentence in this one.
     notes = (note_text(note, job.locale) for note in job.notes if note.key in NOTES)

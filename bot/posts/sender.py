@@ -1,8 +1,8 @@
 """The delivery routes of a job's post: how it is sent, edited and deleted.
 
-Tried in order: edit the post through the interaction's token; a new message in the channel that
-mentions the member; a follow-up through the token; a direct message. A private job is never sent
-to the channel.
+Tried in order: edit the post through the interaction's token, or in its channel; a new message in
+the channel that mentions the member; a follow-up through the token; a direct message. A private job
+is never sent to the channel.
 """
 
 from __future__ import annotations
@@ -29,17 +29,23 @@ REQUEST_ENTITY_TOO_LARGE: Final = 40005
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_MESSAGE: Final = 10008
 
-# A fresh view and fresh files for each attempt; the argument is whether to mention the member.
-Build = Callable[[bool], tuple[ui.LayoutView, list[discord.File]]]
+# A fresh view and fresh files for each attempt; the argument is whether to mention the member. An
+# edit without a list of files keeps those that are there.
+Build = Callable[[bool], tuple[ui.LayoutView, list[discord.File] | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A job's post to be sent, as a reply to the post of ``parent``."""
+    """A job's post to be sent, as a reply to the post of ``parent``, unless in its place."""
 
     job: Job
     build: Build
     parent: Job | None = None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it goes where the post of ``parent`` is."""
+        return self.job.takes_place_of(self.parent)
 
 
 Route = Callable[[Outgoing], Awaitable[discord.Message]]
@@ -62,19 +68,31 @@ class Sender:
         Raises :class:`discord.HTTPException` or :class:`OSError` when Discord fails or a file is
         too large, for the other routes would fail too.
         """
-        job_id = outgoing.job.id
-        for route in self._routes(outgoing.job):
-            try:
-                message = await route(outgoing)
+        for route in self._routes(outgoing):
+            if (message := await self._try(route, outgoing)) is not None:
                 self._sent(route.__name__)
                 return message
-            except discord.HTTPException as error:
-                if error.status >= 500 or too_large(error):
-                    raise
-                log.info("job %d: %s did not work: %s", job_id, route.__name__, error)
-        log.warning("job %d: its post could not be delivered by any route", job_id)
+        log.warning("job %d: its post could not be delivered by any route", outgoing.job.id)
         self._sent("none")
         return None
+
+    async def restore(self, outgoing: Outgoing) -> discord.Message | None:
+        """Edit the post, of any age; None where it cannot be. Raises as :meth:`send`."""
+        if self._token_valid(outgoing.job):
+            message = await self._try(self._edit_post, outgoing)
+            if message is not None:
+                return message
+        return await self._try(self._edit_in_channel, outgoing)
+
+    async def _try(self, route: Route, outgoing: Outgoing) -> discord.Message | None:
+        """Send by one route; None where that does not work. Raises as :meth:`send`."""
+        try:
+            return await route(outgoing)
+        except discord.HTTPException as error:
+            if error.status >= 500 or too_large(error):
+                raise
+            log.info("job %d: %s did not work: %s", outgoing.job.id, route.__name__, error)
+            return None
 
     async def edit(self, outgoing: Outgoing) -> None:
         """Edit the post, while the token of its interaction is valid.
@@ -153,15 +171,17 @@ class Sender:
         guild = self._client.get_guild(guild_id) if guild_id else None
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
-    def _routes(self, job: Job) -> Iterator[Route]:
+    def _routes(self, outgoing: Outgoing) -> Iterator[Route]:
+        job = outgoing.job
         valid = self._token_valid(job)
         quick = self._clock() - job.created_at < SECONDS_TO_NOTICE
         posted = job.message_id is not None
         if valid and posted and (quick or job.private):
             yield self._edit_post
         if not job.private:
-            if quick and posted and not valid:
-                # A reaction asked for it, so its post is an ordinary message.
+            if quick and posted and (not valid or outgoing.in_place):
+                # A reaction asked for it, so its post is an ordinary message; or another
+                # interaction's answer is, of which the token may be over.
                 yield self._edit_in_channel
             if job.channel_id is not None:
                 yield self._send_to_channel
@@ -184,7 +204,7 @@ class Sender:
     ) -> discord.Message:
         channel, parent = self._channel(outgoing.job), outgoing.parent
         reference = None
-        if parent is not None and parent.message_id is not None:
+        if parent is not None and parent.message_id is not None and not outgoing.in_place:
             message = channel.get_partial_message(parent.message_id)
             reference = message.to_reference(fail_if_not_exists=False)
         nonce = nonce or _nonce(outgoing.job)
@@ -213,8 +233,9 @@ class Sender:
 
 async def _edit(edit: Callable[..., Awaitable[Any]], outgoing: Outgoing) -> discord.Message:
     view, files = outgoing.build(False)
+    changes: dict[str, Any] = {"view": view} | ({} if files is None else {"attachments": files})
     message: discord.Message = await edit(
-        view=view, attachments=files, allowed_mentions=discord.AllowedMentions.none()
+        **changes, allowed_mentions=discord.AllowedMentions.none()
     )
     return message
 
@@ -225,7 +246,7 @@ async def _send(
     view, files = outgoing.build(True)
     mentions = _mention(outgoing.job)
     message: discord.Message = await send(
-        view=view, files=files, allowed_mentions=mentions, **options
+        view=view, files=files or [], allowed_mentions=mentions, **options
     )
     return message
 

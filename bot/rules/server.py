@@ -98,7 +98,8 @@ class Server:
 
     An empty list allows everybody and everything; None is the bot's own setting, which also limits
     the numbers. Channels may be categories. ``quota`` and ``role_quotas`` are pictures a day.
-    ``max_cells`` is at least the twelve values of clip skip.
+    ``max_cells`` is at least the twelve values of clip skip. With ``in_place``, what a member makes
+    by a press under their own newest result replaces that one.
     """
 
     channels: tuple[int, ...] = _row(Each("channel", 25), "access")
@@ -123,14 +124,15 @@ class Server:
     queue_total: int | None = _row(Range(1, 10_000), "limits", "queue")
     quota: int | None = _row(PICTURES_A_DAY, "quota")
     role_quotas: Mapping[int, int] = _row(By("role", PICTURES_A_DAY, MAX_ROLES), "quota")
-    defaults: Mapping[str, Any] = _row("values", convenience=True)
+    defaults: Mapping[str, Any] = _row("values", "defaults", convenience=True)
     channel_defaults: Mapping[int, Mapping[str, Any]] = _row(
-        By("channel", "values", 50), convenience=True
+        By("channel", "values", 50), "defaults", convenience=True
     )
     words: tuple[str, ...] = _row(Each("word", 200), "words")
     nsfw: Nsfw = _row(NSFW, "nsfw", default="off")  # noqa: RUF009
     spoiler: bool = _row("flag", "nsfw", default=False)
     reactions: bool = _row("flag", "general", default=True, convenience=True)
+    in_place: bool = _row("flag", "general", default=False, convenience=True)
     language: str | None = _row("language", "general", convenience=True)
     log_channel: int | None = _row("channel", "general", convenience=True)
     banned: tuple[int, ...] = _row(Each("member", 1000))

@@ -58,6 +58,11 @@ class Job:
     sheet: Sheet | None = None
     untold: bool = False
 
+    def takes_place_of(self, parent: Job | None) -> bool:
+        """Whether its result is to replace that of ``parent``: until then both have its message."""
+        mine = self.message_id
+        return mine is not None and parent is not None and parent.message_id == mine
+
     @property
     def ended(self) -> bool:
         """Whether its state is final."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Required, TypedDict, Unpack
 
 import aiosqlite
 
-from bot.store import inputs
+from bot.store import inputs, posts
 from bot.store.database import Database
 from bot.store.errors_json import to_json
 from bot.store.job_rows import (
@@ -94,12 +94,13 @@ class JobsTable:
         notes: Sequence[Note] = (),
         sheet: Sheet | None = None,
         parent_id: int | None = None,
+        in_place: bool = False,
         **asked: Unpack[Asked],
     ) -> Job:
         """Write a new ``queued`` job. When this returns, the job is accepted.
 
-        A ``parent_id`` of a deleted job becomes NULL. Raises :class:`sqlite3.Error` when the job
-        cannot be written.
+        A ``parent_id`` of a deleted job becomes NULL. ``in_place`` gives it the parent's message,
+        if it may have that. Raises :class:`sqlite3.Error` when the job cannot be written.
         """
         now = self._clock()
         values: dict[str, Any] = {
@@ -122,6 +123,8 @@ class JobsTable:
             )
             assert cursor.lastrowid is not None
             await inputs.write(connection, cursor.lastrowid, request.inputs)
+            if in_place:
+                await posts.share(connection, cursor.lastrowid)
             await self._numbers.note(cursor.lastrowid)
             return cursor.lastrowid
 
@@ -203,13 +206,15 @@ class JobsTable:
         )
 
     async def set_message(self, job_id: int, channel_id: int, message_id: int | None) -> None:
-        """Store which message shows the job; the one before is to be deleted."""
+        """Store which message shows the job; the one before, if only its, is to be deleted."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
                 "INSERT OR IGNORE INTO farewells (message_id, channel_id)"
                 " SELECT message_id, channel_id FROM jobs"
-                " WHERE id = ? AND message_id != ? AND channel_id IS NOT NULL",
+                " WHERE id = ? AND message_id != ? AND channel_id IS NOT NULL AND NOT EXISTS"
+                " (SELECT 1 FROM jobs AS other"
+                " WHERE other.message_id = jobs.message_id AND other.id != jobs.id)",
                 (job_id, message_id),
             )
             sql = "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?"

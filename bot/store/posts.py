@@ -1,11 +1,13 @@
 """Which message shows which job: the job's own message, and copies of it made later.
 
-By their ids alone, so that messages of any age are found.
+By their ids alone, so that messages of any age are found. A job that is to take the place of its
+parent has the same message until it is delivered; then that is the job's alone, or, where it ended
+without a picture, the parent's again.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import aiosqlite
 
@@ -35,10 +37,11 @@ class Posts:
         )
 
     async def job_id(self, message_id: int) -> int | None:
-        """Return the job that a message shows; None when it shows none."""
+        """Return the job that a message shows, the older of two that have it; None when it shows
+        none."""
         row = await self._database.read_one(
             "SELECT id FROM jobs WHERE message_id = ?1"
-            " UNION ALL SELECT job_id FROM copies WHERE message_id = ?1 LIMIT 1",
+            " UNION ALL SELECT job_id FROM copies WHERE message_id = ?1 ORDER BY 1 LIMIT 1",
             message_id,
         )
         return int(row[0]) if row else None
@@ -71,3 +74,25 @@ class Posts:
                 await connection.execute(sql, (place.message_id, *values))
 
         await self._database.write(work)
+
+
+async def share(connection: aiosqlite.Connection, job_id: int) -> None:
+    """Give a new job its parent's message, inside the caller's transaction.
+
+    Not where another job was made from the parent in a message of its own, which answers that one,
+    nor where the parent's pictures are not kept, so that it could not be shown again.
+    """
+    await connection.execute(_SHARE, (job_id,))
+
+
+_SHARE: Final = """
+UPDATE jobs SET message_id = (
+    SELECT parent.message_id FROM jobs AS parent
+    WHERE parent.id = jobs.parent_id AND parent.state = 'delivered'
+    AND NOT EXISTS (
+        SELECT 1 FROM jobs AS other WHERE other.parent_id = parent.id
+        AND other.message_id IS NOT NULL AND other.state NOT IN ('failed', 'cancelled')
+    )
+    AND NOT EXISTS (SELECT 1 FROM pictures WHERE job_id = parent.id AND NOT kept)
+) WHERE id = ?
+"""

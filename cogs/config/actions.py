@@ -232,6 +232,12 @@ class Actions:
         await self.change(interaction, lambda server: with_defaults(server, channel, left))
         await _edit(interaction, self.panels(interaction).defaults(channel))
 
+    @standing("config_defaults_of", "config_defaults_back")
+    async def _defaults(self, interaction: Interaction, _: int | None) -> None:
+        """Show the defaults of the channel that was picked, or go back to the server's."""
+        channel = next(iter(_ids(interaction)), None)
+        await _edit(interaction, self.panels(interaction).defaults(channel))
+
     @standing("config_forget")
     async def _forget(self, interaction: Interaction, panel: int | None) -> None:
         """Take out the channels and roles that were deleted."""

@@ -104,8 +104,10 @@ class Panels:
         match name:
             case "overview":
                 buttons = [self._button(f"config.open.{each}", f"config_{each}") for each in PANELS]
-                rows = [row(*buttons[:4]), row(*buttons[4:])]
+                rows = [row(*buttons[:5]), row(*buttons[5:])]
                 return self._panel(name, *rows, about="config.title", names=SETTINGS)
+            case "defaults":
+                return self.defaults(None)
             case "models" | "loras" | "embeddings":
                 kind = KIND_OF_PANEL[name]
                 return self.files(kind, self.names.get(kind, ()))
@@ -152,21 +154,43 @@ class Panels:
         return layout(ui.TextDisplay(text), row(select), row(back))
 
     def defaults(self, channel_id: int | None) -> ui.LayoutView:
-        """The defaults of the server or of one channel, with a select that removes some."""
+        """The defaults of one channel, or of the server with selects that open a channel's; another
+        select removes some."""
         values: Mapping[str, Any] = self.server.defaults
         title = t("config.about.defaults", self.locale)
         if channel_id:
             values = self.server.channel_defaults.get(channel_id, {})
             title = t("config.about.channel_defaults", self.locale, channel=f"<#{channel_id}>")
-        text = option_list(title, values, self.locale, VALUE_LENGTH)
-        if not values:
-            return layout(
-                ui.TextDisplay(text), ui.TextDisplay(t("config.no_defaults", self.locale))
+        parts, rows = [option_list(title, values, self.locale, VALUE_LENGTH)], []
+        if values:
+            names = {name: t(f"option.{name}", self.locale) for name in DEFAULTS if name in values}
+            look = {"options": select_options(names), "max_values": len(names)}
+            take = self._select("config.take_away", "config_take", channel_id or 0, **look)
+            rows.append(row(take))
+        else:
+            parts.append(t("config.no_defaults", self.locale))
+        if channel_id:
+            rows.append(row(self._button("config.back", "config_defaults_back")))
+        elif self.server.channel_defaults:
+            parts.append(lines_of(self.server, ["channel_defaults"], self.locale))
+            rows += self._channels_with_defaults()
+        return layout(ui.TextDisplay("\n".join(parts)), *rows)
+
+    def _channels_with_defaults(self) -> Iterable[ui.ActionRow[Any]]:
+        """Yield as many selects as it takes for every channel that has defaults of its own."""
+        ids = list(self.server.channel_defaults)
+        for start in range(0, len(ids), MAX_OPTIONS):
+            part = ids[start : start + MAX_OPTIONS]
+            options = select_options({str(id): self._channel_name(id) for id in part})
+            yield row(
+                self._select("config.pick.defaults", "config_defaults_of", start, options=options)
             )
-        names = {name: t(f"option.{name}", self.locale) for name in DEFAULTS if name in values}
-        look = {"options": select_options(names), "max_values": len(names)}
-        take = self._select("config.take_away", "config_take", channel_id or 0, **look)
-        return layout(ui.TextDisplay(text), row(take))
+
+    def _channel_name(self, channel_id: int) -> str:
+        """The channel's name, for a label, which shows no mention; its id where it was deleted."""
+        guild = self.guild
+        channel = guild.get_channel_or_thread(channel_id) if guild is not None else None
+        return str(channel_id) if channel is None else f"#{channel.name}"
 
     def _panel(
         self, name: str, *rows: ui.ActionRow[Any], about: str = "", names: Iterable[str] = ()

@@ -35,7 +35,7 @@ from cogs.config import forms
 from cogs.config.panels import LIMITS, PANELS, Panels, closed_view, name_key
 from core.models.catalogue import Catalogue
 from tests.bot.actions.test_every_control import CONFIG
-from tests.simulation import World, answer, components, model, text, within_limits
+from tests.simulation import World, answer, components, model, selects, text, within_limits
 
 COMMANDS = ("show", "access", "models", "limits", "quota", "words", "nsfw", "general", "defaults")
 LOCALE = discord.Locale.american_english
@@ -301,6 +301,44 @@ async def test_defaults_are_taken_away(world: World, owner: MemberActor) -> None
     panel = answer(await config(world, owner, "defaults", steps=12, channel=world.channel))
     await owner.select(panel, ["steps"], custom_id=f"s:config_take:{world.channel.id}")
     assert server(world).channel_defaults == {}
+
+
+async def test_the_overview_leads_to_the_defaults_of_each_channel(
+    world: World, owner: MemberActor
+) -> None:
+    other = world.guild.create_text_channel("other")
+    await config(world, owner, "defaults", steps=14, channel=other)
+    overview = answer(await config(world, owner, "show"))
+    panel = answer(await owner.click(overview, label="Defaults"))
+    assert "None yet" in text(panel)
+    assert f"<#{other.id}> steps 14" in text(panel)
+    (channels,) = selects(panel).values()
+    assert [option["label"] for option in channels["options"]] == ["#other"]
+    await owner.select(panel, [str(other.id)], custom_id=channels["custom_id"])
+    assert f"Defaults for <#{other.id}>" in text(panel)
+    assert "- steps 14" in text(panel)
+    await owner.click(panel, label="Back")
+    assert "This server’s defaults" in text(panel)
+    await owner.select(panel, [str(other.id)], custom_id=channels["custom_id"])
+    await owner.select(panel, ["steps"], custom_id=f"s:config_take:{other.id}")
+    assert server(world).channel_defaults == {}
+    await owner.click(panel, label="Back")
+    assert selects(panel) == {}
+
+
+async def test_defaults_of_a_deleted_channel_are_opened_by_its_id(
+    world: World, owner: MemberActor
+) -> None:
+    ids = range(10**18, 10**18 + MOST["channel_defaults"])
+    await world.bot.store.servers.update(
+        world.guild.id, lambda s: replace(s, channel_defaults={id: {"steps": 9} for id in ids})
+    )
+    panel = answer(await config(world, owner, "defaults"))
+    rows = [item for item in components(panel) if item["type"] == 3]
+    labels = [option["label"] for item in rows for option in item["options"]]
+    assert labels == [str(id) for id in ids]
+    await owner.select(panel, [labels[-1]], custom_id=rows[-1]["custom_id"])
+    assert f"Defaults for <#{ids[-1]}>" in text(panel)
 
 
 @pytest.mark.parametrize(
