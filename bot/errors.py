@@ -144,6 +144,9 @@ def _key(error: BaseException) -> str | None:
             return "error.invalid.other"
         case UnknownName() if error.close:
             return "error.unknown_name.close"
+        case QuotaUsed(cost=0):
+            # Nothing is left, whatever was asked for.
+            return "error.quota_empty"
     found = next((KEYS[cls] for cls in type(error).__mro__ if cls in KEYS), None)
     return None if found is None else found.format_map(vars(error))
 

@@ -105,6 +105,7 @@ EVERY: list[PenultimateError] = [
         )
     ),
     QuotaUsed(50, 49.5, 1.25, 1_800_000_000),
+    QuotaUsed(50, 50, 0, 1_800_000_000),
     *(
         UnreadableSettings(reason)
         for reason in ("not_json", "not_settings", "newer", "too_large", "closed")

@@ -23,8 +23,6 @@ from core.errors import QueueFull
 log = logging.getLogger(__name__)
 
 DAY: Final = 86_400
-# What a job costs at least, in pictures, as far as members are told.
-SMALLEST: Final = 0.01
 
 
 class Servers:
@@ -100,7 +98,7 @@ class Servers:
         if quota is not None:
             [(used,)] = await self._database.read(_SPENT, guild_id, user_id, today)
             if used >= quota:
-                raise QuotaUsed(quota, round(used, 3), SMALLEST, int(today + DAY))
+                raise QuotaUsed(quota, round(used, 3), 0, int(today + DAY))
 
     async def charge(
         self, job_id: int, guild_id: int, user_id: int, pictures: float, quota: int | None

@@ -34,6 +34,7 @@ NAMES = {
     *("DPM", "Karras", "Automatic", "None", "pickle", "safetensors", "checkpoint", "default"),
     *("CPU", "GPU", "NV", "ENSD", "Eta", "Sigma", "sigma", "churn", "tmin", "tmax", "rho"),
     *("alpha", "beta", "Beta", "DDIM", "SGM", "NGMS", "True", "False"),
+    *("UniPC", "variant", "skip", "type", "order", "lower", "final"),
     *("portrait", "landscape", "square", "history", "preset", "config", "export", "values", "VRAM"),
 }
 # What the walk meets: this world's models and VAEs, samplers, and a pasted text's own words.

@@ -29,6 +29,7 @@ SAMPLERS = {
     "schedule_rho": "Euler Karras",
     "beta_alpha": "Euler Beta",
     "beta_beta": "Euler Beta",
+    "unipc_order": "UniPC",
 }
 # Prompts of which what the axis changes is used.
 PROMPTS = {

@@ -324,7 +324,7 @@ async def test_a_quota_in_pictures_of_a_day(world: World) -> None:
     await world.ann.slash(world.channel, "imagine", prompt="x", size="1024x1024")
     await world.ann.slash(world.channel, "imagine", prompt="x")
     result = await world.ann.slash(world.channel, "imagine", prompt="x", steps=10)
-    refused(world, result, "used 5 of your 5 images for today, and this one counts as 0.5")
+    refused(world, result, "used all of your 5 images for today")
     await world.bob.slash(world.channel, "imagine", prompt="x")
     world.now += 86_400
     await world.ann.slash(world.channel, "imagine", prompt="x")
