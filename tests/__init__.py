@@ -9,4 +9,6 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+# For hours of examples, none of them kept: tests/fuzz.py.
+settings.register_profile("fuzz", deadline=None, max_examples=2000, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from core.models.networks.keys import LayerPlace, open_clip
-from core.models.networks.kinds import VALUES, LayerParts, bias_change, change, factors, is_low_rank
+from core.models.networks.kinds import (
+    MISFITS,
+    VALUES,
+    LayerParts,
+    bias_change,
+    change,
+    factors,
+    is_low_rank,
+    scale,
+)
 from core.models.networks.loaded import LoadedNetwork
 
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -71,15 +80,16 @@ def bind(
 
 def _fits(parts: LayerParts, module: Any) -> bool:
     """Compute the change without numbers: the shapes tell before anything is allocated."""
-    if is_low_rank(parts) and "mid" not in parts and _has_shape(parts, module.weight):
-        return True
-    shapes = {
-        part: tensor if part in VALUES else tensor.to("meta") for part, tensor in parts.items()
-    }
     try:
+        if is_low_rank(parts) and "mid" not in parts and _has_shape(parts, module.weight):
+            scale(parts)
+            return True
+        shapes = {
+            part: tensor if part in VALUES else tensor.to("meta") for part, tensor in parts.items()
+        }
         changed = change(shapes, torch.empty_like(module.weight, device="meta"))
         bias = bias_change(shapes)
-    except (ValueError, RuntimeError):
+    except MISFITS:
         return False
     return changed is not None and (bias is None or bias.shape == module.weight.shape[:1])
 

@@ -15,6 +15,8 @@ from torch import Tensor
 LayerParts = Mapping[str, Tensor]
 # Parts that are one number, which is read: they stay on the CPU.
 VALUES: Final = ("alpha", "scale", "on_input")
+# What is raised where the shapes do not fit: too few dimensions, a rank of 0, torch's own.
+MISFITS: Final = (IndexError, ZeroDivisionError, ValueError, RuntimeError)
 
 
 def is_low_rank(parts: LayerParts) -> bool:
@@ -49,7 +51,7 @@ def scale(parts: LayerParts) -> float:
 def change(parts: LayerParts, weight: Tensor, dyn: int | None = None) -> Tensor | None:
     """Return what multiplier 1 adds to ``weight``, in its shape; None for an unknown kind.
 
-    Raises :class:`ValueError`, or torch's :class:`RuntimeError`, where the shapes do not fit.
+    Raises one of :data:`MISFITS` where the shapes do not fit.
     """
     weight = weight.float()
     kind = next((make for needed, make in _KINDS if needed <= parts.keys()), None)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -20,7 +22,7 @@ from core.models.block_weights import block_weights
 from core.models.networks import applied
 from core.models.networks.kinds import change
 from core.models.networks.model_networks import ModelNetworks
-from core.models.weights.network_file import MAX_NETWORKS, MAX_RANK, NetworkUse
+from core.models.weights.network_file import _PARTS, MAX_NETWORKS, MAX_RANK, NetworkUse
 
 Tensors = dict[str, Tensor]
 Write = Callable[..., NetworkUse]
@@ -494,3 +496,69 @@ def test_a_replaced_file_is_read_again(unet: Any, write: Write) -> None:
     assert first is networks.set_of([use])
     save_file(lora(seed=2) | lora(CONV, 32, (32, 3, 3)), use.path)
     assert networks.set_of([use]) is not first
+
+
+# Keys as tools write them and as none does; parts of every kind together; sizes that fit or not.
+any_key = st.one_of(
+    st.sampled_from(
+        [
+            KOHYA,
+            CONV,
+            TEXT,
+            "lora_unet_conv_in",
+            "lycoris_conv_in",
+            "unet." + ATTENTION,
+            "oft_unet_",
+        ]
+    ),
+    st.text("loraunet_.012", min_size=1, max_size=12),
+)
+any_part = st.sampled_from([*_PARTS, "up.weight", "x"])
+any_size = st.lists(st.sampled_from([0, 1, 2, 3, 4, 16, 24, 32]), max_size=4)
+
+
+# Each draws three times.
+@settings(
+    max_examples=(settings.default or settings()).max_examples // 4,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.dictionaries(st.tuples(any_key, any_part), any_size, min_size=1, max_size=8),
+    st.sampled_from([torch.float32, torch.float16, torch.int64]),
+)
+def test_any_keys_and_sizes_are_used_or_refused(
+    unet: Any,
+    text: Any,
+    write: Write,
+    given_sizes: dict[tuple[str, str], list[int]],
+    dtype: torch.dtype,
+) -> None:
+    tensors = {
+        f"{key}.{part}": torch.ones(size, dtype=dtype) for (key, part), size in given_sizes.items()
+    }
+    before = draw(unet, 1)
+    with contextlib.suppress(Refused, NetworkMismatch, NetworkLimit):
+        use = write(tensors)
+        with applied({"unet": unet, "te1": text}, [use]):
+            draw(unet, 1)
+        networks = ModelNetworks({"unet": unet, "te1": text})
+        with networks.rows([networks.set_of([use])]):
+            draw(unet, 1)
+    assert torch.equal(draw(unet, 1), before)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"oft_blocks": ()},
+        {"lokr_w1_b": (0, 4), "lokr_w1_a": (4, 0), "lokr_w2": (4, 4), "alpha": ()},
+        {"lora_up.weight": (16, 2), "lora_down.weight": (2, 16), "alpha": (2,)},
+    ],
+)
+def test_layers_whose_sizes_make_no_sense_are_left_out(
+    unet: Any, write: Write, sizes: dict[str, tuple[int, ...]]
+) -> None:
+    wrong = {f"{KOHYA}.{part}": torch.ones(size) for part, size in sizes.items()}
+    with applied({"unet": unet}, [write(wrong | lora(CONV, 32, (32, 3, 3)))]) as (match,):
+        draw(unet, 1)
+    assert match.misfits == (KOHYA,)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from core.errors import UnreadablePicture
+from core.errors import TooLarge, UnreadablePicture
 from core.pictures import files, infotext
 from core.pictures.importing import to_request_values
 from core.pictures.reading import read
-from core.request import GenerationRequest
+from core.pictures.resizing import finished_image, start_image
+from core.request import Enlarge, GenerationRequest
 from tests.jpeg import write_jpeg
 from tests.strategies import requests
 
@@ -351,6 +352,10 @@ def test_damage_anywhere_is_nothing_worse_than_unreadable(data: st.DataObject) -
         file[at] = value
     cut = data.draw(st.integers(0, len(file)))
     for damaged in (bytes(file), bytes(file[:cut])):
-        for door in (files.read_infotext, files.read_pixels):
-            with suppress(UnreadablePicture):
+        for door in (files.read_infotext, files.read_pixels, start_image, _enlarged):
+            with suppress(UnreadablePicture, TooLarge):
                 door(damaged)
+
+
+def _enlarged(data: bytes) -> object:
+    return finished_image(data, Enlarge())
