@@ -74,7 +74,11 @@ async def in_time(interaction: Interaction, action: Coroutine[Any, Any, None]) -
     try:
         done, _ = await asyncio.wait({acting}, timeout=SECONDS_TO_ACKNOWLEDGE)
         if not done and not interaction.response.is_done():
-            await acknowledge(interaction)
+            try:
+                await acknowledge(interaction)
+            except DISCORD_ERRORS as error:
+                # What was begun is ended: it may have been accepted already.
+                unanswered(error)
         await acting
     finally:
         acting.cancel()

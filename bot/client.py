@@ -74,6 +74,12 @@ PERMISSIONS: Final = discord.Permissions(
 )
 
 
+# How discord.py names the tasks of commands, controls, forms and reactions, and the seconds that
+# they have when the bot stops.
+ACTING: Final = ("CommandTree-invoker", "discord-ui-", "discord.py: on_")
+SECONDS_TO_END: Final = 2.0
+
+
 class Commands(app_commands.CommandTree["Penultimate"]):
     """The command tree, which answers errors in the member's language."""
 
@@ -218,8 +224,10 @@ class Penultimate(commands.AutoShardedBot):
         )
 
     async def close(self) -> None:
-        """Disconnect, then stop following jobs, which the next start resumes, then the engine."""
-        await super().close()
+        """Take nothing new, let what runs end, stop following jobs, which the next start resumes,
+        disconnect, then stop the engine."""
+        self._connection.parsers.clear()
+        await _let_end()
         # Only what setup_hook got to, in reverse order.
         if hasattr(self, "_reading"):
             self._reading.cancel()
@@ -230,6 +238,7 @@ class Penultimate(commands.AutoShardedBot):
             await self.farewells.close()
             await self.jobs.close()
             self.gate.classifier.close()
+        await super().close()
         fleet: Fleet | None = getattr(self, "fleet", None)
         if fleet is not None:
             await fleet.close()
@@ -302,3 +311,17 @@ class Penultimate(commands.AutoShardedBot):
         finally:
             if unanswered := self._refused.pop(user_id):
                 log.warning("member %d: %d uses too fast to be answered", user_id, unanswered)
+
+
+async def _let_end() -> None:
+    """Let the uses of the bot that run end, and cancel those that take long."""
+    acting = [
+        task
+        for task in asyncio.all_tasks()
+        if task.get_name().startswith(ACTING) and task is not asyncio.current_task()
+    ]
+    if acting:
+        _, late = await asyncio.wait(acting, timeout=SECONDS_TO_END)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

@@ -39,6 +39,16 @@ log = logging.getLogger(__name__)
 # The most allowed values that a sentence lists.
 MAX_NAMED: Final = 12
 
+# SQLite's codes, without their details, of a disk that is full, gone or locked.
+DISK: Final = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+)
+
 # What the last field of the edit form takes, first what A1111 always writes, and an example of it,
 # from the defaults.
 EDITED: Final = tuple(sorted(names(Place.EDIT), key=lambda name: OPTIONS[name].rank == 0))
@@ -99,6 +109,8 @@ KEYS: Final[dict[type[BaseException], str]] = {
     discord.DiscordServerError: "error.discord_down",
     aiohttp.ClientError: "error.discord_down",
     bot_errors.TooFast: "error.too_fast",
+    # The bot had to acknowledge a use before it knew what to show.
+    discord.InteractionResponded: "error.too_slow",
     sqlite3.Error: "error.not_written",
 }
 
@@ -124,8 +136,17 @@ def expected(error: BaseException) -> PenultimateError:
     if isinstance(error, PenultimateError):
         return error
     incident = secrets.token_hex(3)
-    log.error("incident %s", incident, exc_info=error)
+    if _of_the_disk(error):
+        log.error("incident %s: %s", incident, error)
+    else:
+        log.error("incident %s", incident, exc_info=error)
     return Unexpected(incident)
+
+
+def _of_the_disk(error: BaseException) -> bool:
+    """Whether the disk or another program failed the database: where in the code says nothing."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error.__cause__, OSError) or (code is not None and code & 0xFF in DISK)
 
 
 def unwrapped(error: BaseException) -> BaseException:

@@ -7,6 +7,7 @@ direct message, or, where the member accepts none, only logged.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -58,7 +59,7 @@ class ReactionsCog(commands.Cog):
             return
         try:
             await action(self, event, job)
-        except (PenultimateError, *DISCORD_ERRORS) as error:
+        except (PenultimateError, sqlite3.Error, *DISCORD_ERRORS) as error:
             await self._tell(event, error, job)
 
     async def _listens(self, event: RawReactionActionEvent) -> bool:

@@ -61,7 +61,7 @@ def main(settings: Settings) -> int:
         return _refuse(NO_ENGINE.format(why=error.detail))
     except sqlite3.DatabaseError as error:
         return _refuse(BAD_DATABASE.format(path=settings.database_path, error=error))
-    except (aiohttp.ClientConnectionError, discord.GatewayNotFound) as error:
+    except (aiohttp.ClientConnectionError, discord.HTTPException, discord.GatewayNotFound) as error:
         return _refuse(OFFLINE.format(why=_why(error)))
     except OSError as error:
         return _refuse(BAD_FOLDER.format(folder=settings.data_dir, error=error))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -197,5 +198,6 @@ def _without_answer() -> Iterator[None]:
     """Continue when Discord refuses an answer: the result has other routes."""
     try:
         yield
-    except DISCORD_ERRORS as error:
+    except (sqlite3.Error, *DISCORD_ERRORS) as error:
+        # Where its message could not be written, the result finds it.
         log.warning("an accepted job could not be answered: %s", error)

@@ -24,6 +24,7 @@ from bot.posts.delivery import Delivery
 from bot.posts.live import EngineState, LivePost
 from bot.posts.log_channel import LogChannel
 from bot.store import Job, Store
+from bot.store.written import until_written
 from core.errors import PenultimateError
 from core.events import Cancelled, Failed, Finished, Image, Started
 from core.notes import Note
@@ -37,8 +38,6 @@ LATE_AFTER: Final = 12 * 60.0
 # Seconds before each retry of a delivery that failed at Discord, and before all after those.
 RETRIES: Final = (5.0, 30.0, 120.0, 600.0)
 SLOWLY: Final = 1_800.0
-# Seconds before what could not be written is written again.
-SECONDS_TO_WRITE: Final = 30.0
 # Seconds after which an undelivered picture is of no interest to its member.
 GIVE_UP_AFTER: Final = 7 * 86_400.0
 
@@ -111,7 +110,7 @@ class Following:
         """Follow a job that a restart interrupted, with its post if that was sent and not noted."""
         try:
             job = await self._delivery.found(job)
-        except DISCORD_ERRORS as error:
+        except (sqlite3.Error, *DISCORD_ERRORS) as error:
             # The result is delivered without it, and looks for it again.
             log.info("job %d: its post was not found: %s", job.id, error)
         await self.follow(job, ticket, self.live_post(job), ())
@@ -146,15 +145,15 @@ class Following:
         except (sqlite3.Error, OSError) as failure:
             log.error("the end of job %d is not written yet: %s", job.id, failure)
             await self._retry(job, lambda: self._delivery.tell_ended(job, error))
-            await self._until_written(lambda: self._store.jobs.end(job.id, error))
-            await self._until_written(lambda: self._store.jobs.told(job.id))
+            await until_written(lambda: self._store.jobs.end(job.id, error))
+            await until_written(lambda: self._store.jobs.told(job.id))
         else:
             await self.tell(replace(job, error=error))
 
     async def tell(self, job: Job) -> None:
         """Tell the member that a job ended without a picture, until that arrives."""
         await self._retry(job, lambda: self._delivery.tell_ended(job, job.error))
-        await self._until_written(lambda: self._store.jobs.told(job.id))
+        await until_written(lambda: self._store.jobs.told(job.id))
 
     def resume_delivery(self, job: Job) -> None:
         """Deliver a job that the bot's last run could not, unless it is too old."""
@@ -168,7 +167,7 @@ class Following:
             await self._log_channel.note(job.id)
         except FileNotFoundError:
             await self._retry(job, lambda: self._delivery.tell_ended(job, Gone("picture")))
-            await self._store.jobs.set_state(job.id, "delivered")
+            await until_written(lambda: self._store.jobs.set_state(job.id, "delivered"))
 
     def reconnected(self) -> None:
         """Send at once what waits for Discord to be back."""
@@ -185,7 +184,7 @@ class Following:
                 wait = SLOWLY
             except FileNotFoundError:
                 raise
-            except DISCORD_ERRORS as error:
+            except (sqlite3.Error, *DISCORD_ERRORS) as error:
                 log.warning("job %d could not be delivered: %s", job.id, error)
             if self._too_old(job):
                 return
@@ -200,16 +199,6 @@ class Following:
         finally:
             self._pauses.discard(pause)
             pause.cancel()
-
-    async def _until_written(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Write, for as long as it takes a full disk or a locked database."""
-        while True:
-            try:
-                await write()
-                return
-            except (sqlite3.Error, OSError) as error:
-                log.error("a job could not be written: %s", error)
-            await asyncio.sleep(SECONDS_TO_WRITE)
 
     def _too_old(self, job: Job) -> bool:
         return self._clock() - (job.finished_at or job.created_at) >= GIVE_UP_AFTER

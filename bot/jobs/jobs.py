@@ -146,7 +146,9 @@ class Jobs:
         origin = of_interaction(interaction)
         private = await self._private_of(parent, origin)
         await self._gate.check(origin, [request], drawn=True)
-        answer = await interaction.response.defer(thinking=True, ephemeral=private)
+        answer = None
+        if not interaction.response.is_done():
+            answer = await interaction.response.defer(thinking=True, ephemeral=private)
         job = await self._accepting.write(origin, Order(request, private, ()), parent)
         job = await self._accepting.posted(job, answer.message_id if answer else None)
         notes = tuple(note for note in parent.notes if note.key != "one_picture_a_cell")

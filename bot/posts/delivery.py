@@ -22,6 +22,7 @@ from bot.posts.packing import Packed, pack
 from bot.posts.result import Post, alt_text, lora_names, result_view, usual_values
 from bot.posts.sender import Build, Outgoing, Sender, too_large
 from bot.store import Job, MessagePlace, Store
+from bot.store.written import until_written
 from bot.translate import t
 from core.errors import PenultimateError
 from core.models.catalogue import Catalogue
@@ -53,10 +54,15 @@ class Delivery:
             await self._sender.edit(Outgoing(job, lambda _: (view, files)))
 
     async def found(self, job: Job) -> Job:
-        """The job with its post, where the first answer was sent and its id not stored.
+        """The job with its post as it is now, also where the first answer was sent and its id not
+        stored.
 
         Raises :class:`discord.HTTPException` or :class:`OSError` when Discord fails.
         """
+        stored = await self._store.jobs.get(job.id)
+        if stored is not None:
+            # It may have been sent elsewhere by an attempt before.
+            job = replace(job, channel_id=stored.channel_id, message_id=stored.message_id)
         if job.message_id is not None or job.channel_id is None:
             return job
         message_id = await self._sender.first_answer(job)
@@ -244,25 +250,30 @@ class Delivery:
         await self._store.jobs.set_message(job.id, job.channel_id, None)
 
     async def _delivered(self, job: Job, message: discord.Message, parent: Job | None) -> None:
-        await self._store.pictures.set_attachments(job.id, _attachments(message))
+        files = _attachments(message)
+        await until_written(lambda: self._store.pictures.set_attachments(job.id, files))
         if parent is not None and job.takes_place_of(parent):
             if message.channel.id == job.channel_id:
-                await self._give_up(parent)
+                await until_written(lambda: self._give_up(parent))
             else:
                 # It came by direct message.
                 await self._restore(job, parent)
                 job = replace(job, message_id=None)
         await self._replace_post(job, message)
-        await self._store.jobs.set_state(job.id, "delivered")
+        await until_written(lambda: self._store.jobs.set_state(job.id, "delivered"))
 
     async def _replace_post(self, job: Job, message: discord.Message) -> None:
         """Store the message as the job's post, and delete the one before."""
         if message.id != job.message_id:
-            await self._store.jobs.set_message(job.id, message.channel.id, message.id)
+            channel_id = message.channel.id
+            await until_written(
+                lambda: self._store.jobs.set_message(job.id, channel_id, message.id)
+            )
             if job.message_id is None or job.channel_id is None:
                 return
             if await self._sender.delete(job):
-                await self._store.posts.gone(MessagePlace(job.channel_id, job.message_id))
+                place = MessagePlace(job.channel_id, job.message_id)
+                await until_written(lambda: self._store.posts.gone(place))
             else:
                 self._farewells.wake()
 

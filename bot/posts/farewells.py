@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,7 +50,7 @@ class Farewells:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        while await self._pass():
+        while await self._tried():
             if self._listed:
                 continue
             self._pause = asyncio.ensure_future(asyncio.sleep(PAUSE))
@@ -57,6 +58,13 @@ class Farewells:
                 await asyncio.wait({self._pause})
             finally:
                 self._pause.cancel()
+
+    async def _tried(self) -> bool:
+        try:
+            return await self._pass()
+        except sqlite3.Error as error:
+            log.error("messages to be deleted remain for now: %s", error)
+            return True
 
     async def _pass(self) -> bool:
         """Try to delete each message once; False when none is left."""

@@ -8,6 +8,7 @@ is never sent to the channel.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 SECONDS_TO_NOTICE: Final = 60.0
 
 REQUEST_ENTITY_TOO_LARGE: Final = 40005
+# The flag of a message that says "thinking …".
+LOADING: Final = discord.MessageFlags.loading.flag
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_MESSAGE: Final = 10008
 
@@ -160,7 +163,9 @@ class Sender:
             if error.status >= 500:
                 raise
             return None
-        return int(message["id"])
+        # A control's original response may be the message that it stands in.
+        ours = re.search(rf"p:[a-z_]+:{job.id}\b", str(message["components"]))
+        return int(message["id"]) if ours or message["flags"] & LOADING else None
 
     async def direct(self, user_id: int) -> discord.DMChannel:
         """The channel of a user's direct messages with the bot."""

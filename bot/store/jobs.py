@@ -219,6 +219,8 @@ class JobsTable:
             )
             sql = "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?"
             await connection.execute(sql, (channel_id, message_id, job_id))
+            # One that was to be deleted may be the job's again.
+            await connection.execute("DELETE FROM farewells WHERE message_id = ?", (message_id,))
 
         await self._database.write(work)
 

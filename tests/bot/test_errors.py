@@ -234,6 +234,7 @@ DISCORDS: list[tuple[Exception, str]] = [
     (http(discord.Forbidden, 403), "can’t post here"),
     (http(discord.DiscordServerError, 503), "Discord is having problems"),
     (sqlite3.OperationalError("inner detail"), "nothing was started"),
+    (discord.InteractionResponded(Mock()), "took too long"),
     (QueueFull("total", 100), "100"),
 ]
 
@@ -261,3 +262,16 @@ def test_every_sentence_is_reached_by_some_error(monkeypatch: pytest.MonkeyPatch
     ):
         sentence(error)
     assert said >= {key for key in SENTENCES if key.startswith("error.")}
+
+
+@pytest.mark.parametrize(
+    ("name", "traced"), [("SQLITE_FULL", False), ("SQLITE_IOERR_WRITE", False), ("ERROR", True)]
+)
+def test_what_the_disk_does_is_one_line_of_the_log(
+    caplog: pytest.LogCaptureFixture, name: str, traced: bool
+) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = getattr(sqlite3, name, 1)
+    expected(error)
+    (record,) = caplog.records
+    assert (record.exc_info is not None) == traced

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import sys
@@ -143,3 +144,23 @@ async def test_what_was_sent_is_kept_nowhere(world: World) -> None:
     # And its controls work.
     again = await world.ann.click(answer(made), label="Clip skip +")
     assert "clip skip 2" in text(answer(again))
+
+
+async def test_a_use_that_runs_when_the_bot_stops_is_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    admit, begun = type(world.bot.gate).admit, asyncio.Event()
+
+    async def slowly(*arguments: Any) -> None:
+        begun.set()
+        await asyncio.sleep(0.3)
+        await admit(*arguments)
+
+    monkeypatch.setattr(type(world.bot.gate), "admit", slowly)
+    using = asyncio.create_task(world.ann.slash(world.channel, "imagine", prompt="x", seed=7))
+    await begun.wait()
+    await world.restart()
+    await asyncio.gather(using, return_exceptions=True)
+    await world.env.settle()
+    assert (await world.job(1)).state == "delivered"
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -251,3 +252,16 @@ async def test_who_keeps_pictures_private_gets_their_own_by_direct_message(
     assert len(world.posts()) == 1
     (copy,) = world.bob.user.dm_channel.history()
     assert copy.attachments
+
+
+async def test_who_reacts_while_the_disk_is_full_is_told(
+    world: World, post: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any, **__: Any) -> Any:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(type(world.bot.store.jobs), "create", full)
+    await world.bob.react(post, "🎲")
+    await world.env.settle()
+    (said,) = await told(world, world.bob)
+    assert "couldn’t be saved" in said

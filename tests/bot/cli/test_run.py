@@ -188,6 +188,10 @@ def offline(errno: int, strerror: str) -> Exception:
             "reached: Connect call failed. Check",
         ),
         (offline(-3, "Temporary failure in name resolution"), "in name resolution. Check"),
+        (
+            discord.DiscordServerError(Mock(status=503, reason="no"), "upstream"),
+            start.OFFLINE.format(why=""),
+        ),
         (sqlite3.DatabaseError("file is not a database"), "file is not a database"),
         (EngineStopped("no such card"), start.NO_ENGINE.format(why="no such card")),
     ],

@@ -307,3 +307,69 @@ async def test_a_row_that_cannot_be_written_is_written_as_soon_as_it_can(
     await world.env.advance_time(60)
     assert (await world.job(1)).state == "failed"
     assert len(world.posts()) == 1
+
+
+# A disk that is full, or a database that is locked, at any moment after that.
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+    """The first call of a method raises what a full disk raises."""
+    method = getattr(owner, name)
+    failed: list[str] = []
+
+    async def first(*arguments: Any, **options: Any) -> Any:
+        if not failed:
+            failed.append(name)
+            raise sqlite3.OperationalError("database or disk is full")
+        return await method(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, first)
+
+
+async def test_a_result_that_could_not_be_noted_is_sent_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await held(world)
+    world.now += 61
+    fails_once(monkeypatch, type(world.bot.store.pictures), "set_attachments")
+    await released(world)
+    assert (await world.job(1)).state == "finished"
+    await world.env.advance_time(40)
+    assert (await world.job(1)).state == "delivered"
+    (result,) = world.posts()
+    assert "seed 7" in text(result)
+
+
+async def test_an_answer_that_could_not_be_noted_is_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails_once(monkeypatch, type(world.bot.store.jobs), "set_message")
+    await held(world)
+    await released(world)
+    assert (await world.job(1)).state == "delivered"
+    (result,) = world.posts()
+    assert "seed 7" in text(result)
+
+
+async def test_posts_are_deleted_though_the_list_could_not_be_read_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = await held(world)
+    world.now += 61
+    world.env.inject_error("DELETE", EDIT, status=403, code=50001)
+    world.env.inject_error("DELETE", MESSAGE, status=403, code=50001)
+    monkeypatch.setattr("bot.posts.farewells.PAUSE", 5.0)
+    fails_once(monkeypatch, type(world.bot.store.posts), "to_delete")
+    await released(world)
+    await world.env.advance_time(10)
+    assert post.id not in [message.id for message in world.posts()]
+
+
+async def test_a_post_that_is_the_jobs_again_is_not_deleted(world: World) -> None:
+    post = await held(world)
+    jobs = world.bot.store.jobs
+    await jobs.set_message(1, world.channel.id, 12345)
+    assert [place.message_id for place in await world.bot.store.posts.to_delete()] == [post.id]
+    await jobs.set_message(1, world.channel.id, post.id)
+    assert [place.message_id for place in await world.bot.store.posts.to_delete()] == [12345]
+    await released(world)
