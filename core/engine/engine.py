@@ -285,7 +285,7 @@ class Engine:
 
     def _is_made(self, making: Future[Run], until: float) -> bool:
         """Wait for a run where nothing else is to be done, on a CPU a while in any case."""
-        while not self._running and not making.done():
+        while not (self._running or self._others or self._background or making.done()):
             wait([making], timeout=1.0)
             self._alive()
         if self._models.device.type == "cpu" and not making.done():

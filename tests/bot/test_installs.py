@@ -30,6 +30,7 @@ COMMANDS = {
     "Parameters": EVERYWHERE,
     "Use as start image": EVERYWHERE,
     "Vary": EVERYWHERE,
+    "Upscale without redrawing": EVERYWHERE,
     "style": IN_SERVERS,
     "config": IN_SERVERS,
     "admin": IN_SERVERS,

@@ -242,6 +242,7 @@ async def test_more_is_ephemeral_and_short(world: World, post: Any) -> None:
     panel = await world.ann.click(post, label="More…")
     assert answer(panel).ephemeral
     make = ["Compare clip skips", "Compare VAEs", "Upscale ×1.5", "Upscale ×2"]
+    make.append("Upscale without redrawing")
     further = ["Vary (Subtle)", "Vary (Strong)", "Use as start image"]
     keep = ["Save as preset", "Parameters", "Pin this seed", "Send to my DMs", "Delete"]
     assert list(buttons(answer(panel))) == make + further + keep

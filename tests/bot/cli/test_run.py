@@ -291,7 +291,7 @@ def test_a_full_disk_at_the_start_is_a_sentence(
         raise OSError(28, "No space left on device", "penultimate.numbers")
 
     monkeypatch.setattr(start, "serve", serve)
-    monkeypatch.setattr("bot.cli.logs.set_up", lambda level, token: None)
+    monkeypatch.setattr("bot.cli.logs.set_up", lambda *_: None)
     assert start.main(with_token) == 2
     assert "No space left on device" in capsys.readouterr().err
 

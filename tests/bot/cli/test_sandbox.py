@@ -236,6 +236,7 @@ async def test_imagine_is_first_and_options_are_described(opened: Opened) -> Non
     assert {each["name"] for each in found["menus"]} == {
         "Parameters",
         "Use as start image",
+        "Upscale without redrawing",
         "Vary",
     }
 

@@ -94,8 +94,9 @@ def pixels(image: Image) -> Any:
 
 
 def test_members_with_different_networks_share_calls_and_get_their_own(
-    engine: Engine, model: Model, tmp_path: Path
+    engine: Engine, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("core.engine.knee.FIRST", 8)
     used = [network(tmp_path, model, engine, f"style{i}", i) for i in range(3)]
     sets = [AddOns((each,), (each,)) for each in used] + [AddOns()]
     jobs = [work(model, job_id, addons) for job_id, addons in enumerate(sets)]
