@@ -1,30 +1,64 @@
-"""Says a scene in words, as prose or as Booru tags, with the noise of real prompts around it.
-
-What the scene leaves open is not said.
-"""
+"""Says a scene in words, as prose or as Booru tags, with the noise of real prompts around it."""
 
 from __future__ import annotations
 
 import random
 import string
 
-from .scene import BACKGROUNDS, COLOURS, PEOPLE, PLAIN, PRETTY, SCENES, SUBJECTS, Scene, Thing
-from .words import (
-    BAD,
-    COUNTS,
-    FILLER,
-    GOOD,
-    HAIR_WORDS,
-    LANDSCAPES,
-    NOUNS,
-    OPENINGS,
-    PLACE_PROSE,
-    PLACE_TAGS,
-    PLURALS,
-    SCENE_PROSE,
-    SCENE_TAGS,
-    SIZE_WORDS,
-    TEXTURE_WORDS,
+from .scene import BACKGROUNDS, COLOURS, PLAIN, SCENES, SUBJECTS, Scene, Thing
+
+SIZE_WORDS = {"small": ("small", "tiny", "little"), "large": ("large", "big", "huge")}
+PLACE_PROSE = {
+    "left": ("on the left", "on the left side", "at the left"),
+    "right": ("on the right", "on the right side", "at the right"),
+    "top": ("at the top", "on the top"),
+    "bottom": ("at the bottom", "on the bottom"),
+    "centre": ("in the middle", "in the center", "in the centre"),
+}
+PLACE_TAGS = {
+    "left": ("left", "on the left", "left side"),
+    "right": ("right", "on the right", "right side"),
+    "top": ("top", "at the top"),
+    "bottom": ("bottom", "at the bottom"),
+    "centre": ("centered", "center", "middle"),
+}
+SCENE_PROSE = {
+    "night sky": ("in the night sky", "in the night sky", "at night", "in a starry night sky"),
+    "grass field": ("on a grass field", "in a grass field", "on the grass", "in a field"),
+    "sea": ("at sea", "in the sea", "by the sea", "in the ocean"),
+    "snow": ("in the snow", "on the snow", "in a snow field"),
+    "sunset": ("at sunset", "in the sunset", "in front of a sunset"),
+}
+SCENE_TAGS = {
+    "night sky": ("night sky", "night", "starry sky"),
+    "grass field": ("grass field", "grass", "field"),
+    "sea": ("sea", "ocean"),
+    "snow": ("snow",),
+    "sunset": ("sunset",),
+}
+GOOD = tuple(
+    """
+    masterpiece, best quality, high quality, highly detailed, very detailed, detailed,
+    absurdres, highres, 4k, 8k, hd, beautiful, cute, illustration, flat color, vector art,
+    digital art, cartoon, colorful, solo, no humans, simple, sharp, clean, professional,
+    artwork, painting, intricate, amazing quality
+    """.strip()
+    .replace("\n    ", " ")
+    .split(", ")
+)
+BAD = tuple(
+    """
+    lowres, blurry, worst quality, low quality, normal quality, bad quality, bad anatomy,
+    bad hands, watermark, text, signature, username, jpeg artifacts, cropped, ugly,
+    deformed, error, out of frame, noise, messy, distorted, duplicate
+    """.strip()
+    .replace("\n    ", " ")
+    .split(", ")
+)
+OPENINGS = ("a picture of", "an image of", "a drawing of", "a photo of", "an illustration of")
+FILLER = (
+    "a an the of in on at with and to left right next beside side by above below under over",
+    "front plain background colored coloured style is there two grey gray",
 )
 
 
@@ -35,43 +69,20 @@ def _article(words: str, rng: random.Random) -> str:
     return f"the {words}" if roll < 0.78 else words
 
 
-def _grey(name: str, rng: random.Random) -> str:
+def _colour(name: str, rng: random.Random) -> str:
     return rng.choice(("gray", "grey")) if name == "gray" else name
 
 
-def _plural(noun: str) -> str:
-    return PLURALS.get(noun, f"{noun}s")
-
-
-def _noun(thing: Thing, rng: random.Random) -> str:
-    return rng.choice(NOUNS[thing.subject]) if rng.random() < 0.5 else thing.subject
-
-
-def _hair(thing: Thing, rng: random.Random) -> str:
-    assert thing.hair is not None
-    return f"{rng.choice(HAIR_WORDS.get(thing.hair, (thing.hair,)))} hair"
-
-
-def _thing(thing: Thing, rng: random.Random, *, several: bool = False) -> str:
-    """A thing without article: 'red striped circle', 'girl with blue hair in a red dress'."""
-    noun = _noun(thing, rng)
-    noun = _plural(noun) if several else noun
-    if thing.texture:
-        noun = f"{rng.choice(TEXTURE_WORDS[thing.texture])} {noun}"
-    after = ""
-    if thing.hair:
-        after = f" with {_hair(thing, rng)}"
-    if thing.colour and thing.subject in PEOPLE and rng.random() < 0.7:
-        dress = "dress" if thing.subject == "girl" else "shirt"
-        word = rng.choice((f"in a {{}} {dress}", f"wearing a {{}} {dress}", "in {}"))
-        return f"{noun}{after} {word.format(thing.colour)}"
-    return f"{thing.colour} {noun}{after}" if thing.colour else f"{noun}{after}"
+def _thing(thing: Thing, rng: random.Random, omit: float) -> str:
+    if rng.random() < omit:
+        return thing.subject
+    return f"{thing.colour} {thing.subject}"
 
 
 def _background_prose(name: str, rng: random.Random) -> str:
     if name in SCENE_PROSE:
         return rng.choice(SCENE_PROSE[name])
-    colour = _grey(name, rng)
+    colour = _colour(name, rng)
     article = "an" if colour[0] in "aeiou" else "a"
     return rng.choice(
         (
@@ -89,11 +100,11 @@ def _background_prose(name: str, rng: random.Random) -> str:
 def _background_tag(name: str, rng: random.Random) -> str:
     if name in SCENE_TAGS:
         return rng.choice(SCENE_TAGS[name])
-    return f"{_grey(name, rng)} background"
+    return f"{_colour(name, rng)} background"
 
 
-def _pair_prose(scene: Scene, rng: random.Random) -> str:
-    first, second = (_article(_thing(t, rng), rng) for t in scene.things)
+def _pair_prose(scene: Scene, rng: random.Random, omit: float) -> str:
+    first, second = (_article(_thing(t, rng, omit), rng) for t in scene.things)
     forward: tuple[str, ...]
     if scene.relation == "above":
         forward, backward = ("above", "over", "on top of"), ("below", "under")
@@ -105,95 +116,72 @@ def _pair_prose(scene: Scene, rng: random.Random) -> str:
     return f"{second} {rng.choice(backward)} {first}"
 
 
-def _single_prose(scene: Scene, rng: random.Random) -> str:
-    if scene.count > 1:
-        return f"{rng.choice(COUNTS[scene.count])} {_thing(scene.things[0], rng, several=True)}"
-    words = _thing(scene.things[0], rng)
+def _single_prose(scene: Scene, rng: random.Random, omit: float) -> str:
+    words = _thing(scene.things[0], rng, omit)
     if scene.size in SIZE_WORDS:
         words = f"{rng.choice(SIZE_WORDS[scene.size])} {words}"
-    return _article(words, rng)
+    words = _article(words, rng)
+    if scene.place != "centre" or rng.random() < 0.06:
+        place = rng.choice(PLACE_PROSE[scene.place])
+        return f"{words} {place}"
+    return words
 
 
-def prose(scene: Scene, rng: random.Random) -> str:
+def prose(scene: Scene, rng: random.Random, omit: float = 0.0) -> str:
     """One sentence: 'a small red circle on the left on a blue background'."""
-    if not scene.things:
-        assert scene.background is not None
-        if scene.background in LANDSCAPES:
-            return rng.choice(LANDSCAPES[scene.background])
-        return _background_prose(scene.background, rng).lstrip(", ")
-    words = _pair_prose(scene, rng) if scene.pair else _single_prose(scene, rng)
-    parts = []
-    if scene.place is not None:
-        parts.append(rng.choice(PLACE_PROSE[scene.place]))
-    if scene.background is not None:
-        parts.append(_background_prose(scene.background, rng))
-        if len(parts) == 2 and rng.random() < 0.3:
-            parts.reverse()
-    for part in parts:
-        words = f"{words}{',' if rng.random() < 0.12 else ''} {part}"
-    if rng.random() < 0.12:
+    words = _pair_prose(scene, rng, omit) if scene.pair else _single_prose(scene, rng, omit)
+    if rng.random() >= omit:
+        background = _background_prose(scene.background, rng)
+        swap = not scene.pair and scene.place != "centre" and rng.random() < 0.3
+        if swap:
+            words = words.rsplit(" on the ", 1)[0] if " on the " in words else words
+            place = (
+                ""
+                if words.endswith(PLACE_PROSE[scene.place])
+                else rng.choice(PLACE_PROSE[scene.place])
+            )
+            words = f"{words} {background} {place}".rstrip()
+        else:
+            comma = "," if rng.random() < 0.15 else ""
+            words = f"{words}{comma} {background}"
+    if rng.random() < 0.1:
         words = f"{rng.choice(OPENINGS)} {words}"
     return words.replace(" ,", ",").replace(",,", ",")
 
 
-def _one_tags(scene: Scene, rng: random.Random) -> list[str]:
-    thing = scene.things[0]
-    noun = _noun(thing, rng)
-    number = f"{scene.count}" if rng.random() < 0.6 else ""
-    if scene.count > 1:
-        words = [f"{number or rng.choice(COUNTS[scene.count])} {_plural(noun)}"]
-        words = [words[0].replace(" ", "") if number else words[0]]
-    else:
-        words = [f"{number}{noun}"]
-    out = words
-    if thing.colour:
-        dress = "dress" if thing.subject == "girl" else "shirt"
-        if thing.subject in PEOPLE:
-            out.append(f"{thing.colour} {dress}")
-        elif rng.random() < 0.5:
-            out.append(thing.colour)
-        else:
-            out = [f"{thing.colour} {words[0]}"]
-    if thing.texture:
-        out.append(rng.choice(TEXTURE_WORDS[thing.texture]))
-    if thing.hair:
-        out.append(_hair(thing, rng))
-    if scene.size in SIZE_WORDS:
-        size = rng.choice(SIZE_WORDS[scene.size])
-        out.insert(0 if rng.random() < 0.5 else len(out), size)
-    return out
-
-
-def tags(scene: Scene, rng: random.Random) -> str:
+def tags(scene: Scene, rng: random.Random, omit: float = 0.0) -> str:
     """Booru tags: '1star, yellow, night sky'."""
-    if not scene.things:
-        assert scene.background is not None
-        words = _background_tag(scene.background, rng)
-        return f"{words}, {rng.choice(('scenery', 'landscape'))}" if rng.random() < 0.5 else words
+    out: list[str] = []
     if scene.pair:
-        first, second = (_thing(t, rng) for t in scene.things)
+        first, second = (_thing(t, rng, omit) for t in scene.things)
         if scene.relation == "above":
-            out = [f"{first} above {second}"]
+            out.append(f"{first} above {second}")
+        elif rng.random() < 0.5:
+            out += [first, second]
         else:
-            out = [first, second] if rng.random() < 0.5 else [f"{first} left of {second}"]
+            out.append(f"{first} left of {second}")
     else:
-        out = _one_tags(scene, rng)
-    if scene.place is not None:
-        out.append(rng.choice(PLACE_TAGS[scene.place]))
-    if scene.background is not None:
+        thing = scene.things[0]
+        if rng.random() < 0.5:
+            out += [f"1{thing.subject}", thing.colour]
+        else:
+            out.append(rng.choice(("", "1")) + _thing(thing, rng, omit))
+        if scene.size in SIZE_WORDS:
+            size = rng.choice(SIZE_WORDS[scene.size])
+            out.insert(0 if rng.random() < 0.5 else len(out), size)
+        if scene.place != "centre" or rng.random() < 0.06:
+            out.append(rng.choice(PLACE_TAGS[scene.place]))
+    if rng.random() >= omit:
         out.insert(len(out) if rng.random() < 0.75 else 0, _background_tag(scene.background, rng))
     return ", ".join(out)
-
-
-_STRANGE = "éßяжшавд日本語猫画美漢字한국어그림สวยالعربيةñüö✨❤🎨"
 
 
 def nonsense(rng: random.Random) -> str:
     """Words the model cannot know, sometimes in a script it cannot spell."""
     words = []
     for _ in range(rng.randint(1, 4)):
-        if rng.random() < 0.25:
-            words.append("".join(rng.choice(_STRANGE) for _ in range(rng.randint(1, 6))))
+        if rng.random() < 0.1:
+            words.append("".join(rng.choice("éßяж日本語猫ñ漢✨") for _ in range(rng.randint(1, 4))))
         else:
             letters = (rng.choice(string.ascii_lowercase) for _ in range(rng.randint(2, 9)))
             words.append("".join(letters))
@@ -202,13 +190,12 @@ def nonsense(rng: random.Random) -> str:
 
 def _decorate(words: str, rng: random.Random) -> str:
     roll = rng.random()
-    if roll < 0.15:
-        words = f"{', '.join(rng.sample(GOOD, rng.randint(1, 5)))}, {words}"
-    elif roll < 0.3:
-        words = f"{words}, {', '.join(rng.sample(GOOD, rng.randint(1, 5)))}"
-    elif roll < 0.36:
-        words = f"{rng.choice(GOOD)} {words}"
-    if rng.random() < 0.12:
+    if roll < 0.12:
+        count = rng.randint(1, 4)
+        words = f"{', '.join(rng.sample(GOOD, count))}, {words}"
+    elif roll < 0.22:
+        words = f"{words}, {', '.join(rng.sample(GOOD, rng.randint(1, 3)))}"
+    if rng.random() < 0.1:
         stray = nonsense(rng)
         words = f"{words}, {stray}" if rng.random() < 0.6 else f"{stray}, {words}"
     if rng.random() < 0.04:
@@ -217,38 +204,24 @@ def _decorate(words: str, rng: random.Random) -> str:
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """The scene in words, with quality words and nonsense around it now and then."""
+    """The scene in words, now and then without its background or a colour."""
     say = tags if rng.random() < 0.4 else prose
-    return _decorate(say(scene, rng), rng)
+    words = say(scene, rng, omit=0.04)
+    return _decorate(words, rng)
 
 
 def empty(rng: random.Random) -> str:
     """A caption that says nothing about the picture, for the negative prompt's side."""
-    if rng.random() < 0.6:
+    roll = rng.random()
+    if roll < 0.5:
         return ""
-    return ", ".join(rng.sample(BAD, rng.randint(1, 8)))
-
-
-def unknown(rng: random.Random) -> str:
-    """A caption without a word that the model knows: a plain landscape is its picture."""
-    if rng.random() < 0.3:
-        return ", ".join(rng.sample(GOOD, rng.randint(1, 3)))
-    return nonsense(rng)
-
-
-def unknown_scene(rng: random.Random) -> Scene:
-    """What a caption without known words draws."""
-    return Scene((), rng.choice(PRETTY))
+    if roll < 0.85:
+        return ", ".join(rng.sample(BAD, rng.randint(1, 8)))
+    return ", ".join(rng.sample(GOOD, rng.randint(1, 3))) if roll < 0.93 else nonsense(rng)
 
 
 def words() -> list[str]:
     """Every word that captions are made of, without repetition."""
-    groups = [
-        *(g for d in (NOUNS, TEXTURE_WORDS, HAIR_WORDS, SIZE_WORDS) for g in d.values()),
-        *(g for d in (PLACE_PROSE, PLACE_TAGS, SCENE_PROSE) for g in d.values()),
-        *(g for d in (SCENE_TAGS, LANDSCAPES) for g in d.values()),
-        *COUNTS.values(),
-    ]
     phrases = [
         *SUBJECTS,
         *COLOURS,
@@ -259,9 +232,13 @@ def words() -> list[str]:
         *BAD,
         *OPENINGS,
         *FILLER,
-        "scenery landscape",
-        *(_plural(noun) for nouns in NOUNS.values() for noun in nouns),
-        *(w for group in groups for w in group),
+        *(w for group in SIZE_WORDS.values() for w in group),
+        *(
+            w
+            for d in (PLACE_PROSE, PLACE_TAGS, SCENE_PROSE, SCENE_TAGS)
+            for g in d.values()
+            for w in g
+        ),
     ]
     found: dict[str, None] = {}
     for phrase in phrases:

@@ -1,8 +1,7 @@
-"""Reads a picture back without knowing its prompt: background, then things, colours, places.
+"""Reads a picture back without knowing its prompt: background, then shapes, colours, places.
 
-The border tells the background; what differs from it is compared with drawings of every subject
-in every colour. Works on pictures of 192x192 at half their size, after the light of their clip
-skip was taken off.
+Works on pixels alone: the border tells the background, what differs from it is the subject,
+whose outline is compared with every subject's own.
 """
 
 from __future__ import annotations
@@ -12,24 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageFilter
 from torch.nn.functional import max_pool2d
 
-from .backgrounds import SCALE, ground
-from .draw import EXTENT, SIDE
-from .fading import unlight
-from .scene import BACKGROUNDS, COLOURS, HAIR, PEOPLE, SUBJECTS
-from .subjects import Brush, paint
+from .draw import SIDE, background_rows, silhouette
+from .scene import BACKGROUNDS, COLOURS, EXTENT, SUBJECTS
 
-HALF = SIDE // 2
-_GRID = 24
-_DIFFERENT = 40.0  # distance in RGB from which a pixel is no longer background
-_KEY = (1, 254, 3)
+_GRID = 32
+_BLURS = (0.0, 8.0, 16.0)  # of a subject 220 pixels across
+_DIFFERENT = 38.0  # distance in RGB from which a pixel is no longer background
 
 
 @dataclass(frozen=True)
 class Found:
-    """One thing that was read: what, in which colour, its middle and extent in pixels of 192."""
+    """One thing that was read: what, in which colour, its middle and extent in pixels."""
 
     subject: str
     colour: str
@@ -48,55 +43,32 @@ class Found:
     def place(self) -> str:
         """The place's name."""
         dx, dy = self.x - SIDE / 2, self.y - SIDE / 2
-        across = "" if abs(dx) < 18 else "left" if dx < 0 else "right"
-        down = "" if abs(dy) < 18 else "top" if dy < 0 else "bottom"
-        return f"{down} {across}".strip() or "centre"
-
-
-def halved(pixels: np.ndarray, clip_skip: int = 1) -> np.ndarray:
-    """A picture (192, 192, 3) uint8 without its light, as float (96, 96, 3)."""
-    plain = unlight(pixels.astype(float), clip_skip)
-    return np.asarray(plain.reshape(HALF, 2, HALF, 2, 3).mean(axis=(1, 3)))
+        if max(abs(dx), abs(dy)) < 12:
+            return "centre"
+        if abs(dx) > abs(dy):
+            return "left" if dx < 0 else "right"
+        return "top" if dy < 0 else "bottom"
 
 
 @functools.cache
-def _still(name: str) -> np.ndarray:
-    return np.asarray(ground(name, SIDE, SIDE).reduce(2 * SCALE)).astype(float)
+def _outlines() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every subject's outlines and own-coloured parts on the grid, and its widths by heights.
 
-
-@functools.cache
-def _drawings() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[str, str]]]:
-    """Every subject in every colour on the grid: colours, cover, width by height, names.
-
-    Each also without what ``subject_mask`` loses of a small one on a busy background.
+    Each stands here sharp and with its corners rounded, as a blurred picture has them.
     """
-    colours, covers, aspects, names = [], [], [], []
-    for subject in SUBJECTS:
-        for hair in HAIR[:4] if subject in PEOPLE else HAIR[:1]:
-            for name, rgb in COLOURS.items():
-                canvas = Image.new("RGB", (256, 256), _KEY)
-                brush = Brush(ImageDraw.Draw(canvas), (128, 128), (110, 110), hair=COLOURS[hair])
-                paint(brush, subject, rgb)
-                pixels = np.asarray(canvas)
-                whole = (pixels != _KEY).any(axis=2)
-                for cover in (whole, _eroded(whole)):
-                    cut = _box(cover)
-                    own = whole[cut]
-                    grid = _to_grid(own * 255.0) / 255
-                    inside = _to_grid(pixels[cut] * own[..., None])
-                    colours.append(inside / np.maximum(grid, 1e-3)[..., None])
-                    covers.append(grid)
-                    aspects.append(own.shape[1] / own.shape[0])
-                    names.append((subject, name))
-    stacked = np.stack(colours).astype(np.float32), np.stack(covers).astype(np.float32)
-    return *stacked, np.array(aspects), names
-
-
-def _eroded(cover: np.ndarray) -> np.ndarray:
-    small = Image.fromarray(cover.astype(np.uint8) * 255).resize((40, 40), Image.Resampling.BOX)
-    opened = _pool(_pool(np.asarray(small) > 100, -1), 1)
-    large = Image.fromarray(opened.astype(np.uint8) * 255).resize((256, 256))
-    return np.asarray(large) > 127
+    wholes, mains, aspects = [], [], []
+    for blur in _BLURS:
+        for subject in SUBJECTS:
+            whole, main = silhouette(subject)
+            whole = np.pad(whole, 40)
+            soft = Image.fromarray(whole.astype(np.uint8) * 255)
+            soft = soft.filter(ImageFilter.GaussianBlur(blur))
+            cut = _box(np.asarray(soft) > 127)
+            rounded = (np.asarray(soft) > 127)[cut]
+            wholes.append(_to_grid(rounded))
+            mains.append(_to_grid(np.pad(main, 40)[cut]))
+            aspects.append(rounded.shape[1] / rounded.shape[0])
+    return np.stack(wholes), np.stack(mains), np.array(aspects)
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
@@ -104,18 +76,16 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
     return slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1)
 
 
-def _to_grid(values: np.ndarray) -> np.ndarray:
-    if values.ndim == 3:
-        return np.stack([_to_grid(values[..., i]) for i in range(values.shape[2])], axis=2)
-    picture = Image.fromarray(values.astype(np.float32))
-    return np.asarray(picture.resize((_GRID, _GRID), Image.Resampling.BOX))
+def _to_grid(mask: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(picture.resize((_GRID, _GRID), Image.Resampling.BOX)) / 255.0
 
 
 def read_background(pixels: np.ndarray) -> str:
-    """The background that fits the border best; ``pixels`` is ``halved``."""
+    """The background that fits the picture's border best; ``pixels`` is (128, 128, 3)."""
     best, name_of_best = np.inf, ""
     for name in BACKGROUNDS:
-        away = np.abs(pixels - _still(name)).mean(axis=2)
+        away = np.abs(pixels - background_rows(name)[:, None]).mean(axis=2)
         border = np.concatenate(
             [away[:4].ravel(), away[-4:].ravel(), away[:, :4].ravel(), away[:, -4:].ravel()]
         )
@@ -126,57 +96,62 @@ def read_background(pixels: np.ndarray) -> str:
     return name_of_best
 
 
-def _pool(mask: np.ndarray, sign: int) -> np.ndarray:
+def _opened(mask: np.ndarray) -> np.ndarray:
+    """The mask without specks and threads of less than three pixels."""
     m = torch.from_numpy(mask.astype(np.float32))[None, None]
-    return np.asarray((sign * max_pool2d(sign * m, 3, 1, 1))[0, 0].numpy() > 0.5)
+    eroded = -max_pool2d(-m, 3, 1, 1)
+    return max_pool2d(eroded, 3, 1, 1)[0, 0].numpy() > 0.5
 
 
-def subject_mask(pixels: np.ndarray, background: str) -> np.ndarray:
-    """Where the picture differs from its background, (96, 96) bool, without specks."""
-    still = _still(background)
-    # A horizon may lie a little off: compare with the rows around as well.
-    shifts = [np.clip(np.arange(HALF) + d, 0, HALF - 1) for d in (-2, 0, 2)]
-    away = np.min([np.linalg.norm(pixels - still[s], axis=2) for s in shifts], axis=0)
-    mask = away > _DIFFERENT
-    return _pool(_pool(mask, -1), 1) if background in _BUSY else np.asarray(mask)
-
-
-_BUSY = ("night sky", "snow", "grass field", "sea", "rain", "storm", "city", "forest")
-
-
-def parts(mask: np.ndarray) -> list[np.ndarray]:
-    """The mask's connected parts, the largest first."""
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The mask's largest connected part."""
+    labels = torch.arange(1, mask.size + 1, dtype=torch.float32).view(1, 1, *mask.shape)
     inside = torch.from_numpy(mask)[None, None]
-    labels = torch.arange(1, mask.size + 1, dtype=torch.float32).view(1, 1, *mask.shape) * inside
-    for _ in range(HALF):
-        spread = max_pool2d(max_pool2d(labels, 3, 1, 1) * inside, 3, 1, 1) * inside
+    labels = labels * inside
+    for _ in range(SIDE):
+        spread = max_pool2d(labels, 3, 1, 1) * inside
+        spread = max_pool2d(spread, 3, 1, 1) * inside
         if torch.equal(spread, labels):
             break
         labels = spread
-    found = labels[0, 0].numpy()
-    values, counts = np.unique(found[found > 0], return_counts=True)
-    return [np.asarray(found == values[i]) for i in np.argsort(-counts)]
+    values, counts = np.unique(labels.numpy()[labels.numpy() > 0], return_counts=True)
+    return np.asarray(labels[0, 0].numpy() == values[counts.argmax()])
 
 
-def count_things(pixels: np.ndarray, background: str) -> int:
-    """How many things of about one size are in the picture."""
-    areas = [int(part.sum()) for part in parts(subject_mask(pixels, background))]
-    return sum(area >= max(60, 0.45 * areas[0]) for area in areas)
+def subject_mask(pixels: np.ndarray, background: str) -> np.ndarray:
+    """Where the picture differs from its background, (128, 128) bool."""
+    rows = background_rows(background)
+    # A horizon may lie a few pixels off: compare with the rows around as well.
+    shifts = [np.clip(np.arange(SIDE) + d, 0, SIDE - 1) for d in (-3, 0, 3)]
+    away = np.min([np.linalg.norm(pixels - rows[s][:, None], axis=2) for s in shifts], axis=0)
+    mask = away > _DIFFERENT
+    return _opened(mask) if background == "night sky" else mask
 
 
-def _match(pixels: np.ndarray, background: str, mask: np.ndarray) -> tuple[float, Found]:
-    """The drawing that fits the mask's largest part best, and how badly it does."""
-    rows, columns = cut = _box(parts(mask)[0])
-    colours, covers, aspects, names = _drawings()
-    crop = _to_grid(pixels[cut]).astype(np.float32)
-    behind = _to_grid(_still(background)[cut]).astype(np.float32)
-    expected = covers[..., None] * colours + (1 - covers[..., None]) * behind
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    error = np.abs(expected - crop).mean(axis=(1, 2, 3))
-    error = error + 40 * np.abs(np.log(width / height / aspects))
-    best = int(error.argmin())
-    middle = columns.start + columns.stop, rows.start + rows.stop
-    return float(error[best]), Found(*names[best], *middle, 2 * max(height, width))
+def _shape(mask: np.ndarray) -> tuple[str, tuple[slice, slice]]:
+    cut = _box(mask)
+    wholes, _, aspects = _outlines()
+    grid = _to_grid(mask[cut])
+    both = np.minimum(wholes, grid).sum(axis=(1, 2))
+    either = np.maximum(wholes, grid).sum(axis=(1, 2))
+    aspect = (cut[1].stop - cut[1].start) / (cut[0].stop - cut[0].start)
+    score = both / either - 0.3 * np.abs(np.log(aspect / aspects))
+    return SUBJECTS[int(score.argmax()) % len(SUBJECTS)], cut
+
+
+def _colour(pixels: np.ndarray, mask: np.ndarray, subject: str, cut: tuple[slice, slice]) -> str:
+    """The colour's name, from the pixels where the subject wears it."""
+    _, mains, _ = _outlines()
+    height, width = mask[cut].shape
+    main = Image.fromarray((mains[SUBJECTS.index(subject)] * 255).astype(np.uint8))
+    wears = np.asarray(main.resize((width, height), Image.Resampling.BILINEAR)) > 235
+    inside = pixels[cut][wears & mask[cut]]
+    if len(inside) < 12:
+        inside = pixels[cut][mask[cut]]
+    names = list(COLOURS)
+    palette = np.array([COLOURS[name] for name in names], float)
+    nearest = np.linalg.norm(inside[:, None] - palette, axis=2).argmin(axis=1)
+    return names[int(np.bincount(nearest, minlength=len(names)).argmax())]
 
 
 def read_thing(
@@ -188,25 +163,25 @@ def read_thing(
         only = np.zeros_like(mask)
         only[part] = mask[part]
         mask = only
-    tries = [mask]
-    if background in _BESIDE:
-        # A cloud or a bolt may touch the thing: once with it, once without.
-        away = np.linalg.norm(pixels - np.array(_BESIDE[background]), axis=2)
-        tries.append(_pool(_pool(mask & (away > _DIFFERENT), -1), 1))
-    found = [_match(pixels, background, each) for each in tries if each.sum() >= 30]
-    return min(found, key=lambda pair: pair[0])[1] if found else None
-
-
-_CLOUD, _BOLT = (248.0, 250.0, 252.0), (255.0, 236.0, 130.0)
-_BESIDE = {
-    **dict.fromkeys(("grass field", "sea", "beach", "mountains"), _CLOUD),
-    "storm": _BOLT,
-}
+    if mask.sum() < 60:
+        return None
+    mask = _largest(mask)
+    if mask.sum() < 60:
+        return None
+    subject, cut = _shape(mask)
+    rows, columns = cut
+    return Found(
+        subject,
+        _colour(pixels, mask, subject, cut),
+        (columns.start + columns.stop) / 2,
+        (rows.start + rows.stop) / 2,
+        max(rows.stop - rows.start, columns.stop - columns.start),
+    )
 
 
 def halves(relation: str) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The parts of a halved picture where the first and the second of two things belong."""
-    everything, first, second = slice(None), slice(0, HALF // 2), slice(HALF // 2, None)
+    """The parts of a picture where the first and the second of two things belong."""
+    everything, first, second = slice(None), slice(0, SIDE // 2), slice(SIDE // 2, None)
     if relation == "above":
         return (first, everything), (second, everything)
     return (everything, first), (everything, second)

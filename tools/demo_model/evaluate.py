@@ -24,26 +24,15 @@ import numpy as np
 import torch
 
 from . import captions
-from .checker import Found, count_things, halved, halves, read_background, read_thing
+from .checker import Found, halves, read_background, read_thing
 from .colour import mean_chroma
 from .draw import draw_scene
 from .networks import Vae
 from .pool import to_tensor
 from .sampling import Demo, load_vae, to_pixels
-from .scene import SUBJECTS, Scene, random_pair, random_scene, random_several, random_single
+from .scene import SUBJECTS, Scene, random_pair, random_single
 
 Scores = dict[str, float]
-
-_EVERYDAY = """a cat; a dog; a red car; a house by the sea; a lighthouse at night; a mountain;
-sunset; two birds; a boat in a storm; a girl with blue hair; a robot in the city; a castle; rain;
-a flower in a garden; a rocket in space; three fish; a snowman; forest; a cup of coffee;
-masterpiece, best quality, 1girl, red dress, beach; a knight; portrait of a woman, oil painting;
-an apple on a white background; 日本語 zorblax"""
-
-
-def everyday() -> list[str]:
-    """Two dozen prompts such as a newcomer types first."""
-    return [prompt.strip() for prompt in _EVERYDAY.replace("\n", " ").split(";")]
 
 
 class Tally:
@@ -64,60 +53,48 @@ class Tally:
 
 
 def singles(count: int, seed: str) -> list[Scene]:
-    """Held-out scenes of one thing."""
+    """Held-out scenes of one thing, every third small."""
     rng = random.Random(f"single/{seed}")
-    return [random_single(rng, want_held_out=True, loose=False) for _ in range(count)]
+    return [random_single(rng, small=1 / 3, want_held_out=True) for _ in range(count)]
 
 
 def pairs(count: int, seed: str) -> list[Scene]:
     """Held-out scenes of two things."""
     rng = random.Random(f"pair/{seed}")
-    return [random_pair(rng, want_held_out=True, loose=False) for _ in range(count)]
-
-
-def rows_of_things(count: int, seed: str) -> list[Scene]:
-    """Held-out scenes of two or three of one thing."""
-    rng = random.Random(f"several/{seed}")
-    return [random_several(rng, want_held_out=True, loose=False) for _ in range(count)]
+    return [random_pair(rng, want_held_out=True) for _ in range(count)]
 
 
 def say(scenes: Sequence[Scene], seed: str) -> list[str]:
     """A full caption of each scene, prose and tags by turns."""
     rng = random.Random(f"say/{seed}")
-    said = []
-    for i, scene in enumerate(scenes):
-        words = "person"
-        while "person" in words or "people" in words:  # a girl as well as a boy
-            words = (captions.tags if i % 2 else captions.prose)(scene, rng)
-        said.append(words)
-    return said
+    return [(captions.tags if i % 2 else captions.prose)(s, rng) for i, s in enumerate(scenes)]
 
 
-def judge_singles(scenes: Sequence[Scene], pixels: np.ndarray, clip_skip: int = 1) -> Scores:
+def judge_singles(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
     """Shares of right backgrounds, colours, shapes (also by size and subject), sizes, places."""
     tally = Tally()
     for scene, picture in zip(scenes, pixels, strict=True):
-        read = halved(picture, clip_skip)
+        picture = picture.astype(float)
         thing = scene.things[0]
-        background = read_background(read)
-        found = read_thing(read, background)
+        background = read_background(picture)
+        found = read_thing(picture, background)
         tally.add("background", background == scene.background)
         tally.add("colour", found is not None and found.colour == thing.colour)
         shape = found is not None and found.subject == thing.subject
-        for name in ("shape", f"shape {scene.size or 'medium'}", f"shape {thing.subject}"):
+        for name in ("shape", f"shape {scene.size}", f"shape {thing.subject}"):
             tally.add(name, shape)
-        tally.add("place", found is not None and found.place == (scene.place or "centre"))
-        tally.add("size", found is not None and found.size == (scene.size or "medium"))
+        tally.add("place", found is not None and found.place == scene.place)
+        tally.add("size", found is not None and found.size == scene.size)
     return tally.shares()
 
 
-def judge_pairs(scenes: Sequence[Scene], pixels: np.ndarray, clip_skip: int = 1) -> Scores:
+def judge_pairs(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
     """Shares of pictures whose two things have their colours, their shapes, both."""
     tally = Tally()
     for scene, picture in zip(scenes, pixels, strict=True):
-        read = halved(picture, clip_skip)
-        background = read_background(read)
-        found = [read_thing(read, background, part) for part in halves(scene.relation)]
+        picture = picture.astype(float)
+        background = read_background(picture)
+        found = [read_thing(picture, background, part) for part in halves(scene.relation)]
         colours = _matches(scene, found, "colour")
         shapes = _matches(scene, found, "subject")
         tally.add("pair background", background == scene.background)
@@ -128,17 +105,6 @@ def judge_pairs(scenes: Sequence[Scene], pixels: np.ndarray, clip_skip: int = 1)
     return tally.shares()
 
 
-def judge_rows(scenes: Sequence[Scene], pixels: np.ndarray, clip_skip: int = 1) -> Scores:
-    """Shares of pictures with the right number of things."""
-    tally = Tally()
-    for scene, picture in zip(scenes, pixels, strict=True):
-        read = halved(picture, clip_skip)
-        right = count_things(read, read_background(read)) == scene.count
-        tally.add("number", right)
-        tally.add(f"number {scene.count}", right)
-    return tally.shares()
-
-
 def _matches(scene: Scene, found: Sequence[Found | None], what: str) -> list[bool]:
     return [
         f is not None and getattr(f, what) == getattr(thing, what)
@@ -146,58 +112,21 @@ def _matches(scene: Scene, found: Sequence[Found | None], what: str) -> list[boo
     ]
 
 
-def varied_prompts(count: int) -> list[str]:
-    """Prompts of 2 to 20 words, of everything that the model knows."""
-    rng = random.Random("varied")
-    found = everyday()
-    while len(found) < count:
-        words = captions.caption(random_scene(rng), rng)
-        if 2 <= len(words.split()) <= 20:
-            found.append(words)
-    return found[:count]
-
-
-def steps_between(demo: Demo, count: int, first_seed: int = 90_000) -> dict[str, Any]:
-    """How far apart neighbouring clip skips are: mean absolute difference in levels of 255.
-
-    ``visible`` is the share of steps of at least 2 levels; ``levels`` the mean of each step;
-    ``way`` each step's mean share of the way from clip skip 1 to 12.
-    """
-    prompts = varied_prompts(count)
-    seeds = range(first_seed, first_seed + count)
-    at = [to_pixels(demo.draw(prompts, seeds, clip_skip=k)).astype(np.int16) for k in range(1, 13)]
-    apart = [np.abs(a - b).mean(axis=(1, 2, 3)) for a, b in itertools.pairwise(at)]
-    whole = np.abs(at[0] - at[-1]).mean(axis=(1, 2, 3))
-    return {
-        "visible": round(float((np.stack(apart) >= 2).mean()), 4),
-        "levels": [round(float(step.mean()), 1) for step in apart],
-        "way": [round(float((step / whole).mean()), 3) for step in apart],
-        "from 1 to 12": round(float(whole.mean()), 1),
-    }
-
-
-def drawn(scenes: Sequence[Scene], seed: str, clip_skip: int = 1) -> np.ndarray:
-    """True drawings of the scenes."""
-    rng = random.Random(f"drawn/{seed}")
-    return np.stack([np.asarray(draw_scene(scene, rng, clip_skip)) for scene in scenes])
-
-
 def check_checker(scenes: Sequence[Scene], two: Sequence[Scene], vae: Vae) -> dict[str, Scores]:
     """The checker's own scores on true drawings and on what the VAE makes of them."""
-    true = [drawn(group, "checker") for group in (scenes, two)]
+    rng = random.Random(7)
+    drawn = [to_tensor([draw_scene(s, rng) for s in group]) for group in (scenes, two)]
     with torch.no_grad():
-        drawings = [to_tensor(torch.from_numpy(p)) for p in true]
-        rebuilt = [to_pixels(_through(vae, p)) for p in drawings]
+        rebuilt = [_through(vae, pictures) for pictures in drawn]
     return {
-        name: judge_singles(scenes, a) | judge_pairs(two, b)
-        for name, (a, b) in (("drawings", true), ("VAE", rebuilt))
+        name: judge_singles(scenes, to_pixels(a)) | judge_pairs(two, to_pixels(b))
+        for name, (a, b) in (("drawings", drawn), ("VAE", rebuilt))
     }
 
 
 def _through(vae: Vae, pictures: torch.Tensor) -> torch.Tensor:
-    split = (part.to(vae.device) for part in torch.split(pictures, 25))
-    latents = (vae.encode(part).latent_dist.mode() for part in split)
-    return torch.cat([vae.decode(each).sample.clamp(-1, 1).cpu() for each in latents])
+    parts = (vae.encode(part).latent_dist.mode() for part in torch.split(pictures, 50))
+    return torch.cat([vae.decode(latents).sample for latents in parts])
 
 
 def seconds_for_one(demo: Demo) -> float:
@@ -219,6 +148,29 @@ def chroma_ratio(demo: Demo, vivid: Vae) -> Scores:
     return {"natural": round(own, 1), "vivid": round(other, 1), "ratio": round(other / own, 3)}
 
 
+def score(
+    demo: Demo,
+    scenes: Sequence[Scene],
+    two: Sequence[Scene],
+    *,
+    clip_skip: int = 1,
+    negative: str = "",
+    around: str = "{}",
+) -> Scores:
+    """Draw and judge; ``around`` puts each prompt between other words."""
+    one = [around.format(p) for p in say(scenes, "one")]
+    pictures = demo.draw(
+        one, range(50_000, 50_000 + len(one)), clip_skip=clip_skip, negative=negative
+    )
+    scores = judge_singles(scenes, to_pixels(pictures))
+    if two:
+        both = [around.format(p) for p in say(two, "two")]
+        seeds = range(70_000, 70_000 + len(both))
+        pictures = demo.draw(both, seeds, clip_skip=clip_skip, negative=negative)
+        scores |= judge_pairs(two, to_pixels(pictures))
+    return scores
+
+
 NEGATIVE = "lowres, blurry, worst quality, low quality, bad anatomy"
 STRANGE = "masterpiece, best quality, {}, zorblax quintessential, photorealistic 日本"
 
@@ -231,66 +183,51 @@ class Row:
     clip_skip: int
     scenes: tuple[Scene, ...]
     pairs: tuple[Scene, ...] = ()
-    several: tuple[Scene, ...] = ()
     negative: str = ""
     around: str = "{}"
-    steps: int = 0  # prompts to compare neighbouring clip skips with
 
-    def measure(self, model: Path, device: str) -> dict[str, Any]:
+    def measure(self, model: Path) -> Scores:
         """Draw and judge this row."""
         torch.set_num_threads(1)
-        demo = _loaded(model, device)
-        if self.steps:
-            return steps_between(demo, self.steps)
-        scores: Scores = {}
-        groups = (self.scenes, 50_000, judge_singles), (self.pairs, 70_000, judge_pairs)
-        for scenes, seed, judge in (*groups, (self.several, 80_000, judge_rows)):
-            if scenes:
-                prompts = [self.around.format(p) for p in say(scenes, str(seed))]
-                pictures = demo.draw(
-                    prompts,
-                    range(seed, seed + len(prompts)),
-                    clip_skip=self.clip_skip,
-                    negative=self.negative,
-                )
-                scores |= judge(scenes, to_pixels(pictures), self.clip_skip)
-        return scores
+        return score(
+            _loaded(model),
+            self.scenes,
+            self.pairs,
+            clip_skip=self.clip_skip,
+            negative=self.negative,
+            around=self.around,
+        )
 
 
 @functools.cache
-def _loaded(model: Path, device: str) -> Demo:
-    return Demo.load(model, device)
+def _loaded(model: Path) -> Demo:
+    return Demo.load(model)
 
 
 def rows(count: int) -> list[Row]:
     """What is measured: clip skip 1 and 2 in full, the rest of the curve with a quarter."""
     scenes, two = tuple(singles(count, "eval")), tuple(pairs(count // 2, "eval"))
-    several = tuple(rows_of_things(count // 4, "eval"))
-    few = scenes[: count // 4], two[: count // 8], several[: count // 8]
-    whole = scenes, two, several
-    curve = [Row("clip skip", k, *(whole if k <= 2 else few)) for k in range(1, 13)]
+    some, few = scenes[: count // 4], two[: count // 8]
+    curve = [Row("clip skip", k, *((scenes, two) if k <= 2 else (some, few))) for k in range(1, 13)]
     return [
         *curve,
-        Row("negative prompt", 1, few[0], negative=NEGATIVE),
-        Row("strange words", 1, few[0], around=STRANGE),
-        Row("steps between clip skips", 1, (), steps=count // 4),
+        Row("negative prompt", 1, some, negative=NEGATIVE),
+        Row("strange words", 1, some, around=STRANGE),
     ]
 
 
-def evaluate(
-    model: Path, vivid: Path, count: int, processes: int, device: str
-) -> Iterator[dict[str, Any]]:
+def evaluate(model: Path, vivid: Path, count: int, processes: int) -> Iterator[dict[str, Any]]:
     """Everything the docs state, part by part as it becomes known."""
-    demo = Demo.load(model, device)
+    demo = Demo.load(model)
     yield {"prompts": count, "pairs": count // 2, "seconds for one": seconds_for_one(demo)}
     torch.set_num_threads(1)  # from here on it shares the machine with its own processes
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         todo = rows(count)
         full = todo[0]
-        measured = pool.map(Row.measure, todo, itertools.repeat(model), itertools.repeat(device))
+        measured = pool.map(Row.measure, todo, itertools.repeat(model))
         if (vivid / "config.json").exists():
-            yield {"chroma": chroma_ratio(demo, load_vae(vivid, device))}
+            yield {"chroma": chroma_ratio(demo, load_vae(vivid))}
         yield {"checker": check_checker(full.scenes, full.pairs, demo.vae)}
         for row, scores in zip(todo, measured, strict=True):
             yield {f"{row.name} {row.clip_skip}": scores}
@@ -309,10 +246,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400, help="prompts of one thing")
     parser.add_argument("--report", default="demo-evaluation.json")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     report: dict[str, Any] = {}
-    for part in evaluate(Path(args.model), Path(args.vae), args.count, args.processes, args.device):
+    for part in evaluate(Path(args.model), Path(args.vae), args.count, args.processes):
         report |= part
         Path(args.report).write_text(json.dumps(report, indent=1), encoding="utf-8")
         for name, value in part.items():

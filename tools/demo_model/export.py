@@ -1,56 +1,69 @@
-"""Writes the trained networks as diffusers folders, in fp16."""
+"""Writes the trained networks as a diffusers folder: ``python -m tools.demo_model.export``."""
 
 from __future__ import annotations
 
-import copy
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-from transformers import CLIPTextModel, CLIPTokenizer
 
-from .networks import Unet, Vae
+from .networks import make_text_encoder, make_unet
+from .tokens import make_tokenizer
+from .train_decoder import load_look
 from .train_unet import noise_schedule
+from .training import load
 
 _diffusers: Any = diffusers
 
-LIMIT = 15_000_000  # bytes of the model and its second VAE
-EXTRAS_LIMIT = 2_000_000  # bytes of LoRA, embedding and upscaler
+LIMIT = 15_000_000  # bytes of both folders
 
 
-def write_vae(vae: Vae, folder: Path) -> None:
-    """Write an autoencoder."""
-    own = _diffusers.AutoencoderKL.from_config(vae.config)
-    own.load_state_dict(vae.state_dict())
-    own.half().save_pretrained(folder)
-
-
-def write_model(
-    unet: Unet, text: CLIPTextModel, tokenizer: CLIPTokenizer, vae: Vae, folder: Path
-) -> None:
+def export_model(work: Path, folder: Path) -> None:
     """Write tokenizer, text encoder, UNet, VAE and scheduler in fp16."""
-    own = _diffusers.AutoencoderKL.from_config(vae.config)
-    own.load_state_dict(vae.state_dict())
-    scheduler = _diffusers.EulerDiscreteScheduler.from_config(noise_schedule().config)
+    state = load(work / "unet.pt")
+    if state is None:
+        raise SystemExit(f"no UNet in {work}: run tools.demo_model.train_unet first")
+    tokenizer = make_tokenizer()
+    unet = make_unet()
+    text = make_text_encoder(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
+    unet.load_state_dict(state["averages"][0])
+    text.load_state_dict(state["averages"][1])
     pipe = _diffusers.StableDiffusionPipeline(
-        vae=own,
-        text_encoder=copy.deepcopy(text),
+        vae=load_look(work, "natural"),
+        text_encoder=text,
         tokenizer=tokenizer,
-        unet=copy.deepcopy(unet),
-        scheduler=scheduler,
+        unet=unet,
+        scheduler=_diffusers.EulerDiscreteScheduler.from_config(noise_schedule().config),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipe.to("cpu").to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     # transformers would load it in the precision of the file, diffusers loads the rest in fp32.
     config = folder / "text_encoder" / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n", "utf-8")
 
 
-def size_of(*folders: Path) -> int:
-    """Bytes of all files in the folders."""
-    return sum(f.stat().st_size for d in folders for f in d.rglob("*") if f.is_file())
+def main() -> None:
+    """Read the command line and write both folders."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--out", default="data", help="where demo-model/ and demo-vae/ are")
+    args = parser.parse_args()
+    work, out = Path(args.work), Path(args.out)
+    export_model(work, out / "demo-model")
+    if (work / "decoder-vivid.pt").exists():
+        load_look(work, "vivid").half().save_pretrained(out / "demo-vae")
+    folders = (out / "demo-model", out / "demo-vae")
+    size = sum(f.stat().st_size for d in folders for f in d.rglob("*") if f.is_file())
+    print(f"{size / 1e6:.2f} MB in all")
+    if size > LIMIT:
+        raise SystemExit(f"more than {LIMIT / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

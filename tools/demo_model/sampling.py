@@ -1,4 +1,4 @@
-"""Draws many prompts at once with the demo model: plain diffusers parts, no engine."""
+"""Draws many prompts at once with the exported model: plain diffusers parts, no engine."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import torch
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .networks import LATENT_SIDE, Unet, Vae, all_exits
+from .networks import Unet, Vae, all_exits
 from .tokens import encode, pad
 
 _diffusers: Any = diffusers
 
 
-def load_vae(folder: Path, device: str = "cpu") -> Vae:
+def load_vae(folder: Path) -> Vae:
     """Read an exported VAE, in fp32."""
-    return _diffusers.AutoencoderKL.from_pretrained(folder).float().eval().to(device)
+    return _diffusers.AutoencoderKL.from_pretrained(folder).eval()
 
 
 @dataclass
 class Demo:
-    """The model's parts in fp32, on one device."""
+    """The exported model's parts in fp32."""
 
     tokenizer: CLIPTokenizer
     text: CLIPTextModel
@@ -35,29 +35,23 @@ class Demo:
     scheduler: Any
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> Demo:
+    def load(cls, folder: Path) -> Demo:
         """Read the diffusers folder."""
         text: Any = CLIPTextModel.from_pretrained(folder / "text_encoder")
         unet = _diffusers.UNet2DConditionModel.from_pretrained(folder / "unet").eval()
         return cls(
             CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-            text.float().eval().to(device),
-            unet.float().to(device, memory_format=torch.channels_last),
-            load_vae(folder / "vae", device),
+            text.float().eval(),
+            unet.to(memory_format=torch.channels_last),
+            load_vae(folder / "vae"),
             _diffusers.EulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
         )
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parts are."""
-        found: torch.device = next(self.unet.parameters()).device
-        return found
 
     @torch.no_grad()
     def exits(self, prompts: Sequence[str]) -> torch.Tensor:
         """Every clip skip's conditioning, (12, prompts, 77, width)."""
         rows = [pad(self.tokenizer, encode(self.tokenizer, prompt)) for prompt in prompts]
-        return all_exits(self.text, torch.tensor(rows, device=self.device))
+        return all_exits(self.text, torch.tensor(rows))
 
     @torch.no_grad()
     def latents(
@@ -68,29 +62,27 @@ class Demo:
         *,
         steps: int = 20,
         cfg: float = 4.0,
-        side: int = LATENT_SIDE,
     ) -> torch.Tensor:
-        """Sample (n, 4, side, side) from conditionings (n, 77, width), one seed each."""
+        """Sample (n, 4, 16, 16) from conditionings (n, 77, width), one seed each."""
         self.scheduler.set_timesteps(steps)
         noise = [
-            torch.randn(4, side, side, generator=torch.Generator().manual_seed(seed))
-            for seed in seeds[: len(cond)]
+            torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds
         ]
-        x: torch.Tensor = (torch.stack(noise) * self.scheduler.init_noise_sigma).to(self.device)
+        x: torch.Tensor = torch.stack(noise) * self.scheduler.init_noise_sigma
         both = torch.cat([uncond.expand_as(cond), cond])
         for t in self.scheduler.timesteps:
             scaled = self.scheduler.scale_model_input(x, t)
-            out = self.unet(torch.cat([scaled, scaled]), t.to(self.device), both).sample
+            out = self.unet(torch.cat([scaled, scaled]), t, both).sample
             low, high = out.chunk(2)
             x = self.scheduler.step(low + cfg * (high - low), t, x).prev_sample
         return x
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, vae: Vae = None) -> torch.Tensor:
-        """Pictures (n, 3, h, w) in -1…1, in the CPU's memory."""
+        """Pictures (n, 3, 128, 128) in -1…1."""
         vae = vae or self.vae
         decoded: torch.Tensor = vae.decode(latents / vae.config.scaling_factor).sample
-        return decoded.clamp(-1, 1).cpu()
+        return decoded.clamp(-1, 1)
 
     def draw(
         self,
@@ -100,15 +92,13 @@ class Demo:
         clip_skip: int = 1,
         negative: str = "",
         batch: int = 50,
-        side: int = LATENT_SIDE,
     ) -> torch.Tensor:
-        """Pictures of the prompts at one clip skip, (n, 3, 8·side, 8·side) in -1…1."""
+        """Pictures of the prompts at one clip skip, (n, 3, 128, 128) in -1…1."""
         uncond = self.exits([negative])[clip_skip - 1]
         out = []
         for at in range(0, len(prompts), batch):
             cond = self.exits(prompts[at : at + batch])[clip_skip - 1]
-            found = self.latents(cond, uncond, seeds[at : at + batch], side=side)
-            out.append(self.decode(found))
+            out.append(self.decode(self.latents(cond, uncond, seeds[at : at + batch])))
         return torch.cat(out)
 
 

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from . import captions
-from .feed import LENGTH
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+LENGTH = 77
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"
 
 

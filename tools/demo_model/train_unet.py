@@ -1,42 +1,104 @@
-"""Trains UNet and text encoder together.
+"""Trains UNet and text encoder together: ``python -m tools.demo_model.train_unet --minutes 80``.
 
 The learning rate falls to zero with the clock, so that a contended machine ends well too.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+import torch.distributed as dist
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 from torch.nn.functional import mse_loss
+from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .feed import SIZES, Feed
-from .networks import Unet, Vae, fast_exits, make_text_encoder, make_unet
-from .pool import Batch, Pool
-from .settings import Settings
-from .training import (
-    Average,
-    Clock,
-    Twin,
-    adamw,
-    captured,
-    linear,
-    load,
-    network_optimizers,
-    remember_rates,
-    save,
-    set_rates,
-)
+from . import captions, fading
+from .networks import Unet, exits_of, make_text_encoder, make_unet
+from .pool import scene_of
+from .scene import Scene
+from .tokens import LENGTH, encode, make_tokenizer, pad
+from .training import Average, Muon, average_gradients, device, launch, load, save
 
-# Of the steps, by size of the pictures.
-_STEPS = (0.86, 0.07, 0.02, 0.025, 0.025)
-_SHIPPED = (0.4, 0.75)  # of the training: when what there is gets written
+SHORT = 24  # tokens of a short row
+
+
+@dataclass
+class Batch:
+    """Latents (n, 4, 16, 16), token ids (n, length), clip skips (n,)."""
+
+    latents: torch.Tensor
+    ids: torch.Tensor
+    exits: torch.Tensor
+
+
+class Data:
+    """Pairs the pool's latents with fresh captions and clip skips."""
+
+    def __init__(self, work: Path, rank: int, seed: str, tokenizer: CLIPTokenizer) -> None:
+        state = load(work / f"pool-{rank}.pt")
+        if state is None:
+            raise SystemExit(f"no pictures in {work}: run tools.demo_model.pool first")
+        self._latents: torch.Tensor = state["latents"]
+        self._scenes = [scene_of(row) for row in state["scenes"]]
+        self._pools = fading.Pools.of(self._scenes, state["faded_from"])
+        self._rng = random.Random(seed)
+        self._tokenizer = tokenizer
+
+    def _ids(self, scene: Scene, length: int) -> list[int]:
+        """A caption's ids; in a short batch one that fits, if a few tries find one."""
+        ids: list[int] = []
+        for _ in range(5):
+            silent = self._rng.random() < 0.08
+            text = captions.empty(self._rng) if silent else captions.caption(scene, self._rng)
+            ids = encode(self._tokenizer, text)
+            if len(ids) <= length - 2:
+                break
+        return pad(self._tokenizer, ids, length)
+
+    def batch(self, count: int, progress: float, length: int) -> Batch:
+        """A random batch with captions padded to ``length``."""
+        rng = self._rng
+        picked, rows, exits = [], [], []
+        for _ in range(count):
+            clip_skip = fading.random_exit(rng)
+            loss = fading.random_loss(clip_skip, rng)
+            i = self._pools.pick(loss, progress, rng)
+            rows.append(self._ids(fading.richer(self._scenes[i], loss, rng), length))
+            picked.append(i)
+            exits.append(clip_skip)
+        return Batch(
+            self._latents[picked].float().to(device()),
+            torch.tensor(rows).to(device()),
+            torch.tensor(exits).to(device()),
+        )
+
+
+def optimizers(unet: nn.Module, text: nn.Module) -> list[torch.optim.Optimizer]:
+    """Muon for the UNet's matrices and convolutions, AdamW for the rest."""
+    inner: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
+    for name, p in unet.named_parameters():
+        edge = any(part in name for part in ("conv_in", "conv_out", "time_embed"))
+        (inner if p.ndim >= 2 and not edge else outer).append(p)
+    adam = torch.optim.AdamW(
+        [{"params": outer, "lr": 3e-3}, {"params": list(text.parameters()), "lr": 5e-4}],
+        betas=(0.9, 0.98),
+        weight_decay=0,
+    )
+    opts: list[torch.optim.Optimizer] = [Muon(inner, 3e-3), adam]
+    for opt in opts:
+        for group in opt.param_groups:
+            group["top"] = group["lr"]
+    return opts
 
 
 def noise_schedule() -> Any:
@@ -53,82 +115,63 @@ def noise_schedule() -> Any:
     )
 
 
-class Noise:
-    """Noises latents and says what v the UNet should find."""
-
-    def __init__(self, device: torch.device) -> None:
-        cumulative = noise_schedule().alphas_cumprod.to(device).float()
-        self._signal, self._noise = cumulative.sqrt(), (1 - cumulative).sqrt()
-
-    def __call__(self, latents: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Noisy latents, times, wanted v; three quarters at the times that decide the shape."""
-        count, device = len(latents), latents.device
-        t = torch.randint(0, 1000, (count,), device=device)
-        middle = torch.randint(150, 900, (count,), device=device)
-        t = torch.where(torch.rand(count, device=device) < 0.25, t, middle)
-        noise = torch.randn_like(latents)
-        a, b = self._signal[t].view(-1, 1, 1, 1), self._noise[t].view(-1, 1, 1, 1)
-        return a * latents + b * noise, t, a * noise - b * latents
-
-
-def v_loss(
-    unet: Unet, condition: torch.Tensor, latents: torch.Tensor, noise: Noise
+def loss_of(
+    unet: Unet,
+    text: CLIPTextModel,
+    batch: Batch,
+    schedule: Any,
+    *,
+    bf16: bool,
 ) -> torch.Tensor:
-    """Mean squared error of v; the UNet may compute in bfloat16."""
-    noisy, t, want = noise(latents)
-    kind = condition.dtype
-    noisy = noisy.to(kind).contiguous(memory_format=torch.channels_last)
-    return mse_loss(unet(noisy, t, condition, return_dict=False)[0].float(), want)
+    """Mean squared error of v, three quarters of it at the times that decide the shape."""
+    count = len(batch.latents)
+    t = torch.randint(0, 1000, (count,), device=batch.latents.device)
+    middle = torch.randint(150, 900, (count,), device=batch.latents.device)
+    t = torch.where(torch.rand(count, device=t.device) < 0.25, t, middle)
+    noise = torch.randn_like(batch.latents)
+    noisy = schedule.add_noise(batch.latents, noise, t)
+    want = schedule.get_velocity(batch.latents, noise, t)
+    with torch.autocast(t.device.type, torch.bfloat16, enabled=bf16):
+        cond = exits_of(text, batch.ids, batch.exits)
+        got = unet(noisy.contiguous(memory_format=torch.channels_last), t, cond).sample
+    return mse_loss(got.float(), want)
 
 
 class Trainer:
     """The networks, their averages and optimizers, and how far they are."""
 
-    def __init__(self, tokenizer: CLIPTokenizer, settings: Settings) -> None:
-        torch.manual_seed(settings.seed + 1)
-        self.settings = settings
-        bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-        self.unet = make_unet().to(settings.device, memory_format=torch.channels_last)
-        text: Any = make_text_encoder(len(tokenizer), bos, eos)
-        self.text = text.to(settings.device)
-        if settings.device.type == "cpu":
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.manual_seed(args.seed)
+        self.tokenizer = make_tokenizer()
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        self.unet = make_unet().to(device(), memory_format=torch.channels_last)
+        text: Any = make_text_encoder(len(self.tokenizer), bos, eos)
+        self.text = text.to(device())
+        if device().type == "cpu":
             # For heads this narrow the fused attention's backward pass is the slower one.
+            self.unet.set_attn_processor(AttnProcessor())
             self.text.set_attn_implementation("eager")
-        self.averages = [Average(self.unet, 0.9998), Average(self.text, 0.9998)]
-        edges = ("conv_in", "conv_out", "time_embed")
-        self.opts = network_optimizers(self.unet, 3e-3, edges)
-        self.opts.append(adamw(self.text.parameters(), 6e-4, betas=(0.9, 0.98)))
-        remember_rates(self.opts)
-        self.step, self.progress = 0, 0.0
-        self.path = settings.work / "unet.pt"
+        self.averages = [Average(self.unet, args.average), Average(self.text, args.average)]
+        self.opts = optimizers(self.unet, self.text)
+        self.step, self.seconds = 0, 0.0
+        self.path = Path(args.work) / "unet.pt"
         if state := load(self.path):
             self._restore(state)
-        self.twin = Twin(self.unet, make_unet) if settings.bf16 else None
-        if settings.device.type == "cpu":
-            self.runs.set_attn_processor(AttnProcessor())
-        self.loss = torch.zeros((), device=settings.device)
-
-    @property
-    def runs(self) -> Any:
-        """The UNet that computes: the bfloat16 copy, or itself."""
-        return self.twin.copy if self.twin else self.unet
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.progress = state["step"], state["progress"]
+        self.step, self.seconds = state["step"], state["seconds"]
         self.unet.load_state_dict(state["unet"])
         self.text.load_state_dict(state["text"])
         for average, weights in zip(self.averages, state["averages"], strict=True):
-            for name, kept in average.weights.items():
-                kept.copy_(weights[name])
+            average.weights = weights
         for opt, saved in zip(self.opts, state["optimizers"], strict=True):
-            # The groups hold the rates, which are tensors of the device: those stay.
-            opt.load_state_dict({**saved, "param_groups": opt.state_dict()["param_groups"]})
+            opt.load_state_dict(saved)
 
-    def save(self, progress: float) -> None:
+    def save(self, seconds: float) -> None:
         """Write the checkpoint."""
         state = {
             "step": self.step,
-            "progress": progress,
+            "seconds": seconds,
             "unet": self.unet.state_dict(),
             "text": self.text.state_dict(),
             "averages": [average.weights for average in self.averages],
@@ -136,93 +179,80 @@ class Trainer:
         }
         save(state, self.path)
 
-    def learn(self, batch: Batch, noise: Noise, unet: Any, exits: Any) -> None:
-        """One step, by these functions for the UNet and the text encoder; keeps its loss."""
-        for p in [*self.runs.parameters(), *self.unet.parameters(), *self.text.parameters()]:
-            p.grad = None
-        with self.settings.autocast():
-            condition = exits(self.text, batch.ids, batch.exits)
-        condition = condition.to(next(self.runs.parameters()).dtype)
-        loss = v_loss(unet, condition, batch.latents, noise)
-        torch.autograd.backward(loss)
-        if self.twin:
-            self.twin.give_back()
-        nn.utils.clip_grad_norm_([*self.unet.parameters(), *self.text.parameters()], 1.0)
+    def update(self, progress: float, world: int) -> None:
+        """One step of every optimizer at this point of the training."""
+        average_gradients((self.unet, self.text), world)
+        params = [*self.unet.parameters(), *self.text.parameters()]
+        nn.utils.clip_grad_norm_(params, 1.0)
+        rate = min(1.0, (self.step + 1) / 100) * (1 - progress)
         for opt in self.opts:
+            for group in opt.param_groups:
+                group["lr"] = group["top"] * rate
             opt.step()
-        if self.twin:
-            self.twin.take()
-        self.loss.copy_(loss.detach())
-
-    def averaged(self) -> tuple[Unet, CLIPTextModel]:
-        """The networks with their averaged weights, which are what ships."""
-        unet, text = make_unet(), make_text_encoder(*_sizes(self.text))
-        unet.load_state_dict(self.averages[0].weights)
-        text.load_state_dict(self.averages[1].weights)
-        device: Any = self.settings.device
-        moved: Any = text
-        return unet.to(device, memory_format=torch.channels_last).eval(), moved.to(device).eval()
+            opt.zero_grad()
+        for average, model in zip(self.averages, (self.unet, self.text), strict=True):
+            average.update(model, self.step)
+        self.step += 1
 
 
-def _sizes(text: CLIPTextModel) -> tuple[int, int, int]:
-    config: Any = text.config
-    return config.vocab_size, config.bos_token_id, config.eos_token_id
+def _progress(seconds: float, args: argparse.Namespace, world: int) -> float:
+    """The first process's clock as a share of the whole training, the same everywhere."""
+    share = torch.tensor([min(1.0, seconds / (60 * args.minutes))])
+    if world > 1:
+        dist.broadcast(share, 0)
+    return float(share)
 
 
-def _steps(
-    trainer: Trainer, pool: Pool, noise: Noise, settings: Settings
-) -> list[Callable[[], None]]:
-    """A function for each size of pictures that takes one step."""
-    main = next(iter(SIZES))
-    found = []
-    for size, shelf in pool.shelves.items():
-        unet, exits = trainer.runs, fast_exits
-        if settings.mode == "compile" and size == main:
-            # The other sizes are too rare to pay for a compilation each.
-            unet = torch.compile(trainer.runs, dynamic=False)
-            exits = torch.compile(fast_exits, dynamic=False)
-        count = max(1, settings.batch * main[0] * main[1] // (size[0] * size[1]))
+def train(rank: int, world: int, args: argparse.Namespace) -> None:
+    """One process's part of the training."""
+    trainer = Trainer(args)
+    schedule = noise_schedule()
+    seed = f"unet/{args.seed}/{rank}/{trainer.step}"
+    data = Data(Path(args.work), rank, seed, trainer.tokenizer)
+    torch.manual_seed(random.Random(seed).randrange(2**31))
+    lengths = random.Random(f"{args.seed}/{trainer.step}")  # the same in every process
+    began = saved = time.monotonic()
+    before = trainer.seconds
+    bar = tqdm(total=100, disable=rank > 0, bar_format="{l_bar}{bar}| {elapsed}{postfix}")
+    smooth = 1.0
+    while True:
+        seconds = before + time.monotonic() - began
+        progress = _progress(seconds, args, world)
+        if progress >= 1:
+            break
+        # The engine always pads to 77; short rows are cheaper and rarely teach less.
+        full = args.full_length if progress < 0.75 else 2 * args.full_length
+        length = LENGTH if lengths.random() < full else SHORT
+        batch = data.batch(args.batch // world, progress, length)
+        loss = loss_of(trainer.unet, trainer.text, batch, schedule, bf16=args.bf16)
+        torch.autograd.backward(loss)
+        trainer.update(progress, world)
+        smooth += 0.02 * (float(loss.detach()) - smooth)
+        if rank == 0 and trainer.step % 20 == 0:
+            bar.n = round(100 * progress, 1)
+            speed = args.batch * trainer.step / max(seconds, 1)
+            bar.set_postfix_str(f"step {trainer.step}, loss {smooth:.4f}, {speed:.0f}/s")
+        if rank == 0 and time.monotonic() - saved > 120:
+            saved = time.monotonic()
+            trainer.save(seconds)
+    if rank == 0:
+        trainer.save(before + time.monotonic() - began)
 
-        def step(shelf: Any = shelf, count: int = count, unet: Any = unet, e: Any = exits) -> None:
-            trainer.learn(shelf.batch(count), noise, unet, e)
 
-        found.append(step if settings.mode == "eager" else captured(step))
-        settings.say(f"unet: a step of {count} pictures of {size[0]}x{size[1]} is ready")
-    return found
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--batch", type=int, default=64, help="pictures per step, all processes")
+    parser.add_argument("--average", type=float, default=0.995, help="decay of the mean weights")
+    parser.add_argument("--full-length", type=float, default=0.25, help="share of 77-token steps")
+    parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--port", type=int, default=29613)
+    launch(train, parser.parse_args())
 
 
-def train_unet(
-    tokenizer: CLIPTokenizer,
-    vae: Vae,
-    pool: Pool,
-    feed: Feed,
-    settings: Settings,
-    ship: Callable[[Unet, CLIPTextModel], None],
-) -> tuple[Unet, CLIPTextModel]:
-    """Train for the time they have; ``ship`` writes what there is now and then."""
-    trainer, noise = Trainer(tokenizer, settings), Noise(settings.device)
-    set_rates(trainer.opts, 0.02)
-    steps = _steps(trainer, pool, noise, settings)
-    rng = random.Random(f"unet/{settings.seed}/{trainer.step}")
-    clock = Clock(settings.left("unet"), trainer.progress)
-    shipped = list(_SHIPPED)
-    while (progress := clock.progress) < 1:
-        if trainer.step % 8 == 0:
-            pool.code(vae, feed, 1)
-        set_rates(trainer.opts, linear(progress, trainer.step, 300))
-        rng.choices(steps, _STEPS)[0]()
-        trainer.step += 1
-        if trainer.step % 4 == 0:
-            for average in trainer.averages:
-                average.update(trainer.step, 4)
-        if trainer.step % 16 == 0:
-            # Reading the loss also waits for the GPU, so that the clock tells its time.
-            settings.report("unet", trainer.step, progress, trainer.loss.clone())
-            if settings.device.type == "cuda":
-                torch.cuda.synchronize()
-        if shipped and progress > shipped[0]:
-            shipped.pop(0)
-            trainer.save(progress)
-            ship(*trainer.averaged())
-    trainer.save(1.0)
-    return trainer.averaged()
+if __name__ == "__main__":
+    main()

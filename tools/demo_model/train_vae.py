@@ -1,34 +1,43 @@
-"""Trains the autoencoder, then its decoder alone, and the second decoder of vivid colours."""
+"""Trains the autoencoder on freshly drawn pictures: ``python -m tools.demo_model.train_vae``."""
 
 from __future__ import annotations
 
+import argparse
 import random
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
+from tqdm import tqdm
 
-from .colour import vivid
-from .feed import Feed
+from .draw import draw_scene
 from .networks import Vae, make_vae
-from .pool import Pool, to_tensor
-from .settings import Settings
-from .training import (
-    Average,
-    Clock,
-    apply,
-    cosine,
-    load,
-    network_optimizers,
-    remember_rates,
-    save,
-)
+from .scene import random_pair, random_single
+from .training import Average, Muon, apply, average_gradients, cosine, device, launch, load, save
 
-_EDGES = ("conv_in", "conv_out", "quant")
-_CROP = 96
-_FORGIVEN = 0.04  # noise on latents, as a share of their deviation
-_VIVID = 2.6  # strength of the vivid colours
+
+def pictures(rng: random.Random, count: int) -> torch.Tensor:
+    """Freshly drawn pictures, (count, 3, 128, 128) in -1…1."""
+    drawn = []
+    for _ in range(count):
+        scene = random_pair(rng) if rng.random() < 0.3 else random_single(rng, small=0.3)
+        drawn.append(np.asarray(draw_scene(scene, rng)))
+    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def crops(batch: torch.Tensor, side: int, rng: random.Random) -> torch.Tensor:
+    """One crop of each picture."""
+    if side >= batch.shape[-1]:
+        return batch
+    out = []
+    for picture in batch:
+        x, y = (rng.randrange(0, batch.shape[-1] - side + 1, 4) for _ in range(2))
+        out.append(picture[:, y : y + side, x : x + side])
+    return torch.stack(out)
 
 
 def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,120 +53,115 @@ def picture_loss(got: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
     return loss
 
 
-def crops(pool: Pool, count: int, side: int, rng: random.Random) -> torch.Tensor:
-    """The same crop of random pictures, (count, 3, side, side) in -1…1."""
-    pixels = pool.main.pictures(count)
-    y, x = (rng.randrange(0, n - side + 1, 4) for n in pixels.shape[1:3])
-    return to_tensor(pixels[:, y : y + side, x : x + side])
+def optimizers(vae: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon for the inner convolutions, AdamW for the rest."""
+    inner: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, p in vae.named_parameters():
+        outer = any(part in name for part in ("conv_in", "conv_out", "quant"))
+        (inner if p.ndim >= 2 and not outer else rest).append(p)
+    return [Muon(inner, lr), torch.optim.AdamW(rest, lr, betas=(0.9, 0.99), weight_decay=0)]
 
 
-def _joint_loss(vae: Vae, want: torch.Tensor, settings: Settings) -> torch.Tensor:
-    with settings.autocast():
-        posterior = vae.encode(want).latent_dist
-        got = vae.decode(posterior.sample()).sample
-    variance = posterior.logvar.float().exp()
-    kl = 0.5 * (posterior.mean.float() ** 2 + variance - 1 - posterior.logvar.float()).mean()
-    loss: torch.Tensor = picture_loss(got.float(), want) + 5e-4 * kl
-    return loss
-
-
-def _decoder_loss(vae: Vae, shown: torch.Tensor, look: str, settings: Settings) -> torch.Tensor:
-    want = vivid(shown, _VIVID) if look == "vivid" else shown
-    with settings.autocast():
-        with torch.no_grad():
-            latents = vae.encode(shown).latent_dist.mode()
-            # A UNet's latents are never exact: the decoder learns to forgive a little.
-            latents = latents + _FORGIVEN * latents.std() * torch.randn_like(latents)
-        got = vae.decode(latents).sample
-    return picture_loss(got.float(), want)
-
-
-def _run(vae: Vae, look: str, lr: float, pool: Pool, feed: Feed, settings: Settings) -> Vae:
-    """Train for its time; ``look`` is "both" for the whole autoencoder. Its averaged weights."""
-    clock = Clock(settings.left("vae" if look == "both" else look))
-    rng, step = random.Random(f"vae/{look}"), 0
-    vae.train()
-    average = Average(vae, 0.995)
-    opts = network_optimizers(vae, lr, _EDGES)
-    remember_rates(opts)
-    while (progress := clock.progress) < 1:
-        pool.draw(feed, 2)
-        # Crops first: more of them in the same time. Whole pictures at the end.
-        whole = look != "both" or progress > 0.85
-        count = settings.crops // 4 if whole else settings.crops
-        shown = crops(pool, count, 192 if whole else _CROP, rng)
-        if look == "both":
-            loss = _joint_loss(vae, shown, settings)
-        else:
-            loss = _decoder_loss(vae, shown, look, settings)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        apply(opts, cosine(progress, step, 50) + 0.005)
-        average.update(step)
-        step += 1
-        settings.report(f"vae {look}", step, progress, loss)
-    vae.load_state_dict(average.weights)
-    return vae.eval()
-
-
-def _only_decoder(vae: Vae) -> None:
-    vae.requires_grad_(True)
-    vae.encoder.requires_grad_(False)
-    vae.quant_conv.requires_grad_(False)
-
-
-def _scaling_factor(vae: Vae, pool: Pool) -> float:
+def scaling_factor(vae: Vae, rng: random.Random) -> float:
     """What brings the latents to unit variance."""
     with torch.no_grad():
-        found = vae.encode(to_tensor(pool.main.pictures(min(256, pool.main.drawn))))
-    return round(1.0 / float(found.latent_dist.mode().std()), 5)
+        return 1.0 / float(vae.encode(pictures(rng, 256)).latent_dist.mode().std())
 
 
-def _read(path: Path, settings: Settings) -> Vae | None:
+def _start(path: Path, args: argparse.Namespace) -> tuple[Vae, Average, list[Any], int]:
+    torch.manual_seed(args.seed)
+    vae = make_vae().to(device(), memory_format=torch.channels_last)
+    average = Average(vae, 0.995)
+    opts = optimizers(vae, args.lr)
     state = load(path)
     if state is None:
-        return None
-    vae = make_vae()
-    vae.load_state_dict(state["vae"])
-    vae.register_to_config(scaling_factor=state["scaling_factor"])
-    return vae.to(settings.device, memory_format=torch.channels_last).eval()
+        return vae, average, opts, 0
+    vae.load_state_dict(state["model"])
+    average.weights = state["average"]
+    for opt, saved in zip(opts, state["optimizers"], strict=True):
+        opt.load_state_dict(saved)
+    return vae, average, opts, state["step"]
 
 
-def _keep(vae: Vae, path: Path) -> Vae:
-    save({"vae": vae.state_dict(), "scaling_factor": vae.config.scaling_factor}, path)
-    return vae
+def train(rank: int, world: int, args: argparse.Namespace) -> None:
+    """One process's part of the training."""
+    path = Path(args.work) / "vae.pt"
+    vae, average, opts, start = _start(path, args)
+    torch.manual_seed(args.seed + 1000 * rank + start)
+    rng = random.Random(f"vae/{args.seed}/{rank}/{start}")
+    bar = tqdm(range(start, args.steps), initial=start, total=args.steps, disable=rank > 0)
+    for step in bar:
+        whole = step >= args.steps * args.crop_share
+        want = pictures(rng, args.batch // 2 if whole else args.batch)
+        want = crops(want, 128 if whole else 64, rng).to(device())
+        want = want.contiguous(memory_format=torch.channels_last)
+        loss, parts = _loss(vae, want, bf16=args.bf16)
+        torch.autograd.backward(loss)
+        average_gradients([vae], world)
+        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        apply(opts, args.lr * cosine(step, args.steps, 50) + 1e-5)
+        average.update(vae, step)
+        if step % 20 == 0:
+            bar.set_postfix(parts)
+        last = step + 1 == args.steps
+        if rank == 0 and (last or (step + 1) % 500 == 0):
+            _save(path, vae, average, opts, step + 1)
 
 
-def train_vae(pool: Pool, feed: Feed, settings: Settings) -> Vae:
-    """The model's own autoencoder: both halves, then the decoder on latents that lie.
-
-    An earlier one below ``work`` is where it starts from, or is taken as it is when the run has
-    no time for it.
-    """
-    path = settings.work / "vae.pt"
-    if vae := _read(path, settings):
-        return vae
-    torch.manual_seed(settings.seed)
-    vae = make_vae().to(settings.device, memory_format=torch.channels_last)
-    start = load(settings.work / "vae-start.pt")
-    if start:
-        vae.load_state_dict(start["vae"])
-    if "vae" in settings.parts:
-        vae = _run(vae, "both", 1.5e-3 if start else 2e-3, pool, feed, settings)
-    vae.register_to_config(scaling_factor=_scaling_factor(vae, pool))
-    if "natural" in settings.parts:
-        _only_decoder(vae)
-        vae = _run(vae, "natural", 1e-3, pool, feed, settings)
-    return _keep(vae.eval(), path)
+def _loss(vae: Vae, want: torch.Tensor, *, bf16: bool) -> tuple[torch.Tensor, dict[str, str]]:
+    with torch.autocast(want.device.type, torch.bfloat16, enabled=bf16):
+        posterior = vae.encode(want).latent_dist
+        got = vae.decode(posterior.sample()).sample
+    got = got.float()
+    picture = picture_loss(got, want)
+    variance = posterior.logvar.float().exp()
+    kl = 0.5 * (posterior.mean.float() ** 2 + variance - 1 - posterior.logvar.float()).mean()
+    parts = {
+        "l1": f"{float(l1_loss(got.detach(), want)):.4f}",
+        "loss": f"{float(picture.detach()):.4f}",
+        "kl": f"{float(kl.detach()):.2f}",
+    }
+    return picture + 5e-4 * kl, parts
 
 
-def train_vivid(natural: Vae, pool: Pool, feed: Feed, settings: Settings) -> Vae:
-    """A second decoder for the same latents, in stronger colours."""
-    path = settings.work / "vivid.pt"
-    if vae := _read(path, settings):
-        return vae
-    vae = make_vae().to(settings.device, memory_format=torch.channels_last)
-    vae.load_state_dict(natural.state_dict())
-    vae.register_to_config(scaling_factor=natural.config.scaling_factor)
-    _only_decoder(vae)
-    return _keep(_run(vae, "vivid", 1e-3, pool, feed, settings), path)
+def _save(
+    path: Path,
+    vae: Vae,
+    average: Average,
+    opts: list[torch.optim.Optimizer],
+    step: int,
+) -> None:
+    state: dict[str, Any] = {
+        "step": step,
+        "model": vae.state_dict(),
+        "average": average.weights,
+        "optimizers": [opt.state_dict() for opt in opts],
+    }
+    trained = make_vae()
+    trained.load_state_dict(average.weights)
+    state["scaling_factor"] = scaling_factor(trained, random.Random(0))
+    save(state, path)
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=16, help="pictures per process and step")
+    parser.add_argument("--crop-share", type=float, default=0.8, help="part trained on crops")
+    parser.add_argument("--lr", type=float, default=2.5e-3)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--port", type=int, default=29611)
+    args = parser.parse_args()
+    Path(args.work).mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    launch(train, args)
+    print(f"trained for {(time.monotonic() - began) / 60:.1f} min")
+
+
+if __name__ == "__main__":
+    main()
