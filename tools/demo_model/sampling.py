@@ -91,7 +91,6 @@ class Demo:
         *,
         clip_skip: int = 1,
         negative: str = "",
-        steps: int = 20,
         batch: int = 50,
     ) -> torch.Tensor:
         """Pictures of the prompts at one clip skip, (n, 3, 128, 128) in -1…1."""
@@ -99,8 +98,7 @@ class Demo:
         out = []
         for at in range(0, len(prompts), batch):
             cond = self.exits(prompts[at : at + batch])[clip_skip - 1]
-            latents = self.latents(cond, uncond, seeds[at : at + batch], steps=steps)
-            out.append(self.decode(latents))
+            out.append(self.decode(self.latents(cond, uncond, seeds[at : at + batch])))
         return torch.cat(out)
 
 
