@@ -256,6 +256,7 @@ def two_passes(*way: dict[str, Any], **inputs: Any) -> dict[str, Any]:
 
 BY = {"upscale_method": "bicubic", "scale_by": 1.5}
 TO = {"upscale_method": "nearest-exact", "width": 768, "height": 1152}
+SIZE: dict[str, Any] = {"resize_width": 768, "resize_height": 1152}
 UPSCALERS = {
     "a latent by a factor": (
         [node("LatentUpscaleBy", samples=["7", 0], **BY)],
@@ -263,7 +264,7 @@ UPSCALERS = {
     ),
     "a latent to a size": (
         [node("LatentUpscale", samples=["7", 0], **TO)],
-        HiresFix(1.5, 10, 0.5, "Latent (nearest-exact)"),
+        HiresFix(1.5, 10, 0.5, "Latent (nearest-exact)", **SIZE),
     ),
     "pixels to a size": (
         [
@@ -271,7 +272,7 @@ UPSCALERS = {
             node("ImageScale", image=["23", 0], **TO),
             node("VAEDecode", samples=["7", 0], vae=["9", 0]),
         ],
-        HiresFix(1.5, 10, 0.5, "Nearest"),
+        HiresFix(1.5, 10, 0.5, "Nearest", **SIZE),
     ),
     "pixels by a model": (
         [
@@ -455,7 +456,7 @@ def test_invokeai_4() -> None:
     ]
     reading = read_text(invokeai_metadata=INVOKE4)
     assert reading.left_out == ()
-    assert [note.key for note in reading.remarks] == ["from_invokeai"]
+    assert [note.key for note in reading.remarks] == ["only_information", "from_invokeai"]
 
 
 def test_what_invokeai_does_besides_is_named() -> None:

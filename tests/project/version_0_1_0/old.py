@@ -97,6 +97,9 @@ DRAWN: Final = ("seed", "variation_seed")
 # Controls that a post of today has besides, and one whose list has become longer.
 NEW: Final = frozenset(
     {
+        "config_defaults",
+        "config_defaults_back",
+        "config_defaults_of",
         "config_embed",
         "config_embed_roles",
         "config_embeddings",
@@ -104,6 +107,7 @@ NEW: Final = frozenset(
         "config_embeds_back",
         "config_embeds_find",
         "config_embeds_found",
+        "config_in_place",
         "config_lora",
         "config_lora_roles",
         "config_loras",
@@ -112,7 +116,14 @@ NEW: Final = frozenset(
         "config_loras_find",
         "config_loras_found",
         "embeddings",
+        "enlarge",
+        "enlarge_four",
+        "enlarge_from",
+        "enlarge_three",
+        "enlarge_two",
         "loras",
+        "models_find",
+        "models_search",
         "set_noise_source",
         "upscalers",
     }
@@ -120,7 +131,9 @@ NEW: Final = frozenset(
 # Files that an answer of today has besides.
 NEW_FILES: Final = frozenset({"day.png"})
 # Settings that a server did not have; while they are empty, nothing is decided by them.
-NEW_SETTINGS: Final = frozenset({"loras", "lora_roles", "embeddings", "embedding_roles"})
+NEW_SETTINGS: Final = frozenset(
+    {"loras", "lora_roles", "embeddings", "embedding_roles", "in_place"}
+)
 LONGER: Final = {"models:samplers:2": "models:samplers:2 (off)"}
 COUNTED: Final = ("jobs", "pictures", "copies", "farewells", "spent", "inputs")
 COMPARED: Final = {
