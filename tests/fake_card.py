@@ -14,7 +14,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -328,7 +328,7 @@ class _Event:
 
 @contextlib.contextmanager
 def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
-    """Pretend that there is a card of ``total`` bytes, here and in pools' threads."""
+    """Pretend that there is a card of ``total`` bytes; what pools are given is done at once."""
     card = FakeCard()
     properties = SimpleNamespace(total_memory=total, name="A card that is not there")
     stubs: dict[str, Any] = {
@@ -350,25 +350,21 @@ def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
     with contextlib.ExitStack() as stack:
         for name, stub in stubs.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, stub))
-        submit = ThreadPoolExecutor.submit
-        submitted: list[Future[Any]] = []
 
-        def submit_with_card(pool: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-            def run() -> Any:
-                # One after the other: FakeTensors are not for several threads at once.
-                with card.lock, _seen(FakeCard(card)):
-                    return function(*args, **kwargs)
-
-            submitted.append(future := submit(pool, run))
+        def submit(_: Any, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            # At once and here: FakeTensors are not for several threads.
+            future: Future[Any] = Future()
+            try:
+                future.set_result(function(*args, **kwargs))
+            except Exception as error:
+                future.set_exception(error)
             return future
 
-        stack.enter_context(mock.patch.object(ThreadPoolExecutor, "submit", submit_with_card))
+        stack.enter_context(mock.patch.object(ThreadPoolExecutor, "submit", submit))
         stack.enter_context(_seen(card))
         # torch.tensor(…, device="cuda:0") is made on the CPU and then moved: in all threads.
         stack.callback(torch._C._set_only_lift_cpu_tensors, torch._C._only_lift_cpu_tensors())
         torch._C._set_only_lift_cpu_tensors(True)
-        # What is drawn ahead may still be at it, and must not see the next card.
-        stack.callback(lambda: wait(submitted))
         yield card
 
 
