@@ -22,12 +22,12 @@ class Channel:
         self.now = 100.0
         self.broken = False
 
-    async def edit(self, view: ui.LayoutView, files: list[discord.File]) -> None:
+    async def edit(self, view: ui.LayoutView, files: list[discord.File] | None) -> None:
         if self.broken:
             response: Any = type("Response", (), {"status": 404, "reason": "Not Found"})()
             raise discord.NotFound(response, "gone")
         self.shown.append(view_text(view))
-        self.files.append(len(files))
+        self.files.append(len(files or ()))
 
 
 @pytest.fixture

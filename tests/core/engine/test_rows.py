@@ -152,7 +152,8 @@ def test_recorded_calls_know_no_networks() -> None:
 
         return Replay(), output
 
-    unet, networks = nn.Linear(1, 1), Networks()
+    unet: Any = nn.Linear(1, 1)
+    networks = Networks()
     calls = Unet()
     unet.forward = lambda *given, **named: calls(*given)
     batcher = RowBatcher(8, graphs=Graphs(record))
