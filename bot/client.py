@@ -227,7 +227,7 @@ class Penultimate(commands.AutoShardedBot):
         """Take nothing new, let what runs end, stop following jobs, which the next start resumes,
         disconnect, then stop the engine."""
         self._connection.parsers.clear()
-        await _let_end()
+        await let_end()
         # Only what setup_hook got to, in reverse order.
         if hasattr(self, "_reading"):
             self._reading.cancel()
@@ -313,7 +313,7 @@ class Penultimate(commands.AutoShardedBot):
                 log.warning("member %d: %d uses too fast to be answered", user_id, unanswered)
 
 
-async def _let_end() -> None:
+async def let_end() -> None:
     """Let the uses of the bot that run end, and cancel those that take long."""
     acting = [
         task

@@ -14,6 +14,7 @@ import pytest
 from discord import ui
 
 from bot.cli import logs
+from bot.client import let_end
 from tests.simulation import World, answer, text
 
 CALLBACK = "/interactions/*/*/callback"
@@ -149,21 +150,25 @@ async def test_what_was_sent_is_kept_nowhere(world: World) -> None:
     assert "clip skip 2" in text(answer(again))
 
 
-async def test_a_use_that_runs_when_the_bot_stops_is_ended(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    admit, begun = type(world.bot.gate).admit, asyncio.Event()
+async def test_a_use_that_runs_when_the_bot_stops_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.client.SECONDS_TO_END", 0.01)
+    names = ("CommandTree-invoker", "discord-ui-dynamic-item-x", "job 1")
+    ends = (asyncio.sleep(0), asyncio.Event().wait(), asyncio.Event().wait())
+    quick, stuck, other = map(asyncio.create_task, ends)
+    for task, name in zip((quick, stuck, other), names, strict=True):
+        task.set_name(name)
+    await let_end()
+    assert not quick.cancelled()
+    assert (quick.done(), stuck.cancelled(), other.done()) == (True, True, False)
+    other.cancel()
 
-    async def slowly(*arguments: Any) -> None:
-        begun.set()
-        await asyncio.sleep(0.3)
-        await admit(*arguments)
 
-    monkeypatch.setattr(type(world.bot.gate), "admit", slowly)
-    using = asyncio.create_task(world.ann.slash(world.channel, "imagine", prompt="x", seed=7))
-    await begun.wait()
+async def test_until_then_it_can_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    async def seen() -> None:
+        closed.append(world.bot.is_closed())
+
+    monkeypatch.setattr("bot.client.let_end", seen)
     await world.restart()
-    await asyncio.gather(using, return_exceptions=True)
-    await world.env.settle()
-    assert (await world.job(1)).state == "delivered"
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert closed == [False]
