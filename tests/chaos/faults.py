@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from tests.chaos.engine import PID
@@ -92,6 +93,9 @@ class Faults:
     async def _kill_engine(self) -> None:
         try:
             pid = int((self.process.cache / PID).read_text("ascii"))
+            # The number may be another's by now.
+            if _parent(pid) != self.process.pid:
+                raise ProcessLookupError(pid)
             os.kill(pid, signal.SIGKILL)
         except (OSError, ValueError):
             # It is starting, or gone already.
@@ -144,6 +148,12 @@ class Faults:
             resource.prlimit(
                 self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)
             )
+
+
+def _parent(pid: int) -> int:
+    """A process's parent. Raises :class:`OSError` when there is no such process."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    return int(fields[1])
 
 
 def _hold(process: Process, seconds: float) -> None:
