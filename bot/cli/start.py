@@ -85,6 +85,8 @@ async def serve(settings: Settings, token: str) -> None:
         finally:
             for part in parts:
                 part.cancel()
+            # While it reconnects, discord.py swallows a cancellation: what ends it is this.
+            await bot.close()
             results = await asyncio.gather(*parts, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from functools import partial
 from typing import Any
@@ -14,11 +16,18 @@ from typing import Any
 PAUSES: dict[str, dict[str, Any]] = {
     "bot.jobs.following": {"RETRIES": (0.3, 1.0, 2.0), "SLOWLY": 3.0},
     "bot.store.written": {"SECONDS_TO_WRITE": 1.0},
-    "bot.posts.farewells": {"PAUSE": 3.0},
+    # A refusal each few seconds means less than one each half hour.
+    "bot.posts.farewells": {"PAUSE": 3.0, "REFUSALS": 100},
     "bot.posts.sender": {"SECONDS_TO_NOTICE": 3.0},
     "bot.upkeep.registration": {"RETRIES": (1.0, 2.0), "SLOWLY": 5.0},
     "bot.upkeep.upkeep": {"SECONDS": 2.0, "SECONDS_TO_ERASE": 4.0},
 }
+
+
+def _say_what_waits(*_: object) -> None:
+    """Print where each task waits: for a bot that does not stop."""
+    for task in asyncio.tasks._all_tasks:  # type: ignore[attr-defined]
+        task.print_stack(file=sys.stderr)
 
 
 def main(address: str) -> int:
@@ -45,6 +54,7 @@ def main(address: str) -> int:
             backoff=lambda deaths: min(0.1 * deaths, 1.0),
         )
 
+    signal.signal(signal.SIGUSR1, _say_what_waits)
     Route.BASE = address
     DiscordWebSocket.DEFAULT_GATEWAY = URL(address.replace("http", "ws") + "/gateway")
     for module, values in PAUSES.items():

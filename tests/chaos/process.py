@@ -85,6 +85,9 @@ class Process:
         try:
             await asyncio.wait_for(process.wait(), TO_STOP)
         except TimeoutError:
+            # Its log says then what it waits for.
+            process.send_signal(signal.SIGUSR1)
+            await asyncio.sleep(1)
             process.kill()
             await process.wait()
         self.lives[-1].code = process.returncode

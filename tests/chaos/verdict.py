@@ -33,12 +33,13 @@ class Row:
     state: str
     untold: bool
     message_id: int | None
+    parent_id: int | None = None
 
 
 def rows(database: Path) -> list[Row]:
     """Every job's. Raises :class:`sqlite3.OperationalError` while there is no database."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        found = connection.execute("SELECT id, state, untold, message_id FROM jobs")
+        found = connection.execute("SELECT id, state, untold, message_id, parent_id FROM jobs")
         return [Row(*each) for each in found]
 
 
@@ -76,16 +77,22 @@ def _of_jobs(state: State, found: dict[int, Row]) -> Iterator[str]:
     for job in sorted(state.jobs - set(found) - deleted):
         if not state.forgotten:
             yield f"job {job} was accepted and is lost"
-    taken: dict[int | None, int] = {}
+    taken: dict[int, int] = {}
+    parents = {row.parent_id for row in found.values()}
     for row in found.values():
         if row.state not in ENDED:
             yield f"job {row.id} is left {row.state}"
         elif row.untold:
             yield f"job {row.id} is {row.state}, and nobody was told"
         elif row.id not in state.deleted_jobs:
+            if row.message_id is None:
+                # Its post is another's: one that took its place, or whose place it was to take.
+                if row.id not in parents and not (row.state == "cancelled" and row.parent_id):
+                    yield f"job {row.id} is {row.state} in no message"
+                continue
             if (other := taken.setdefault(row.message_id, row.id)) != row.id:
                 yield f"jobs {other} and {row.id} are in one message"
-            yield from _of_ending(row, state.messages.get(row.message_id or 0))
+            yield from _of_ending(row, state.messages.get(row.message_id))
 
 
 def _of_ending(row: Row, message: Message | None) -> Iterator[str]:

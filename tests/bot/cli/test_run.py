@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sqlite3
@@ -29,6 +30,7 @@ from core.serving.client import EngineClient
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
 from tests import stub_engine
+from tests.fake_engine import FakeEngine
 from tests.simulation import World
 from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
 
@@ -248,6 +250,30 @@ async def test_where_no_engine_can_be_started_the_bot_ends(
         monkeypatch.setattr(discord.http.Route, "BASE", address)
         with pytest.raises(EngineStopped, match=r"ImportError: no torch here$"):
             await start.serve(settings, TOKEN)
+
+
+async def test_a_stop_while_the_gateway_reconnects(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting = asyncio.Event()
+
+    async def connect(bot: Penultimate) -> None:
+        connecting.set()
+        # As discord.py's does then.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        while not bot.is_closed():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Penultimate, "connect", connect)
+    async with small_discord(accepts_the_token) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        monkeypatch.setattr(start, "Penultimate", partial(Penultimate, engine=FakeEngine))
+        serving = asyncio.create_task(start.serve(with_token, TOKEN))
+        await connecting.wait()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(serving, 60)
 
 
 async def test_a_newer_database_is_told_at_the_start(
