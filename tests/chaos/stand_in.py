@@ -215,6 +215,8 @@ class StandIn:
 
     def _of_webhook(self, token: str, which: str, asked: Asked) -> Any:
         interaction = self._interaction(token)
+        if interaction.acknowledged is None:
+            raise Refused(404, 10015)
         if which != "@original":
             message = self._message(which)
             # A token reaches what answers its interaction, and the message that was pressed.
