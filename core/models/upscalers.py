@@ -1,4 +1,4 @@
-"""Upscaler models: ESRGAN, its compact kin and SwinIR, built from what a file holds and loaded."""
+"""Upscaler models: ESRGAN, its compact kin and those of attention, built and loaded from a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pixel_unshuffle
 
 from core.errors import Refused
-from core.models.swinir import SwinIr, whole
+from core.models.attention_upscaler import AttentionUpscaler
+from core.models.dat import DISTANCES, Dat, window_sides
+from core.models.hat import Hat
+from core.models.padding import whole
+from core.models.swinir import SwinIr
 from core.models.weights.components import DiffusersTensors, load_module
 from core.models.weights.safetensors_header import read_header
 from core.models.weights.upscaler_file import (
@@ -52,21 +56,23 @@ def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> Loade
     """Load an upscaler from a ``.safetensors``. Raises :class:`~core.errors.Refused`."""
     name = path.stem
     facts = describe_upscaler(read_header(path, "upscaler"))
+    tensors = _Respelled(path, facts.keys)
+    # Only DAT has these, and the shapes do not tell its windows' height from their width.
+    distances = tensors.read(DISTANCES)
     try:
+        sides = None if distances is None else window_sides(distances)
         with torch.device("meta"):
-            module = ARCHITECTURES[facts.architecture](facts)
+            module = Dat(facts, sides) if sides else ARCHITECTURES[facts.architecture](facts)
             # Computes nothing on this device but shapes.
             side = _TRIED * facts.scale
             module(torch.empty(1, 3, _TRIED, _TRIED)).expand(1, 3, side, side)
     except Exception as error:
         # The file is untrusted: any exception is its fault, for nothing is allocated yet.
         raise Refused("upscaler", name, "unreadable", "its layers do not fit together") from error
-    averages = facts.architecture == "swinir"
-    # Its attention overflows in half precision.
-    dtype = torch.float32 if averages else dtype
-    tensors = _Respelled(path, facts.keys)
+    # Attention overflows in half precision.
+    dtype = torch.float32 if isinstance(module, AttentionUpscaler) else dtype
     load_module(module, facts.architecture, tensors, device, dtype, "upscaler", name)
-    return LoadedUpscaler(name, facts.scale, module, averages)
+    return LoadedUpscaler(name, facts.scale, module, averages=facts.architecture == "swinir")
 
 
 class _Respelled:
@@ -181,4 +187,5 @@ ARCHITECTURES: Final[Mapping[Architecture, Callable[[UpscalerFacts], nn.Module]]
     "esrgan": Esrgan,
     "compact": Compact,
     "swinir": SwinIr,
+    "hat": Hat,
 }

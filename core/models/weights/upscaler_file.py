@@ -1,7 +1,7 @@
 """Detection of what upscaler one ``.safetensors`` contains, from its names and shapes. No torch.
 
-Three architectures are loaded, each in the widths and depths that there are: ESRGAN in its three
-spellings (old ESRGAN's, BSRGAN's, Real-ESRGAN's), Real-ESRGAN's compact one, and SwinIR.
+Five architectures are loaded, each in the widths and depths that there are: ESRGAN in its three
+spellings (old ESRGAN's, BSRGAN's, Real-ESRGAN's), Real-ESRGAN's compact one, SwinIR, HAT and DAT.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from core.errors import Refused
 from core.models.weights.file_kinds import check_kind
 from core.models.weights.safetensors_header import Header
 
-Architecture = Literal["esrgan", "compact", "swinir"]
+Architecture = Literal["esrgan", "compact", "swinir", "hat", "dat"]
 MAX_SCALE: Final = 16
 # What training programs put before all names of a file.
 _PREFIX: Final = re.compile(r"^(params_ema|params|module|generator|netG|model_g)\.")
-# Names of old ESRGAN and of BSRGAN, and what Real-ESRGAN calls the same.
+# Names of old ESRGAN and of BSRGAN, and what Real-ESRGAN calls the same; and names of HAT and DAT,
+# so that all blocks of attention have the same parts: two norms, attention and a network.
 _RESPELLED: Final = (
     (re.compile(r"^model\.0\."), "conv_first."),
     (re.compile(r"^model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\d)\.0\."), r"body.\1.rdb\2.\3."),
@@ -30,18 +31,33 @@ _RESPELLED: Final = (
     (re.compile(r"^trunk_conv\."), "conv_body."),
     (re.compile(r"^upconv(\d)\."), r"conv_up\1."),
     (re.compile(r"^HRconv\."), "conv_hr."),
+    (re.compile(r"^before_RG\.1\."), "patch_embed.norm."),
+    (re.compile(r"^(layers\.\d+)\.residual_group\."), r"\1."),
+    (re.compile(r"^(layers\.\d+\.blocks\.\d+)\.conv_block\."), r"\1.attn.conv_block."),
+    (re.compile(r"^(layers\.\d+\.blocks\.\d+)\.ffn\."), r"\1.mlp."),
+    (re.compile(r"^(layers\.\d+\.overlap_attn)\.(qkv|proj|rel)"), r"\1.attn.\2"),
 )
-# All that SwinIR has in its groups; its relatives have more.
-_SWINIR: Final = re.compile(
-    r"^layers\.\d+\.(conv(\.\d)?|residual_group\.blocks\.\d+\."
-    r"(norm[12]|attn\.(qkv|proj)|mlp\.fc[12]))\.(weight|bias)$"
-    r"|^layers\.\d+\.residual_group\.blocks\.\d+\.(attn\.relative_position_\w+|attn_mask)$"
-)
+# All that each has in its groups, after "layers.0."; their relatives have more.
+_GROUPS: Final[dict[Architecture, re.Pattern[str]]] = {
+    "swinir": re.compile(
+        r"(conv(\.\d)?|blocks\.\d+\.(norm[12]|attn\.(qkv|proj)|mlp\.fc[12]))\.(weight|bias)"
+        r"|blocks\.\d+\.(attn\.relative_position_\w+|attn_mask)"
+    ),
+    "hat": re.compile(
+        r"(conv|(blocks\.\d+|overlap_attn)\.(norm[12]|mlp\.fc[12]|"
+        r"attn\.(qkv|proj|conv_block\.cab\.\d(\.attention\.\d)?)))\.(weight|bias)"
+        r"|(blocks\.\d+|overlap_attn)\.attn\.relative_position_bias_table"
+    ),
+    "dat": re.compile(
+        r"(conv(\.\d)?|blocks\.\d+\.(norm[12]|mlp\.(fc[12]|sg\.norm|sg\.conv)|"
+        r"attn\.(qkv|proj|dwconv\.\d|(channel|spatial)_interaction\.\d|"
+        r"attns\.\d\.pos\.pos(_proj|\d\.\d))))\.(weight|bias|running_\w+|num_\w+)"
+        r"|blocks\.\d+\.attn\.(temperature|attn_mask_\d|"
+        r"attns\.\d\.(rpe_biases|relative_position_index))"
+    ),
+}
 # What only files of architectures have that are not loaded, and their names.
 _OTHERS: Final = {
-    "before_RG.": "DAT",
-    "relative_position_index_OCA": "HAT",
-    "overlap_attn.": "HAT",
     "block_1.c1_r.": "SPAN",
     "m_body.0.trans_block.": "SCUNet",
 }
@@ -84,8 +100,8 @@ def describe_upscaler(header: Header) -> UpscalerFacts:
         values = sum(shapes.get(last, ()))
         scale = isqrt(values // 3)
         colours, outputs = _inputs(shapes, "body.0"), values // max(scale, 1) ** 2
-    elif dimensions.get("conv_first.weight") == 4 and _is_swinir(keys):
-        facts = UpscalerFacts("swinir", 0, keys, shapes)
+    elif dimensions.get("conv_first.weight") == 4 and (attends := _of_attention(keys)):
+        facts = UpscalerFacts(attends, 0, keys, shapes)
         scale = 2 ** facts.count(r"conv_up(\d+)\.weight$")
         colours, outputs = _inputs(shapes, "conv_first"), sum(shapes.get("conv_last.bias", (3,)))
         for name, shape in shapes.items():
@@ -109,11 +125,14 @@ def unshuffle(shapes: dict[str, tuple[int, ...]]) -> int:
     return max(1, isqrt(_inputs(shapes, "conv_first") // 3))
 
 
-def _is_swinir(names: Collection[str]) -> bool:
-    layers = [name for name in names if name.startswith("layers.")]
-    enlarges = "conv_up1.weight" in names or "upsample.0.weight" in names
-    known = all(map(_SWINIR.match, layers)) and "absolute_pos_embed" not in names
-    return bool(layers) and enlarges and known
+def _of_attention(names: Collection[str]) -> Architecture | None:
+    """Return which architecture of attention has just these groups and upsampling, if any."""
+    parts = [re.sub(r"^layers\.\d+\.", "", name) for name in names if name.startswith("layers.")]
+    ends = ("conv_up1.weight", "upsample.0.weight", "conv_before_upsample.0.weight")
+    if not parts or "absolute_pos_embed" in names or not any(end in names for end in ends):
+        return None
+    found = (each for each, known in _GROUPS.items() if all(map(known.fullmatch, parts)))
+    return next(found, None)
 
 
 def _inputs(shapes: dict[str, tuple[int, ...]], name: str) -> int:
