@@ -57,12 +57,16 @@ def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> Loade
     name = path.stem
     facts = describe_upscaler(read_header(path, "upscaler"))
     tensors = _Respelled(path, facts.keys)
-    # Only DAT has these, and the shapes do not tell its windows' height from their width.
+    # The shapes do not tell the height of DAT's windows from their width.
     distances = tensors.read(DISTANCES)
+    if facts.architecture == "dat" and distances is None:
+        raise Refused("upscaler", name, "missing", f"dat {DISTANCES}")
     try:
-        sides = None if distances is None else window_sides(distances)
         with torch.device("meta"):
-            module = Dat(facts, sides) if sides else ARCHITECTURES[facts.architecture](facts)
+            if distances is None:
+                module = ARCHITECTURES[facts.architecture](facts)
+            else:
+                module = Dat(facts, window_sides(distances))
             # Computes nothing on this device but shapes.
             side = _TRIED * facts.scale
             module(torch.empty(1, 3, _TRIED, _TRIED)).expand(1, 3, side, side)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from bot.cli import convert
 from core.models.upscalers import load_upscaler
-from tests.core.models.test_upscalers import esrgan
+from tests.core.models.upscaler_weights import dat, esrgan
 
 VECTORS = torch.arange(6.0).reshape(2, 3)
 
@@ -38,19 +38,23 @@ def test_an_upscaler_and_an_embedding_are_written_beside_their_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     upscaler, embedding = tmp_path / "4x.pth", tmp_path / "bad.hands.pt"
+    attention = tmp_path / "DAT_x2.pth"
     torch.save({"params": {}, "params_ema": esrgan()}, upscaler)
+    torch.save({"params": dat()}, attention)
     torch.save({"string_to_param": {"*": VECTORS}}, embedding)
     before = upscaler.read_bytes()
-    code, out, err = told(capsys, upscaler, embedding)
-    written = tmp_path / "4x.safetensors", tmp_path / "bad.hands.safetensors"
+    code, out, err = told(capsys, upscaler, embedding, attention)
+    names = "4x.safetensors", "bad.hands.safetensors", "DAT_x2.safetensors"
+    written = [tmp_path / name for name in names]
     assert (code, err) == (0, "")
     assert out.splitlines() == [str(path) for path in written]
     assert load_upscaler(written[0], torch.device("cpu"), torch.float32).scale == 4
+    assert load_upscaler(written[2], torch.device("cpu"), torch.float32).scale == 2
     assert torch.equal(load_file(written[1])["emb_params"], VECTORS)
     with safe_open(written[1], "pt") as file:
         assert len(file.metadata()["original_sha256"]) == 64
     assert upscaler.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 4, "nothing else is left"
+    assert len(list(tmp_path.iterdir())) == 6, "nothing else is left"
 
 
 def test_code_is_not_run_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

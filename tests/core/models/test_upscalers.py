@@ -2,135 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from core.errors import Refused
 from core.models.upscalers import load_upscaler
+from core.models.weights.file_kinds import kind_of
+from core.models.weights.safetensors_header import read_header
 from core.pictures import upscale
+from tests.core.models.upscaler_weights import (
+    WIDTH,
+    State,
+    bsrgan,
+    compact,
+    conv,
+    dat,
+    drawn,
+    esrgan,
+    hat,
+    old,
+    picture,
+    swinir,
+    written,
+)
 
 CPU = torch.device("cpu")
-WIDTH, GROWTH = 4, 3
-State = dict[str, Tensor]
-
-
-def conv(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs, 3, 3), f"{name}.bias": (outputs,)}
-
-
-def drawn(shapes: dict[str, tuple[int, ...]]) -> State:
-    generator = torch.Generator().manual_seed(0)
-    return {name: torch.randn(shape, generator=generator) / 3 for name, shape in shapes.items()}
-
-
-def esrgan(ups: int = 2, shrink: int = 1, blocks: int = 2, *, plus: bool = False) -> State:
-    """Weights under Real-ESRGAN's names."""
-    shapes = conv("conv_first", WIDTH, 3 * shrink**2)
-    for block in range(blocks):
-        for dense in (1, 2, 3):
-            name = f"body.{block}.rdb{dense}"
-            for number in range(1, 6):
-                inputs = WIDTH + (number - 1) * GROWTH
-                outputs = WIDTH if number == 5 else GROWTH
-                shapes |= conv(f"{name}.conv{number}", outputs, inputs)
-            if plus:
-                shapes[f"{name}.conv1x1.weight"] = (GROWTH, WIDTH, 1, 1)
-    for name in ("conv_body", *(f"conv_up{up}" for up in range(1, ups + 1)), "conv_hr"):
-        shapes |= conv(name, WIDTH, WIDTH)
-    return drawn(shapes | conv("conv_last", 3, WIDTH))
-
-
-def compact(scale: int = 4, convs: int = 2) -> State:
-    shapes = conv("body.0", WIDTH, 3) | {"body.1.weight": (WIDTH,)}
-    for number in range(convs):
-        shapes |= conv(f"body.{2 * number + 2}", WIDTH, WIDTH)
-        shapes[f"body.{2 * number + 3}.weight"] = (WIDTH,)
-    return drawn(shapes | conv(f"body.{2 * convs + 2}", 3 * scale**2, WIDTH))
-
-
-def swinir(way: str, *, three: bool = False) -> State:
-    """Two groups of two blocks, windows of 4; ``way`` is its authors' name for the upsampling."""
-    wide, hidden, heads, features = 8, 12, 2, 4
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def linear(name: str, outputs: int, inputs: int) -> None:
-        shapes.update({f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)})
-
-    def convs(name: str) -> None:
-        if three:
-            shapes.update(conv(f"{name}.0", wide // 4, wide) | conv(f"{name}.4", wide, wide // 4))
-            shapes[f"{name}.2.weight"] = (wide // 4, wide // 4, 1, 1)
-            shapes[f"{name}.2.bias"] = (wide // 4,)
-        else:
-            shapes.update(conv(name, wide, wide))
-
-    shapes |= conv("conv_first", wide, 3)
-    norms = ["patch_embed.norm", "norm"]
-    for group in range(2):
-        for block in range(2):
-            name = f"layers.{group}.residual_group.blocks.{block}"
-            shapes[f"{name}.attn.relative_position_bias_table"] = (49, heads)
-            linear(f"{name}.attn.qkv", 3 * wide, wide)
-            linear(f"{name}.attn.proj", wide, wide)
-            linear(f"{name}.mlp.fc1", hidden, wide)
-            linear(f"{name}.mlp.fc2", wide, hidden)
-            norms += [f"{name}.norm1", f"{name}.norm2"]
-        convs(f"layers.{group}.conv")
-    convs("conv_after_body")
-    if way != "pixelshuffledirect":
-        shapes |= conv("conv_before_upsample.0", features, wide) | conv("conv_last", 3, features)
-    if way == "nearest+conv":
-        for name in ("conv_up1", "conv_up2", "conv_hr"):
-            shapes |= conv(name, features, features)
-    elif way == "pixelshuffle":
-        shapes |= conv("upsample.0", 9 * features, features)
-    else:
-        shapes |= conv("upsample.0", 3 * 4, wide)
-    for name in norms:
-        shapes |= {f"{name}.weight": (wide,), f"{name}.bias": (wide,)}
-    return drawn(shapes)
-
-
-def old(state: State, blocks: int = 2) -> State:
-    """The same weights under old ESRGAN's names, which count the layers."""
-    ups = sum(bool(re.match(r"conv_up\d\.weight", name)) for name in state)
-    renamed = {}
-    for name, tensor in state.items():
-        name = re.sub(r"^body\.(\d)\.rdb(\d)\.(conv\d)\.", r"model.1.sub.\1.RDB\2.\3.0.", name)
-        name = re.sub(r"^body\.(\d)\.rdb(\d)\.conv1x1", r"model.1.sub.\1.RDB\2.conv1x1", name)
-        name = name.replace("conv_first", "model.0").replace("conv_body", f"model.1.sub.{blocks}")
-        name = re.sub(r"^conv_up(\d)", lambda match: f"model.{3 * int(match[1])}", name)
-        name = name.replace("conv_hr", f"model.{3 * ups + 2}")
-        renamed[name.replace("conv_last", f"model.{3 * ups + 4}")] = tensor
-    return renamed
-
-
-def bsrgan(state: State) -> State:
-    """The same weights under BSRGAN's names."""
-    renamed = {}
-    for name, tensor in state.items():
-        name = re.sub(r"^body\.(\d)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2.", name)
-        name = name.replace("conv_body", "trunk_conv").replace("conv_hr", "HRconv")
-        renamed[name.replace("conv_up", "upconv")] = tensor
-    return renamed
-
-
-def written(state: State, path: Path) -> Path:
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
-    return path
-
-
-def picture(height: int = 5, width: int = 6) -> Tensor:
-    return torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(1))
-
-
-# By name: the weights, and what spandrel 0.4.2 makes of the picture above with them: its factor,
+# By name: the weights, and what spandrel 0.4.2 makes of a small picture with them: its factor,
 # and its result's mean, standard deviation and one value.
 KNOWN: dict[str, tuple[State, tuple[float, ...]]] = {
     "4x": (esrgan(), (4, -1.891207, 23.34381, -31.16028)),
@@ -144,10 +44,33 @@ KNOWN: dict[str, tuple[State, tuple[float, ...]]] = {
     "compact 1x": (compact(1), (1, -2.676926, 7.1177, -6.393591)),
     "SwinIR, real": (
         swinir("nearest+conv", three=True),
-        (4, -0.1477405, 6.553643, -0.3140756),
+        (4, -4.169247, 6.628299, -6.391275),
     ),
-    "SwinIR, classical": (swinir("pixelshuffle"), (3, 0.2029308, 6.664987, 0.6028178)),
-    "SwinIR, lightweight": (swinir("pixelshuffledirect"), (2, 0.4499012, 2.471523, 0.1991241)),
+    "SwinIR, classical": (swinir("pixelshuffle", 3), (3, 0.3524437, 8.43633, 2.21732)),
+    "SwinIR, 1x": (swinir("pixelshuffle", 1), (1, 2.734081, 4.582018, 9.361898)),
+    "SwinIR, lightweight": (swinir("pixelshuffledirect", 2), (2, 1.299579, 4.120823, 0.4653725)),
+    "HAT": (hat(), (4, -0.3359389, 11.09814, 19.49363)),
+    "HAT, wide overlaps": (hat(3, 8), (3, 0.5508637, 14.00839, 11.31363)),
+    "HAT without convolutions": (hat(1, 4, after=False), (1, 1.216427, 1.891959, -0.08462113)),
+    "DAT": (dat(), (2, -5.432305, 59.59089, -63.61001)),
+    "DAT, high windows": (dat(factor=3, sides=(6, 2)), (3, -33.02088, 130.2567, -67.10939)),
+    "DAT, light": (
+        dat("pixelshuffledirect", 4, (8, 32), (3,), three=True),
+        (4, -2.061954, 60.51473, 2.294494),
+    ),
+}
+# Likewise of a picture of several windows, whose sides are no multiples of theirs.
+LARGER = {
+    "SwinIR, real": (-5.017417, 7.74647, -5.710184),
+    "SwinIR, classical": (0.005717253, 8.819305, 9.883519),
+    "SwinIR, 1x": (2.925823, 4.281662, 3.581508),
+    "SwinIR, lightweight": (1.323125, 4.615394, -1.00731),
+    "HAT": (-0.4577313, 12.63621, 26.3666),
+    "HAT, wide overlaps": (-0.524209, 14.09061, 21.21841),
+    "HAT without convolutions": (1.392996, 2.213796, 1.09303),
+    "DAT": (-9.216043, 78.29208, -30.78572),
+    "DAT, high windows": (-35.93975, 129.8764, -72.30676),
+    "DAT, light": (-6.021621, 66.654, 4.726994),
 }
 SPELLED = {
     "old ESRGAN's names": old(esrgan()),
@@ -158,14 +81,16 @@ SPELLED = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_each_architecture_computes_what_spandrel_does(name: str, tmp_path: Path) -> None:
-    state, (scale, mean, deviation, value) = KNOWN[name]
+    state, (scale, *known) = KNOWN[name]
     loaded = load_upscaler(written(state, tmp_path / "up.safetensors"), CPU, torch.float32)
-    with torch.inference_mode():
-        larger = loaded(picture())
     assert (loaded.name, loaded.scale) == ("up", scale)
-    assert larger.shape == (1, 3, 5 * scale, 6 * scale)
-    told = [float(each) for each in (larger.mean(), larger.std(), larger[0, 1, 2, 3])]
-    assert told == pytest.approx([mean, deviation, value], rel=1e-4)
+    for size, numbers in (((5, 6), known), ((19, 22), LARGER.get(name))):
+        with torch.inference_mode():
+            larger = loaded(picture(*size))
+        assert larger.shape == (1, 3, size[0] * scale, size[1] * scale)
+        told = [float(each) for each in (larger.mean(), larger.std(), larger[0, 1, 2, 3])]
+        if numbers:
+            assert told == pytest.approx(numbers, rel=1e-4, abs=1e-5 * numbers[1])
 
 
 @pytest.mark.parametrize("spelling", SPELLED)
@@ -199,12 +124,52 @@ def test_a_loaded_one_enlarges_pictures_in_the_precision_asked_for(tmp_path: Pat
     assert 0 < np.abs(results[0] - results[1]).max() < 12
 
 
-def test_swinir_averages_its_tiles_and_stays_in_single_precision(tmp_path: Path) -> None:
-    path = written(swinir("pixelshuffle"), tmp_path / "up.safetensors")
+ATTENTION = {"swinir": swinir("pixelshuffle"), "hat": hat(), "dat": dat()}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_stays_in_single_precision_and_swinir_averages_its_tiles(
+    name: str, tmp_path: Path
+) -> None:
+    path = written(ATTENTION[name], tmp_path / "up.safetensors")
     loaded = load_upscaler(path, CPU, torch.float16)
-    assert loaded.averages
-    assert next(loaded.module.parameters()).dtype == torch.float32
+    assert loaded.averages == (name == "swinir")
+    state = loaded.module.state_dict()
+    assert {each.dtype for each in state.values()} == {torch.float32}
     assert not load_upscaler(written(esrgan(), path), CPU, torch.float32).averages
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_a_file_in_half_precision_is_the_upscaler_of_its_rounded_weights(
+    name: str, tmp_path: Path
+) -> None:
+    halved = {
+        each: tensor.half() if tensor.is_floating_point() else tensor
+        for each, tensor in ATTENTION[name].items()
+    }
+    rounded = {
+        each: tensor.float() if tensor.is_floating_point() else tensor
+        for each, tensor in halved.items()
+    }
+    results = []
+    for state in (halved, rounded):
+        path = written(state, tmp_path / "up.safetensors")
+        with torch.inference_mode():
+            results.append(load_upscaler(path, CPU, torch.float32)(picture(20, 17)))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_one_among_the_models_is_known_as_an_upscaler(name: str, tmp_path: Path) -> None:
+    path = written(ATTENTION[name], tmp_path / "up.safetensors")
+    assert kind_of(read_header(path, "model")) == "upscaler"
+
+
+def test_the_largest_factor_is_16(tmp_path: Path) -> None:
+    weights = dat("pixelshuffledirect", 16, depths=(1,))
+    loaded = load_upscaler(written(weights, tmp_path / "up.safetensors"), CPU, torch.float32)
+    with torch.inference_mode():
+        assert loaded(picture(3, 2)).shape == (1, 3, 48, 32)
 
 
 def refusal(path: Path) -> str:
@@ -218,23 +183,83 @@ def without(state: State, name: str) -> State:
     return {each: tensor for each, tensor in state.items() if each != name}
 
 
+HAT_BLOCK = "layers.0.residual_group.blocks.0"
+DISTANCES = "layers.0.blocks.0.attn.attns.0.rpe_biases"
 WRONG = {
     "an unknown architecture": (
         {"layers.0.attn.qkv.weight": torch.ones(3, 3)},
         "is of an architecture that is not known here, which this bot does not run",
     ),
     "one of SwinIR's relatives": (
-        swinir("pixelshuffle") | {"layers.0.residual_group.overlap_attn.qkv.bias": torch.ones(1)},
-        "is a HAT upscaler, which this bot does not run",
+        swinir("pixelshuffle") | {"layers.0.residual_group.gate.bias": torch.ones(1)},
+        "is of an architecture that is not known here, which this bot does not run",
+    ),
+    "one of DAT's relatives": (
+        dat() | {"layers.0.blocks.0.gamma": torch.ones(1)},
+        "is of an architecture that is not known here, which this bot does not run",
+    ),
+    "HAT of one size of pictures": (
+        hat() | {"absolute_pos_embed": torch.ones(1, 4096, 8)},
+        "is of an architecture that is not known here, which this bot does not run",
+    ),
+    "HAT of heads that its width cannot be shared by": (
+        hat(heads=3),
+        "cannot be read: its layers do not fit together",
+    ),
+    "HAT of no heads": (hat(heads=0), "cannot be read: its layers do not fit together"),
+    "HAT whose overlaps are on one side only": (
+        hat(larger=7),
+        "cannot be read: its layers do not fit together",
+    ),
+    "HAT of huge windows": (
+        hat() | {f"{HAT_BLOCK}.attn.relative_position_bias_table": torch.ones(129**2, 2)},
+        "cannot be read: its layers do not fit together",
+    ),
+    "HAT of windows of two sizes": (
+        hat() | {f"{HAT_BLOCK[:-1]}1.attn.relative_position_bias_table": torch.ones(25, 2)},
+        "cannot be read: hat layers.0.blocks.1.attn.relative_position_bias_table is (25, 2), "
+        "not (49, 2)",
+    ),
+    "HAT with one missing": (
+        without(hat(), f"{HAT_BLOCK}.conv_block.cab.2.bias"),
+        "lacks hat layers.0.blocks.0.attn.conv_block.cab.2.bias; the file is not complete",
+    ),
+    "HAT with an infinite value": (
+        hat() | {"conv_last.bias": torch.full((3,), torch.inf)},
+        "cannot be read: conv_last.bias has values that are no numbers",
+    ),
+    "DAT of windows that no square is cut into": (
+        dat(sides=(4, 6)),
+        "cannot be read: its layers do not fit together",
+    ),
+    "DAT whose windows have other distances": (
+        dat() | {DISTANCES: torch.ones(33, 2)},
+        "cannot be read: its layers do not fit together",
+    ),
+    "DAT whose windows have no distances": (
+        dat() | {DISTANCES: torch.ones(0, 2)},
+        "cannot be read: its layers do not fit together",
+    ),
+    "DAT without distances": (
+        without(dat(), DISTANCES),
+        f"lacks dat {DISTANCES}; the file is not complete",
+    ),
+    "DAT of distances that are no numbers": (
+        dat() | {DISTANCES: torch.full((33, 2), torch.nan)},
+        f"cannot be read: {DISTANCES} has values that are no numbers",
+    ),
+    "DAT by 32": (
+        dat("pixelshuffledirect", 32, depths=(1,)),
+        "is an upscaler by 32, which this bot does not run",
     ),
     "layers that do not fit": (
         swinir("pixelshuffle")
         | {"layers.0.residual_group.blocks.0.attn.relative_position_bias_table": torch.ones(3)},
         "cannot be read: its layers do not fit together",
     ),
-    "DAT": (
-        {"before_RG.1.weight": torch.ones(3), "layers.0.blocks.0.norm1.weight": torch.ones(3)},
-        "is a DAT upscaler, which this bot does not run",
+    "SPAN": (
+        {"block_1.c1_r.eval_conv.weight": torch.ones(3)},
+        "is a SPAN upscaler, which this bot does not run",
     ),
     "a width that does not go on": (
         {
@@ -287,8 +312,9 @@ def test_a_pickle_is_refused_by_any_name(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
-    path = written(esrgan(), tmp_path / "4x.safetensors")
-    path.write_bytes(path.read_bytes()[:-4])
-    assert "is cut off" in refusal(path)
+    for state in (esrgan(), hat(), dat()):
+        path = written(state, tmp_path / "4x.safetensors")
+        path.write_bytes(path.read_bytes()[:-4])
+        assert "is cut off" in refusal(path)
     path.unlink()
     assert "cannot be read" in refusal(path)
