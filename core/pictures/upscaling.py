@@ -61,7 +61,9 @@ def upscale(
 def resize(pixels: Pixels, width: int, height: int, upscaler: str) -> Pixels:
     """Resize RGB pixels (H, W, 3) by one of :data:`~core.hires.PIXEL_UPSCALERS`."""
     if upscaler == "None":
-        return _enlarged(pixels, width, height, lambda image: image)
+        import numpy as np
+
+        return np.array(_to(Image.fromarray(pixels), width, height))
     how = Image.Resampling[upscaler.upper()]
     factor = max(width / pixels.shape[1], height / pixels.shape[0])
 
@@ -88,11 +90,10 @@ def _enlarge(image: Image.Image, factor: float, once: _Once) -> Image.Image:
     for _ in range(RUNS):
         if image.width >= width and image.height >= height:
             break
-        larger = once(image)
-        if larger.size == image.size:
-            # It changes nothing, as None does.
-            return larger
-        image = larger
+        before, image = image.size, once(image)
+        if image.size == before:
+            # An upscaler by 1 is for something else, such as noise.
+            break
     return _to(image, width, height)
 
 

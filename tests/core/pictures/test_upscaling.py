@@ -164,3 +164,12 @@ def test_every_size_is_enlarged(width: int, height: int, average: bool) -> None:
 def test_tiles_that_share_all_of_themselves_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="tiles of 8 pixels cannot share 8"):
         upscale(picture(40, 40), 80, 80, repeat(2), 2, tile=8, overlap=8)
+
+
+def test_what_an_upscaler_by_1_made_comes_to_multiples_of_8_first() -> None:
+    calls: list[Any] = []
+    pixels = picture(20, 14)
+    larger = upscale(pixels, 30, 21, repeat(1, calls=calls), 1)
+    assert calls == [[14, 20]]
+    image = Image.fromarray(pixels).resize((24, 16), Image.Resampling.LANCZOS)
+    assert np.array_equal(larger, np.array(image.resize((30, 21), Image.Resampling.LANCZOS)))
