@@ -105,4 +105,4 @@ class Enlarger:
                 raise _Dropped
             return model(tile)
 
-        return upscale(pixels, *size, run, model.scale, average=model.averages)
+        return upscale(pixels, *size, run, model.scale, tile=model.tile, average=model.averages)

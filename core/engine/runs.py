@@ -218,7 +218,7 @@ class Run:
     def _larger_pixels(self, pixels: Pixels, size: tuple[int, int], upscaler: str) -> Pixels:
         if (model := self._upscaler) is None:
             return resize(pixels, *size, upscaler)
-        return upscale(pixels, *size, model, model.scale, average=model.averages)
+        return upscale(pixels, *size, model, model.scale, tile=model.tile, average=model.averages)
 
     def _resized(self, image: bytes) -> Pixels:
         size = self.request.width, self.request.height

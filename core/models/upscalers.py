@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pixel_unshuffle
 
 from core.errors import Refused
-from core.models.attention_upscaler import AttentionUpscaler
 from core.models.dat import DISTANCES, Dat, window_sides
 from core.models.hat import Hat
 from core.models.padding import whole
+from core.models.scunet import ScuNet
 from core.models.swinir import SwinIr
 from core.models.weights.components import DiffusersTensors, load_module
 from core.models.weights.safetensors_header import read_header
@@ -29,6 +29,9 @@ from core.models.weights.upscaler_file import (
 # How much of a block's change is added to what came in.
 RESIDUAL: Final = 0.2
 SLOPE: Final = 0.2
+# Pixels a side of the tiles that A1111 gives to upscalers.
+TILE: Final = 192
+SCUNET_TILE: Final = 256
 # Pixels a side of the picture that a new upscaler is tried on.
 _TRIED: Final = 8
 
@@ -37,13 +40,15 @@ _TRIED: Final = 8
 class LoadedUpscaler:
     """An upscaler on its device, a model for :func:`core.pictures.upscale`.
 
-    ``averages``: where its tiles overlap A1111 takes their mean, as SwinIR's program does.
+    ``averages``: where its tiles, ``tile`` pixels a side, overlap, A1111 takes their mean, as
+    SwinIR's program does.
     """
 
     name: str
     scale: int
     module: nn.Module
     averages: bool = False
+    tile: int = TILE
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Enlarge (1, 3, h, w), blue, green, red in 0…1, to (1, 3, h · scale, w · scale)."""
@@ -74,9 +79,11 @@ def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> Loade
         # The file is untrusted: any exception is its fault, for nothing is allocated yet.
         raise Refused("upscaler", name, "unreadable", "its layers do not fit together") from error
     # Attention overflows in half precision.
-    dtype = torch.float32 if isinstance(module, AttentionUpscaler) else dtype
+    dtype = dtype if facts.architecture in ("esrgan", "compact") else torch.float32
     load_module(module, facts.architecture, tensors, device, dtype, "upscaler", name)
-    return LoadedUpscaler(name, facts.scale, module, averages=facts.architecture == "swinir")
+    averages = facts.architecture in ("swinir", "scunet")
+    tile = SCUNET_TILE if facts.architecture == "scunet" else TILE
+    return LoadedUpscaler(name, facts.scale, module, averages, tile)
 
 
 class _Respelled:
@@ -192,4 +199,5 @@ ARCHITECTURES: Final[Mapping[Architecture, Callable[[UpscalerFacts], nn.Module]]
     "compact": Compact,
     "swinir": SwinIr,
     "hat": Hat,
+    "scunet": ScuNet,
 }

@@ -20,6 +20,7 @@ _MARKS: Final = (
     (("model.diffusion_model.", "cond_stage_model.", "conditioner.embedders."), "model"),
     (("decoder.conv_in.", "first_stage_model."), "VAE"),
     ((".rdb1.", ".RDB1.", "model.1.sub.", "conv_after_body.", "conv_before_upsample."), "upscaler"),
+    ((".trans_block.msa.",), "upscaler"),
 )
 _EMBEDDING: Final = ("emb_params", "clip_l", "clip_g", "string_to_param")
 # The setting that names a kind's folder, and what to call such a file.

@@ -1,7 +1,8 @@
 """Detection of what upscaler one ``.safetensors`` contains, from its names and shapes. No torch.
 
-Five architectures are loaded, each in the widths and depths that there are: ESRGAN in its three
-spellings (old ESRGAN's, BSRGAN's, Real-ESRGAN's), Real-ESRGAN's compact one, SwinIR, HAT and DAT.
+Six architectures are loaded, each in the widths and depths that there are: ESRGAN in its three
+spellings (old ESRGAN's, BSRGAN's, Real-ESRGAN's), Real-ESRGAN's compact one, SwinIR, HAT, DAT and
+SCUNet.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from core.errors import Refused
 from core.models.weights.file_kinds import check_kind
 from core.models.weights.safetensors_header import Header
 
-Architecture = Literal["esrgan", "compact", "swinir", "hat", "dat"]
+Architecture = Literal["esrgan", "compact", "swinir", "hat", "dat", "scunet"]
 MAX_SCALE: Final = 16
 # What training programs put before all names of a file.
 _PREFIX: Final = re.compile(r"^(params_ema|params|module|generator|netG|model_g)\.")
-# Names of old ESRGAN and of BSRGAN, and what Real-ESRGAN calls the same; and names of HAT and DAT,
-# so that all blocks of attention have the same parts: two norms, attention and a network.
+# Names of old ESRGAN and of BSRGAN, and what Real-ESRGAN calls the same; and names of HAT, DAT and
+# SCUNet, so that all blocks of attention have the same parts: two norms, attention and a network.
 _RESPELLED: Final = (
     (re.compile(r"^model\.0\."), "conv_first."),
     (re.compile(r"^model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\d)\.0\."), r"body.\1.rdb\2.\3."),
@@ -36,6 +37,10 @@ _RESPELLED: Final = (
     (re.compile(r"^(layers\.\d+\.blocks\.\d+)\.conv_block\."), r"\1.attn.conv_block."),
     (re.compile(r"^(layers\.\d+\.blocks\.\d+)\.ffn\."), r"\1.mlp."),
     (re.compile(r"^(layers\.\d+\.overlap_attn)\.(qkv|proj|rel)"), r"\1.attn.\2"),
+    (re.compile(r"\.trans_block\.ln(\d)\."), r".trans_block.norm\1."),
+    (re.compile(r"\.trans_block\.msa\."), ".trans_block.attn."),
+    (re.compile(r"\.trans_block\.mlp\.0\."), ".trans_block.mlp.fc1."),
+    (re.compile(r"\.trans_block\.mlp\.2\."), ".trans_block.mlp.fc2."),
 )
 # All that each has in its groups, after "layers.0."; their relatives have more.
 _GROUPS: Final[dict[Architecture, re.Pattern[str]]] = {
@@ -59,7 +64,6 @@ _GROUPS: Final[dict[Architecture, re.Pattern[str]]] = {
 # What only files of architectures have that are not loaded, and their names.
 _OTHERS: Final = {
     "block_1.c1_r.": "SPAN",
-    "m_body.0.trans_block.": "SCUNet",
 }
 _OLD: Final = re.compile(r"^model\.(\d+)\.(weight|bias)$")
 
@@ -107,6 +111,9 @@ def describe_upscaler(header: Header) -> UpscalerFacts:
         for name, shape in shapes.items():
             if re.match(r"upsample\.\d\.weight$", name) and len(shape) == 4:
                 scale *= isqrt(shape[0] // max(1, shape[1] if "conv_last.bias" in keys else 3))
+    elif dimensions.get("m_head.0.weight") == dimensions.get("m_tail.0.weight") == 4:
+        facts, scale = UpscalerFacts("scunet", 0, keys, shapes), 1
+        colours, outputs = _inputs(shapes, "m_head.0"), shapes["m_tail.0.weight"][0]
     else:
         check_kind(header, "upscaler")
         marked = (name for mark, name in _OTHERS.items() if any(mark in key for key in keys))

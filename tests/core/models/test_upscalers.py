@@ -25,6 +25,7 @@ from tests.core.models.upscaler_weights import (
     hat,
     old,
     picture,
+    scunet,
     swinir,
     written,
 )
@@ -58,6 +59,7 @@ KNOWN: dict[str, tuple[State, tuple[float, ...]]] = {
         dat("pixelshuffledirect", 4, (8, 32), (3,), three=True),
         (4, -2.061954, 60.51473, 2.294494),
     ),
+    "SCUNet": (scunet(), (1, 0.224554, 0.4426104, 0.05442429)),
 }
 # Likewise of a picture of several windows, whose sides are no multiples of theirs.
 LARGER = {
@@ -71,6 +73,7 @@ LARGER = {
     "DAT": (-9.216043, 78.29208, -30.78572),
     "DAT, high windows": (-35.93975, 129.8764, -72.30676),
     "DAT, light": (-6.021621, 66.654, 4.726994),
+    "SCUNet": (0.25087, 0.4205588, 0.01162479),
 }
 SPELLED = {
     "old ESRGAN's names": old(esrgan()),
@@ -124,16 +127,22 @@ def test_a_loaded_one_enlarges_pictures_in_the_precision_asked_for(tmp_path: Pat
     assert 0 < np.abs(results[0] - results[1]).max() < 12
 
 
-ATTENTION = {"swinir": swinir("pixelshuffle"), "hat": hat(), "dat": dat()}
+ATTENTION = {
+    "swinir": swinir("pixelshuffle"),
+    "hat": hat(),
+    "dat": dat(),
+    "scunet": scunet(),
+}
 
 
 @pytest.mark.parametrize("name", ATTENTION)
-def test_attention_stays_in_single_precision_and_swinir_averages_its_tiles(
+def test_attention_stays_in_single_precision_and_has_the_tiles_of_a1111(
     name: str, tmp_path: Path
 ) -> None:
     path = written(ATTENTION[name], tmp_path / "up.safetensors")
     loaded = load_upscaler(path, CPU, torch.float16)
-    assert loaded.averages == (name == "swinir")
+    assert loaded.averages == (name in ("swinir", "scunet"))
+    assert loaded.tile == (256 if name == "scunet" else 192)
     state = loaded.module.state_dict()
     assert {each.dtype for each in state.values()} == {torch.float32}
     assert not load_upscaler(written(esrgan(), path), CPU, torch.float32).averages
@@ -247,6 +256,18 @@ WRONG = {
     "DAT of distances that are no numbers": (
         dat() | {DISTANCES: torch.full((33, 2), torch.nan)},
         f"cannot be read: {DISTANCES} has values that are no numbers",
+    ),
+    "SCUNet of a width without heads": (
+        scunet() | {"m_head.0.weight": torch.ones(8, 3, 3, 3)},
+        "cannot be read: its layers do not fit together",
+    ),
+    "SCUNet with one missing": (
+        without(scunet(), "m_body.0.trans_block.ln2.weight"),
+        "lacks scunet m_body.0.trans_block.norm2.weight; the file is not complete",
+    ),
+    "grey SCUNet": (
+        scunet() | {"m_tail.0.weight": torch.ones(1, 64, 3, 3)},
+        "is an upscaler of 3 to 1 channels, not RGB, which this bot does not run",
     ),
     "DAT by 32": (
         dat("pixelshuffledirect", 32, depths=(1,)),

@@ -206,6 +206,34 @@ def mixing(name: str, wide: int) -> Shapes:
     return shapes | pointwise(f"{positions}.3", 1, fewer)
 
 
+def scunet() -> State:
+    """Two blocks on the largest level, one on the others; small weights, for nothing tames them."""
+    first = 64
+    shapes: Shapes = {"m_head.0.weight": (first, 3, 3, 3), "m_tail.0.weight": (3, first, 3, 3)}
+    stages = [(f"m_down{level}", 0, first * 2 ** (level - 1)) for level in (1, 2, 3)]
+    stages += [(f"m_up{level}", 1, first * 2 ** (level - 1)) for level in (1, 2, 3)]
+    for stage, begin, wide in (*stages, ("m_body", 0, 8 * first)):
+        blocks = 2 if wide == first else 1
+        for block in range(begin, begin + blocks):
+            name, half = f"{stage}.{block}", wide // 2
+            for number in (0, 2):
+                shapes[f"{name}.conv_block.{number}.weight"] = (half, half, 3, 3)
+            shapes |= pointwise(f"{name}.conv1_1", wide, wide)
+            shapes |= pointwise(f"{name}.conv1_2", wide, wide)
+            trans = f"{name}.trans_block"
+            shapes |= norms(half, f"{trans}.ln1", f"{trans}.ln2")
+            shapes[f"{trans}.msa.relative_position_params"] = (half // 32, 15, 15)
+            shapes |= linear(f"{trans}.msa.embedding_layer", 3 * half, half)
+            shapes |= linear(f"{trans}.msa.linear", half, half)
+            shapes |= linear(f"{trans}.mlp.0", 4 * half, half)
+            shapes |= linear(f"{trans}.mlp.2", half, 4 * half)
+        if stage != "m_body":
+            name = f"{stage}.{0 if begin else blocks}"
+            shapes[f"{name}.weight"] = (2 * wide, wide, 2, 2)
+    state = drawn(shapes)
+    return {name: each / 10 if each.ndim in (2, 4) else each for name, each in state.items()}
+
+
 def old(state: State, blocks: int = 2) -> State:
     """The same weights under old ESRGAN's names, which count the layers."""
     ups = sum(bool(re.match(r"conv_up\d\.weight", name)) for name in state)
