@@ -29,6 +29,8 @@ from core.models.weights.upscaler_file import (
 # How much of a block's change is added to what came in.
 RESIDUAL: Final = 0.2
 SLOPE: Final = 0.2
+# A1111 pads what is shrunk first to multiples of this, whatever its factor.
+MULTIPLE: Final = 4
 # Pixels a side of the tiles that A1111 gives to upscalers.
 TILE: Final = 192
 SCUNET_TILE: Final = 256
@@ -165,7 +167,7 @@ class Esrgan(nn.ModuleDict):
         """Enlarge (B, 3, h, w) to (B, 3, h · scale, w · scale)."""
         height, width = x.shape[-2:]
         if self.unshuffle > 1:
-            x = pixel_unshuffle(whole(x, self.unshuffle), self.unshuffle)
+            x = pixel_unshuffle(whole(whole(x, MULTIPLE), self.unshuffle), self.unshuffle)
         first = self["conv_first"](x)
         deep: Tensor = first + self["conv_body"](self["body"](first))
         for number in self.ups:
