@@ -204,6 +204,7 @@ def test_what_enlarges_instead_is_said() -> None:
 
 def test_a1111s_own_upscalers_have_other_names_as_files() -> None:
     assert upscaler_names("RealESRGAN_x4plus_anime_6B") == ("R-ESRGAN 4x+ Anime6B",)
+    assert upscaler_names("scunet_color_real_gan") == ("ScuNET", "ScuNET GAN")
     assert upscaler_names("4x-UltraSharp") == ()
     here = AtHand(upscalers=Files([NamedFile("esr", upscaler_names("RealESRGAN_x4plus"))]))
     pairs = ", Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+, Denoising strength: 0.5"
