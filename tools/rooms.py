@@ -24,6 +24,7 @@ ORDER: Final = (
     "core/fairness",
     "core/heartbeat",
     "core/config",
+    "core/threads",
     "core/typed",
     "core/options",
     "core/hires",

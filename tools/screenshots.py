@@ -68,7 +68,7 @@ class Member:
         self.page.keyboard.press("Enter")
 
     def result(self, of: int) -> None:
-        """Wait for a message of that number which has a picture and controls that can be pressed."""
+        """Wait until the message of that number has its picture, and controls to press."""
         message = self.page.locator(".message").nth(of)
         message.locator(".picture").first.wait_for()
         message.locator(".button:not([disabled])").last.wait_for()

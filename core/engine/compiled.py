@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+
+from core.threads import beside
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class Compiled:
     ) -> None:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache.absolute()))
         self._compiler = compiler or partial(torch.compile, dynamic=True)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        self._thread = beside(1, "compile")
         self._calls: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
         self._making: WeakKeyDictionary[nn.Module, Future[Any]] = WeakKeyDictionary()
         # None where compiling failed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +36,7 @@ from core.models.residents import Held
 from core.models.vae import LoadedVae
 from core.pictures.files import write_png
 from core.sampling.trajectory import advance
+from core.threads import beside
 from core.work import Item, Work
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ class Engine:
         clock: Callable[[], float] = time.perf_counter,
         models: Models | None = None,
     ) -> None:
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        # Also where it is torch's own: a thread's number is its own only once it was read.
+        torch.set_num_threads(config.threads or torch.get_num_threads())
         self._models = models or Models(config, alive=alive)
         self._alive, self._clock = alive, clock
         fixed = None
@@ -104,13 +105,13 @@ class Engine:
         self._runs: dict[Group, Run] = {}
         # Those that are being made in a thread: prompts are encoded there.
         self._making: dict[Group, Future[Run]] = {}
-        self._maker = ThreadPoolExecutor(1, thread_name_prefix="prompts")
+        self._maker = beside(1, "prompts")
         self._running: list[tuple[Run, RunningPicture]] = []
         # Since when a model waits for room, and which.
         self._wanted: tuple[float, Model] | None = None
         self._events: list[Event] = []
         self._turns: dict[BatchKey, float] = {}
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="encode")
+        self._threads = beside(2, "encode")
         self._enlarger = Enlarger(self._models.upscaler)
         self._others = OtherPhases(self._threads)
         # Pending work of the pool, and what to do with each result in the engine's thread.

@@ -1,4 +1,4 @@
-"""Upscaling without redrawing, in a thread beside the engine's: no step waits for an upscaler.
+"""Upscaling without redrawing, in threads beside the engine's: no step waits for an upscaler.
 
 One image at a time. Pixels that a request generated are enlarged and written; the finished image
 of a request that only enlarges keeps the text that it came with.
@@ -7,7 +7,7 @@ of a request that only enlarges keeps the text that it came with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -37,11 +37,11 @@ class _Dropped(Exception):
 
 
 class Enlarger:
-    """The thread, and what is done in it. ``load`` reads an upscaler, and is called in it."""
+    """The threads, and what is done in them. ``load`` reads an upscaler, and is called there."""
 
     def __init__(self, load: Callable[[UpscalerFile], LoadedUpscaler]) -> None:
         self._load = load
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="enlarge")
+        self._closed = False
         self._last: Future[Made] | None = None
 
     @property
@@ -75,12 +75,18 @@ class Enlarger:
 
     def close(self) -> None:
         """Stop; what is not begun is discarded."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._closed = True
+        if self._last:
+            wait([self._last])
 
     def _submit(self, item: Item, work: Callable[[], Image]) -> Future[Made]:
+        before = self._last
+
         def safely() -> Made:
+            if before is not None:
+                wait([before])
             try:
-                return work()
+                return None if self._closed else work()
             except _Dropped:
                 return None
             except PenultimateError as error:
@@ -88,7 +94,10 @@ class Enlarger:
             except torch.OutOfMemoryError:
                 return OutOfMemory(*item.request.delivered_size)
 
-        self._last = self._thread.submit(safely)
+        # It may use the whole CPU, so its thread ends with it: see core.threads.
+        thread = ThreadPoolExecutor(1, thread_name_prefix="enlarge")
+        self._last = thread.submit(safely)
+        thread.shutdown(wait=False)
         return self._last
 
     def _enlarged(self, pixels: Pixels, item: Item, wanted: Callable[[], bool]) -> Pixels:

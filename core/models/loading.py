@@ -10,7 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -33,6 +33,7 @@ from core.models.upscalers import LoadedUpscaler
 from core.models.vae import LoadedVae
 from core.models.weights import checkpoint
 from core.models.weights.ldm_keys import Config
+from core.threads import beside
 
 # Memory in use is rounded down to this many bytes, for each change of it sends a message.
 MEMORY_STEP: Final = 2**27
@@ -85,7 +86,7 @@ class Models:
             strict=config.strict,
             alive=alive,
         )
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="read")
+        self._threads = beside(1, "read")
         # A handle shares the modules of its resident: while it is referenced, the resident is
         # in use, and neither parked nor evicted.
         self._warm: OrderedDict[WeightsKey, Resident] = OrderedDict()

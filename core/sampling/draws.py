@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Final
 
 import torch
@@ -14,9 +14,10 @@ from core.sampling.plans import Plan
 from core.sampling.sources import NoiseSource
 from core.sampling.streams import noise_stream
 from core.sampling.uploads import upload
+from core.threads import beside
 
 # A draw takes up to a few milliseconds, so the next one is made while the model runs.
-_threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="noise")
+_threads: Final = beside(2, "noise")
 
 
 def run_noise(
