@@ -144,29 +144,31 @@ class Following:
             await self._store.jobs.end(job.id, error)
         except (sqlite3.Error, OSError) as failure:
             log.error("the end of job %d is not written yet: %s", job.id, failure)
-            await self._retry(job, lambda: self._delivery.tell_ended(job, error))
+            await self._retry(job, partial(self._delivery.tell_ended, job, error))
             await until_written(lambda: self._store.jobs.end(job.id, error))
             await until_written(lambda: self._store.jobs.told(job.id))
         else:
             await self.tell(replace(job, error=error))
 
-    async def tell(self, job: Job) -> None:
-        """Tell the member that a job ended without a picture, until that arrives."""
-        await self._retry(job, lambda: self._delivery.tell_ended(job, job.error))
+    async def tell(self, job: Job, *, again: bool = False) -> None:
+        """Tell the member that a job ended without a picture, until that arrives; ``again`` where
+        it may have been told before."""
+        await self._retry(job, partial(self._delivery.tell_ended, job, job.error), again)
         await until_written(lambda: self._store.jobs.told(job.id))
 
     def resume_delivery(self, job: Job) -> None:
         """Deliver a job that the bot's last run could not, unless it is too old."""
         if not self._too_old(job):
-            self.begin(job, self.deliver(job))
+            self.begin(job, self.deliver(job, again=True))
 
-    async def deliver(self, job: Job, limit: int | None = None) -> None:
-        """Send the stored pictures, or an error if their files are missing."""
+    async def deliver(self, job: Job, limit: int | None = None, *, again: bool = False) -> None:
+        """Send the stored pictures, or an error if their files are missing; ``again`` where they
+        may have been sent before."""
         try:
-            await self._retry(job, lambda: self._delivery.deliver(job, limit))
+            await self._retry(job, partial(self._delivery.deliver, job, limit), again)
             await self._log_channel.note(job.id)
         except FileNotFoundError:
-            await self._retry(job, lambda: self._delivery.tell_ended(job, Gone("picture")))
+            await self._retry(job, partial(self._delivery.tell_ended, job, Gone("picture")), again)
             await until_written(lambda: self._store.jobs.set_state(job.id, "delivered"))
 
     def reconnected(self) -> None:
@@ -174,11 +176,14 @@ class Following:
         for pause in self._pauses:
             pause.cancel()
 
-    async def _retry(self, job: Job, send: Callable[[], Awaitable[bool]]) -> None:
-        """Send until it arrives, or the job is too old."""
+    async def _retry(
+        self, job: Job, send: Callable[..., Awaitable[bool]], again: bool = False
+    ) -> None:
+        """Send until it arrives, or the job is too old; ``send(again=…)`` is told whether it may
+        have been sent already."""
         for wait in chain(RETRIES, repeat(SLOWLY)):
             try:
-                if await send():
+                if await send(again=again):
                     return
                 # No route took it: a channel that is closed today, or a member's messages.
                 wait = SLOWLY
@@ -188,6 +193,7 @@ class Following:
                 log.warning("job %d could not be delivered: %s", job.id, error)
             if self._too_old(job):
                 return
+            again = True
             await self._pause(wait)
 
     async def _pause(self, seconds: float) -> None:

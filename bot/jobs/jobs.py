@@ -196,7 +196,7 @@ class Jobs:
         for job in await jobs.undelivered():
             following.resume_delivery(job)
         for job in await jobs.untold():
-            following.begin(job, following.tell(job))
+            following.begin(job, following.tell(job, again=True))
         for job in await jobs.unfinished():
             try:
                 order = order_of(

@@ -68,14 +68,18 @@ class Delivery:
         message_id = await self._sender.first_answer(job)
         # A press that was only acknowledged counts as answered by the message it was under.
         if message_id is None or await self._store.posts.job_id(message_id) is not None:
-            return job
+            message = await self._sender.sent_before(job, "cancel")
+            if message is None:
+                return job
+            message_id = message.id
         await self._store.jobs.set_message(job.id, job.channel_id, message_id)
         return replace(job, message_id=message_id)
 
-    async def deliver(self, job: Job, limit: int | None = None) -> bool:
+    async def deliver(self, job: Job, limit: int | None = None, *, again: bool = False) -> bool:
         """Send a finished job's result and make the job ``delivered``; False if no route worked.
 
-        ``limit`` is the largest file in bytes at the destination, if known. Raises
+        ``limit`` is the largest file in bytes at the destination, if known. With ``again`` it may
+        have been sent before, and is not sent twice. Raises
         :class:`FileNotFoundError` when a picture's file is missing, and
         :class:`discord.HTTPException` or :class:`OSError` when Discord fails.
         """
@@ -84,7 +88,8 @@ class Delivery:
         def send(packed: Packed) -> Awaitable[discord.Message | None]:
             return self._sender.send(Outgoing(job, self._result(job, packed, parent), parent))
 
-        message = await self._fitting(job, limit, send)
+        message = await self._sender.sent_before(job, "more") if again else None
+        message = message or await self._fitting(job, limit, send)
         if message is not None:
             await self._delivered(job, message, parent)
         return message is not None
@@ -126,12 +131,14 @@ class Delivery:
             pass
         raise Gone("picture")
 
-    async def tell_ended(self, job: Job, error: PenultimateError | None) -> bool:
+    async def tell_ended(
+        self, job: Job, error: PenultimateError | None, *, again: bool = False
+    ) -> bool:
         """Say that a job ended without a picture: ``error``, or None when it was cancelled.
 
         One that was to replace another's result gives its post back; an error is then told in a
-        message of its own. False if no route worked. Raises :class:`discord.HTTPException` or
-        :class:`OSError` when Discord fails.
+        message of its own. ``again`` and what is returned are as for :meth:`deliver`. Raises
+        :class:`discord.HTTPException` or :class:`OSError` when Discord fails.
         """
         job, parent, above = await self.found(job), await self._parent(job), None
         if parent is not None and job.takes_place_of(parent):
@@ -148,7 +155,8 @@ class Delivery:
         def build(mention: bool) -> tuple[ui.LayoutView, list[discord.File]]:
             return ended_view(job, error, job.locale, mention=mention), []
 
-        message = await self._sender.send(Outgoing(job, build, above))
+        message = await self._sender.sent_before(job, "again") if again else None
+        message = message or await self._sender.send(Outgoing(job, build, above))
         if message is not None:
             await self._replace_post(job, message)
         return message is not None

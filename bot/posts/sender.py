@@ -19,12 +19,16 @@ from discord import ui
 from discord.webhook.async_ import async_context
 
 from bot.answers import DISCORD_ERRORS
+from bot.posts.earlier import Shows, find
 from bot.store import Job, MessagePlace
 
 log = logging.getLogger(__name__)
 
 # An edit notifies nobody: a member who waited longer than this is mentioned in a new message.
 SECONDS_TO_NOTICE: Final = 60.0
+
+# A channel that is closed for longer is not waited for to see what was sent there.
+SECONDS_TO_OPEN: Final = 3_600.0
 
 REQUEST_ENTITY_TOO_LARGE: Final = 40005
 # The flag of a message that says "thinking …".
@@ -167,6 +171,34 @@ class Sender:
         ours = re.search(rf"p:[a-z_]+:{job.id}\b", str(message["components"]))
         return int(message["id"]) if ours or message["flags"] & LOADING else None
 
+    async def sent_before(self, job: Job, shows: Shows) -> discord.Message | None:
+        """A message about the job that was sent and not stored, in its channel or, where it may
+        tell of the end, among the member's direct messages.
+
+        Raises :class:`discord.HTTPException` or :class:`OSError` when Discord fails, or when a
+        channel is closed that may be open again soon.
+        """
+        user, live = self._client.user, shows == "cancel"
+        since = job.created_at if live or job.finished_at is None else job.finished_at
+        channels: list[discord.abc.Messageable] = [] if live else [await self.direct(job.user_id)]
+        if not job.private and job.channel_id is not None:
+            channels.append(self._channel(job))
+        for channel in channels:
+            try:
+                if user and (message := await find(channel, user.id, job, shows, since)):
+                    return message
+            except discord.HTTPException as error:
+                if error.status >= 500 or self._may_open(job, since):
+                    raise
+                log.info("job %d: its channel could not be looked through: %s", job.id, error)
+        return None
+
+    def _may_open(self, job: Job, since: float) -> bool:
+        """Whether to wait for the job's channel: not where the bot is no member."""
+        ready = self._client.is_ready()
+        known = job.guild_id is not None and self._client.get_guild(job.guild_id) is not None
+        return not ready or (known and self._clock() - since < SECONDS_TO_OPEN)
+
     async def direct(self, user_id: int) -> discord.DMChannel:
         """The channel of a user's direct messages with the bot."""
         return await self._client.create_dm(discord.Object(user_id))
@@ -259,8 +291,7 @@ async def _send(
 def _nonce(job: Job) -> str:
     """A nonce of at most 25 characters.
 
-    If the bot is killed before the job is written as delivered, Discord still knows the nonce for
-    some minutes and returns the message instead of sending a second one.
+    Discord knows it for a few minutes, and returns the message instead of sending a second one.
     """
     return f"{job.id:x}-{int(job.created_at):x}"
 

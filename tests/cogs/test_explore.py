@@ -208,7 +208,7 @@ async def test_a_restart_in_mid_sheet_draws_it_from_the_database_alone(world: Wo
 async def test_killed_before_it_was_delivered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(*_: Any) -> bool:
+    async def killed(*_: Any, **__: Any) -> bool:
         return True
 
     with monkeypatch.context() as patch:

@@ -115,9 +115,9 @@ async def test_a_failed_job_does_not_come_back_after_a_kill(
     told = Delivery.tell_ended
     written = []
 
-    async def telling(self: Delivery, job: Job, *rest: Any) -> Any:
+    async def telling(self: Delivery, job: Job, *rest: Any, **again: Any) -> Any:
         written.append((await world.job(job.id)).state)
-        return await told(self, job, *rest)
+        return await told(self, job, *rest, **again)
 
     monkeypatch.setattr(Delivery, "tell_ended", telling)
     await held(world)

@@ -81,7 +81,7 @@ async def test_a_replayed_job_draws_the_same_picture(world: World) -> None:
 async def test_killed_between_finished_and_delivered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(*_: Any) -> bool:
+    async def killed(*_: Any, **__: Any) -> bool:
         return True
 
     with monkeypatch.context() as patch:
@@ -206,7 +206,7 @@ async def test_a_model_removed_while_it_was_stopped(world: World) -> None:
 async def test_a_picture_file_removed_while_it_was_stopped(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(*_: Any) -> bool:
+    async def killed(*_: Any, **__: Any) -> bool:
         return True
 
     with monkeypatch.context() as patch:
