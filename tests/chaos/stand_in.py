@@ -31,8 +31,8 @@ from tests.chaos.state import (
 
 # A member's direct messages are the channel with his number and this.
 DIRECT: Final = 10_000
-# Seconds for which Discord knows a nonce.
-NONCES: Final = 300.0
+# Seconds for which Discord knows a nonce: less than the bot's longer pauses, as in life.
+NONCES: Final = 2.5
 DEFERRED, UPDATED_LATER, UPDATED, CHOICES, FORM = 5, 6, 7, 8, 9
 
 
@@ -161,6 +161,8 @@ class StandIn:
                 return self._follow_up(token, asked)
             case _, ["webhooks", _, token, "messages", which]:
                 return self._of_webhook(token, which, asked)
+            case "GET", ["channels", channel_id, "messages"]:
+                return self._history(int(channel_id), asked.query)
             case "POST", ["channels", channel_id, "messages"]:
                 return self._send(int(channel_id), asked)
             case _, ["channels", channel_id, "messages", message_id]:
@@ -236,10 +238,14 @@ class StandIn:
         return message
 
     def _check_channel(self, channel_id: int) -> None:
-        if channel_id > DIRECT:
-            if self.trouble.closed_messages:
-                raise Refused(*NO_DIRECT_MESSAGES)
-        elif CHANNELS.get(channel_id) != GUILD_ID or channel_id in self.trouble.closed_channels:
+        self._check_readable(channel_id)
+        if channel_id > DIRECT and self.trouble.closed_messages:
+            raise Refused(*NO_DIRECT_MESSAGES)
+
+    def _check_readable(self, channel_id: int) -> None:
+        # What was sent to a member can be read whether or not more can be sent.
+        elsewhere = channel_id < DIRECT and CHANNELS.get(channel_id) != GUILD_ID
+        if elsewhere or channel_id in self.trouble.closed_channels:
             raise Refused(*NO_ACCESS)
 
     def _direct(self, user_id: int) -> dict[str, Any]:
@@ -257,6 +263,17 @@ class StandIn:
         self.state.nonces[channel_id, nonce] = message
         self._fill(message, asked.body, asked.files)
         return message.wire
+
+    def _history(self, channel_id: int, query: dict[str, str]) -> list[dict[str, Any]]:
+        """The first messages after one, newest first, as Discord gives them."""
+        self._check_readable(channel_id)
+        after, limit = int(query["after"]), int(query["limit"])
+        found = [
+            each.wire
+            for each in self.state.alive()
+            if each.channel_id == channel_id and not each.ephemeral and each.id > after
+        ]
+        return found[:limit][::-1]
 
     def _make(self, channel_id: int, interaction: Interaction | None, nonce: str = "") -> Message:
         message_id = self.state.new_id()
