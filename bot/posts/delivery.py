@@ -6,6 +6,7 @@ tried again later.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,6 +15,7 @@ from typing import Final
 import discord
 from discord import ui
 
+from bot.answers import DISCORD_ERRORS
 from bot.exceptions import Gone, Unreachable
 from bot.ordering.choices import vae_names
 from bot.posts.farewells import Farewells
@@ -27,6 +29,8 @@ from bot.translate import t
 from core.errors import PenultimateError
 from core.models.catalogue import Catalogue
 from core.pictures.networks_in_text import used_embeddings
+
+log = logging.getLogger(__name__)
 
 # In bytes; below this no picture is legible.
 SMALLEST_LIMIT: Final = 10_000
@@ -163,6 +167,10 @@ class Delivery:
 
     async def delete_posts(self, job: Job) -> bool:
         """Delete the job's post and every copy of it; False if one cannot be."""
+        try:
+            job = await self.found(job)
+        except DISCORD_ERRORS as error:
+            log.info("job %d: its post was not found: %s", job.id, error)
         deleted = [await self._sender.delete(job)]
         for place in await self._store.posts.copies(job.id):
             deleted.append(await self._sender.delete_message(place))

@@ -157,3 +157,16 @@ async def test_an_answer_whose_token_has_ended(
     (result,) = messages(world)
     assert "seed 7" in text(result)
     assert (await world.job(1)).message_id == result.id
+
+
+async def test_a_first_post_that_could_not_be_noted_goes_with_its_job(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = answer(await world.ann.slash(world.channel, "imagine", prompt="x", seed=7)).message
+    world.now += 901
+    world.engine.hold()
+    lost(monkeypatch, "announce")
+    await world.ann.react(first, "🎲")
+    assert len(world.posts()) == 2
+    assert await world.bot.jobs.delete(await world.job(2))
+    assert [each.id for each in world.posts()] == [first.id]
