@@ -113,8 +113,7 @@ def _of_messages(state: State, gaps: list[float]) -> Iterator[str]:
             abs(gap - message.asked.sent) < AROUND_AN_END for gap in gaps
         )
         for job in message.live:
-            if not _unheard_of(message, near):
-                yield f"message {message.id} goes on showing job {job} as waiting: {message.trail}"
+            yield f"message {message.id} goes on showing job {job} as waiting: {message.trail}"
         for job in message.shown:
             shown[job].append(message)
         asked = message.asked
@@ -132,12 +131,6 @@ def _out_of_reach(message: Message) -> bool:
     elsewhere = CHANNELS.get(message.channel_id, GUILD_ID) != GUILD_ID
     ended = message.asked is not None and message.asked.expired
     return ended and (message.ephemeral or elsewhere)
-
-
-def _unheard_of(message: Message, near_an_end: bool) -> bool:
-    """Whether the bot may not know of the message, and its token ended before it could ask."""
-    asked = message.asked
-    return asked is not None and asked.expired and (asked.hurt or near_an_end)
 
 
 def _of_the_log(state: State, log: str) -> Iterator[str]:
