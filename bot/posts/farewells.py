@@ -32,6 +32,8 @@ class Farewells:
     _store: Store
     _sender: Sender
     _listed: bool = field(default=False, init=False)
+    # When Discord refused each, by the loop's clock: it is not asked again at every wake.
+    _refused: dict[MessagePlace, float] = field(default_factory=dict, init=False)
     _pause: asyncio.Future[None] | None = field(default=None, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
 
@@ -69,7 +71,9 @@ class Farewells:
     async def _pass(self) -> bool:
         """Try to delete each message once; False when none is left."""
         self._listed = False
-        tried: set[MessagePlace] = set()
+        now = asyncio.get_running_loop().time()
+        self._refused = {each: at for each, at in self._refused.items() if now - at < PAUSE}
+        tried = set(self._refused)
         while places := set(await self._store.posts.to_delete(50 + len(tried))) - tried:
             for place in places:
                 tried.add(place)
@@ -87,6 +91,7 @@ class Farewells:
                 return False
             if not is_gone(error):
                 log.info("message %d could not be deleted: %s", place.message_id, error)
+                self._refused[place] = asyncio.get_running_loop().time()
                 await self._store.posts.refused(place, REFUSALS)
                 return True
         await self._store.posts.gone(place)

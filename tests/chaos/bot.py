@@ -17,7 +17,7 @@ PAUSES: dict[str, dict[str, Any]] = {
     "bot.jobs.following": {"RETRIES": (0.3, 1.0, 2.0), "SLOWLY": 3.0},
     "bot.store.written": {"SECONDS_TO_WRITE": 1.0},
     # A refusal each few seconds means less than one each half hour.
-    "bot.posts.farewells": {"PAUSE": 3.0, "REFUSALS": 20},
+    "bot.posts.farewells": {"PAUSE": 3.0, "REFUSALS": 10},
     "bot.posts.sender": {"SECONDS_TO_NOTICE": 3.0},
     "bot.upkeep.registration": {"RETRIES": (1.0, 2.0), "SLOWLY": 5.0},
     "bot.upkeep.upkeep": {"SECONDS": 2.0, "SECONDS_TO_ERASE": 4.0},

@@ -11,6 +11,7 @@ import pytest
 from bot.jobs.accepting import Accepting
 from bot.jobs.following import Following
 from bot.posts.delivery import Delivery
+from bot.posts.farewells import REFUSALS
 from bot.store import Job
 from core.errors import OutOfMemory
 from tests.simulation import World, answer, buttons, text
@@ -180,6 +181,19 @@ async def test_an_old_post_whose_deletion_is_refused_once_goes_later(world: Worl
     await world.env.advance_time(3600)
     assert post.id not in [message.id for message in world.posts()]
     assert await world.bot.store.posts.to_delete() == []
+
+
+async def test_refusals_within_one_pause_count_once(world: World) -> None:
+    post = await held(world)
+    world.now += 61
+    world.env.inject_error("DELETE", "*", status=403, code=50001, times=None)
+    await released(world)
+    for _ in range(REFUSALS):
+        world.bot.farewells.wake()
+        await world.env.settle()
+    world.env.backend.faults.clear()
+    await world.env.advance_time(3600)
+    assert post.id not in [message.id for message in world.posts()]
 
 
 async def test_killed_before_the_old_post_was_deleted_it_goes_after_the_restart(
