@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -177,6 +178,11 @@ class World:
     bob: MemberActor = field(init=False)
     now: float = 1_800_000_000.0
     found: Catalogue = field(default_factory=catalogue)
+
+    async def later(self, seconds: float) -> None:
+        """Let the virtual clock go on, a minute at a time: each has simcord's limit to itself."""
+        for begin in range(0, math.ceil(seconds), 60):
+            await self.env.advance_time(min(60.0, seconds - begin))
 
     def make_bot(self) -> Penultimate:
         """A new bot process, as it were, on the same data."""

@@ -475,7 +475,7 @@ async def test_one_posts_controls_survive_another_posts_changes(world: World, po
     await world.ann.click(world.last, label="Cancel")
     await world.env.settle()
     world.engine.release()
-    await world.env.advance_time(3600)
+    await world.later(3600)
     result = await world.ann.click(post, label="Clip skip +")
     assert "clip skip 2" in text(answer(result))
 

@@ -365,12 +365,12 @@ async def test_commands_that_discord_did_not_take_are_sent_again(
     bot = world.make_bot()
     world.env.inject_error("PUT", "/applications/*/commands", status=503, times=None)
     await world.env.restart_bot(bot)
-    await world.env.advance_time(700)
+    await world.later(700)
     assert "503" in bot.registration.error
     monkeypatch.setattr(bot, "owner_id", world.ann.id)
     status = world.bot.get_cog("AdminCog")
     assert any("commands" in line for line in status._status(discord.Locale.american_english))  # type: ignore[union-attr]
     world.env.backend.faults.clear()
-    await world.env.advance_time(600)
+    await world.later(600)
     assert bot.registration.error == ""
     assert not any("503" in line for line in status._status(discord.Locale.american_english))  # type: ignore[union-attr]

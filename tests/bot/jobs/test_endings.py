@@ -56,10 +56,10 @@ async def test_an_outage_longer_than_all_retries_is_waited_out(world: World) -> 
     world.env.inject_error("POST", CHANNEL, status=503, times=None)
     await released(world)
     for _ in range(12):
-        await world.env.advance_time(600)
+        await world.later(600)
     assert (await world.job(1)).state == "finished"
     world.env.backend.faults.clear()
-    await world.env.advance_time(3600)
+    await world.later(3600)
     assert (await world.job(1)).state == "delivered"
     assert len(world.posts()) == 1
 
@@ -72,7 +72,7 @@ async def test_when_the_gateway_is_back_what_waits_is_sent_at_once(
     world.env.inject_error("PATCH", EDIT, status=503, times=6)
     await released(world)
     for wait in (5, 30, 120, 600):
-        await world.env.advance_time(wait)
+        await world.later(wait)
     assert (await world.job(1)).state == "finished"
     world.env.backend.faults.clear()
     world.bot.dispatch(event)
@@ -87,7 +87,7 @@ async def test_what_no_route_takes_is_tried_again_without_a_restart(world: World
     world.env.inject_error("POST", CHANNEL, status=403, code=50007)
     await released(world)
     assert (await world.job(1)).state == "finished"
-    await world.env.advance_time(3600)
+    await world.later(3600)
     assert (await world.job(1)).state == "delivered"
 
 
@@ -178,7 +178,7 @@ async def test_an_old_post_whose_deletion_is_refused_once_goes_later(world: Worl
     world.env.inject_error("DELETE", MESSAGE, status=403, code=50001, times=2)
     await released(world)
     assert post.id in [message.id for message in world.posts()]
-    await world.env.advance_time(3600)
+    await world.later(3600)
     assert post.id not in [message.id for message in world.posts()]
     assert await world.bot.store.posts.to_delete() == []
 
@@ -192,7 +192,7 @@ async def test_refusals_within_one_pause_count_once(world: World) -> None:
         world.bot.farewells.wake()
         await world.env.settle()
     world.env.backend.faults.clear()
-    await world.env.advance_time(3600)
+    await world.later(3600)
     assert post.id not in [message.id for message in world.posts()]
 
 

@@ -99,10 +99,10 @@ async def test_its_channel_is_closed_meanwhile(
     world.engine.release()
     await world.env.settle()
     world.env.inject_error("*", HISTORY, status=403, code=50001, times=None)
-    await world.env.advance_time(100)
+    await world.later(100)
     assert (await world.job(1)).state == "finished"
     world.env.backend.faults.clear()
-    await world.env.advance_time(1000)
+    await world.later(1000)
     (post,) = messages(world)
     assert "seed 7" in text(post)
     assert (await world.job(1)).state == "delivered"
