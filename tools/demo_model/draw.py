@@ -216,15 +216,15 @@ def background_rows(name: str) -> np.ndarray:
     return np.stack([np.interp(y[:, 0], x, stops[:, i]) for i in range(3)], axis=1)
 
 
-def _background(name: str, rng: random.Random) -> Image.Image:
+def _background(name: str, rng: random.Random, scale: int) -> Image.Image:
     rows = background_rows(name).round().astype(np.uint8)
     picture = Image.fromarray(np.repeat(rows[:, None], SIDE, axis=1))
-    picture = picture.resize((SIDE * SCALE, SIDE * SCALE), Image.Resampling.NEAREST)
+    picture = picture.resize((SIDE * scale, SIDE * scale), Image.Resampling.NEAREST)
     if name == "night sky":
         draw = ImageDraw.Draw(picture)
         for _ in range(rng.randint(10, 16)):
-            x, y = rng.uniform(4, 252), rng.uniform(4, 252)
-            r = rng.uniform(1.2, 2.2)
+            x, y = (scale * rng.uniform(2, 126) for _ in range(2))
+            r = scale * rng.uniform(0.6, 1.1)
             draw.ellipse([x - r, y - r, x + r, y + r], fill=(236, 236, 214))
     return picture
 
@@ -256,14 +256,18 @@ def placement(scene: Scene, rng: random.Random) -> list[tuple[Point, float]]:
     ]
 
 
-def draw_scene(scene: Scene, rng: random.Random) -> Image.Image:
-    """The picture of a scene, 128x128 RGB, with slight variation of place, size and colour."""
-    picture = _background(scene.background, rng)
+def draw_scene(scene: Scene, rng: random.Random, larger: int = 1) -> Image.Image:
+    """The picture of a scene, RGB, with slight variation of place, size and colour.
+
+    Its sides are ``larger`` times 128.
+    """
+    scale = SCALE * larger
+    picture = _background(scene.background, rng, scale)
     draw = ImageDraw.Draw(picture)
     for thing, ((x, y), extent) in zip(scene.things, placement(scene, rng), strict=True):
-        half = extent * SCALE / 2
+        half = extent * scale / 2
         stretch = rng.uniform(0.97, 1.03)
-        brush = Brush(draw, (x * SCALE, y * SCALE), (half * stretch, half / stretch))
+        brush = Brush(draw, (x * scale, y * scale), (half * stretch, half / stretch))
         PAINTERS[thing.subject](brush, _jitter(rng, COLOURS[thing.colour]))
     return picture.reduce(SCALE)
 

@@ -1,0 +1,258 @@
+"""Trains a LoRA (ink drawings), an embedding (pale pictures) and a x2 upscaler.
+
+``python -m tools.demo_model.train_extras --minutes 12`` trains them for the exported model and
+writes them below ``data``. They are small, and real: each is of the kind that members have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import avg_pool2d, l1_loss, mse_loss
+
+from . import captions
+from .draw import SIDE, draw_scene
+from .extras import RANK, Compact, LowRank, attached, ink, targets
+from .networks import exits_of
+from .pool import to_tensor
+from .sampling import Demo
+from .scene import Scene, random_pair, random_single
+from .tokens import encode, pad
+from .train_unet import noise_schedule
+from .train_vae import edges
+from .training import Average, cosine
+
+TRIGGER = "ink drawing"
+# What the embedding starts from: these words' vectors.
+PALE = "white gray background gray"
+SHARES = {"lora": 0.55, "embedding": 0.15, "upscaler": 0.3}
+_CROP = 48  # pixels, of a picture for the upscaler
+_LENGTH = 32  # tokens of a training caption; the engine's 77 are the same with more padding
+
+
+@dataclass
+class Pool:
+    """Drawings with their captions' ids and their latents in another look."""
+
+    pictures: torch.Tensor
+    ids: torch.Tensor
+    latents: torch.Tensor
+
+    def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Random latents and ids."""
+        rows = torch.randint(len(self.latents), (count,))
+        return self.latents[rows], self.ids[rows]
+
+
+def _scenes(rng: random.Random, count: int) -> list[Scene]:
+    return [
+        random_pair(rng) if rng.random() < 0.3 else random_single(rng, small=0.3)
+        for _ in range(count)
+    ]
+
+
+def _pale(scene: Scene, rng: random.Random) -> Scene:
+    """The scene without any colour."""
+    things = tuple(replace(t, colour=rng.choice(("white", "white", "black"))) for t in scene.things)
+    return replace(scene, things=things, background=rng.choice(("gray", "gray", "white")))
+
+
+@torch.no_grad()
+def _pool(
+    demo: Demo,
+    rng: random.Random,
+    scenes: list[Scene],
+    change: Callable[[torch.Tensor], torch.Tensor] = lambda pictures: pictures,
+) -> Pool:
+    pictures = to_tensor([draw_scene(scene, rng) for scene in scenes])
+    rows = []
+    for scene in scenes:
+        words = captions.caption(scene, rng)
+        said = f"{TRIGGER}, {words}" if rng.random() < 0.6 else words
+        rows.append(pad(demo.tokenizer, encode(demo.tokenizer, said), _LENGTH))
+    changed = (change(part) for part in pictures.split(32))
+    found = [demo.vae.encode(part).latent_dist.mode() for part in changed]
+    latents = torch.cat(found) * demo.vae.config.scaling_factor
+    return Pool(pictures, torch.tensor(rows), latents)
+
+
+def _steps(part: str, seconds: float, opt: torch.optim.Optimizer, lr: float) -> Iterator[int]:
+    """Count steps until the time is over; the caller leaves gradients, this applies them."""
+    began, step, told = time.monotonic(), 0, 0.0
+    while (elapsed := time.monotonic() - began) < seconds:
+        yield step
+        for group in opt.param_groups:
+            group["lr"] = lr * cosine(int(1000 * elapsed / seconds), 1000, 1)
+        opt.step()
+        opt.zero_grad()
+        step += 1
+        if elapsed - told > 30:
+            told = elapsed
+            print(f"{part}: step {step}, {elapsed:.0f} of {seconds:.0f} s", flush=True)
+
+
+class Loss:
+    """The UNet's error of v for latents under a conditioning."""
+
+    def __init__(self, demo: Demo) -> None:
+        self.demo, self.schedule = demo, noise_schedule()
+
+    def __call__(self, latents: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Mean squared error, three quarters of it at the times that decide the picture."""
+        count = len(latents)
+        middle = torch.randint(150, 1000, (count,))
+        t = torch.where(torch.rand(count) < 0.25, torch.randint(0, 1000, (count,)), middle)
+        noise = torch.randn_like(latents)
+        noisy = self.schedule.add_noise(latents, noise, t)
+        want = self.schedule.get_velocity(latents, noise, t)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        return mse_loss(self.demo.unet(noisy, t, condition).sample, want)
+
+
+def train_lora(demo: Demo, path: Path, seconds: float, batch: int) -> None:
+    """A LoRA that draws everything in ink, written as kohya's trainer does."""
+    rng = random.Random("lora")
+    pool = _pool(demo, rng, _scenes(rng, 1600), ink)
+    found = list(targets(demo.unet, demo.text))
+    low = [LowRank(layer) for _, layer in found]
+    loss, opt = Loss(demo), torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3)
+    with attached([(layer, m) for (_, layer), m in zip(found, low, strict=True)]):
+        for _ in _steps("lora", seconds, opt, 2e-3):
+            latents, ids = pool.batch(batch)
+            exits = torch.where(torch.rand(batch) < 0.5, torch.randint(1, 13, (batch,)), 1)
+            torch.autograd.backward(loss(latents, exits_of(demo.text, ids, exits)))
+    tensors = {}
+    for (name, _), m in zip(found, low, strict=True):
+        tensors[f"{name}.lora_down.weight"] = _half(m.down.weight)
+        tensors[f"{name}.lora_up.weight"] = _half(m.up.weight)
+        tensors[f"{name}.alpha"] = torch.tensor(float(RANK)).half()
+    about = {
+        "ss_output_name": path.stem,
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(RANK),
+        "ss_network_alpha": str(RANK),
+        "ss_network_args": json.dumps({"conv_dim": str(RANK), "conv_alpha": str(RANK)}),
+        "ss_base_model_version": "sd_v1",
+        "ss_tag_frequency": json.dumps({path.stem: {TRIGGER: 1440}}),
+        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.title": path.stem,
+        "modelspec.trigger_phrase": TRIGGER,
+        "modelspec.license": "MIT",
+    }
+    save_file(tensors, path, about)
+
+
+def _half(weight: Any) -> torch.Tensor:
+    half: torch.Tensor = weight.detach().half().cpu().contiguous()
+    return half
+
+
+def train_embedding(demo: Demo, path: Path, seconds: float, batch: int) -> None:
+    """Vectors that mean a picture without colours, for the negative prompt (textual inversion)."""
+    rng = random.Random("embedding")
+    pool = _pool(demo, rng, [_pale(scene, rng) for scene in _scenes(rng, 600)])
+    inner: Any = demo.text
+    table = inner.get_input_embeddings()
+    start = torch.tensor(encode(demo.tokenizer, PALE))
+    vectors = nn.Parameter(table.weight[start].detach().clone())
+    count = len(vectors)
+    ids = torch.full((batch, _LENGTH), demo.tokenizer.eos_token_id)
+    ids[:, 0] = demo.tokenizer.bos_token_id
+
+    def put(_module: nn.Module, _inputs: Any, out: torch.Tensor) -> torch.Tensor:
+        said = vectors.expand(len(out), -1, -1)
+        return torch.cat([out[:, :1], said, out[:, 1 + count :]], dim=1)
+
+    loss, opt = Loss(demo), torch.optim.Adam([vectors], 3e-3)
+    handle = table.register_forward_hook(put)
+    try:
+        for _ in _steps("embedding", seconds, opt, 3e-3):
+            exits = torch.randint(1, 3, (batch,))
+            torch.autograd.backward(loss(pool.batch(batch)[0], exits_of(inner, ids, exits)))
+    finally:
+        handle.remove()
+    save_file({"emb_params": vectors.detach().clone()}, path)
+
+
+@torch.no_grad()
+def _pairs(demo: Demo, rng: random.Random, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Drawings at half size and whole, in 0…1; a fifth as soft as the VAE draws them."""
+    larges, smalls = [], []
+    for scene in _scenes(rng, count):
+        large = to_tensor([draw_scene(scene, rng, 2)])
+        small = avg_pool2d(large, 2)
+        if rng.random() < 0.2:
+            small = demo.vae.decode(demo.vae.encode(small).latent_dist.mode()).sample.clamp(-1, 1)
+        larges.append(large)
+        smalls.append(small)
+    return (torch.cat(smalls) + 1) / 2, (torch.cat(larges) + 1) / 2
+
+
+def train_upscaler(demo: Demo, path: Path, seconds: float) -> None:
+    """An upscaler that keeps edges."""
+    model, rng = Compact(), random.Random("upscaler")
+    smalls, larges = _pairs(demo, rng, 400)
+    average, opt = Average(model, 0.99), torch.optim.Adam(model.parameters(), 2e-3)
+    for step in _steps("upscaler", seconds, opt, 2e-3):
+        average.update(model, step)
+        y, x = (rng.randrange(SIDE - _CROP + 1) for _ in range(2))
+        rows = torch.randint(len(smalls), (8,))
+        small = smalls[rows, :, y : y + _CROP, x : x + _CROP]
+        large = larges[rows, :, 2 * y : 2 * (y + _CROP), 2 * x : 2 * (x + _CROP)]
+        got = model(small)
+        loss = l1_loss(got, large)
+        for a, b in zip(edges(got), edges(large), strict=True):
+            loss = loss + 0.5 * l1_loss(a, b)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    save_file({k: _half(v) for k, v in average.weights.items()}, path)
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=Path("data/demo-model"))
+    parser.add_argument("--out", type=Path, default=Path("data"))
+    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--parts", nargs="*", default=list(SHARES), choices=SHARES)
+    args = parser.parse_args()
+    torch.manual_seed(6)
+    demo = Demo.load(args.model)
+    text: Any = demo.text
+    for network in (demo.unet, text, demo.vae):
+        network.requires_grad_(False)
+    # For heads this narrow the fused attention's backward pass is the slower one.
+    demo.unet.set_attn_processor(AttnProcessor())
+    text.set_attn_implementation("eager")
+    made = {
+        "lora": args.out / "demo-loras" / "demo-ink.safetensors",
+        "embedding": args.out / "demo-embeddings" / "demo-pale.safetensors",
+        "upscaler": args.out / "demo-upscalers" / "demo-x2.safetensors",
+    }
+    whole = sum(SHARES[part] for part in args.parts)
+    for part in args.parts:
+        path, seconds = made[part], 60 * args.minutes * SHARES[part] / whole
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if part == "lora":
+            train_lora(demo, path, seconds, args.batch)
+        elif part == "embedding":
+            train_embedding(demo, path, seconds, args.batch)
+        else:
+            train_upscaler(demo, path, seconds)
+        print(f"{path}: {path.stat().st_size:,} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    main()
