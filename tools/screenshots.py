@@ -22,6 +22,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 STAR: Final = "a yellow star in the night sky"
 TWO: Final = "a red circle and a blue square, white background"
 HOUSE: Final = "a red house and a green tree"
+SMALL: Final = "a small blue star on the left, yellow background"
 DESKTOP: Final = {"viewport": {"width": 1000, "height": 560}}
 PHONE: Final = {
     "viewport": {"width": 390, "height": 844},
@@ -68,10 +69,10 @@ class Member:
         self.page.keyboard.press("Enter")
 
     def result(self, of: int) -> None:
-        """Wait until the message of that number has its picture, and controls to press."""
+        """Wait until the message of that number has its picture; a preview has one button."""
         message = self.page.locator(".message").nth(of)
         message.locator(".picture").first.wait_for()
-        message.locator(".button:not([disabled])").last.wait_for()
+        message.locator(".button").nth(1).wait_for()
         self.page.wait_for_timeout(600)
 
     def count(self) -> int:
@@ -92,6 +93,7 @@ class Member:
 
     def shot(self, where: Any = None) -> Image.Image:
         """What there is to see, on the page or in a part of it."""
+        self.page.mouse.move(0, 0)  # what lies under it would show its own controls
         return Image.open(io.BytesIO((where or self.page).screenshot())).convert("RGB")
 
 
@@ -123,7 +125,7 @@ def phone(member: Member) -> Image.Image:
 
 def knob(member: Member, out: Path) -> None:
     """Write the moving picture: clip skip 1 to 12 under one image."""
-    member.ask(f"/imagine {HOUSE} seed:7")
+    member.ask(f"/imagine {SMALL} seed:7")
     frames = [member.shot(member.last.locator(".body"))]
     for _ in range(11):
         member.press("Clip skip +")
@@ -142,12 +144,14 @@ def knob(member: Member, out: Path) -> None:
 def language(member: Member, locale: str) -> Image.Image:
     """A result, a grid, the member's settings and the server's, in a language."""
     page = member.page
+    page.set_viewport_size({"width": 1000, "height": 2600})  # room for all four
     page.locator("#locale").select_option(locale)
     member.ask(f"/imagine {TWO} seed:7")
     member.ask(f"/explore {STAR} seed:7")
     for command in ("/settings", "/config show"):
         before = member.count()
         member.send(command)
+        page.keyboard.press("Enter")  # the first one chose the command
         page.locator(".message").nth(before).locator(".prose").first.wait_for()
         page.wait_for_timeout(600)
     shots = [member.shot(each) for each in page.locator(".message").all()[-4:]]

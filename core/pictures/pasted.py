@@ -15,7 +15,7 @@ FURTHER: Final = "Further text"
 
 _BLOCK: Final = re.compile(r"```(?:[\w+-]{1,20}\n)?(.*?)(?:```|\Z)", re.DOTALL)
 _FIRST: Final = re.compile(r"Steps:\s*\d+\s*(?:,|$)")
-_INSIDE: Final = re.compile(r"\s(?=Steps:\s*\d+\s*,)")
+_INSIDE: Final = re.compile(r"\s(?=Steps:[^\S\n]*\d+[^\S\n]*,)")
 _CORE: Final = ("Sampler:", "CFG scale:", "Seed:", "Size:")
 _PAIR: Final = re.compile(r"[A-Za-z][\w /-]{1,60}:(?:\s|$)")
 # A quoted value, of which quotes are doubled or escaped.
@@ -35,16 +35,21 @@ def tidy(text: str) -> str:
     text = _unfenced(text)
     if "Steps:" not in text:
         return text
-    lines = text.split("\n")
-    starts = [number for number, line in enumerate(lines) if _FIRST.match(line.strip())]
-    if not starts and len(lines) > 1:
-        return _unwrapped(text)
+    if "\n" in text and not _starts(text):
+        text = _unwrapped(text)
+    lines, starts = text.split("\n"), _starts(text)
     if not starts:
-        return _with_json(text)
+        return text if len(lines) > 1 else _with_json(text)
     above, line = lines[: starts[-1]], "\n".join(lines[starts[-1] :])
     if "\n" in line and sum(key in line for key in _CORE) < 2:
         return text
     return "\n".join([*above, _one_line(_with_json(_QUOTED.sub(_as_json, line)))])
+
+
+def _starts(text: str) -> list[int]:
+    """Find the lines that parameters begin with."""
+    lines = enumerate(text.split("\n"))
+    return [number for number, line in lines if _FIRST.match(line.strip())]
 
 
 def _unfenced(text: str) -> str:
@@ -73,7 +78,7 @@ def _unwrapped(text: str) -> str:
         # Other parameters stand before it.
         return text
     above = text[: at.start()].replace(" Negative prompt:", "\nNegative prompt:")
-    return tidy(f"{above}\n{text[at.end() :]}")
+    return f"{above}\n{text[at.end() :]}".strip()
 
 
 def _one_line(text: str) -> str:

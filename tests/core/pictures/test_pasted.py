@@ -114,6 +114,7 @@ def test_prompts_come_back_beside_any_pair(prompt: str, value: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "a cat\nby Steps:\n28, Sampler: Euler, Seed: 1, CFG scale: 7",
         "Steps: 1, " * 5000,
         "\n".join(["Steps: 1,"] * 5000),
         'Steps: 1, a: "' * 5000,
