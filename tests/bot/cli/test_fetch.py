@@ -410,7 +410,7 @@ def test_one_that_is_cut_off_for_good_goes_on_another_time(
     assert "run the same command later, it goes on from there" in err
     [part] = settings.loras_dir.iterdir()
     assert part.stat().st_size == 2_000_000
-    assert settings.catalogue().networks.names == ()
+    assert settings.catalogue().networks.names == ("demo-ink",)
     sites.seen.clear()
     assert run_fetch("ann/ink")[0] == 0
     assert sites.downloads("resolve")[1:] == ["bytes=2000000-"]
