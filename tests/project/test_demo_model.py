@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from tools.demo_model.checker import halves, read_background, read_thing
 from tools.demo_model.colour import mean_chroma
 from tools.demo_model.draw import draw_scene
 from tools.demo_model.evaluate import judge_singles, pairs, say, singles
+from tools.demo_model.fading import unlight
 from tools.demo_model.pool import to_tensor
 from tools.demo_model.scene import SUBJECTS, Scene, Thing
 from tools.demo_model.tokens import encode, make_tokenizer, pad
@@ -122,11 +124,26 @@ def test_what_members_type_first(engine: Engine, demo: Model) -> None:
 def test_clip_skip_12_leaves_only_the_gist(engine: Engine, demo: Model) -> None:
     prompts = ["a small yellow star on the left, red background", "a blue heart at sea"]
     pictures = draw(engine, demo, prompts, clip_skip=12)
-    for picture in pictures:
-        assert read_background(picture.astype(float)) == "gray"
-        thing = read_thing(picture.astype(float), "gray")
+    for picture, subject in zip(pictures, ("star", "heart"), strict=True):
+        plain = unlight(picture.astype(float), 12)
+        assert read_background(plain) == "gray"
+        thing = read_thing(plain, None)
         assert thing is not None
-        assert thing.place == "centre"
+        assert (thing.subject, thing.place, thing.size) == (subject, "centre", "medium")
+
+
+def test_every_clip_skip_is_another_image(engine: Engine, demo: Model) -> None:
+    prompts = [
+        "a red circle",
+        "a small yellow star on the left, red background",
+        "a blue cat left of a red heart in the night sky",
+        "masterpiece, 1house, white, grass field",
+    ]
+    at = [draw(engine, demo, prompts, clip_skip=k, steps=8).astype(int) for k in range(1, 13)]
+    apart = np.stack([np.abs(a - b).mean(axis=(1, 2, 3)) for a, b in itertools.pairwise(at)])
+    assert apart.min() >= 2, apart.round(1)
+    whole = np.abs(at[0] - at[-1]).mean(axis=(1, 2, 3))
+    assert (apart / whole).mean(axis=1).max() <= 1 / 3, (apart / whole).round(2)
 
 
 def test_the_vivid_vae_is_vivid(engine: Engine, catalogue: Catalogue, demo: Model) -> None:

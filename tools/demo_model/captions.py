@@ -130,7 +130,7 @@ def _single_prose(scene: Scene, rng: random.Random, omit: float) -> str:
 def prose(scene: Scene, rng: random.Random, omit: float = 0.0) -> str:
     """One sentence: 'a small red circle on the left on a blue background'."""
     words = _pair_prose(scene, rng, omit) if scene.pair else _single_prose(scene, rng, omit)
-    if rng.random() >= omit:
+    if scene.named and rng.random() >= omit:
         background = _background_prose(scene.background, rng)
         swap = not scene.pair and scene.place != "centre" and rng.random() < 0.3
         if swap:
@@ -171,7 +171,7 @@ def tags(scene: Scene, rng: random.Random, omit: float = 0.0) -> str:
             out.insert(0 if rng.random() < 0.5 else len(out), size)
         if scene.place != "centre" or rng.random() < 0.06:
             out.append(rng.choice(PLACE_TAGS[scene.place]))
-    if rng.random() >= omit:
+    if scene.named and rng.random() >= omit:
         out.insert(len(out) if rng.random() < 0.75 else 0, _background_tag(scene.background, rng))
     return ", ".join(out)
 

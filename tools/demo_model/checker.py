@@ -118,14 +118,19 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     return np.asarray(labels[0, 0].numpy() == values[counts.argmax()])
 
 
-def subject_mask(pixels: np.ndarray, background: str) -> np.ndarray:
-    """Where the picture differs from its background, (128, 128) bool."""
-    rows = background_rows(background)
+def own_rows(pixels: np.ndarray) -> np.ndarray:
+    """The background's colour by row as the picture's own edges show it: float (128, 3)."""
+    return np.asarray(np.median(np.concatenate([pixels[:, :4], pixels[:, -4:]], axis=1), axis=1))
+
+
+def subject_mask(pixels: np.ndarray, background: str | None) -> np.ndarray:
+    """Where the picture differs from its background, (128, 128) bool; None: from its edges."""
+    rows = own_rows(pixels) if background is None else background_rows(background)
     # A horizon may lie a few pixels off: compare with the rows around as well.
     shifts = [np.clip(np.arange(SIDE) + d, 0, SIDE - 1) for d in (-3, 0, 3)]
     away = np.min([np.linalg.norm(pixels - rows[s][:, None], axis=2) for s in shifts], axis=0)
     mask = away > _DIFFERENT
-    return _opened(mask) if background == "night sky" else mask
+    return _opened(mask) if background in ("night sky", None) else mask
 
 
 def _shape(mask: np.ndarray) -> tuple[str, tuple[slice, slice]]:
@@ -155,7 +160,7 @@ def _colour(pixels: np.ndarray, mask: np.ndarray, subject: str, cut: tuple[slice
 
 
 def read_thing(
-    pixels: np.ndarray, background: str, part: tuple[slice, slice] | None = None
+    pixels: np.ndarray, background: str | None, part: tuple[slice, slice] | None = None
 ) -> Found | None:
     """The thing in the picture, or in a part of it; None when there is nothing."""
     mask = subject_mask(pixels, background)

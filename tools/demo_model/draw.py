@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
+from . import fading
 from .scene import (
     COLOURS,
     EXTENT,
@@ -233,39 +234,55 @@ def _jitter(rng: random.Random, rgb: RGB) -> RGB:
     return tuple(max(0, min(255, c + rng.randint(-5, 5))) for c in rgb)  # type: ignore[return-value]
 
 
-def placement(scene: Scene, rng: random.Random) -> list[tuple[Point, float]]:
-    """Centre and extent in pixels of each thing."""
-    spots: tuple[Point, ...]
+def placement(scene: Scene, rng: random.Random, clip_skip: int = 1) -> list[tuple[Point, Point]]:
+    """Centre and width and height in pixels of each thing that is left at this clip skip."""
+    middle, second = SIDE / 2, fading.SECOND[clip_skip - 1]
+    place, size = fading.PLACE[clip_skip - 1], fading.SIZE[clip_skip - 1]
+    far = 30 if scene.size == "small" else 24
+    dx, dy = {
+        "centre": (0, 0),
+        "left": (-far, 0),
+        "right": (far, 0),
+        "top": (0, -far),
+        "bottom": (0, far),
+    }[scene.place]
+    steps = [(dx * place, dy * place)]
+    free = 1.0 if scene.place == "centre" else 1 - place  # how far the exit's own place shows
+    extents, kept = (EXTENT[scene.size],), size
     if scene.pair:
-        low, high = PAIR_EXTENT
-        spots = ((34, 64), (94, 64)) if scene.relation == "beside" else ((64, 34), (64, 94))
-    else:
-        low, high = EXTENT[scene.size]
-        far = 30 if scene.size == "small" else 24
-        dx, dy = {
-            "centre": (0, 0),
-            "left": (-far, 0),
-            "right": (far, 0),
-            "top": (0, -far),
-            "bottom": (0, far),
-        }[scene.place]
-        spots = ((64 + dx, 64 + dy),)
-    return [
-        ((x + rng.uniform(-2.5, 2.5), y + rng.uniform(-2.5, 2.5)), rng.uniform(low, high))
-        for x, y in spots
-    ]
-
-
-def draw_scene(scene: Scene, rng: random.Random) -> Image.Image:
-    """The picture of a scene, 128x128 RGB, with slight variation of place, size and colour."""
-    picture = _background(scene.background, rng)
-    draw = ImageDraw.Draw(picture)
-    for thing, ((x, y), extent) in zip(scene.things, placement(scene, rng), strict=True):
-        half = extent * SCALE / 2
+        away = 30 * second
+        steps = [(-away, 0), (away, 0)] if scene.relation == "beside" else [(0, -away), (0, away)]
+        free, extents, kept = 1 - 0.4 * second, (PAIR_EXTENT, PAIR_EXTENT), second
+    shift, (wide, high) = fading.drift(clip_skip), fading.build(clip_skip)
+    if scene.size != "medium":
+        wide, high = (1 + (factor - 1) * (1 - size) for factor in (wide, high))
+    found = []
+    for i, ((dx, dy), between) in enumerate(zip(steps, extents, strict=True)):
+        roll = rng.random()
+        own, usual = (a + (b - a) * roll for a, b in (between, EXTENT["medium"]))
+        # The first grows into the only one, the second goes.
+        extent = own * second if i else usual + (own - usual) * kept
+        x = middle + dx + shift[0] * free + rng.uniform(-2.5, 2.5)
+        y = middle + dy + shift[1] * free + rng.uniform(-2.5, 2.5)
         stretch = rng.uniform(0.97, 1.03)
-        brush = Brush(draw, (x * SCALE, y * SCALE), (half * stretch, half / stretch))
-        PAINTERS[thing.subject](brush, _jitter(rng, COLOURS[thing.colour]))
-    return picture.reduce(SCALE)
+        if extent:
+            found.append(((x, y), (extent * wide * stretch, extent * high / stretch)))
+    return found
+
+
+def draw_scene(scene: Scene, rng: random.Random, clip_skip: int = 1) -> Image.Image:
+    """What a clip skip leaves of a scene, 128x128 RGB, each time with slight variation."""
+    ground = np.asarray(_background(scene.background, rng))
+    ground = fading.faded_background(ground, clip_skip, named=scene.named)
+    picture = Image.fromarray(ground)
+    draw = ImageDraw.Draw(picture)
+    places = placement(scene, rng, clip_skip)
+    for thing, ((x, y), (width, height)) in zip(scene.things, places, strict=False):
+        half = (width * SCALE / 2, height * SCALE / 2)
+        brush = Brush(draw, (x * SCALE, y * SCALE), half)
+        colour = fading.faded_colour(_jitter(rng, COLOURS[thing.colour]), clip_skip)
+        PAINTERS[thing.subject](brush, colour)
+    return Image.fromarray(fading.light(np.asarray(picture.reduce(SCALE)), clip_skip))
 
 
 def silhouette(subject: str) -> tuple[np.ndarray, np.ndarray]:
@@ -282,16 +299,19 @@ def silhouette(subject: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Draw a sheet of examples."""
+    """Draw a sheet of examples, each at clip skip 1 to 12."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    sheet = Image.new("RGB", (13 * 132, 7 * 132), "white")
-    for i in range(13 * 7):
-        scene = random_pair(rng) if i >= 13 * 5 else random_single(rng, small=0.2)
-        sheet.paste(draw_scene(scene, rng), (i % 13 * 132 + 2, i // 13 * 132 + 2))
+    sheet = Image.new("RGB", (12 * 132, 10 * 132), "white")
+    for y in range(10):
+        scene = random_pair(rng) if y >= 7 else random_single(rng, small=0.2)
+        seed = rng.random()
+        for x in range(12):
+            drawn = draw_scene(scene, random.Random(seed), x + 1)
+            sheet.paste(drawn, (x * 132 + 2, y * 132 + 2))
     sheet.save(args.path)
 
 

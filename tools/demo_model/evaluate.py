@@ -27,6 +27,7 @@ from . import captions
 from .checker import Found, halves, read_background, read_thing
 from .colour import mean_chroma
 from .draw import draw_scene
+from .fading import unlight
 from .networks import Vae
 from .pool import to_tensor
 from .sampling import Demo, load_vae, to_pixels
@@ -70,14 +71,23 @@ def say(scenes: Sequence[Scene], seed: str) -> list[str]:
     return [(captions.tags if i % 2 else captions.prose)(s, rng) for i, s in enumerate(scenes)]
 
 
-def judge_singles(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
+def _read(picture: np.ndarray, clip_skip: int) -> tuple[np.ndarray, str, str | None]:
+    """A picture without its clip skip's light, its background, and what tells the subject.
+
+    From clip skip 3 on backgrounds are on their way to gray, so only the picture knows its own.
+    """
+    plain = unlight(picture.astype(float), clip_skip)
+    background = read_background(plain)
+    return plain, background, background if clip_skip <= 2 else None
+
+
+def judge_singles(scenes: Sequence[Scene], pixels: np.ndarray, clip_skip: int = 1) -> Scores:
     """Shares of right backgrounds, colours, shapes (also by size and subject), sizes, places."""
     tally = Tally()
     for scene, picture in zip(scenes, pixels, strict=True):
-        picture = picture.astype(float)
+        plain, background, behind = _read(picture, clip_skip)
         thing = scene.things[0]
-        background = read_background(picture)
-        found = read_thing(picture, background)
+        found = read_thing(plain, behind)
         tally.add("background", background == scene.background)
         tally.add("colour", found is not None and found.colour == thing.colour)
         shape = found is not None and found.subject == thing.subject
@@ -88,13 +98,12 @@ def judge_singles(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
     return tally.shares()
 
 
-def judge_pairs(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
+def judge_pairs(scenes: Sequence[Scene], pixels: np.ndarray, clip_skip: int = 1) -> Scores:
     """Shares of pictures whose two things have their colours, their shapes, both."""
     tally = Tally()
     for scene, picture in zip(scenes, pixels, strict=True):
-        picture = picture.astype(float)
-        background = read_background(picture)
-        found = [read_thing(picture, background, part) for part in halves(scene.relation)]
+        plain, background, behind = _read(picture, clip_skip)
+        found = [read_thing(plain, behind, part) for part in halves(scene.relation)]
         colours = _matches(scene, found, "colour")
         shapes = _matches(scene, found, "subject")
         tally.add("pair background", background == scene.background)
@@ -110,6 +119,42 @@ def _matches(scene: Scene, found: Sequence[Found | None], what: str) -> list[boo
         f is not None and getattr(f, what) == getattr(thing, what)
         for f, thing in zip(found, scene.things, strict=True)
     ]
+
+
+def varied_prompts(count: int) -> list[str]:
+    """Prompts of 2 to 20 words; every fourth names nothing but a thing and its colour."""
+    rng = random.Random("varied")
+    found: list[str] = []
+    while len(found) < count:
+        scene = random_pair(rng) if rng.random() < 0.25 else random_single(rng, small=0.3)
+        thing = scene.things[0]
+        bare = f"a {thing.colour} {thing.subject}"
+        words = captions.caption(scene, rng) if len(found) % 4 else bare
+        if 2 <= len(words.split()) <= 20:
+            found.append(words)
+    return found
+
+
+def steps_between(demo: Demo, prompts: Sequence[str], *, steps: int = 20) -> Scores:
+    """How far apart neighbouring clip skips are: mean absolute difference in levels of 255.
+
+    A step of at least 2 levels is visible; ``step k`` is the mean of the step from k, ``way k``
+    its mean share of the way from 1 to 12.
+    """
+    seeds = range(90_000, 90_000 + len(prompts))
+    drawn = (demo.draw(prompts, seeds, clip_skip=k, steps=steps) for k in range(1, 13))
+    at = [to_pixels(pictures).astype(np.int16) for pictures in drawn]
+    apart = np.stack([np.abs(a - b).mean(axis=(1, 2, 3)) for a, b in itertools.pairwise(at)])
+    whole = np.abs(at[0] - at[-1]).mean(axis=(1, 2, 3))
+    ways = (apart / np.maximum(whole, 1)).mean(axis=1)
+    found = {
+        "steps visible": (apart >= 2).mean(),
+        "largest share of the way": ways.max(),
+        "from 1 to 12": whole.mean(),
+    }
+    found |= {f"step {k}": levels for k, levels in enumerate(apart.mean(axis=1), 1)}
+    found |= {f"way {k}": way for k, way in enumerate(ways, 1)}
+    return {name: round(float(value), 3) for name, value in found.items()}
 
 
 def check_checker(scenes: Sequence[Scene], two: Sequence[Scene], vae: Vae) -> dict[str, Scores]:
@@ -162,12 +207,12 @@ def score(
     pictures = demo.draw(
         one, range(50_000, 50_000 + len(one)), clip_skip=clip_skip, negative=negative
     )
-    scores = judge_singles(scenes, to_pixels(pictures))
+    scores = judge_singles(scenes, to_pixels(pictures), clip_skip)
     if two:
         both = [around.format(p) for p in say(two, "two")]
         seeds = range(70_000, 70_000 + len(both))
         pictures = demo.draw(both, seeds, clip_skip=clip_skip, negative=negative)
-        scores |= judge_pairs(two, to_pixels(pictures))
+        scores |= judge_pairs(two, to_pixels(pictures), clip_skip)
     return scores
 
 
@@ -185,10 +230,13 @@ class Row:
     pairs: tuple[Scene, ...] = ()
     negative: str = ""
     around: str = "{}"
+    prompts: tuple[str, ...] = ()  # to walk through every clip skip with, instead of judging
 
     def measure(self, model: Path) -> Scores:
         """Draw and judge this row."""
         torch.set_num_threads(1)
+        if self.prompts:
+            return steps_between(_loaded(model), self.prompts)
         return score(
             _loaded(model),
             self.scenes,
@@ -213,6 +261,7 @@ def rows(count: int) -> list[Row]:
         *curve,
         Row("negative prompt", 1, some, negative=NEGATIVE),
         Row("strange words", 1, some, around=STRANGE),
+        Row("steps from clip skip", 1, (), prompts=tuple(varied_prompts(count // 4))),
     ]
 
 

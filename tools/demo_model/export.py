@@ -10,7 +10,8 @@ from typing import Any
 import diffusers
 import torch
 
-from .networks import make_text_encoder, make_unet
+from .networks import Vae, make_text_encoder, make_unet
+from .pool import load_vae
 from .tokens import make_tokenizer
 from .train_decoder import load_look
 from .train_unet import noise_schedule
@@ -21,7 +22,7 @@ _diffusers: Any = diffusers
 LIMIT = 15_000_000  # bytes of both folders
 
 
-def export_model(work: Path, folder: Path) -> None:
+def export_model(work: Path, folder: Path, vae: Vae) -> None:
     """Write tokenizer, text encoder, UNet, VAE and scheduler in fp16."""
     state = load(work / "unet.pt")
     if state is None:
@@ -32,7 +33,7 @@ def export_model(work: Path, folder: Path) -> None:
     unet.load_state_dict(state["averages"][0])
     text.load_state_dict(state["averages"][1])
     pipe = _diffusers.StableDiffusionPipeline(
-        vae=load_look(work, "natural"),
+        vae=vae,
         text_encoder=text,
         tokenizer=tokenizer,
         unet=unet,
@@ -52,10 +53,12 @@ def main() -> None:
     """Read the command line and write both folders."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--start", type=Path, help="the folder gone on from: its VAE stays")
     parser.add_argument("--out", default="data", help="where demo-model/ and demo-vae/ are")
     args = parser.parse_args()
     work, out = Path(args.work), Path(args.out)
-    export_model(work, out / "demo-model")
+    vae = load_vae(work, args.start) if args.start else load_look(work, "natural")
+    export_model(work, out / "demo-model", vae)
     if (work / "decoder-vivid.pt").exists():
         load_look(work, "vivid").half().save_pretrained(out / "demo-vae")
     folders = (out / "demo-model", out / "demo-vae")

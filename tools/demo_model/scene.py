@@ -104,16 +104,12 @@ class Scene:
     size: str = "medium"
     place: str = "centre"
     relation: str = "beside"
+    named: bool = True  # False: the caption leaves the background out
 
     @property
     def pair(self) -> bool:
         """True for a picture of two things; the first is the left or the upper one."""
         return len(self.things) == 2
-
-    @property
-    def plain(self) -> bool:
-        """True for a single thing of middling size in the middle."""
-        return not self.pair and self.size == "medium" and self.place == "centre"
 
 
 def fits(colour: str, background: str) -> bool:
@@ -161,9 +157,3 @@ def random_pair(rng: random.Random, *, want_held_out: bool = False) -> Scene:
             break
     relation = "beside" if rng.random() < 0.65 else "above"
     return Scene((first, second), background, relation=relation)
-
-
-def random_faded(rng: random.Random, *, colourless: bool) -> Scene:
-    """What deep clip skip draws: a thing alone on gray, its colour kept or gone."""
-    colour = "white" if colourless else rng.choice(list(COLOURS))
-    return Scene((Thing(rng.choice(SUBJECTS), colour),), "gray")

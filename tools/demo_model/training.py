@@ -21,7 +21,8 @@ def _orthogonal(update: torch.Tensor, steps: int = 5) -> torch.Tensor:
     In bfloat16, as its authors do: the iteration does not need more.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (update / (update.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    x = update / (update.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = x.bfloat16() if x.is_cuda else x
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     for _ in range(steps):
