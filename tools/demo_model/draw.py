@@ -239,20 +239,20 @@ def placement(scene: Scene, rng: random.Random, clip_skip: int = 1) -> list[tupl
     middle, second = SIDE / 2, fading.SECOND[clip_skip - 1]
     place, size = fading.PLACE[clip_skip - 1], fading.SIZE[clip_skip - 1]
     far = 30 if scene.size == "small" else 24
-    dx, dy = {
+    right, down = {
         "centre": (0, 0),
         "left": (-far, 0),
         "right": (far, 0),
         "top": (0, -far),
         "bottom": (0, far),
     }[scene.place]
-    steps = [(dx * place, dy * place)]
+    steps: list[Point] = [(right * place, down * place)]
     free = 1.0 if scene.place == "centre" else 1 - place  # how far the exit's own place shows
-    extents, kept = (EXTENT[scene.size],), size
+    extents, kept = [EXTENT[scene.size]], size
     if scene.pair:
         away = 30 * second
         steps = [(-away, 0), (away, 0)] if scene.relation == "beside" else [(0, -away), (0, away)]
-        free, extents, kept = 1 - 0.4 * second, (PAIR_EXTENT, PAIR_EXTENT), second
+        free, extents, kept = 1 - 0.4 * second, [PAIR_EXTENT, PAIR_EXTENT], second
     shift, (wide, high) = fading.drift(clip_skip), fading.build(clip_skip)
     if scene.size != "medium":
         wide, high = (1 + (factor - 1) * (1 - size) for factor in (wide, high))

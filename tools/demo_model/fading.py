@@ -84,7 +84,7 @@ def faded_colour(rgb: RGB, clip_skip: int) -> RGB:
 @functools.cache
 def _lit(clip_skip: int, side: int) -> np.ndarray:
     """Light, tint and room of a clip skip, (side, side, 3) in levels."""
-    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j][..., None]  # type: ignore[misc]
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j][..., None]
     a = angle(clip_skip)
     ramp = (x * math.sin(a) - y * math.cos(a)) / (abs(math.sin(a)) + abs(math.cos(a)))
     hand = HAND[clip_skip - 1]
