@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from . import fading
 from .draw import draw_scene
 from .networks import Vae, make_vae
-from .scene import Scene, Thing, random_pair, random_single
+from .scene import Scene, Thing, random_scene
 from .training import device, launch, load, save
 
 _diffusers: Any = diffusers
@@ -45,12 +45,6 @@ def to_tensor(drawn: list[Image.Image]) -> torch.Tensor:
     return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def random_scene(rng: random.Random) -> Scene:
-    """A scene of one or two things; the captions of a quarter leave the background out."""
-    scene = random_pair(rng) if rng.random() < 0.32 else random_single(rng, small=0.3)
-    return replace(scene, named=rng.random() >= 0.25)
-
-
 def scene_of(row: Any) -> Scene:
     """A scene again from what ``dataclasses.astuple`` made of it."""
     things, *rest = row
@@ -59,25 +53,28 @@ def scene_of(row: Any) -> Scene:
 
 @torch.no_grad()
 def make_pool(rank: int, world: int, args: argparse.Namespace) -> None:
-    """Draw and encode one process's part of the pictures, (count, 4, 16, 16) scaled latents."""
+    """Draw and encode one process's part of the pictures, (count, 4, 16, 16) scaled latents.
+
+    It goes on from what there is, also with more pictures than were wanted before.
+    """
     path = Path(args.work) / f"pool-{rank}.pt"
-    if load(path) is not None:
-        return
     vae = load_vae(Path(args.work), args.start).to(device(), memory_format=torch.channels_last)
-    rng = random.Random(f"pool/{args.seed}/{rank}")
-    count = args.pictures // world
-    scenes = [random_scene(rng) for _ in range(count)]
-    exits = [fading.random_exit(rng) for _ in range(count)]
-    latents = []
-    for at in tqdm(range(0, len(scenes), 64), disable=rank > 0):
-        part = zip(scenes[at : at + 64], exits[at : at + 64], strict=True)
+    state = load(path) or {"latents": torch.empty(0, 4, 16, 16).half(), "scenes": [], "exits": []}
+    latents, scenes, exits = [state["latents"]], state["scenes"], state["exits"]
+    starts = range(len(scenes), args.pictures // world, 64)
+    for number, at in enumerate(tqdm(starts, disable=rank > 0)):
+        rng = random.Random(f"pool/{args.seed}/{rank}/{at}")
+        part = [(random_scene(rng), fading.random_exit(rng)) for _ in range(64)]
         drawn = [draw_scene(scene, rng, clip_skip) for scene, clip_skip in part]
         batch = to_tensor(drawn).to(device()).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device().type, torch.bfloat16, enabled=args.bf16):
             found = vae.encode(batch).latent_dist.mode()
         latents.append((found.float() * vae.config.scaling_factor).half().cpu())
-    rows = [astuple(scene) for scene in scenes]
-    save({"latents": torch.cat(latents), "scenes": rows, "exits": exits}, path)
+        scenes += [astuple(scene) for scene, _ in part]
+        exits += [clip_skip for _, clip_skip in part]
+        if number % 20 == 19 or at == starts[-1]:
+            latents = [torch.cat(latents)]
+            save({"latents": latents[0], "scenes": scenes, "exits": exits}, path)
 
 
 def main() -> None:

@@ -44,13 +44,13 @@ class Batch:
 class Data:
     """Pairs the pool's latents with fresh captions and clip skips."""
 
-    def __init__(self, work: Path, rank: int, seed: str, tokenizer: CLIPTokenizer) -> None:
-        state = load(work / f"pool-{rank}.pt")
-        if state is None:
+    def __init__(self, work: Path, seed: str, tokenizer: CLIPTokenizer) -> None:
+        parts = [load(path) for path in sorted(work.glob("pool-*.pt"))]
+        if not parts:
             raise SystemExit(f"no pictures in {work}: run tools.demo_model.pool first")
-        self._latents: torch.Tensor = state["latents"]
-        self._scenes = [scene_of(row) for row in state["scenes"]]
-        self._exits: list[int] = state["exits"]
+        self._latents: torch.Tensor = torch.cat([part["latents"] for part in parts if part])
+        self._scenes = [scene_of(row) for part in parts if part for row in part["scenes"]]
+        self._exits: list[int] = [k for part in parts if part for k in part["exits"]]
         self._rng = random.Random(seed)
         self._tokenizer = tokenizer
 
@@ -131,6 +131,19 @@ def loss_of(
     return mse_loss(got.float(), want)
 
 
+def go_on(start: Path, unet: Unet, text: Any, tokenizer: CLIPTokenizer) -> None:
+    """Put a finished model's weights in; tokens that it had not keep their fresh embedding."""
+    unet.load_state_dict(load_file(start / "unet/diffusion_pytorch_model.safetensors"))
+    weights = load_file(start / "text_encoder/model.safetensors")
+    name = next(name for name in weights if name.endswith("token_embedding.weight"))
+    rows = text.state_dict()[name].clone()
+    before = CLIPTokenizer.from_pretrained(start / "tokenizer").get_vocab()
+    for token, row in tokenizer.get_vocab().items():
+        if token in before:
+            rows[row] = weights[name][before[token]]
+    text.load_state_dict({**weights, name: rows})
+
+
 class Trainer:
     """The networks, their averages and optimizers, and how far they are."""
 
@@ -141,9 +154,7 @@ class Trainer:
         self.unet = make_unet()
         text: Any = make_text_encoder(len(self.tokenizer), bos, eos)
         if args.start:
-            parts = "unet/diffusion_pytorch_model", "text_encoder/model"
-            for part, network in zip(parts, (self.unet, text), strict=True):
-                network.load_state_dict(load_file(args.start / f"{part}.safetensors"))
+            go_on(args.start, self.unet, text, self.tokenizer)
         self.unet.to(device(), memory_format=torch.channels_last)
         self.text = text.to(device())
         if device().type == "cpu":
@@ -207,7 +218,7 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
     trainer = Trainer(args)
     schedule = noise_schedule()
     seed = f"unet/{args.seed}/{rank}/{trainer.step}"
-    data = Data(Path(args.work), rank, seed, trainer.tokenizer)
+    data = Data(Path(args.work), seed, trainer.tokenizer)
     torch.manual_seed(random.Random(seed).randrange(2**31))
     lengths = random.Random(f"{args.seed}/{trainer.step}")  # the same in every process
     began = saved = time.monotonic()
