@@ -23,11 +23,15 @@ from tools.demo_model import captions
 from tools.demo_model.checker import halves, read_background, read_thing
 from tools.demo_model.colour import mean_chroma
 from tools.demo_model.draw import draw_scene
-from tools.demo_model.evaluate import judge_singles, pairs, say, singles
-from tools.demo_model.fading import unlight
+from tools.demo_model.evaluate import pairs, say, several, singles, wider
+from tools.demo_model.fading import random_exit, unlight
+from tools.demo_model.judging import judge_several, judge_singles
+from tools.demo_model.networks import all_exits, make_text_encoder, make_unet
 from tools.demo_model.pool import to_tensor
-from tools.demo_model.scene import SUBJECTS, Scene, Thing
+from tools.demo_model.sampling import Demo
+from tools.demo_model.scene import SUBJECTS, Scene, Thing, random_scene
 from tools.demo_model.tokens import encode, make_tokenizer, pad
+from tools.demo_model.train_unet import go_on
 
 DATA = Path(__file__).parents[2] / "data"
 LIMIT = 15_000_000
@@ -167,6 +171,37 @@ def test_the_checker_reads_true_drawings() -> None:
             found = read_thing(pixels, background, part)
             assert found is not None
             assert (found.subject, found.colour) == (thing.subject, thing.colour)
+
+
+def test_the_checker_reads_drawings_of_the_wider_world() -> None:
+    rng = random.Random(2)
+    scenes = wider(80, "drawn")
+    scores = judge_singles(scenes, np.stack([np.asarray(draw_scene(s, rng)) for s in scenes]))
+    for name in ("colour", "background", "place", "corner"):
+        assert scores[name] >= 0.96, name
+    assert scores["shape"] >= 0.92
+    rows = several(40, "drawn")
+    scores = judge_several(rows, np.stack([np.asarray(draw_scene(s, rng)) for s in rows]))
+    assert scores["number"] >= 0.95
+
+
+def test_everything_that_may_be_chosen_can_be_said_and_drawn() -> None:
+    rng = random.Random(3)
+    for _ in range(400):
+        scene = random_scene(rng)
+        assert captions.caption(scene, rng)
+        assert draw_scene(scene, rng, random_exit(rng)).size == (128, 128)
+
+
+def test_a_model_goes_on_with_the_embeddings_of_its_tokens(demo: Model) -> None:
+    made = make_tokenizer()
+    text = make_text_encoder(len(made), made.bos_token_id, made.eos_token_id)
+    go_on(demo.path, make_unet(), text, made)
+    shipped = Demo.load(demo.path)
+    prompts = say(singles(4, "kept"), "kept")
+    rows = torch.tensor([pad(made, encode(made, prompt)) for prompt in prompts])
+    with torch.no_grad():
+        assert torch.equal(all_exits(text.eval(), rows), shipped.exits(prompts))
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

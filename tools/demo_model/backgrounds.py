@@ -236,7 +236,7 @@ def _drops(pen: _Pen, rng: random.Random) -> None:
 
 
 def _bolt(pen: _Pen, rng: random.Random) -> None:
-    x = rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9)))
+    x = rng.choice((rng.uniform(0.08, 0.14), rng.uniform(0.82, 0.86)))
     points = ((0.02, 0.1), (-0.07, 0.36), (0.0, 0.35), (-0.05, 0.6), (0.1, 0.28), (0.03, 0.29))
     pen.polygon([(x + dx, y) for dx, y in (*points, (0.12, 0.1))], _GOLD)
 
@@ -252,8 +252,9 @@ def details(name: str, picture: Image.Image, rng: random.Random, *, alone: bool)
         _drops(pen, rng)
     elif name == "storm":
         _bolt(pen, rng)
-        _waves(pen, rng)
-    elif name == "mountains":
+        if alone:
+            _waves(pen, rng)
+    elif alone and name == "mountains":
         _clouds(pen, rng)
     elif alone and name in ("grass field", "sea"):
         _clouds(pen, rng)

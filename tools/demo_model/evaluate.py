@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,15 +124,17 @@ def steps_between(demo: Demo, prompts: Sequence[str], *, steps: int = 20) -> Sco
     return {name: round(float(value), 3) for name, value in found.items()}
 
 
-def check_checker(scenes: Sequence[Scene], two: Sequence[Scene], vae: Vae) -> dict[str, Scores]:
+def check_checker(
+    scenes: Sequence[Scene], judge: Callable[[Sequence[Scene], np.ndarray], Scores], vae: Vae
+) -> dict[str, Scores]:
     """The checker's own scores on true drawings and on what the VAE makes of them."""
     rng = random.Random(7)
-    drawn = [to_tensor([draw_scene(s, rng) for s in group]) for group in (scenes, two)]
+    drawn = to_tensor([draw_scene(scene, rng) for scene in scenes])
     with torch.no_grad():
-        rebuilt = [_through(vae, pictures) for pictures in drawn]
+        rebuilt = _through(vae, drawn)
     return {
-        name: judge_singles(scenes, to_pixels(a)) | judge_pairs(two, to_pixels(b))
-        for name, (a, b) in (("drawings", drawn), ("VAE", rebuilt))
+        "drawings": judge(scenes, to_pixels(drawn)),
+        "VAE": judge(scenes, to_pixels(rebuilt)),
     }
 
 
@@ -242,11 +244,17 @@ def evaluate(model: Path, vivid: Path, count: int, processes: int) -> Iterator[d
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         todo = rows(count)
-        full = todo[0]
         measured = pool.map(Row.measure, todo, itertools.repeat(model))
         if (vivid / "config.json").exists():
             yield {"chroma": chroma_ratio(demo, load_vae(vivid))}
-        yield {"checker": check_checker(full.scenes, full.pairs, demo.vae)}
+        for row in todo[:1] + [row for row in todo if row.name in ("wider", "numbers")]:
+            name = f"checker, {row.name}"
+            if row.scenes:
+                yield {name: check_checker(row.scenes, judge_singles, demo.vae)}
+            if row.pairs:
+                yield {f"{name}, pairs": check_checker(row.pairs, judge_pairs, demo.vae)}
+            if row.several:
+                yield {name: check_checker(row.several, judge_several, demo.vae)}
         for row, scores in zip(todo, measured, strict=True):
             yield {f"{row.name} {row.clip_skip}": scores}
 

@@ -11,7 +11,6 @@ import diffusers
 import torch
 
 from .networks import Vae, make_text_encoder, make_unet
-from .pool import load_vae
 from .tokens import make_tokenizer
 from .train_decoder import load_look
 from .train_unet import noise_schedule
@@ -57,14 +56,13 @@ def main() -> None:
     """Read the command line and write both folders."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
-    parser.add_argument("--start", type=Path, help="the folder gone on from: its VAE stays")
+    parser.add_argument("--start", type=Path, help="the folder gone on from, for its VAE")
     parser.add_argument("--out", default="data", help="where demo-model/ and demo-vae/ are")
     args = parser.parse_args()
     work, out = Path(args.work), Path(args.out)
-    vae = load_vae(work, args.start) if args.start else load_look(work, "natural")
-    export_model(work, out / "demo-model", vae)
+    export_model(work, out / "demo-model", load_look(work, "natural", args.start))
     if (work / "decoder-vivid.pt").exists():
-        load_look(work, "vivid").half().save_pretrained(out / "demo-vae")
+        load_look(work, "vivid", args.start).half().save_pretrained(out / "demo-vae")
     folders = (out / "demo-model", out / "demo-vae")
     size = sum(f.stat().st_size for d in folders for f in d.rglob("*") if f.is_file())
     print(f"{size / 1e6:.2f} MB in all")

@@ -302,6 +302,8 @@ def resolved(scene: Scene, rng: random.Random) -> Scene:
             free = [c for c in natural if fits(c, background) and c not in taken]
             free = free or [c for c in ANY if fits(c, background) and c not in taken]
             colour = rng.choice(free)
-        hair = thing.hair or (rng.choice(HAIR[:3]) if thing.subject in PEOPLE else None)
+        hair = thing.hair
+        if thing.subject in PEOPLE and hair is None:
+            hair = rng.choice([c for c in HAIR[:4] if fits(c, background) and c != thing.umbrella])
         things.append(replace(thing, colour=colour, hair=hair))
     return replace(scene, things=tuple(things), background=background)

@@ -28,32 +28,34 @@ def _merges(known: list[str]) -> list[tuple[str, str]]:
     return [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
 
 
-def _assembled(pairs: list[tuple[str, str]]) -> CLIPTokenizer:
+def _assembled(first: list[tuple[str, str]], newer: list[tuple[str, str]]) -> CLIPTokenizer:
     """A CLIPTokenizer of the letters and what the pairs make of them."""
-    symbols = [*_ALPHABET, *(f"{c}</w>" for c in _ALPHABET)]
+    letters = [*_ALPHABET, *(f"{c}</w>" for c in _ALPHABET)]
+    made = ["".join(pair) for pair in first], ["".join(pair) for pair in newer]
     # dict.fromkeys: two different merges can make the same token.
-    symbols = list(dict.fromkeys([*symbols, *("".join(pair) for pair in pairs), BOS, EOS]))
+    symbols = list(dict.fromkeys([*letters, *made[0], BOS, EOS, *made[1]]))
     vocabulary = {symbol: i for i, symbol in enumerate(symbols)}
     # The list of pairs that tokenizers wants is annotated as a list of strings.
-    merges: Any = pairs
+    merges: Any = [*first, *newer]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
 
 
 def make_tokenizer() -> CLIPTokenizer:
     """A CLIPTokenizer; strange words fall into letters, strange letters into padding.
 
-    The first edition's merges come first, so that its words keep their tokens; what is left of
-    each newer word is then put together from the left.
+    The first edition's words keep their tokens and ids; what is left of each newer word is then
+    put together from the left.
     """
-    pairs = _merges(FIRST_WORDS.split())
-    tokenizer = _assembled(pairs)
+    first, newer = _merges(FIRST_WORDS.split()), list[tuple[str, str]]()
+    tokenizer = _assembled(first, newer)
     for word in MORE_WORDS.split():
-        first, *rest = tokenizer.convert_ids_to_tokens(encode(tokenizer, word))
+        start, *rest = tokenizer.convert_ids_to_tokens(encode(tokenizer, word))
         for piece in rest:
-            pairs.append((first, piece))
-            first += piece
+            newer.append((start, piece))
+            start += piece
         if rest:
-            tokenizer = _assembled(pairs)
+            tokenizer = _assembled(first, newer)
+    for word in (*FIRST_WORDS.split(), *MORE_WORDS.split()):
         assert len(encode(tokenizer, word)) == 1, word
     return tokenizer
 

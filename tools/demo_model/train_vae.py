@@ -15,6 +15,7 @@ from torch.nn.functional import l1_loss, mse_loss
 from tqdm import tqdm
 
 from .draw import draw_scene
+from .fading import random_exit
 from .networks import Vae, make_vae
 from .scene import random_scene
 from .training import Average, Muon, apply, average_gradients, cosine, device, launch, load, save
@@ -24,7 +25,7 @@ def pictures(rng: random.Random, count: int) -> torch.Tensor:
     """Freshly drawn pictures, (count, 3, 128, 128) in -1…1."""
     drawn = []
     for _ in range(count):
-        drawn.append(np.asarray(draw_scene(random_scene(rng), rng)))
+        drawn.append(np.asarray(draw_scene(random_scene(rng), rng, random_exit(rng))))
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -99,7 +99,8 @@ def average_gradients(models: Iterable[nn.Module], world: int) -> None:
 
 
 def _entry(rank: int, work: Callable[..., None], args: Any, world: int) -> None:
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
     if world > 1:
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
         os.environ["MASTER_PORT"] = str(args.port)
