@@ -65,7 +65,8 @@ def pairs(count: int, seed: str) -> list[Scene]:
 
 def wider(count: int, seed: str) -> list[Scene]:
     """Held-out scenes of one thing, of which each is new: subject, background or corner."""
-    rng, found = random.Random(f"wider/{seed}"), []
+    rng = random.Random(f"wider/{seed}")
+    found: list[Scene] = []
     while len(found) < count:
         scene = random_single(rng, small=0.25, want_held_out=True, known=WIDER)
         old = scene.things[0].subject in FIRST.subjects and scene.background in FIRST.backgrounds

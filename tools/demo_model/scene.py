@@ -126,7 +126,6 @@ MELTS: dict[str, frozenset[str]] = {
     "black": frozenset({"brown"}),
 }
 
-SIZES = ("small", "medium", "large")
 PLACES = ("centre", "left", "right", "top", "bottom")
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
 
@@ -304,6 +303,7 @@ def resolved(scene: Scene, rng: random.Random) -> Scene:
             colour = rng.choice(free)
         hair = thing.hair
         if thing.subject in PEOPLE and hair is None:
-            hair = rng.choice([c for c in HAIR[:4] if fits(c, background) and c != thing.umbrella])
+            free = [c for c in HAIR[:3] if fits(c, background) and c != thing.umbrella]
+            hair = rng.choice(free or ["red"])
         things.append(replace(thing, colour=colour, hair=hair))
     return replace(scene, things=tuple(things), background=background)

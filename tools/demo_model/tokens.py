@@ -49,7 +49,8 @@ def make_tokenizer() -> CLIPTokenizer:
     first, newer = _merges(FIRST_WORDS.split()), list[tuple[str, str]]()
     tokenizer = _assembled(first, newer)
     for word in MORE_WORDS.split():
-        start, *rest = tokenizer.convert_ids_to_tokens(encode(tokenizer, word))
+        pieces: Any = tokenizer.convert_ids_to_tokens(encode(tokenizer, word))
+        start, rest = pieces[0], pieces[1:]
         for piece in rest:
             newer.append((start, piece))
             start += piece
