@@ -13,10 +13,14 @@ from . import words as say
 from .scene import PEOPLE, Scene, Thing
 
 
+def _a(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
 def _article(words: str, rng: random.Random) -> str:
     roll = rng.random()
     if roll < 0.7:
-        return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+        return _a(words)
     return f"the {words}" if roll < 0.78 else words
 
 
@@ -38,13 +42,13 @@ def _thing(thing: Thing, rng: random.Random, loose: float, *, several: bool = Fa
     if thing.subject in PEOPLE:
         if thing.colour and rng.random() < 0.85:
             dress = "shirt" if thing.subject == "boy" else "dress"
-            word = rng.choice((f"in a {{}} {dress}", f"wearing a {{}} {dress}", "in {}"))
-            words = f"{noun} {word.format(thing.colour)}"
+            worn = f"{_a(thing.colour)} {dress}"
+            words = f"{noun} {rng.choice((f'in {worn}', f'wearing {worn}', f'in {thing.colour}'))}"
         if thing.hair:
             words = f"{words} {rng.choice(('with', 'and'))} {_hair(thing.hair, rng)}"
         if thing.umbrella:
             holding = rng.choice(("with", "with", "holding", "under"))
-            words = f"{words} {holding} a {thing.umbrella} umbrella"
+            words = f"{words} {holding} {_a(thing.umbrella)} umbrella"
     return words
 
 
@@ -57,14 +61,13 @@ def _background_prose(name: str, rng: random.Random, loose: float) -> str:
     if name in say.SCENE_PROSE:
         return rng.choice((say.MORE_PROSE if more else say.SCENE_PROSE)[name])
     colour = _grey(name, rng)
-    article = "an" if colour[0] in "aeiou" else "a"
     return rng.choice(
         (
-            f"on {article} {colour} background",
-            f"on {article} {colour} background",
+            f"on {_a(colour)} background",
+            f"on {_a(colour)} background",
             f"on {colour} background",
-            f"with {article} {colour} background",
-            f"in front of {article} {colour} background",
+            f"with {_a(colour)} background",
+            f"in front of {_a(colour)} background",
             f", {colour} background",
             f"on {colour}",
         )

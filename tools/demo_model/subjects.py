@@ -128,8 +128,8 @@ def _eyes(b: Brush, c: RGB, y: float, apart: float, size: float) -> None:
 
 
 def _shade(c: RGB) -> RGB:
-    """The colour of a house's roof; gray where that could not be told from the colour."""
-    return mix(c, DARK, 0.45) if luma(c) > 40 else GRAY
+    """The colour of a house's roof; brown where that could not be told from the colour."""
+    return mix(c, DARK, 0.45) if luma(c) > 40 else BROWN
 
 
 def _cat(b: Brush, c: RGB) -> None:
@@ -251,7 +251,7 @@ def _car(b: Brush, c: RGB) -> None:
 
 
 def _rocket(b: Brush, c: RGB) -> None:
-    fin = GRAY if c[0] > c[1] + 50 and c[2] < 130 else (216, 36, 40)
+    fin = (216, 36, 40) if luma(c) > 225 else _shade(c)
     b.polygon([(-0.24, 0.6), (0, 1.04), (0.24, 0.6)], ORANGE)
     b.polygon([(-0.3, 0.1), (-0.74, 0.78), (-0.24, 0.64)], fin)
     b.polygon([(0.3, 0.1), (0.74, 0.78), (0.24, 0.64)], fin)

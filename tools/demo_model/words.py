@@ -43,10 +43,6 @@ PLURALS = {
     "person": "people",
     "woman": "women",
     "man": "men",
-    "portrait of a woman": "women portraits",
-    "portrait of a girl": "girls portraits",
-    "portrait of a person": "people portraits",
-    "portrait of a lady": "ladies portraits",
 }
 COUNTS = {2: ("two", "2", "a pair of"), 3: ("three", "3")}
 HAIR_WORDS = {"yellow": ("blonde", "blond", "yellow")}
