@@ -81,7 +81,7 @@ def _pool(
         words = captions.caption(scene, rng)
         said = f"{TRIGGER}, {words}" if rng.random() < 0.6 else words
         rows.append(pad(demo.tokenizer, encode(demo.tokenizer, said), _LENGTH))
-    changed = (change(part) for part in pictures.split(32))
+    changed = (change(part) for part in torch.split(pictures, 32))
     found = [demo.vae.encode(part).latent_dist.mode() for part in changed]
     latents = torch.cat(found) * demo.vae.config.scaling_factor
     return Pool(pictures, torch.tensor(rows), latents)
