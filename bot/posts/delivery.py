@@ -166,15 +166,21 @@ class Delivery:
         return message is not None
 
     async def delete_posts(self, job: Job) -> bool:
-        """Delete the job's post and every copy of it; False if one cannot be."""
+        """Delete the job's post and every copy of it; False if one cannot be, and goes later."""
         try:
             job = await self.found(job)
         except DISCORD_ERRORS as error:
             log.info("job %d: its post was not found: %s", job.id, error)
-        deleted = [await self._sender.delete(job)]
+        stay = []
+        if not await self._sender.delete(job) and job.channel_id and job.message_id:
+            stay.append(MessagePlace(job.channel_id, job.message_id))
         for place in await self._store.posts.copies(job.id):
-            deleted.append(await self._sender.delete_message(place))
-        return all(deleted)
+            if not await self._sender.delete_message(place):
+                stay.append(place)
+        if stay:
+            await until_written(lambda: self._store.posts.delete_later(stay))
+            self._farewells.wake()
+        return not stay
 
     async def announce(self, job: Job, view: ui.LayoutView) -> discord.Message:
         """Send the first post of a job that no interaction asked for to its channel.

@@ -7,6 +7,7 @@ without a picture, the parent's again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import aiosqlite
@@ -57,6 +58,16 @@ class Posts:
         """Return messages that are still to be deleted, those seldom refused first."""
         sql = "SELECT channel_id, message_id FROM farewells ORDER BY refused LIMIT ?"
         return [MessagePlace(*row) for row in await self._database.read(sql, limit)]
+
+    async def delete_later(self, places: Sequence[MessagePlace]) -> None:
+        """Add messages to that list."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.executemany(
+                "INSERT OR IGNORE INTO farewells (channel_id, message_id) VALUES (?, ?)", places
+            )
+
+        await self._database.write(work)
 
     async def gone(self, place: MessagePlace) -> None:
         """Take a message that is deleted from that list."""

@@ -183,6 +183,19 @@ async def test_an_old_post_whose_deletion_is_refused_once_goes_later(world: Worl
     assert await world.bot.store.posts.to_delete() == []
 
 
+async def test_a_deleted_jobs_post_whose_deletion_fails_once_goes_later(world: World) -> None:
+    post = await held(world)
+    world.env.inject_error("DELETE", EDIT, status=503)
+    world.env.inject_error("DELETE", MESSAGE, status=503, times=5)
+    await world.ann.react(post, "❌")
+    await world.env.settle()
+    assert await world.bot.store.jobs.get(1) is None
+    world.env.backend.faults.clear()
+    await world.later(3600)
+    assert post.id not in [message.id for message in world.posts()]
+    assert await world.bot.store.posts.to_delete() == []
+
+
 async def test_refusals_within_one_pause_count_once(world: World) -> None:
     post = await held(world)
     world.now += 61
