@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
-from core.config import EngineConfig
 from core.engine.engine import Engine
 from core.events import Failed, Finished
 from core.models.catalogue import Catalogue
@@ -29,19 +27,6 @@ DATA = Path(__file__).parents[2] / "data"
 FOLDERS = "demo-loras", "demo-embeddings", "demo-upscalers"
 LIMIT = 2_000_000
 PROMPTS = "a red circle", "a house", "a blue cat on a grass field", "a star"
-
-
-@pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    empty = tmp_path_factory.mktemp("none")
-    return Catalogue.scan(empty, empty, DATA)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    engine = Engine(EngineConfig(device="cpu", max_rows=64))
-    yield engine
-    engine.close()
 
 
 def draw(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from core.config import EngineConfig
 from core.engine.engine import Engine
 from core.events import Failed, Finished
 from core.models.catalogue import Catalogue, Model, Vae
@@ -32,21 +31,8 @@ LIMIT = 15_000_000
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    empty = tmp_path_factory.mktemp("none")
-    return Catalogue.scan(empty, empty, DATA)
-
-
-@pytest.fixture(scope="module")
 def demo(catalogue: Catalogue) -> Model:
     return catalogue.model("demo")
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    engine = Engine(EngineConfig(device="cpu", max_rows=64))
-    yield engine
-    engine.close()
 
 
 def draw(

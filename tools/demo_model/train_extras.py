@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from .pool import to_tensor
 from .sampling import Demo
 from .scene import Scene, random_pair, random_single
 from .tokens import encode, pad
-from .train_unet import noise_schedule
+from .train_unet import noise_schedule, v_error
 from .train_vae import edges
 from .training import Average, cosine
 
@@ -102,22 +103,9 @@ def _steps(part: str, seconds: float, opt: torch.optim.Optimizer, lr: float) -> 
             print(f"{part}: step {step}, {elapsed:.0f} of {seconds:.0f} s", flush=True)
 
 
-class Loss:
-    """The UNet's error of v for latents under a conditioning."""
-
-    def __init__(self, demo: Demo) -> None:
-        self.demo, self.schedule = demo, noise_schedule()
-
-    def __call__(self, latents: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Mean squared error, three quarters of it at the times that decide the picture."""
-        count = len(latents)
-        middle = torch.randint(150, 1000, (count,))
-        t = torch.where(torch.rand(count) < 0.25, torch.randint(0, 1000, (count,)), middle)
-        noise = torch.randn_like(latents)
-        noisy = self.schedule.add_noise(latents, noise, t)
-        want = self.schedule.get_velocity(latents, noise, t)
-        noisy = noisy.contiguous(memory_format=torch.channels_last)
-        return mse_loss(self.demo.unet(noisy, t, condition).sample, want)
+def _loss(demo: Demo) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The UNet's error for a conditioning and latents; a look is decided at the first steps too."""
+    return partial(v_error, demo.unet, schedule=noise_schedule(), latest=1000)
 
 
 def train_lora(demo: Demo, path: Path, seconds: float, batch: int) -> None:
@@ -126,12 +114,12 @@ def train_lora(demo: Demo, path: Path, seconds: float, batch: int) -> None:
     pool = _pool(demo, rng, _scenes(rng, 1600), ink)
     found = list(targets(demo.unet, demo.text))
     low = [LowRank(layer) for _, layer in found]
-    loss, opt = Loss(demo), torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3)
+    loss, opt = _loss(demo), torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3)
     with attached([(layer, m) for (_, layer), m in zip(found, low, strict=True)]):
         for _ in _steps("lora", seconds, opt, 2e-3):
             latents, ids = pool.batch(batch)
             exits = torch.where(torch.rand(batch) < 0.5, torch.randint(1, 13, (batch,)), 1)
-            torch.autograd.backward(loss(latents, exits_of(demo.text, ids, exits)))
+            torch.autograd.backward(loss(exits_of(demo.text, ids, exits), latents))
     tensors = {}
     for (name, _), m in zip(found, low, strict=True):
         tensors[f"{name}.lora_down.weight"] = _half(m.down.weight)
@@ -174,12 +162,12 @@ def train_embedding(demo: Demo, path: Path, seconds: float, batch: int) -> None:
         said = vectors.expand(len(out), -1, -1)
         return torch.cat([out[:, :1], said, out[:, 1 + count :]], dim=1)
 
-    loss, opt = Loss(demo), torch.optim.Adam([vectors], 3e-3)
+    loss, opt = _loss(demo), torch.optim.Adam([vectors], 3e-3)
     handle = table.register_forward_hook(put)
     try:
         for _ in _steps("embedding", seconds, opt, 3e-3):
             exits = torch.randint(1, 3, (batch,))
-            torch.autograd.backward(loss(pool.batch(batch)[0], exits_of(inner, ids, exits)))
+            torch.autograd.backward(loss(exits_of(inner, ids, exits), pool.batch(batch)[0]))
     finally:
         handle.remove()
     save_file({"emb_params": vectors.detach().clone()}, path)

@@ -115,6 +115,23 @@ def noise_schedule() -> Any:
     )
 
 
+def v_error(
+    unet: Unet, condition: torch.Tensor, latents: torch.Tensor, schedule: Any, latest: int = 900
+) -> torch.Tensor:
+    """Mean squared error of v, three quarters of it at the times that decide the shape.
+
+    Those are 150 to ``latest``, of 1000.
+    """
+    count = len(latents)
+    t = torch.randint(0, 1000, (count,), device=latents.device)
+    middle = torch.randint(150, latest, (count,), device=latents.device)
+    t = torch.where(torch.rand(count, device=t.device) < 0.25, t, middle)
+    noise = torch.randn_like(latents)
+    noisy = schedule.add_noise(latents, noise, t).contiguous(memory_format=torch.channels_last)
+    want = schedule.get_velocity(latents, noise, t)
+    return mse_loss(unet(noisy, t, condition).sample.float(), want)
+
+
 def loss_of(
     unet: Unet,
     text: CLIPTextModel,
@@ -123,18 +140,10 @@ def loss_of(
     *,
     bf16: bool,
 ) -> torch.Tensor:
-    """Mean squared error of v, three quarters of it at the times that decide the shape."""
-    count = len(batch.latents)
-    t = torch.randint(0, 1000, (count,), device=batch.latents.device)
-    middle = torch.randint(150, 900, (count,), device=batch.latents.device)
-    t = torch.where(torch.rand(count, device=t.device) < 0.25, t, middle)
-    noise = torch.randn_like(batch.latents)
-    noisy = schedule.add_noise(batch.latents, noise, t)
-    want = schedule.get_velocity(batch.latents, noise, t)
-    with torch.autocast(t.device.type, torch.bfloat16, enabled=bf16):
-        cond = exits_of(text, batch.ids, batch.exits)
-        got = unet(noisy.contiguous(memory_format=torch.channels_last), t, cond).sample
-    return mse_loss(got.float(), want)
+    """The error of v for a batch, under its captions at its clip skips."""
+    with torch.autocast(batch.latents.device.type, torch.bfloat16, enabled=bf16):
+        condition = exits_of(text, batch.ids, batch.exits)
+        return v_error(unet, condition, batch.latents, schedule)
 
 
 class Trainer:
