@@ -1,9 +1,9 @@
 """Our engine against stock diffusers, which generates one picture at a time.
 
-``python -m benchmarks.queue [--trace mixed|sheet|alone] [--device cpu|cuda] [--size tiny|sd15]``:
-the same random weights, seeds, steps, samplers, guidance and clip skips for both, up to the PNG
-bytes. Pictures are compared first; then the two alternate in shuffled order, and the ratio of
-their medians is printed.
+``python -m benchmarks.queue [--trace mixed|sheet|alone] [--device cpu|cuda] [--size tiny|sd15]``,
+with ``--steps`` and ``--pixels`` where a whole run of SD 1.5 would take hours: the same random
+weights, seeds, steps, samplers, guidance and clip skips for both, up to the PNG bytes. Pictures are
+compared first; then the two alternate in shuffled order, and the ratio of their medians is printed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PARITY_ELSE: Final = 0.05
 Pictures = list[bytes]
 
 
-def mixed(model: Model, size: int) -> list[Work]:
+def mixed(model: Model, size: int, steps: int | None = None) -> list[Work]:
     """Make 32 jobs of random requests, as from a server: hardly two alike. Seeded."""
     draw = random.Random(0)
     works = []
@@ -62,7 +62,7 @@ def mixed(model: Model, size: int) -> list[Work]:
             negative_prompt=draw.choice(("", "worst quality, blurry")),
             model=model.name,
             seed=seed,
-            steps=draw.randint(15, 40),
+            steps=steps or draw.randint(15, 40),
             cfg_scale=float(draw.randint(1, 12)),
             clip_skip=draw.randint(1, 12),
             sampler=sampler,
@@ -74,15 +74,21 @@ def mixed(model: Model, size: int) -> list[Work]:
     return works
 
 
-def alone(model: Model, size: int) -> list[Work]:
-    """Make one job of one picture."""
+def plain(model: Model, size: int, steps: int | None) -> GenerationRequest:
+    """Make a request of a square picture with the default options."""
     request = GenerationRequest(PROMPTS[0], model.name, 0, width=size, height=size)
+    return replace(request, steps=steps or request.steps)
+
+
+def alone(model: Model, size: int, steps: int | None = None) -> list[Work]:
+    """Make one job of one picture."""
+    request = plain(model, size, steps)
     return [Work.of(0, "bench", request, model)]
 
 
-def sheet(model: Model, size: int) -> list[Work]:
+def sheet(model: Model, size: int, steps: int | None = None) -> list[Work]:
     """Make one job: the same picture at clip skip 1 to 12."""
-    request = GenerationRequest(PROMPTS[0], model.name, 0, width=size, height=size)
+    request = plain(model, size, steps)
     cells = (replace(request, clip_skip=number) for number in range(1, 13))
     return [Work(0, "bench", tuple(Item(cell, model) for cell in cells))]
 
@@ -207,6 +213,8 @@ def main() -> None:
     parser.add_argument("--trace", choices=TRACES, default="mixed")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", choices=("tiny", "sd15"), default="tiny")
+    parser.add_argument("--steps", type=int, help="of every picture")
+    parser.add_argument("--pixels", type=int, help="width and height; 64 for tiny, 512 for sd15")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--strict", action="store_true")
     options = parser.parse_args()
@@ -220,11 +228,13 @@ def main() -> None:
         engine = Engine(config)
         dtype = torch.float32 if options.device == "cpu" else torch.float16
         stock = Stock(model, options.device, dtype)
-        works = TRACES[options.trace](model, 64 if tiny else 512)
+        pixels = options.pixels or (64 if tiny else 512)
+        works = TRACES[options.trace](model, pixels, options.steps)
         requests = [item.request for work in works for item in work.items]
 
         threads = torch.get_num_threads()
-        print(f"{engine.device_name}, {threads} threads, {options.size}, {dtype}, {options.trace}")
+        print(f"{engine.device_name}, {threads} threads, {dtype}, {options.trace}")
+        print(f"{options.size} at {pixels} × {pixels}, steps: {options.steps or 'as traced'}")
         check_parity(requests, ours(engine, works), stock(requests))
 
         variants = {"engine": lambda: ours(engine, works), "stock": lambda: stock(requests)}
