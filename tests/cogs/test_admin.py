@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -10,11 +11,12 @@ import discord
 import pytest
 from simcord.actors import MemberActor
 
+from bot.settings import Settings
 from core.errors import Refused
 from core.models.catalogue import Catalogue
 from core.serving.client import EngineStatus
 from core.serving.cluster.fleet import FleetStatus
-from tests.simulation import World, answer, buttons, model, text, vae
+from tests.simulation import Engine, World, answer, buttons, model, simulate, text, vae
 
 COMMANDS = ("status", "drain", "reload", "restart")
 
@@ -153,6 +155,31 @@ async def test_drain_finishes_the_rest_and_takes_nothing_new(
     await world.bob.slash(world.channel, "imagine", prompt="x")
     assert len(world.engine.seen) == 2
     assert post is not None
+
+
+async def test_a_drain_waits_for_every_card_also_when_one_is_lost(tmp_path: Path) -> None:
+    values = {"DATA_DIR": str(tmp_path / "data"), "DEVICE": "cuda:0,cuda:1"}
+    async with simulate(Settings.load(values, dotenv_path=None)) as world:
+        owner = admin_of(world, "owner")
+        world.bot.owner_id = owner.id
+        one, two = world.bot.engines
+        assert isinstance(one, Engine)
+        assert isinstance(two, Engine)
+        for engine in (one, two):
+            engine.rows = 1
+            engine.hold()
+        for number in range(3):
+            await world.ann.slash(world.channel, "imagine", prompt=f"number {number}")
+        assert (len(one.running), len(two.running)) == (1, 1)
+        assert "Jobs left: 3." in text(await admin(world, owner, "drain"))
+        await one.close()
+        two.release()
+        await world.env.settle()
+        assert [(await world.job(number)).state for number in (1, 2, 3)] == ["delivered"] * 3
+        assert len(two.seen) == 3
+        refused = await world.bob.slash(world.channel, "imagine", prompt="x")
+        list(world.env.errors)
+        assert "isn’t taking new jobs" in text(answer(refused))
 
 
 async def test_the_buttons_are_the_owners_alone(world: World, owner: MemberActor) -> None:
