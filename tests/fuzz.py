@@ -13,9 +13,10 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
-from bot.settings import ROOT
+ROOT: Final = Path(__file__).parents[1]
 
 # Where the properties of each subject are.
 SUBJECTS: Final = {
