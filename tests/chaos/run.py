@@ -83,7 +83,7 @@ def _counts(
         "faults": dict(faults.done),
         "Discord's answers": dict(state.answers),
         "jobs": dict(Counter(row.state for row in rows(process.database))),
-        "jobs deleted by members": len(state.deleted_jobs & state.jobs),
+        "jobs deleted by members": len(state.deleted_jobs & state.jobs.keys()),
         "acknowledged": f"{len(delays)} of {len(asked)}"
         + (f", median {delays[len(delays) // 2]:.3f} s" if delays else ""),
         "bots": f"{len(process.lives)}, ended with {dict(Counter(x.code for x in process.lives))}",

@@ -116,12 +116,12 @@ class State:
     interactions: dict[str, Interaction] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
     nonces: dict[tuple[int, str], Message] = field(default_factory=dict)
-    # Every job that a message was about.
-    jobs: set[int] = field(default_factory=set)
+    # Every job that a message was about: whose use of the bot it answered, and when it was seen.
+    jobs: dict[int, tuple[int | None, float]] = field(default_factory=dict)
     # Jobs that a member asked to delete.
     deleted_jobs: set[int] = field(default_factory=set)
-    # Members who asked to be forgotten, with all their jobs.
-    forgotten: set[int] = field(default_factory=set)
+    # Members who asked to be forgotten, with all their jobs until then; and when, the last time.
+    forgotten: dict[int, float] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
     unknown: set[str] = field(default_factory=set)
     _ids: Iterator[int] = field(default_factory=itertools.count)
@@ -139,6 +139,7 @@ class State:
 
     def show(self, message: Message) -> None:
         """Note what a message shows now."""
-        self.jobs |= {job for _, job in message.actions}
+        seen = (message.asked.user_id if message.asked else None, time.monotonic())
+        self.jobs |= {job: self.jobs.get(job, seen) for _, job in message.actions}
         if message.wire["attachments"] and not message.copy:
             message.shown |= {job for action, job in message.actions if action == "more"}

@@ -40,6 +40,11 @@ def test_what_the_verdict_finds() -> None:
     waiting = message(state, "p:cancel:2", picture=False)
     empty = message(state, "p:retry:4", picture=False)
     message(state, "p:more:5")
+    forgotten = Interaction(2, "secret2", 22, 501, 2, "imagine", 0.0)
+    message(state, "p:more:7", asked=forgotten)
+    state.forgotten[22] = state.jobs[7][1] + 1
+    message(state, "p:more:8", asked=forgotten)
+    state.jobs[8] = (22, state.forgotten[22] + 60)
     asked = Interaction(1, "secret1", 21, 501, 2, "queue", 0.0)
     state.interactions["secret1"] = asked
     message(state, picture=False, asked=asked).wire["flags"] = LOADING
@@ -62,6 +67,7 @@ def test_what_the_verdict_finds() -> None:
         "job 4 is delivered, and its message has no picture",
         "jobs 4 and 6 are in one message",
         "job 5 was accepted and is lost",
+        "job 8 was accepted and is lost",
         "goes on thinking about queue",
         "the bot's token is in the log",
         "1 tokens of interactions are in the log",
@@ -71,3 +77,4 @@ def test_what_the_verdict_finds() -> None:
         "bot 2 grew from 50 to 150 MiB",
     ):
         assert fault in said
+    assert "job 7" not in said, "its member asked to be forgotten"

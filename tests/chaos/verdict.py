@@ -17,7 +17,7 @@ from tests.chaos.process import Life
 from tests.chaos.state import CHANNELS, GUILD_ID, LOADING, TOKEN, Message, State
 
 ENDED: Final = ("delivered", "failed", "cancelled")
-# MiB by which a process may grow after its first minute.
+# MiB by which a process may grow after its first half minute.
 GROWTH: Final = 40.0
 # Seconds around the end of a bot in which what it had begun may stay undone.
 AROUND_AN_END: Final = 30.0
@@ -67,15 +67,10 @@ def verdict(
 
 
 def _of_jobs(state: State, found: dict[int, Row]) -> Iterator[str]:
-    deleted = state.deleted_jobs | {
-        job
-        for message in state.messages.values()
-        if message.asked is None or message.asked.user_id in state.forgotten
-        for job in message.shown | message.live
-        if state.forgotten
-    }
-    for job in sorted(state.jobs - set(found) - deleted):
-        if not state.forgotten:
+    for job in sorted(state.jobs.keys() - found.keys() - state.deleted_jobs):
+        owner, seen = state.jobs[job]
+        # What a member had when they asked to be forgotten is gone, and what came beside it.
+        if owner not in state.forgotten or seen > state.forgotten[owner] + AROUND_AN_END:
             yield f"job {job} was accepted and is lost"
     taken: dict[int, int] = {}
     parents = {row.parent_id for row in found.values()}
@@ -154,6 +149,6 @@ def _of_processes(lives: list[Life]) -> Iterator[str]:
         # Before it handles SIGTERM it ends by that.
         if life.ended_by is signal.SIGTERM and life.code not in (0, 2, -signal.SIGTERM):
             yield f"bot {number} was asked to stop and ended with {life.code}"
-        early, late = life.memory[60:90], life.memory[-30:]
-        if len(life.memory) >= 120 and fmean(late) - fmean(early) > GROWTH:
+        early, late = life.memory[30:45], life.memory[-15:]
+        if len(life.memory) >= 75 and fmean(late) - fmean(early) > GROWTH:
             yield f"bot {number} grew from {fmean(early):.0f} to {fmean(late):.0f} MiB"
