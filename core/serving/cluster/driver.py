@@ -156,17 +156,17 @@ class ActorLink:
         """Start the engine, pass messages on, and see that it is gone at the end."""
         import ray
 
-        reason = ""
-        actor = self._driver.actor(self._begin.node_id)
+        actor = None
         try:
+            actor = self._driver.actor(self._begin.node_id)
             reason = await self._serve(actor)
-        except ray.exceptions.RayError as error:
-            reason = _lost(error)
         except ValueError as error:
             reason = f"sent what it should not ({error})"
-        finally:
-            with contextlib.suppress(Exception):
-                ray.kill(actor, no_restart=True)
+        except Exception as error:
+            # Whatever it is: the bot waits for this engine's end.
+            reason = _lost(error)
+        with contextlib.suppress(Exception):
+            ray.kill(actor, no_restart=True)
         self._said(None)
         self._driver.send(Ended(self._begin.key, reason))
 
@@ -238,9 +238,13 @@ class ActorLink:
     async def _find(self, actor: Any, path: Path) -> Path | None:
         """Ask the engine's computer for a file: by its path first, then by its content."""
         for hashes in (None, self._driver.hashes):
-            # One at a time, for another engine may want the same.
-            async with self._driver.hashing:
-                wanted = await asyncio.to_thread(Wanted.of, path, hashes)
+            try:
+                # One at a time, for another engine may want the same.
+                async with self._driver.hashing:
+                    wanted = await asyncio.to_thread(Wanted.of, path, hashes)
+            except OSError:
+                # It was deleted here after the job was ordered.
+                return None
             asked = actor.find.remote(wanted.size, str(wanted.path), wanted.digest)
             if found := (await _result(asked)).decode():
                 return Path(found)
@@ -344,4 +348,5 @@ def _lost(error: Exception) -> str:
         return NO_TOKEN
     if "Died" in name or "Unavailable" in name or "Unschedulable" in name:
         return "the computer or Ray's process on it is gone"
-    return f"{name}: {text.splitlines()[0][:200]}"
+    first = text.partition("\n")[0][:200]
+    return f"{name}: {first}" if first else name

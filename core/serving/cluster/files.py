@@ -78,4 +78,7 @@ def _has_size(path: Path, size: int) -> bool:
 def _same(path: Path, wanted: Wanted, hashes: Hashes) -> bool:
     if path.is_dir():
         return not wanted.digest and path.name == wanted.path.name
-    return bool(wanted.digest) and hashes.of(path, SAME) == wanted.digest
+    try:
+        return bool(wanted.digest) and hashes.of(path, SAME) == wanted.digest
+    except OSError:
+        return False  # It cannot be read here, or has just been deleted.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from core.models.weights.hashes import Hashes
 from core.serving.cluster import wire
 from core.serving.cluster.driver import ActorLink, sentence
 from core.serving.cluster.files import Wanted, find
-from core.serving.cluster.protocol import Begin, FromDriver, Said
+from core.serving.cluster.protocol import Begin, Ended, FromDriver, Said
 from core.serving.messages import Abort, Add, Lacks
 from core.work import Work
 from tests.core.serving.test_client import MODEL, work
@@ -89,6 +91,50 @@ async def test_a_jobs_files_are_looked_for_once_and_named_as_they_are_there(tmp_
     # Each once by its path and once by its content.
     assert [bool(digest) for digest in actor.asked] == [False, True, False, True]
     telling.cancel()
+
+
+async def test_a_file_that_the_bot_has_lost_is_lacking(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "m.safetensors").write_bytes(b"weights")
+    bot, actor = Bot(tmp_path / "cache"), Actor([theirs], tmp_path / "their cache")
+    driver: Any = bot
+    link = ActorLink(driver, Begin(5, "node", EngineConfig()))
+    telling = asyncio.create_task(link._tell(actor))
+    async with asyncio.timeout(30):
+        link.tell(Add(of(ours / "m.safetensors", 1)))
+        link.tell(Abort(2))
+        assert await bot.said.get() == Said(5, Lacks(1, (ours / "m.safetensors",)))
+        # The engine goes on.
+        assert await actor.told.get() == Abort(2)
+    telling.cancel()
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (TypeError("Inputs is in no message"), "TypeError: Inputs is in no message"),
+        (RuntimeError("two\nlines"), "RuntimeError: two"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+async def test_an_engine_that_ends_in_any_way_is_told_of(
+    error: Exception, ended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[Any] = []
+    ray = SimpleNamespace(kill=lambda actor, **_: killed.append(actor))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+
+    def start(_: bytes) -> bytes:
+        raise error
+
+    actor = SimpleNamespace(start=Method(start))
+    bot = Bot(tmp_path)
+    driver: Any = bot
+    monkeypatch.setattr(Bot, "actor", lambda *_: actor, raising=False)
+    await ActorLink(driver, Begin(5, "node", EngineConfig())).run()
+    assert [bot.said.get_nowait() for _ in range(2)] == [Said(5, None), Ended(5, ended)]
+    assert killed == [actor]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,24 @@ def test_elsewhere_its_content_counts_and_not_its_name(
     assert find(wanted, [tmp_path / "theirs"], hashes) is None
 
 
+def test_a_file_that_cannot_be_read_is_not_the_one(ours: Path, tmp_path: Path) -> None:
+    class Unreadable(Hashes):
+        def of(self, path: Path, digits: int = SAME, *, after_header: bool = False) -> str:
+            if path.name == ours.name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return super().of(path, digits, after_header=after_header)
+
+    wanted = Wanted.of(ours, Hashes(tmp_path / "cache"))
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    # That of the same name is looked at first.
+    (theirs / ours.name).write_bytes(b"WEIGHTS" * 100)
+    shutil.copy(ours, theirs / "readable.safetensors")
+    ours.unlink()
+    found = find(wanted, [theirs], Unreadable(tmp_path / "their cache"))
+    assert found == theirs / "readable.safetensors"
+
+
 def test_a_folder_is_found_by_its_name_and_size(tmp_path: Path, hashes: Hashes) -> None:
     model = tiny_model(tmp_path / "ours")
     wanted = Wanted.of(model.path, hashes)
