@@ -38,7 +38,7 @@ from core.serving.transport import OnMessage
 
 log = logging.getLogger(__name__)
 
-# Seconds until engines that could not be started are tried again.
+# Seconds at most until an engine that could not be started is tried again.
 AGAIN: Final = 60.0
 
 NO_CARDS: Final = "the Ray cluster has no computer with a graphics card"
@@ -226,10 +226,17 @@ class Fleet:
         # The computer's main memory is for all of its engines.
         config = replace(self._engine, parking_gb=self._engine.parking_gb // node.cards)
         transport = partial(RemoteEngine, self, node.node_id)
-        return EngineClient(config, self._queue, name=name, transport=transport)
+        return EngineClient(
+            config,
+            self._queue,
+            name=name,
+            transport=transport,
+            # Not as slowly as here: another bot may end, and a computer be mended, at any time.
+            backoff=lambda deaths: min(exponential(deaths), AGAIN),
+        )
 
     async def _try_again(self) -> None:
-        """Start the engines that gave up: a card may be free now, or a computer mended."""
+        """Start the engines whose end was final: their computer may be mended now."""
         for client in self._places.values():
             if client.status.state == "stopped":
                 await client.start()

@@ -14,8 +14,9 @@ import pytest
 from core.config import EngineConfig
 from core.errors import EngineStopped, Refused
 from core.events import Event, Failed, Finished, Restarting, Started
-from core.serving.client import EngineClient
+from core.serving.client import ATTEMPTS, EngineClient
 from core.serving.cluster import fleet as fleet_module
+from core.serving.cluster.driver import NO_CARD
 from core.serving.cluster.fleet import NO_CARDS, Fleet
 from core.serving.cluster.protocol import (
     Begin,
@@ -213,6 +214,30 @@ async def test_an_engine_that_gave_up_is_tried_again(monkeypatch: pytest.MonkeyP
         while cluster.begun(ONE) == key:  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert clients[0].status.reason == "the device cannot be used"
+        key = cluster.begun(ONE)
+        cluster.said(key, Ready("card"), Credit(8, ()))
+        await settled()
+        cluster.said(key, Finished(1, ()))
+        assert await ending(ticket) == Finished(1, ())
+
+
+async def test_a_card_that_is_not_free_is_looked_for_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet_module, "AGAIN", 0.01)
+    async with served() as (queue, _, clients, starts):
+        cluster = await starts.get()
+        cluster.heard(Nodes((ONE,)))
+        await settled()
+        # As often as it takes: after so many, a local engine pauses for ten minutes.
+        for _ in range(ATTEMPTS * 2 + 1):
+            key = cluster.begun(ONE)
+            cluster.said(key, None)
+            cluster.heard(Ended(key, NO_CARD))
+            while cluster.begun(ONE) == key:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            assert clients[0].status.reason == NO_CARD
+        ticket = queue.submit(work(1, "a cat"))
         key = cluster.begun(ONE)
         cluster.said(key, Ready("card"), Credit(8, ()))
         await settled()
