@@ -262,7 +262,7 @@ class Settings:
         """The cluster and the settings of each engine there; None where there is none."""
         if self.cluster is None:
             return None
-        engine = replace(self.engine_configs()[0], device="auto", parking_gb=self.parking_gb)
+        engine = replace(self.engine_configs()[0], device="cuda", parking_gb=self.parking_gb)
         return ClusterConfig(self.cluster, self.cluster_token or "", self.cache_dir), engine
 
     @property

@@ -210,7 +210,8 @@ def test_with_a_cluster_this_computer_draws_only_where_it_is_named(
     cluster = settings.cluster_config()
     assert cluster is not None
     assert (cluster[0].address, cluster[0].token) == (there, "secret")
-    assert (cluster[1].device, cluster[1].parking_gb) == ("auto", 9)
+    # Not auto, which would generate on a CPU where torch sees no card.
+    assert (cluster[1].device, cluster[1].parking_gb) == ("cuda", 9)
     assert not settings.local
     assert "secret" not in f"{settings!r} {cluster!r}"
     assert load(tmp_path, CLUSTER=given, DEVICE="cuda:0,cuda:1").local
