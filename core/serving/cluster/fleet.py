@@ -174,29 +174,46 @@ class Fleet:
     # Its own
 
     async def _keep_connected(self) -> None:
-        """Connect again and again, for as long as the bot runs."""
+        """Connect again and again, for as long as the bot runs, whatever happens."""
         failures = 0
         while True:
-            connection = self._connection = self._connect()
-            await asyncio.to_thread(connection.process.start)
-            while not connection.ended:
-                self._changed.clear()
-                await self._follow(connection)
-                try:
-                    async with asyncio.timeout(AGAIN):
-                        await self._changed.wait()
-                except TimeoutError:
-                    await self._try_again()
-            how = await asyncio.to_thread(connection.process.stop, 0.0)
-            failures = 1 if connection.nodes is not None else failures + 1
-            reason = connection.reason or f"the connection to the Ray cluster ended ({how})"
-            if reason != self._reason:
-                log.error("%s; it is tried again, and other engines go on", reason)
-            self._state, self._reason = "restarting", reason
+            failures += 1
+            try:
+                connection = self._connection = self._connect()
+                await self._serve(connection)
+                how = await asyncio.to_thread(connection.process.stop, 0.0)
+                reason = connection.reason or f"the connection to the Ray cluster ended ({how})"
+                if reason != self._reason:
+                    log.error("%s; it is tried again, and other engines go on", reason)
+                if connection.nodes is not None:
+                    failures = 1
+            except Exception as error:
+                log.exception("the connection to the Ray cluster cannot be kept; it is tried again")
+                reason = f"{type(error).__name__}: {error}"
+            await self._lose(reason)
+            await asyncio.sleep(self._backoff(failures))
+
+    async def _serve(self, connection: _Connection) -> None:
+        """Start a connection, and have its engines until it ends."""
+        await asyncio.to_thread(connection.process.start)
+        while not connection.ended:
+            self._changed.clear()
+            await self._follow(connection)
+            try:
+                async with asyncio.timeout(AGAIN):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._try_again()
+
+    async def _lose(self, reason: str) -> None:
+        """Take away the connection, which has ended or failed, and its engines."""
+        self._state, self._reason = "restarting", reason
+        if (connection := self._connection) is not None:
+            connection.ended = True
+            await asyncio.to_thread(connection.process.stop, 0.0)
             for engine in list(connection.engines.values()):
                 engine.gone(reason)
-            await self._close_engines(list(self._places))
-            await asyncio.sleep(self._backoff(failures))
+        await self._close_engines(list(self._places))
 
     def _connect(self) -> _Connection:
         def heard(message: FromDriver | None) -> None:
@@ -249,6 +266,8 @@ class Fleet:
 
     def _receive(self, connection: _Connection, message: FromDriver | None) -> None:
         """Handle a message from the process, on the event loop; None is its end."""
+        if connection.ended:
+            return  # It was given up.
         match message:
             case None:
                 connection.ended = True

@@ -176,6 +176,31 @@ async def test_a_cluster_that_is_lost_is_waited_for(caplog: pytest.LogCaptureFix
         ]
 
 
+async def test_what_fails_on_the_bots_side_is_logged_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served() as (queue, fleet, clients, starts):
+        cluster = await starts.get()
+        await cluster.ready(ONE)
+        ticket = queue.submit(work(1, "a cat"))
+        with patch.object(fleet, "_new_client", side_effect=RuntimeError("no client")):
+            cluster.heard(Nodes((ONE, TWO)))
+            again = await starts.get()
+        assert fleet.status.reason == "RuntimeError: no client"
+        assert clients == []
+        with patch.object(Connection, "start", side_effect=OSError("no process")):
+            again.heard(None)
+            await settled()
+        third = await starts.get()
+        assert fleet.status.reason == "OSError: no process"
+        (key,) = await third.ready(ONE)
+        assert third.sent(key) == [1]
+        third.said(key, Started(1), Finished(1, ()))
+        assert await ending(ticket) == Finished(1, ())
+        raised = [record.exc_info[0] for record in caplog.records if record.exc_info]
+        assert {RuntimeError, OSError} == set(raised)
+
+
 async def test_a_computer_without_the_model_is_not_chosen() -> None:
     async with served() as (queue, _, clients, starts):
         cluster = await starts.get()
