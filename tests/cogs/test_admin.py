@@ -37,6 +37,7 @@ def admin_of(world: World, name: str) -> MemberActor:
 
 async def admin(world: World, owner: MemberActor, name: str) -> Any:
     result = await owner.slash(world.channel, f"admin {name}")
+    # A refusal is an error that the test has to look at, or it fails at its end.
     list(world.env.errors)
     return answer(result)
 
@@ -143,7 +144,7 @@ async def test_drain_finishes_the_rest_and_takes_nothing_new(
     panel = await admin(world, owner, "drain")
     assert "Not taking new jobs. Jobs left: 1." in text(panel)
     refused = await world.bob.slash(world.channel, "imagine", prompt="x")
-    list(world.env.errors)
+    assert world.env.errors  # The refusal; what nobody looked at fails the test.
     assert answer(refused).ephemeral
     assert "isn’t taking new jobs" in text(answer(refused))
     world.engine.release()
@@ -178,7 +179,7 @@ async def test_a_drain_waits_for_every_card_also_when_one_is_lost(tmp_path: Path
         assert [(await world.job(number)).state for number in (1, 2, 3)] == ["delivered"] * 3
         assert len(two.seen) == 3
         refused = await world.bob.slash(world.channel, "imagine", prompt="x")
-        list(world.env.errors)
+        assert world.env.errors  # The refusal; what nobody looked at fails the test.
         assert "isn’t taking new jobs" in text(answer(refused))
 
 
