@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from core.config import EngineConfig
-from core.events import Cancelled, Event, Restarting, Started
+from core.errors import Refused
+from core.events import Cancelled, Event, Failed, Finished, Restarting, Started
 from core.models.catalogue import Model
 from core.request import GenerationRequest
 from core.serving.client import EngineClient
@@ -150,12 +152,12 @@ def actors() -> list[int]:
 
 @asynccontextmanager
 async def fleet(
-    cluster: Cluster, count: int
+    cluster: Cluster, count: int, device: str = "cpu"
 ) -> AsyncIterator[tuple[GpuQueue, list[EngineClient], Fleet]]:
     """A bot's engines on the cluster, so many of them ready."""
     queue = GpuQueue(100, 100)
     clients: list[EngineClient] = []
-    config = EngineConfig(strict=True, threads=1, cache_dir=cluster.folder / "bot")
+    config = EngineConfig(device, strict=True, threads=1, cache_dir=cluster.folder / "bot")
     made = Fleet(cluster.config, config, queue, clients, backoff=lambda _: 0.1)
     async with asyncio.timeout(240):
         made.start()
@@ -178,6 +180,53 @@ async def same_as_alone(cluster: Cluster, events: list[list[Event]], works: list
     config = EngineConfig("cpu", strict=True, threads=1, cache_dir=cluster.folder / "alone")
     alone, _ = await drawn([config], works, kill=False)
     assert [pictures(each) for each in events] == [pictures(each) for each in alone]
+
+
+async def test_a_running_job_is_cancelled_and_the_others_are_drained(cluster: Cluster) -> None:
+    # It would take far longer than this test may.
+    endless = Work(100, "ann", tuple(one.items[0] for one in cluster.works(400, steps=150)))
+    works = cluster.works(6)
+    async with fleet(cluster, 2) as (queue, clients, _):
+        while not all(client.status.rows_free for client in clients):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        idle = [client.status.rows_free for client in clients]
+        cancelled = queue.submit(endless)
+        await until(cancelled, Started)
+        # After these nothing new is taken, as when the bot is drained.
+        tickets = [queue.submit(work) for work in works]
+        assert queue.cancel(endless.job_id)
+        assert await ending(cancelled) == Cancelled(endless.job_id)
+        events = await _all(tickets)
+        # Its engine was told too, so it is idle like the other.
+        while [client.status.rows_free for client in clients] != idle:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        assert [client.status.state for client in clients] == ["ready"] * 2
+        assert sum(client.status.restarts for client in clients) == 0
+    await same_as_alone(cluster, events, works)
+
+
+async def test_a_model_that_the_bot_has_lost_fails_its_job_alone(cluster: Cluster) -> None:
+    [work] = cluster.works(1)
+    gone = replace(cluster.model, path=cluster.folder / "ours" / "gone")
+    [item] = work.items
+    async with fleet(cluster, 2) as (queue, clients, _):
+        failed = queue.submit(Work(1, "ann", (replace(item, model=gone),)))
+        drawn = queue.submit(Work(2, "bob", (item,)))
+        last = await ending(failed)
+        assert isinstance(last, Failed)
+        assert isinstance(last.error, Refused)
+        assert isinstance(await ending(drawn), Finished)
+        assert sum(client.status.restarts for client in clients) == 0
+
+
+async def test_an_engine_whose_torch_sees_no_card_says_so(cluster: Cluster) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a card")
+    async with fleet(cluster, 0, "cuda") as (_, clients, _):
+        while not (clients and clients[0].status.reason):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        assert clients[0].status.state == "stopped"
+        assert clients[0].status.reason.startswith("the device 'cuda' cannot be used")
 
 
 async def test_an_engine_and_a_computer_are_lost_in_mid_job(cluster: Cluster) -> None:
