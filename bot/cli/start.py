@@ -108,7 +108,7 @@ async def _an_engine(bot: Penultimate) -> None:
 
 
 def close_secrets(path: Path) -> None:
-    """Take others' rights to the file with the token away. Raises :class:`OSError`."""
+    """Take others' rights to the file with the token away."""
     if path.exists() and close_to_others(path):
         log.warning("%s has the token and could be read by others: it is closed to them", path)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 FILE: Final = 0o600
 FOLDER: Final = 0o700
@@ -22,10 +25,17 @@ def make_private_folder(path: Path) -> None:
 
 
 def close_to_others(path: Path, mode: int = FILE) -> bool:
-    """Take everybody else's rights to ``path`` away; False if there were none."""
+    """Take everybody else's rights to ``path`` away; False if there were none, or they stay.
+
+    They stay, with a warning, where it is another user's and on disks without such rights.
+    """
     if not is_open(path):
         return False
-    path.chmod(mode)
+    try:
+        path.chmod(mode)
+    except OSError as error:
+        log.warning("%s is not closed to others: %s", path, error.strerror)
+        return False
     return True
 
 

@@ -255,6 +255,12 @@ def test_the_unit_starts_what_there_is() -> None:
     assert said["Restart"] == "on-failure"
 
 
+def test_the_docs_give_the_token_to_the_user_of_the_unit() -> None:
+    user = dict(unit())["User"]
+    docs = (ROOT / "docs" / "running.md").read_text("utf-8")
+    assert f"sudo install -m 0600 -o {user} -g {user} .env.example .env" in docs
+
+
 ANALYZE = shutil.which("systemd-analyze")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import sqlite3
@@ -23,7 +24,7 @@ from bot.cli import start
 from bot.cli.lock import alone_in
 from bot.client import Penultimate
 from bot.settings import READERS, ROOT, Settings
-from bot.store import DatabaseGone, DatabaseTooNew
+from bot.store import DatabaseGone, DatabaseTooNew, Store
 from core.config import EngineConfig
 from core.errors import EngineStopped
 from core.serving.client import EngineClient
@@ -351,6 +352,30 @@ def test_the_file_with_the_token_is_closed_to_others(
     caplog.clear()
     start.close_secrets(path)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("why", [errno.EPERM, errno.EROFS])
+async def test_what_cannot_be_closed_to_others_is_told_and_the_bot_starts(
+    with_token: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    why: int,
+) -> None:
+    # They are root's, or on a disk that is mounted read only or has no such rights.
+    def chmod(path: Path, mode: int) -> None:
+        raise OSError(why, os.strerror(why), str(path))
+
+    with_token.images_dir.mkdir(parents=True)
+    dotenv = with_token.data_dir / ".env"
+    for path in (dotenv, with_token.database_path):
+        path.touch()
+    for path in (dotenv, with_token.database_path, with_token.images_dir):
+        path.chmod(0o750)
+    monkeypatch.setattr(Path, "chmod", chmod)
+    start.close_secrets(dotenv)
+    await (await Store.open(with_token.database_path, with_token.images_dir)).close()
+    for path in (dotenv, with_token.database_path, with_token.images_dir):
+        assert f"{path} is not closed to others: {os.strerror(why)}" in caplog.text
 
 
 # --- The commands -----------------------------------------------------------------------------
