@@ -1,4 +1,4 @@
-"""A Discord of a few answers, over a real socket: enough to log in, too little to connect."""
+"""A Discord of a few answers, over a real socket: enough to log in, too little to stay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiohttp.web
 
 TOKEN = "MTE.Gabc.x-yz_123"
 
-Handler = Callable[[aiohttp.web.Request], Awaitable[aiohttp.web.Response]]
+Handler = Callable[[aiohttp.web.Request], Awaitable[aiohttp.web.StreamResponse]]
 ME = {"id": "11", "username": "Penultimate", "discriminator": "0", "avatar": None}
 
 
@@ -56,6 +56,25 @@ async def accepts_the_token(request: aiohttp.web.Request) -> aiohttp.web.Respons
     if request.path.endswith("/commands"):
         return answer([])
     return answer({"message": "none", "code": 0}, 404)
+
+
+def ends_the_connection(code: int) -> Handler:
+    """Accepts the token, and has a gateway that answers each IDENTIFY with a close code."""
+
+    async def handler(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        if request.path.endswith("/gateway/bot"):
+            url = f"ws://{request.host}/gateway"
+            return answer({"url": url, "shards": 1, "session_start_limit": {}})
+        if request.path != "/gateway":
+            return await accepts_the_token(request)
+        socket = aiohttp.web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 20_000}})
+        await socket.receive()
+        await socket.close(code=code)
+        return socket
+
+    return handler
 
 
 async def refuses_the_token(request: aiohttp.web.Request) -> aiohttp.web.Response:

@@ -24,6 +24,12 @@ from core.errors import EngineStopped
 
 log = logging.getLogger(__name__)
 
+OFFLINE_ERRORS: Final = (
+    aiohttp.ClientError,
+    TimeoutError,
+    discord.HTTPException,
+    discord.GatewayNotFound,
+)
 NO_TOKEN: Final = (
     "DISCORD_TOKEN is not set. Make an application on https://discord.com/developers/applications, "
     "copy the token from its Bot page into .env (see .env.example), and start again. To try the "
@@ -34,6 +40,10 @@ BAD_TOKEN: Final = (
     "(https://discord.com/developers/applications) and copy the new one into .env."
 )
 OFFLINE: Final = "Discord cannot be reached{why}. Check the network and start again."
+CLOSED: Final = (
+    "Discord ended the connection with the code {code}. Start again; where that does not help, "
+    "update the bot."
+)
 NO_ENGINE: Final = "No image can be generated: {why}. What to do about it: python run.py doctor"
 BAD_DATABASE: Final = "The database {path} cannot be used: {error}."
 BAD_FOLDER: Final = (
@@ -61,7 +71,12 @@ def main(settings: Settings) -> int:
         return _refuse(NO_ENGINE.format(why=error.detail))
     except sqlite3.DatabaseError as error:
         return _refuse(BAD_DATABASE.format(path=settings.database_path, error=error))
-    except (aiohttp.ClientConnectionError, discord.HTTPException, discord.GatewayNotFound) as error:
+    except discord.ConnectionClosed as error:
+        # 4004: the token was reset while the bot ran.
+        return _refuse(BAD_TOKEN if error.code == 4004 else CLOSED.format(code=error.code))
+    except discord.PrivilegedIntentsRequired:
+        return _refuse(CLOSED.format(code=4014))
+    except OFFLINE_ERRORS as error:
         return _refuse(OFFLINE.format(why=_why(error)))
     except OSError as error:
         return _refuse(BAD_FOLDER.format(folder=settings.data_dir, error=error))

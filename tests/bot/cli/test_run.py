@@ -33,7 +33,13 @@ from core.serving.queue import GpuQueue
 from tests import stub_engine
 from tests.fake_engine import FakeEngine
 from tests.simulation import World
-from tests.small_discord import TOKEN, accepts_the_token, refuses_the_token, small_discord
+from tests.small_discord import (
+    TOKEN,
+    accepts_the_token,
+    ends_the_connection,
+    refuses_the_token,
+    small_discord,
+)
 
 
 def door(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -195,8 +201,13 @@ def offline(errno: int, strerror: str) -> Exception:
             discord.DiscordServerError(Mock(status=503, reason="no"), "upstream"),
             start.OFFLINE.format(why=""),
         ),
+        (aiohttp.ClientPayloadError("cut off"), start.OFFLINE.format(why="")),
+        (TimeoutError(), start.OFFLINE.format(why="")),
         (sqlite3.DatabaseError("file is not a database"), "file is not a database"),
         (EngineStopped("no such card"), start.NO_ENGINE.format(why="no such card")),
+        (discord.ConnectionClosed(Mock(), shard_id=0, code=4004), start.BAD_TOKEN),
+        (discord.ConnectionClosed(Mock(), shard_id=0, code=4013), start.CLOSED.format(code=4013)),
+        (discord.PrivilegedIntentsRequired(0), start.CLOSED.format(code=4014)),
     ],
 )
 def test_what_keeps_the_bot_from_starting_is_a_sentence(
@@ -215,6 +226,17 @@ def test_what_keeps_the_bot_from_starting_is_a_sentence(
     said = capsys.readouterr().err
     assert sentence in said
     assert "ssl" not in said
+
+
+@pytest.mark.parametrize("code", [4004, 4014])
+async def test_a_connection_that_discord_ends_for_good_ends_the_bot(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(start, "Penultimate", partial(Penultimate, engine=FakeEngine))
+    async with small_discord(ends_the_connection(code)) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        with pytest.raises((discord.ConnectionClosed, discord.PrivilegedIntentsRequired)):
+            await asyncio.wait_for(start.serve(with_token, TOKEN), 60)
 
 
 async def test_the_invite_is_printed_and_everything_closed(
