@@ -5,11 +5,13 @@ All problems are reported together, each in a sentence that says what to change.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Annotated, Any, Final, get_type_hints
 
 from dotenv import dotenv_values
@@ -135,9 +137,20 @@ def _secret(text: str) -> str:
 
 def _folder(text: str) -> Path:
     # A relative path is relative to the project, wherever the bot is started from.
-    path = (ROOT / Path(text).expanduser()).resolve()
-    if path.exists() and not path.is_dir():
+    try:
+        path = (ROOT / Path(text).expanduser()).resolve()
+        is_folder = S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        # Who needs it makes it, or says that it is not there.
+        return path
+    except (OSError, RuntimeError) as error:
+        # One on the way to it may not be searched, or "~name" is nobody's.
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise ValueError(f"must be a folder that the bot can read, not {text!r}: {why}") from None
+    if not is_folder:
         raise ValueError(f"must be a folder; {path} is a file")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise ValueError(f"must be a folder that the bot can read, not {text!r}: Permission denied")
     return path
 
 
@@ -342,6 +355,8 @@ def _of_classifier(folder: Path, asked: tuple[str, ...]) -> list[str]:
         labels = labels_in(folder)
         variable = "NSFW_LABELS"
         counting(labels, asked)
+    except OSError as error:
+        return [f"{variable} cannot be read: {error}"]
     except ValueError as problem:
         return [f"{variable} {problem}"]
     return []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 from unittest.mock import Mock
@@ -46,6 +48,58 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(SettingsError, match="cannot be read: "):
         Settings.load({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("x" * 300, "File name too long"),
+        ("~nobody-of-that-name/x", "Could not determine home directory"),
+        ("loop/x", ""),
+        ("closed/models", "Permission denied"),
+        ("closed", "Permission denied"),
+    ],
+)
+def test_a_folder_that_cannot_be_reached_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, why: str
+) -> None:
+    """Nobody but root may search "closed", and nobody may be root here."""
+    stat, access = Path.stat, os.access
+
+    def guarded(path: Path, **options: bool) -> os.stat_result:
+        if tmp_path / "closed" in path.parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **options)
+
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "closed" / "models").mkdir(parents=True)
+    monkeypatch.setattr(Path, "stat", guarded)
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: "closed" not in str(path) and access(path, mode)
+    )
+    text = folder if folder.startswith("~") else str(tmp_path / folder)
+    for name in ("DATA_DIR", "MODELS_DIR", "NSFW_MODEL"):
+        with pytest.raises(SettingsError, match=f"^{name} must be a folder .*{why}"):
+            load(tmp_path, **{name: text})
+
+
+def test_a_classifier_that_cannot_be_read_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("config.json", "x.safetensors"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "Denied")))
+    with pytest.raises(SettingsError, match=r"NSFW_MODEL cannot be read: .*Denied"):
+        load(tmp_path, NSFW_MODEL=str(tmp_path))
+
+
+def test_a_folder_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"DATA_DIR must be a folder; .*file is a file"):
+        load(tmp_path, DATA_DIR=str(tmp_path / "file"))
+    # What is made later, and may fail then.
+    for name in ("new/data", "file/data"):
+        assert load(tmp_path, DATA_DIR=str(tmp_path / name)).data_dir == tmp_path / name
 
 
 def test_a_line_of_the_file_that_is_no_setting_is_told(tmp_path: Path) -> None:
