@@ -21,6 +21,7 @@ from bot.settings import DOTENV, Settings
 from bot.store import DatabaseTooNew
 from bot.store.private import close_to_others
 from core.errors import EngineStopped
+from core.serving.client import EngineClient
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ BAD_FOLDER: Final = (
     "The bot cannot write to {folder}: {error}. Make room there or give its user the right to "
     "write, or set DATA_DIR to another folder."
 )
+# Discord allows 1,000 connections a day; after that it ends all of them and resets the token. A bot
+# without an engine ends, and is started again: at most once in these seconds, 720 times a day.
+SECONDS_FOR_ENGINES: Final = 120.0
 
 
 def main(settings: Settings) -> int:
@@ -93,8 +97,9 @@ async def serve(settings: Settings, token: str) -> None:
     async with Penultimate(settings) as bot:
         await bot.login(token)
         print(f"Invite the bot to a server: {bot.invite_url}", flush=True)
-        waits = (bot.connect(), _an_engine(bot), bot.upkeep.failed())
-        parts = [asyncio.create_task(each) for each in waits]
+        engine = asyncio.create_task(_an_engine(bot))
+        others = (_connect(bot, engine), bot.upkeep.failed())
+        parts = [engine, *map(asyncio.create_task, others)]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -108,18 +113,41 @@ async def serve(settings: Settings, token: str) -> None:
             raise result
 
 
-async def _an_engine(bot: Penultimate) -> None:
-    """Wait for the engines. Raises :class:`EngineStopped` if none of them can be started.
+async def _connect(bot: Penultimate, engine: asyncio.Task[None]) -> None:
+    """Connect to Discord once ``engine`` is there, or takes long. Raises what it raises."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SECONDS_FOR_ENGINES):
+            await asyncio.shield(engine)
+    await bot.connect()
 
-    A cluster is waited for as long as it takes: it may be started later than the bot.
+
+async def _an_engine(bot: Penultimate) -> None:
+    """Wait for the first engine. Raises :class:`EngineStopped` if none of them can be started.
+
+    A cluster is not waited for: it may be started later than the bot.
     """
     if bot.fleet is not None:
         return
-    engines = bot.engines
-    started = await asyncio.gather(*(each.ready() for each in engines), return_exceptions=True)
-    stopped = [each for each in started if isinstance(each, EngineStopped)]
-    if len(stopped) == len(engines):
-        raise EngineStopped("; ".join(dict.fromkeys(each.detail for each in stopped)))
+    waits = [asyncio.create_task(_why_not(each)) for each in bot.engines]
+    reasons: list[str] = []
+    try:
+        for each in asyncio.as_completed(waits):
+            if (reason := await each) is None:
+                return
+            reasons.append(reason)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    raise EngineStopped("; ".join(dict.fromkeys(reasons)))
+
+
+async def _why_not(engine: EngineClient) -> str | None:
+    """Wait for an engine; return why it cannot be started, None when it is ready."""
+    try:
+        await engine.ready()
+    except EngineStopped as error:
+        return error.detail
+    return None
 
 
 def close_secrets(path: Path) -> None:

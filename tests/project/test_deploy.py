@@ -253,6 +253,8 @@ def test_the_unit_starts_what_there_is() -> None:
     assert environment["DATA_DIR"] == f"/var/lib/{said['StateDirectory']}"
     assert said["User"] != "root"
     assert said["Restart"] == "on-failure"
+    # Discord allows a bot 1,000 connections a day.
+    assert 86_400 / int(said["RestartSec"]) < 1000
 
 
 def test_the_docs_give_the_token_to_the_user_of_the_unit() -> None:

@@ -27,7 +27,7 @@ from bot.settings import READERS, ROOT, Settings
 from bot.store import DatabaseGone, DatabaseTooNew, Store
 from core.config import EngineConfig
 from core.errors import EngineStopped
-from core.serving.client import EngineClient
+from core.serving.client import EngineClient, EngineStatus
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
 from tests import stub_engine
@@ -259,7 +259,10 @@ async def test_the_invite_is_printed_and_everything_closed(
 async def test_where_no_engine_can_be_started_the_bot_ends(
     with_token: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def connect(_: Penultimate) -> None:
+    connected: list[Penultimate] = []
+
+    async def connect(bot: Penultimate) -> None:
+        connected.append(bot)
         await asyncio.Event().wait()
 
     def broken(config: EngineConfig, queue: GpuQueue) -> EngineClient:
@@ -273,6 +276,46 @@ async def test_where_no_engine_can_be_started_the_bot_ends(
         monkeypatch.setattr(discord.http.Route, "BASE", address)
         with pytest.raises(EngineStopped, match=r"ImportError: no torch here$"):
             await start.serve(settings, TOKEN)
+    # Of the connections that a bot has a day, such a start takes none.
+    assert connected == []
+
+
+class Starting(FakeEngine):
+    """One that takes for ever to start."""
+
+    async def ready(self) -> EngineStatus:
+        await asyncio.Event().wait()
+        return self.status
+
+
+@pytest.mark.parametrize("first", ["ready", "late"])
+async def test_the_bot_connects_once_an_engine_is_ready_or_takes_long(
+    with_token: Settings, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    connected = asyncio.Event()
+
+    async def connect(bot: Penultimate) -> None:
+        connected.set()
+        await asyncio.Event().wait()
+
+    made = iter((FakeEngine if first == "ready" else Starting, Starting))
+
+    def engine(config: EngineConfig, queue: GpuQueue) -> FakeEngine:
+        return next(made)(config, queue)
+
+    if first == "late":
+        monkeypatch.setattr(start, "SECONDS_FOR_ENGINES", 0.0)
+    monkeypatch.setattr(Penultimate, "connect", connect)
+    monkeypatch.setattr(start, "Penultimate", partial(Penultimate, engine=engine))
+    async with small_discord(accepts_the_token) as address:
+        monkeypatch.setattr(discord.http.Route, "BASE", address)
+        serving = asyncio.create_task(
+            start.serve(replace(with_token, device=("cpu", "cpu")), TOKEN)
+        )
+        await asyncio.wait_for(connected.wait(), 60)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
 
 
 async def test_a_stop_while_the_gateway_reconnects(
