@@ -7,23 +7,31 @@ finished has another.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from bot.cli.lock import FolderInUse, alone_in
 from bot.settings import Settings
 from bot.store import at_rest
+from bot.store.private import FOLDER
 
 # Where the present database does not go on from the backup, nobody knows which numbers were given
 # since: new jobs get much higher ones, so that no button of a lost job becomes another's.
 JUMP: Final = 1_000_000
+# What a restore writes into, and a backup; tempfile adds eight characters. A kill leaves them.
+RESTORING: Final = "restoring-"
+UNFINISHED: Final = "-unfinished-"
+UNFINISHED_NAME: Final = re.compile(f"{UNFINISHED}[a-z0-9_]{{8}}$")
+# No backup takes longer.
+SECONDS_TO_BACK_UP: Final = 86_400.0
 # SQLite's files beside the database itself.
 BESIDE: Final = ("", "-wal", "-shm")
 
@@ -40,6 +48,7 @@ def backup(settings: Settings, target: Path) -> int:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise CannotCopy(f"{target} is not empty. Name a new folder; nothing is overwritten.")
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stopped(target.parent, settings.database_path.name)
         with _unfinished(target) as folder:
             jobs = _copy_database(settings.database_path, folder / settings.database_path.name)
             with closing(at_rest.connect(folder / settings.database_path.name)) as copy:
@@ -74,7 +83,7 @@ def _restore(settings: Settings, source: Path) -> tuple[int, Path | None]:
     database, images = settings.database_path, settings.images_dir
     if not (source / database.name).is_file():
         raise CannotCopy(f"{source} is no backup: it has no {database.name}.")
-    with tempfile.TemporaryDirectory(dir=settings.data_dir, prefix="restoring-") as name:
+    with tempfile.TemporaryDirectory(dir=settings.data_dir, prefix=RESTORING) as name:
         folder = Path(name)
         shutil.copyfile(source / database.name, folder / database.name)
         (folder / database.name).chmod(0o600)
@@ -95,13 +104,15 @@ def _restore(settings: Settings, source: Path) -> tuple[int, Path | None]:
         aside = _move_aside([*(Path(f"{database}{end}") for end in BESIDE), images])
         for path in folder.iterdir():
             path.rename(settings.data_dir / path.name)
+    for stopped in settings.data_dir.glob(f"{RESTORING}*"):
+        shutil.rmtree(stopped, ignore_errors=True)
     return waiting, aside
 
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
     """A folder that becomes ``target`` when everything is in it, and is removed otherwise."""
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{target.name}-unfinished-"))
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{target.name}{UNFINISHED}"))
     try:
         yield folder
         if target.exists():
@@ -110,6 +121,16 @@ def _unfinished(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _remove_stopped(parent: Path, database: str) -> None:
+    """Remove what backups left that were killed: no younger folder, for that may be written now."""
+    for folder in parent.glob(f"*{UNFINISHED}*"):
+        # Another user's stay, and it may have got its name meanwhile.
+        with suppress(OSError):
+            old = folder.stat().st_mtime < time.time() - SECONDS_TO_BACK_UP
+            if old and UNFINISHED_NAME.search(folder.name) and (folder / database).is_file():
+                shutil.rmtree(folder)
 
 
 def _copy_database(path: Path, copy: Path) -> int:
@@ -134,10 +155,10 @@ def _copy_images(wanted: Iterable[tuple[int, int]], source: Path, target: Path) 
     A finished image is never written to again, so both names may stand for one file.
     """
     missing = 0
-    target.mkdir()
+    target.mkdir(FOLDER)
     for job_id, position in wanted:
         name = Path(str(job_id), f"{position}.png")
-        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).parent.mkdir(FOLDER, exist_ok=True)
         try:
             os.link(source / name, target / name)
         except FileNotFoundError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.cli import doctor
+from bot.cli.backup import RESTORING
 from bot.cli.doctor import GIB, Finding
 from bot.settings import Settings
 from bot.store import at_rest
@@ -25,6 +26,8 @@ DAY: Final = 86_400.0
 # The pace at which the disk fills is taken over this time.
 PACE_DAYS: Final = 30
 FEW_DAYS: Final = 14
+# What SQLite says of a file that a backup mends: not of one that is locked or cannot be opened.
+DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 # Files of these may be written or removed at any moment.
 _BUSY: Final = "SELECT id FROM jobs WHERE state IN ('queued', 'running', 'finished')"
@@ -34,6 +37,9 @@ def data(settings: Settings) -> Iterator[Finding]:
     """Check the data folder as the doctor does, then what is in it."""
     yield from doctor.data(settings)
     path, images = settings.database_path, settings.images_dir
+    for stopped in sorted(settings.data_dir.glob(f"{RESTORING}*")):
+        text = f"{stopped} is of a restore that has not ended: restore again, which removes it"
+        yield Finding("wrong", text)
     if not path.is_file():
         yield Finding("note", f"there is no {path.name} yet: the first start makes it")
         return
@@ -43,7 +49,10 @@ def data(settings: Settings) -> Iterator[Finding]:
             yield from database(connection, path)
             yield from pictures(connection, images, found)
     except sqlite3.DatabaseError as error:
-        yield Finding("wrong", f"{path} cannot be read ({error}): restore a backup")
+        # The low byte, for SQLite has kinds of each.
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+        then = "restore a backup" if damaged else "try again, as the user that the bot runs as"
+        yield Finding("wrong", f"{path} cannot be read ({error}): {then}")
         return
     yield from room(settings, list(found.values()))
 

@@ -6,10 +6,13 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -118,7 +121,8 @@ async def test_a_backup_is_for_the_owner_alone(settings: Settings, tmp_path: Pat
     assert (tmp_path / "copy").stat().st_mode & 0o077 == 0
     assert (tmp_path / "copy" / "penultimate.sqlite3").stat().st_mode & 0o077 == 0
     assert restore(settings, tmp_path / "copy") == 0
-    assert settings.database_path.stat().st_mode & 0o077 == 0
+    restored = (settings.database_path, settings.images_dir, *settings.images_dir.rglob("*"))
+    assert [path for path in restored if path.stat().st_mode & 0o077] == []
 
 
 async def test_images_are_linked_and_copied_where_they_cannot_be(
@@ -276,6 +280,63 @@ async def test_a_check_of_a_damaged_database(settings: Settings) -> None:
     assert any(level == "wrong" for level, _ in findings(settings))
     settings.database_path.write_bytes(b"no database" * 1000)
     assert "restore a backup" in findings(settings)[-1][1]
+
+
+async def test_a_check_of_a_database_that_is_held_or_out_of_reach(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(settings)
+    read(settings.database_path, "PRAGMA journal_mode=DELETE")
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0.0))
+    with closing(sqlite3.connect(settings.database_path)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        level, line = findings(settings)[-1]
+    assert (level, "database is locked" in line, "backup" in line) == ("wrong", True, False)
+    monkeypatch.setattr(
+        at_rest, "connect", Mock(side_effect=sqlite3.OperationalError("unable to open"))
+    )
+    level, line = findings(settings)[-1]
+    assert (level, "unable to open" in line, "backup" in line) == ("wrong", True, False)
+
+
+async def test_what_a_restore_that_was_killed_left_is_named_and_goes_with_the_next(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(settings)
+    assert backup(settings, tmp_path / "copy") == 0
+    # A kill runs no cleanup.
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "__exit__", lambda *_: None)
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "_cleanup", lambda *_, **__: None)
+    with monkeypatch.context() as killed:
+        killed.setattr(backup_file, "_move_aside", Mock(side_effect=OSError("killed")))
+        assert restore(settings, tmp_path / "copy") == 2
+    monkeypatch.undo()
+    (left,) = settings.data_dir.glob("restoring-*")
+    assert any(level == "wrong" and str(left) in line for level, line in findings(settings))
+    assert restore(settings, tmp_path / "copy") == 0
+    assert not list(settings.data_dir.glob("restoring-*"))
+
+
+async def test_what_a_backup_that_was_killed_left_goes_with_a_later_one(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await fill(settings)
+    folder = tmp_path / "backups"
+    old = ("monday-unfinished-abc_1234", "my-unfinished-symphony", "x-unfinished-business-plan")
+    for name in (*old, "tuesday-unfinished-abcd1234"):
+        (folder / name / "images").mkdir(parents=True)
+        if name != "my-unfinished-symphony":
+            (folder / name / "penultimate.sqlite3").touch()
+    for name in old:
+        os.utime(folder / name, (0, 0))
+    assert backup(settings, folder / "wednesday") == 0
+    # One that may still be written, and what is somebody's own, stay.
+    assert names(folder) == [
+        "my-unfinished-symphony",
+        "tuesday-unfinished-abcd1234",
+        "wednesday",
+        "x-unfinished-business-plan",
+    ]
 
 
 async def test_a_disk_that_will_be_full_soon(
