@@ -16,6 +16,7 @@ import torch
 from core.errors import OutOfMemory, PenultimateError
 from core.events import Image
 from core.models.addons import UpscalerFile
+from core.models.memory import memory_errors
 from core.models.upscalers import LoadedUpscaler
 from core.pictures import infotext, upscale
 from core.pictures.files import read_infotext, read_pixels, write_png
@@ -86,7 +87,8 @@ class Enlarger:
             if before is not None:
                 wait([before])
             try:
-                return None if self._closed else work()
+                with memory_errors():
+                    return None if self._closed else work()
             except _Dropped:
                 return None
             except PenultimateError as error:
