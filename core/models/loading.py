@@ -40,7 +40,7 @@ MEMORY_STEP: Final = 2**27
 CONFIGS: Final = Path(__file__).parents[2] / "data" / "configs"
 WARM_UPSCALERS: Final = 2
 WARM_VAES: Final = 4
-# Models read ahead at most, of which some may not be wanted any more.
+# Models read ahead at most.
 PREPARED: Final = 2
 # Bytes kept free on a card for the running set; on a small one, a third of its memory.
 WORKING_MEMORY: Final = 6 * 2**30
@@ -131,8 +131,9 @@ class Models:
         """Read the model into main memory in a thread, so that :meth:`load` has little left to do.
 
         The future is done when ``load`` need not wait for files; at once when the model is warm,
-        or there is no memory to read ahead. ``load`` raises what went wrong. Called where ``load``
-        is.
+        or there is no memory to read ahead. It never is while :data:`PREPARED` others are read
+        ahead: ask again when one was loaded, or forgotten. ``load`` raises what went wrong. Called
+        where ``load`` is.
         """
         nothing: Future[Any] = Future()
         nothing.set_result(None)
@@ -148,14 +149,21 @@ class Models:
             ahead = parked or self.device.type == "cpu"
             if not ahead or not self._fits_in_ram(need):
                 return nothing
-            # A job that was cancelled never loads what was read for it.
-            for done in [key for key, read in self._prepared.items() if read.done()][
-                : 1 - PREPARED
-            ]:
-                del self._prepared[done]
+            # Files that were replaced meanwhile have another key.
+            self._forget(key.path)
+            if len(self._prepared) >= PREPARED:
+                return Future()
             read = partial(self._reader.checkpoint, model, parked=parked)
             self._prepared[key] = self._threads.submit(read)
         return self._prepared[key]
+
+    def forget(self, model: Model) -> None:
+        """Let go of what was read ahead of a model that nobody waits for any more."""
+        self._forget(model.path)
+
+    def _forget(self, path: Path) -> None:
+        for key in [key for key in self._prepared if key.path == path]:
+            self._prepared.pop(key).cancel()
 
     @torch.inference_mode(False)
     def load(self, model: Model) -> LoadedModel:
@@ -251,10 +259,13 @@ class Models:
     def _fits_in_ram(self, need: int) -> bool:
         """Return whether main memory suffices for these bytes of weights more."""
         free = self._ram()
+        # What is being read ahead is not in main memory yet.
+        need += sum(self._needs[key] for key, read in self._prepared.items() if not read.done())
         if self._memory is None:
             return free is None or need <= free
         masters = (resident.master for resident in self._warm.values())
         parked = sum(master.nbytes for master in masters if master is not None)
+        parked += sum(self._needs[key] for key, read in self._prepared.items() if read.done())
         enough = free is None or need + SPARE_RAM <= free
         return enough and parked + need <= self._parking_limit
 

@@ -16,7 +16,7 @@ from core.config import EngineConfig
 from core.errors import OutOfMemory, Refused
 from core.models import memory, precision
 from core.models.catalogue import Model
-from core.models.loading import Models
+from core.models.loading import SPARE_RAM, Models
 from core.models.masters import Master
 from core.models.reader import ModelReader
 from core.models.residents import Held, LoadedModel
@@ -331,17 +331,33 @@ def test_a_model_read_ahead_waits_for_room_without_being_read_again(
     assert begun == ["a", "b"]
 
 
-def test_what_nobody_loads_is_not_kept_for_ever(
+def test_two_models_are_read_ahead_until_one_is_loaded_or_forgotten(
     make_models: MakeModels, shelf: list[Model], reads: tuple[list[str], Event]
 ) -> None:
     begun, go = reads
     go.set()
     models = make_models(9)
-    for model in shelf:
+    for model in shelf[:2]:
         models.prepare(model).result(60)
-    assert [key.path.name for key in models._prepared] == ["b", "c"]
+    for _ in range(3):
+        assert not models.prepare(shelf[2]).done()
+    assert begun == ["a", "b"]
+    models.forget(shelf[0])
+    models.prepare(shelf[2]).result(60)
+    assert models.load(shelf[1]).model.name == "b"
     assert models.load(shelf[0]).model.name == "a"
     assert begun == ["a", "b", "c", "a"]
+
+
+def test_what_is_read_ahead_counts_in_main_memory(
+    make_models: MakeModels, shelf: list[Model], reads: tuple[list[str], Event]
+) -> None:
+    _, go = reads
+    need = make_models(9)._need(shelf[0])
+    models = make_models(9, SPARE_RAM + 3 * need // 2)
+    assert not models.prepare(shelf[0]).done()
+    assert models.prepare(shelf[1]).done(), "there is no room for two"
+    go.set()
 
 
 def test_on_a_cpu_models_are_read_ahead_too(shelf: list[Model], tmp_path: Path) -> None:
