@@ -138,11 +138,9 @@ class Refused(PenultimateError):
     """A file or folder that is not loaded.
 
     ``reason`` is a key of :data:`REFUSALS`, so that it can be translated. ``detail`` is, by
-    reason: ``family`` what it is instead, ``channels`` their number, ``missing`` what is missing,
-    ``damaged`` the weight that is not finite, ``memory`` the gigabytes there are and it needs.
     reason: ``family`` and ``wrong_kind`` what it is instead, ``channels`` their number, ``missing``
-    what is missing, ``too_large`` how large.
-    It is plain English for the owner, whose file it is.
+    what is missing, ``damaged`` the weight that is not finite, ``too_large`` how large, ``memory``
+    the gigabytes there are and it needs. It is plain English for the owner, whose file it is.
     """
 
     kind: str
