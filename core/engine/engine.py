@@ -31,7 +31,7 @@ from core.errors import OutOfMemory, PenultimateError
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models.catalogue import Model
 from core.models.loading import Models
-from core.models.memory import memory_errors
+from core.models.memory import forget_frames, memory_errors
 from core.models.residents import Held
 from core.models.vae import LoadedVae
 from core.pictures.files import write_png
@@ -86,16 +86,16 @@ class Engine:
         self._max_rows = config.max_rows
         # Of the last UNet call; 0 while there is none.
         self.rows_in_call = 0
-        device = "".join(each if each.isalnum() else "-" for each in self._models.device_name)
-        self._knee = Knee(config.cache_dir / f"rows-{device}.json", config.max_rows)
         self._compiled: Compiled | None = None
         if config.compile and not config.strict:
             self._compiled = Compiled(config.cache_dir / "compiled")
+        graphs = self._graphs(config)
+        self._knee = Knee(config.cache_dir / self._calls_file(graphs), config.max_rows)
         self._batcher = RowBatcher(
             config.max_rows,
             fixed,
             knee=self._knee,
-            graphs=self._graphs(config),
+            graphs=graphs,
             compiled=self._compiled,
             clock=clock,
         )
@@ -116,6 +116,13 @@ class Engine:
         self._others = OtherPhases(self._threads)
         # Pending work of the pool, and what to do with each result in the engine's thread.
         self._background: dict[Future[Any], Callable[[Any], None]] = {}
+
+    def _calls_file(self, graphs: Graphs | None) -> str:
+        """Name the file of the calls' seconds after what these depend on beside the call."""
+        dtype = str(self._models.dtype).removeprefix("torch.")
+        words = ["rows", self._models.device_name, dtype, torch.__version__]
+        words += ["graphs"] * bool(graphs) + ["compiled"] * bool(self._compiled)
+        return "".join(each if each.isalnum() else "-" for each in "-".join(words)) + ".json"
 
     def _graphs(self, config: EngineConfig) -> Graphs | None:
         """Record UNet calls on a card, but in strict mode, whose calls are all of one size."""
@@ -182,6 +189,11 @@ class Engine:
         if job is not None:
             self._others.drop(job)
             self._stop_making([group for group in self._making if group.job is job])
+            for model in {item.model for item in job.work.items}:
+                if not self._line.wants(model):
+                    self._models.forget(model)
+                    if self._wanted is not None and self._wanted[1] == model:
+                        self._wanted = None
 
     def _stop_making(self, groups: Collection[Group]) -> None:
         for group in groups:
@@ -213,10 +225,10 @@ class Engine:
         """Start pictures while they fit, for a bounded time; prepare the next of each owner."""
         until = self._clock() + ADMITTING_SECONDS
         passed: set[Flow] = set()
+        full: set[BatchKey | None] = set()
         while (group := self._line.first(passed)) is not None:
-            item = group.job.work.items[group.positions[0]]
-            if item.request.only_enlarges:
-                if not self._enlarge(group, item):
+            if group.item.request.only_enlarges:
+                if not self._enlarge(group, group.item):
                     passed.add(group.flow)
                 continue
             run = self._runs.get(group)
@@ -224,7 +236,7 @@ class Engine:
                 if self._running and self._clock() > until:
                     return
                 run = self._prepare(group, until)
-            if run is None or not self._start(group, run):
+            if run is None or not self._start(group, run, full):
                 passed.add(group.flow)
 
     def _enlarge(self, group: Group, item: Item) -> bool:
@@ -252,8 +264,9 @@ class Engine:
         except PenultimateError as error:
             self._fail([group.job], error)
             return None
-        except torch.OutOfMemoryError:
-            request = group.job.work.items[group.positions[0]].request
+        except torch.OutOfMemoryError as error:
+            forget_frames(error)
+            request = group.item.request
             self._fail([group.job], OutOfMemory(request.width, request.height))
             return None
         return run
@@ -288,7 +301,6 @@ class Engine:
         """Wait for a run where nothing else is to be done, on a CPU a while in any case."""
         while not (self._running or self._others or self._background or making.done()):
             wait([making], timeout=1.0)
-            self._alive()
         if self._models.device.type == "cpu" and not making.done():
             wait([making], timeout=max(0.0, until - self._clock()))
         return making.done()
@@ -309,13 +321,13 @@ class Engine:
             self._runs = {g: run for g, run in self._runs.items() if id(run) in running}
             self._stop_making(list(self._making))
 
-    def _start(self, group: Group, run: Run) -> bool:
+    def _start(self, group: Group, run: Run, full: set[BatchKey | None]) -> bool:
         """Start the run's next picture if its rows fit."""
         started = run.job.pictures_started
         picture = run.pictures[started[run.positions]]
         if self._wanted is not None and self._overdue and self._wanted[1] != run.loaded.model:
             return False
-        if not self._fits(run, picture):
+        if not self._fits(run, picture, full):
             return False
         job = run.job
         self._begin(job)
@@ -334,14 +346,19 @@ class Engine:
             self._events.append(Started(job.id))
         job.begun = True
 
-    def _fits(self, run: Run, picture: RunningPicture) -> bool:
-        """Whether a picture's rows pay beside those that share its calls, or it would be alone."""
+    def _fits(self, run: Run, picture: RunningPicture, full: set[BatchKey | None]) -> bool:
+        """Whether a picture's rows pay beside those that share its calls, or it would be alone.
+
+        ``full`` are the keys in which one before it did not fit, None for the running set: it waits
+        for that one, which would wait for ever if smaller ones took the rows that become free.
+        """
         key, taken = run.batch_key(picture.phase), self._rows_taken()
-        if not taken:
-            return True
         together, rows = self._rows_taken(key), run.rows_of_a_picture
-        pays = not together or together + rows <= self._batcher.rows(key.name)
-        return pays and taken + rows <= self._max_rows
+        if taken and taken + rows > self._max_rows:
+            full.add(None)
+        if together and together + rows > self._batcher.rows(key.name):
+            full.add(key)
+        return not full & {None, key}
 
     # Running
 
@@ -356,7 +373,8 @@ class Engine:
                     pixels = self._others.go_on(each)
             except PenultimateError as error:
                 self._fail([run.job], error)
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
+                forget_frames(error)
                 self._fail([run.job], OutOfMemory(*run.request.final_size))
             else:
                 if pixels is not None and each.phase is not None:
@@ -406,6 +424,7 @@ class Engine:
         return True
 
     def _fail(self, jobs: list[RunningJob], error: PenultimateError) -> None:
+        forget_frames(error)
         for job in jobs:
             self._drop(job.id)
             self._events.append(Failed(job.id, error))
@@ -465,6 +484,9 @@ class Engine:
         """Handle the pool's results; wait for something when there is nothing else to do."""
         if wait_for_it and not self._others.wait():
             awaited = [*self._background, *self._others.futures, *self._making.values()]
-            wait(awaited, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED)
+            if awaited:
+                wait(awaited, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED)
+            else:
+                time.sleep(IDLE_SECONDS)
         for future in [future for future in self._background if future.done()]:
             self._background.pop(future)(future.result())

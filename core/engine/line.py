@@ -6,12 +6,14 @@ picture of somebody else.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.engine.running_job import RunningJob
 from core.fairness import FairShares
+from core.models.catalogue import Model
+from core.work import Item
 
 # Higher priorities come first, then owners by what they were served.
 Flow = tuple[int, str]
@@ -30,9 +32,19 @@ class Group:
         return -self.job.work.priority, self.job.work.owner
 
     @property
+    def item(self) -> Item:
+        """The first of its items, from which the others differ in their VAE only."""
+        return self.job.work.items[self.positions[0]]
+
+    @property
+    def model(self) -> Model | None:
+        """The checkpoint that it needs; a finished image that is only enlarged needs none."""
+        return None if self.item.request.only_enlarges else self.item.model
+
+    @property
     def cost(self) -> float:
         """Megapixel-steps of all its pictures."""
-        return self.job.work.items[self.positions[0]].cost
+        return self.item.cost
 
 
 class Line:
@@ -40,7 +52,8 @@ class Line:
 
     def __init__(self) -> None:
         self._groups: dict[Flow, deque[Group]] = {}
-        self._shares = FairShares()
+        # By priority: what one was served does not move the present of another.
+        self._shares: dict[int, FairShares] = defaultdict(FairShares)
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -60,7 +73,11 @@ class Line:
         flows = [flow for flow in self._groups if flow not in passed]
         if not flows:
             return None
-        return self._groups[min(flows, key=lambda flow: (flow[0], self._shares.tag(flow)))][0]
+        return self._groups[min(flows, key=lambda flow: (flow[0], self._tag(flow)))][0]
+
+    def wants(self, model: Model) -> bool:
+        """Whether a picture of this model waits."""
+        return any(group.model == model for own in self._groups.values() for group in own)
 
     def take(self, group: Group) -> None:
         """Remove a group that is first in its flow, for all of its pictures have started."""
@@ -69,7 +86,10 @@ class Line:
 
     def charge(self, group: Group, pictures: int) -> None:
         """Count one picture of a group of ``pictures`` as served."""
-        self._shares.charge(group.flow, group.cost / pictures)
+        self._shares[group.flow[0]].charge(group.flow, group.cost / pictures)
+
+    def _tag(self, flow: Flow) -> float:
+        return self._shares[flow[0]].tag(flow)
 
     def _items(self) -> list[tuple[Flow, deque[Group]]]:
         return list(self._groups.items())

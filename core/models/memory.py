@@ -65,6 +65,18 @@ def memory_errors() -> Iterator[None]:
         raise torch.OutOfMemoryError(str(error)) from None
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of the frames that an error was raised in, and of those before it.
+
+    They hold a model and its tensors, which would stay in use for as long as the error is kept.
+    """
+    causes = (error.__cause__, error.__context__)
+    error.__traceback__ = error.__context__ = None
+    for cause in causes:
+        if cause is not None:
+            forget_frames(cause)
+
+
 def free_ram() -> int | None:
     """Return the bytes of main memory that a process can still take; None where unknown.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -19,7 +20,7 @@ from core.engine import engine as engine_module
 from core.engine.engine import Engine
 from core.engine.running_job import RunningJob
 from core.engine.runs import Run
-from core.errors import InvalidRequest, NotFinite, OutOfMemory, UnreadablePicture
+from core.errors import InvalidRequest, NotFinite, OutOfMemory, Refused, UnreadablePicture
 from core.events import Cancelled, Event, Failed, Finished, Image, Progress, Started
 from core.models import vae as vae_module
 from core.models.catalogue import Model, Vae
@@ -312,13 +313,16 @@ def test_a_higher_priority_starts_first(make_engine: MakeEngine, model: Model) -
 
 
 class Crowded:
-    """Stands before ``Models.load``: there is room for one model in use."""
+    """Stands before ``Models.load``: room for one model in use, and ``refused`` for its own."""
 
     def __init__(self, engine: Engine) -> None:
         self._models = engine._models
         self._load = engine._models.load
+        self.refused: Refused | None = None
 
     def __call__(self, model: Model) -> LoadedModel:
+        if self.refused and self.refused.name == model.name:
+            raise self.refused
         used = tuple(handle.model.name for handle in self._models._handles.values())
         if any(name != model.name for name in used):
             raise Held(used)
@@ -342,6 +346,85 @@ def test_a_second_model_waits_for_room_and_gets_its_turn(
     ended = [event.job_id for event in events if isinstance(event, Finished)]
     assert sorted(ended) == [*range(1, 9), 20]
     assert ended.index(20) < 8, "it need not wait for all of the first model's"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_waiting_model_that_nobody_wants_any_more_holds_nobody(
+    make_engine: MakeEngine, model: Model, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    engine = make_engine(max_rows=2)
+    seconds = iter(range(0, 10**9, 5))
+    monkeypatch.setattr(engine, "_clock", lambda: float(next(seconds)))
+    crowded = Crowded(engine)
+    monkeypatch.setattr(engine._models, "load", crowded)
+    engine.add(work(model, 1))
+    events = engine.step()
+    engine.add(work(replace(model, name="other"), 20))
+    events += engine.step()
+    assert engine._wanted is not None
+    for job_id in range(2, 6):
+        engine.add(work(model, job_id))
+    if fails:
+        crowded.refused = Refused("model", "other", "missing")
+    else:
+        engine.abort(20)
+    for _ in range(200):
+        events += engine.step() if engine.busy else []
+    assert sorted(e.job_id for e in events if isinstance(e, Finished)) == [1, 2, 3, 4, 5]
+    assert [e.job_id for e in events if isinstance(e, Cancelled | Failed)] == [20]
+
+
+def broken(model: Model, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """A job whose start image cannot be read."""
+    return work(model, 1, inputs=Inputs(b"no picture"), denoising_strength=0.5)
+
+
+def short_of_memory(model: Model, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """A job whose prompt does not fit into the memory."""
+
+    def encode(*_: object, **__: object) -> Guidance:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(Guidance, "encode", encode)
+    return work(model, 1)
+
+
+@pytest.mark.parametrize("failing", [broken, short_of_memory])
+def test_a_job_that_fails_while_it_is_made_lets_go_of_its_model(
+    make_engine: MakeEngine,
+    model: Model,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: Callable[[Model, pytest.MonkeyPatch], Work],
+) -> None:
+    """Its error is kept, and must not keep the frames that it was raised in."""
+    engine = make_engine()
+    monkeypatch.setattr(engine._models, "load", Crowded(engine))
+    gc.disable()
+    try:
+        with monkeypatch.context() as once:
+            engine.add(failing(model, once))
+            failed = drive(engine)
+        assert [type(event) for event in failed] == [Failed]
+        engine.add(work(replace(model, name="other"), 2))
+        events = [event for _ in range(20) if engine.busy for event in engine.step()]
+    finally:
+        gc.enable()
+    assert any(isinstance(event, Finished) for event in events)
+
+
+def test_a_picture_of_more_rows_is_not_passed_over_for_ever(
+    make_engine: MakeEngine, model: Model
+) -> None:
+    engine = make_engine(max_rows=4)
+    engine.add(work(model, 1, steps=4))
+    events = engine.step() + engine.step()
+    engine.add(work(model, 2, steps=4))
+    engine.add(work(model, 3, prompt="a cat AND a dog"))
+    for job_id in range(10, 20):
+        engine.add(work(model, job_id, steps=4))
+        events += engine.step() + engine.step()
+    ended = [event.job_id for event in events if isinstance(event, Finished)]
+    assert 3 in ended
 
 
 def test_a_job_that_lets_another_model_in_goes_on_where_it_was(
