@@ -390,16 +390,17 @@ class Engine:
 
         Turns are weighed by pictures: a group of many has more of them.
         """
+        settled = self._settle()
         groups: dict[BatchKey, list[tuple[Run, RunningPicture]]] = defaultdict(list)
         for run, picture in self._running:
-            if isinstance(picture.phase, Denoise):
+            if isinstance(picture.phase, Denoise) and picture.reading is None:
                 groups[run.batch_key(picture.phase)].append((run, picture))
         # A key holds its model, so those of groups that have ended go.
         latest = min((self._turns[key] for key in groups if key in self._turns), default=0.0)
         self._turns = {key: self._turns.get(key, latest) for key in groups}
         if not groups:
             self.rows_in_call = 0
-            return False
+            return settled
         key = min(groups, key=lambda key: self._turns[key])
         members = groups[key]
         self._turns[key] += 1 / len(members)
@@ -422,6 +423,25 @@ class Engine:
         for job in jobs:
             self._report(job)
         return True
+
+    def _settle(self) -> bool:
+        """Go on with samplers whose numbers have come from the card, or say no.
+
+        Where all pictures wait for such a number, the first is waited for.
+        """
+        denoising = [each for each in self._running if isinstance(each[1].phase, Denoise)]
+        waiting = [each for each in denoising if each[1].reading is not None]
+        arrived = [each for each in waiting if each[1].reading and each[1].reading.done()]
+        if not arrived and len(waiting) == len(denoising):
+            arrived = waiting[:1]
+        for run, picture in arrived:
+            trajectory = picture.trajectory
+            assert trajectory is not None
+            before = trajectory.step
+            trajectory.settle()
+            run.advanced(picture, trajectory.step - before)
+            self._report(run.job)
+        return bool(arrived)
 
     def _fail(self, jobs: list[RunningJob], error: PenultimateError) -> None:
         forget_frames(error)

@@ -34,6 +34,7 @@ from core.sampling.draws import run_noise
 from core.sampling.latents import latent_upscale
 from core.sampling.passes import passes
 from core.sampling.plans import plan
+from core.sampling.readback import ReadBack
 from core.sampling.settings import SamplerSettings
 from core.sampling.sources import NoiseSource, differs_by_card
 from core.sampling.streams import start_noise
@@ -82,6 +83,11 @@ class RunningPicture:
     def phase(self) -> Phase:
         """The current phase."""
         return self.phases[0]
+
+    @property
+    def reading(self) -> ReadBack | None:
+        """What its sampler waits for, on its way from the card."""
+        return self.trajectory.reading if self.trajectory else None
 
     @property
     def denoises(self) -> bool:

@@ -63,7 +63,7 @@ def _dpm_solver(x: Any, slope: Any, t: float, t_next: float, order: int) -> Any:
 def dpm_adaptive(x: Any, sigmas: Sigmas, context: Context) -> Walk:
     """k-diffusion's ``sample_dpm_adaptive``: DPM-Solver-3 with steps by its error; latents only.
 
-    It reads the error of each step back from the device.
+    It yields the error of each step, and is sent its value.
     """
     low, high = context.ends
     if low >= high:
@@ -81,7 +81,7 @@ def dpm_adaptive(x: Any, sigmas: Sigmas, context: Context) -> Walk:
         slope = (x - denoised) / exp(-s)
         higher, lower = yield from _dpm_solver(x, slope, s, t_down, 3)
         allowed = lower.abs().maximum(last.abs()).mul(0.05).clamp(min=0.0078)
-        error = float(((lower - higher) / allowed).norm()) / sqrt(x.numel())
+        error = (yield ((lower - higher) / allowed).norm()) / sqrt(x.numel())
         factor = 1 + atan((1 / (error + 1e-8)) ** exponent - 1)
         if factor >= 0.81:
             last, s = lower, t

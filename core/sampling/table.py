@@ -43,8 +43,9 @@ class Answer(NamedTuple):
     unconditional: Any
 
 
-# A sampler's walk: it yields calls, is sent answers and returns the finished latent.
-Walk = Generator[Call, Answer, Any]
+# A sampler's walk: it yields calls, is sent answers and returns the finished latent. One that runs
+# on latents may yield a number on their device as well, and is sent its value.
+Walk = Generator[Any, Any, Any]
 
 
 class Form:
@@ -144,7 +145,7 @@ def tabulate(walk: Callable[[Form, Context], Walk], context: Context) -> Table:
     answer: Answer | None = None
     while True:
         try:
-            call = running.send(answer)  # type: ignore[arg-type]
+            call = running.send(answer)
         except StopIteration as stop:
             transitions[-1].x = stop.value
             break

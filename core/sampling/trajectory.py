@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.sampling.plans import Plan
+from core.sampling.readback import ReadBack
 from core.sampling.table import DENOISED, NOISE, SLOTS, UNCONDITIONAL, Answer, Call
 from core.sampling.uploads import upload, upload_together
 
@@ -55,8 +56,12 @@ class Trajectory:
     one row for each AND part and one more for the negative prompt where :attr:`with_negative`,
     and hands the raw outputs to :func:`advance`. A run depends on nothing but its arguments and
     those outputs. Latents live on the device in fp32; the numbers of all calls are copied there
-    at the start, so that a step waits for nothing.
+    at the start, so that a step waits for nothing. While :attr:`reading` there is no next call,
+    and :meth:`settle` ends it.
     """
+
+    # What the next call depends on, on its way from the device.
+    reading: ReadBack | None = None
 
     def __init__(
         self,
@@ -179,6 +184,9 @@ class Trajectory:
         """Those of the terms in each row of the next state, (rows of the state, width) fp32."""
         return self._coefficients[self.call]
 
+    def settle(self) -> None:
+        """Go on with what is :attr:`reading`, waited for."""
+
     def arrive(self, state: Tensor) -> None:
         """Take the state (rows of the state, C·h·w) after the call."""
         self._flat = state
@@ -271,10 +279,25 @@ class AdaptiveTrajectory(Trajectory):
         self._flat = self._flat.clone()
         self._state[_DENOISED] = denoised
         self.call += 1
+        self._send(Answer(x, denoised, denoised))
+
+    def settle(self) -> None:  # noqa: D102
+        if (reading := self.reading) is not None:
+            self.reading = None
+            self._send(reading.result().item())
+
+    def _send(self, value: Answer | float) -> None:
         try:
-            self._await(self._walk.send(Answer(x, denoised, denoised)))
+            asked = self._walk.send(value)
         except StopIteration as stop:
             self._state[0], self._sigma = stop.value, 0.0
+            return
+        if isinstance(asked, Call):
+            self._await(asked)
+            return
+        self.reading = ReadBack(asked)
+        if self.reading.done():
+            self.settle()
 
 
 def begin(

@@ -180,6 +180,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "start image": {"denoising_strength": 1.0},
     "latent hires fix": {"hires": HiresFix(1.5, 2, 0.5, "Latent")},
     "pixel hires fix": {"hires": HiresFix(1.5, 2, 0.5, "Lanczos")},
+    "DPM adaptive": {"sampler": "DPM adaptive"},
     "schedule": {"prompt": "a [red|blue] (circle:1.3) [house:2] AND a tree"},
     "emphasis": {"prompt": "a (red:1.2) circle", "negative_prompt": "[grey:2] (blurry:0.5)"},
 }

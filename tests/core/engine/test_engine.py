@@ -30,6 +30,8 @@ from core.options import SAMPLERS
 from core.pictures.files import read_infotext, write_png
 from core.pictures.infotext import parse
 from core.request import GenerationRequest, HiresFix, Inputs
+from core.sampling import trajectory as trajectory_module
+from core.sampling.readback import ReadBack
 from core.sampling.trajectory import Trajectory, advance
 from core.text.guidance import Guidance
 from core.work import Work
@@ -410,6 +412,32 @@ def test_a_job_that_fails_while_it_is_made_lets_go_of_its_model(
     finally:
         gc.enable()
     assert any(isinstance(event, Finished) for event in events)
+
+
+class Late(ReadBack):
+    """A number that is on its way for a while, and longer where nobody waits for it."""
+
+    asked = 0
+
+    def done(self) -> bool:
+        self.asked += 1
+        return self.asked > 4
+
+
+def test_a_sampler_that_waits_for_a_number_holds_nobody(
+    make_engine: MakeEngine, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(strict=True)
+    alone = picture(engine, model, sampler="DPM adaptive")
+    monkeypatch.setattr(trajectory_module, "ReadBack", Late)
+    assert picture(engine, model, sampler="DPM adaptive") == alone, "waited for by itself"
+    sizes = unet_calls(engine, model)
+    engine.add(work(model, 1, sampler="DPM adaptive"))
+    engine.add(work(model, 2, sampler="Euler", steps=20))
+    events = drive(engine)
+    assert images(events)[0].png == alone
+    assert len(images(events, 2)) == 1
+    assert len(sizes) >= 20 + 6, "others step while one waits"
 
 
 def test_a_picture_of_more_rows_is_not_passed_over_for_ever(
