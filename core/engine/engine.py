@@ -63,7 +63,7 @@ class Engine:
 
     Pictures start one by one, the least-served owner's first, as far as a call's rows pay. A
     request's own error ends its job with ``Failed``; an unexpected one is raised and should end
-    the process. ``alive`` is called often while a model runs, within a step too; ``clock`` is
+    the process. ``alive`` is called often while anything goes on, within a step too; ``clock`` is
     monotonic, in seconds; ``models`` are those of the config where none are given.
     """
 
@@ -212,10 +212,12 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> list[Event]:
         """Start what fits, go on with other phases, run one UNet step; return the events."""
-        self._alive()
         self._admit()
         others, stepped = self._run_other_phases(), self._denoise()
-        self._collect(wait_for_it=not (others or stepped or self._events))
+        worked = others or stepped or bool(self._events)
+        if self._collect(wait_for_it=not worked) or worked:
+            # Not where a thread is waited for, which may hang; its modules say that they work.
+            self._alive()
         events, self._events = self._events, []
         return events
 
@@ -500,13 +502,15 @@ class Engine:
             self._drop(job.id)
             self._events.append(Finished(job.id, job.finished_images(), job.notes, seconds))
 
-    def _collect(self, *, wait_for_it: bool) -> None:
-        """Handle the pool's results; wait for something when there is nothing else to do."""
+    def _collect(self, *, wait_for_it: bool) -> bool:
+        """Handle the pool's results, or say no; wait for one when there is nothing else to do."""
         if wait_for_it and not self._others.wait():
             awaited = [*self._background, *self._others.futures, *self._making.values()]
             if awaited:
                 wait(awaited, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED)
             else:
                 time.sleep(IDLE_SECONDS)
-        for future in [future for future in self._background if future.done()]:
+        done = [future for future in self._background if future.done()]
+        for future in done:
             self._background.pop(future)(future.result())
+        return bool(done)

@@ -414,6 +414,26 @@ def test_a_job_that_fails_while_it_is_made_lets_go_of_its_model(
     assert any(isinstance(event, Finished) for event in events)
 
 
+@pytest.mark.parametrize("pool", ["_threads", "_maker"])
+def test_a_thread_that_hangs_is_not_alive(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, pool: str
+) -> None:
+    beats: list[int] = []
+    engine = Engine(EngineConfig(device="cpu", cache_dir=tmp_path), lambda: beats.append(1))
+    monkeypatch.setattr(engine, "_is_made", lambda making, until: making.done())
+    hung: Future[object] = Future()
+    monkeypatch.setattr(getattr(engine, pool), "submit", lambda *_: hung)
+    engine.add(work(model, 1))
+    for _ in range(8):
+        engine.step()
+    assert engine.busy
+    beats.clear()
+    engine.step()
+    assert not beats
+    monkeypatch.undo()
+    engine.close()
+
+
 class Late(ReadBack):
     """A number that is on its way for a while, and longer where nobody waits for it."""
 
