@@ -193,7 +193,7 @@ class EngineClient:
             self._give_up(f"{type(error).__name__}: {error}")
 
     async def _keep_alive(self) -> None:
-        """Run one engine after another. An engine whose end is final is the last."""
+        """Run one engine after another."""
         failed_starts = 0
         deaths = 0
         while True:
@@ -211,15 +211,15 @@ class EngineClient:
             ended = await asyncio.to_thread(engine.transport.stop, 0.0)
             self._reason = engine.crash or ended
             deaths = 1 if engine.productive or asked else deaths + 1
-            failed_starts = 0 if engine.ready else failed_starts + 1
+            # A device that was there may be back in seconds; another is hardly plugged in by then.
+            absent = engine.final and not self._device_name
+            failed_starts = 0 if engine.ready else failed_starts + (ATTEMPTS if absent else 1)
             self._engine = None
             self._credit = Credit(0, ())
             self._feed.lose(suspect=not asked)
-            if failed_starts >= ATTEMPTS or engine.final:
+            if failed_starts >= ATTEMPTS:
                 log.error("the engine on %s cannot start: %s", self._name, self._reason)
                 self._give_up(self._reason)
-                if engine.final:
-                    return
             else:
                 log.warning("the engine on %s died (%s); it is restarted", self._name, self._reason)
                 self._state = "restarting"

@@ -13,7 +13,7 @@ class EngineInstance:
 
     ``last_message`` is the time of it, by the client's clock. ``ready``: it has its device.
     ``productive``: it has ended a job. ``ended``: no more messages come. ``crash``: the reason of
-    its death, if known; ``final``: the next would end likewise. ``pending``: ids of jobs sent to it
+    its death, if known; ``final``: its device is not there. ``pending``: ids of jobs sent to it
     that have not ended.
     """
 

@@ -72,7 +72,7 @@ class Alive:
 class Crashed:
     """The engine ends because of an unexpected exception; its last message.
 
-    ``final``: another start would end likewise, because its device is not there.
+    ``final``: another start at once would end likewise, because its device is not there.
     """
 
     reason: str

@@ -399,7 +399,7 @@ async def test_a_job_cancelled_while_the_engine_restarts_is_not_replayed(tmp_pat
     [
         (stub_engine.broken, "ImportError: no torch here", ATTEMPTS),
         (stub_engine.silent, "exit code 7", ATTEMPTS),
-        # No other attempt would find it.
+        # No other attempt at once would find it.
         (stub_engine.missing, "the device 'cuda:7' cannot be used", 1),
     ],
 )

@@ -165,3 +165,70 @@ async def test_two_clients_share_one_line() -> None:
         assert message.work.job_id == theirs
         left.heard(Finished(theirs, ()))
         assert await ending(tickets[theirs - 1]) == Finished(theirs, ())
+
+
+AWAY = Crashed("the device 'cuda' cannot be used (no CUDA-capable device)", final=True)
+
+
+async def lost(starts: asyncio.Queue[InMemory]) -> None:
+    """A life of the engine that finds no device."""
+    engine = await starts.get()
+    engine.heard(AWAY)
+    engine.heard(None)
+
+
+async def test_a_device_that_is_lost_for_a_moment_loses_no_job() -> None:
+    queue = GpuQueue(10, 10)
+    async with served(queue) as (client, starts):
+        first = await begun(starts)
+        ticket = queue.submit(work(1, "a cat"))
+        await first.inbox.get()
+        first.heard(Started(1))
+        first.heard(None)
+        await lost(starts)
+        second = await begun(starts)
+        assert client.status.reason == AWAY.reason
+        assert isinstance(await second.inbox.get(), Add)
+        second.heard(Finished(1, ()))
+        assert isinstance(await ending(ticket), Finished)
+
+
+@pytest.mark.parametrize("once_ready", [True, False])
+async def test_a_device_that_stays_away_is_tried_until_it_is_back(once_ready: bool) -> None:
+    queue = GpuQueue(10, 10)
+    async with served(queue) as (client, starts):
+        if once_ready:
+            (await begun(starts)).heard(None)
+        for _ in range(10):
+            await lost(starts)
+        with pytest.raises(EngineStopped, match="cannot be used"):
+            await client.ready()
+        with pytest.raises(EngineStopped):
+            queue.submit(work(1, "a cat"))
+        engine = await begun(starts)
+        ticket = queue.submit(work(2, "a dog"))
+        assert await engine.inbox.get() == Add(work(2, "a dog"))
+        engine.heard(Finished(2, ()))
+        assert isinstance(await ending(ticket), Finished)
+        assert client.status.state == "ready"
+
+
+async def test_a_device_that_was_never_there_is_said_after_one_attempt() -> None:
+    """A bot that starts ends with the reason, in place of waiting for more attempts."""
+    waits: list[int] = []
+    starts: asyncio.Queue[InMemory] = asyncio.Queue()
+
+    def backoff(deaths: int) -> float:
+        waits.append(deaths)
+        return 10_000.0
+
+    client = EngineClient(
+        EngineConfig(), GpuQueue(10, 10), transport=partial(InMemory, starts), backoff=backoff
+    )
+    async with asyncio.timeout(30):
+        await client.start()
+        await lost(starts)
+        with pytest.raises(EngineStopped, match="cannot be used"):
+            await client.ready()
+        assert waits == [1]
+        await client.close()
