@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,7 +30,9 @@ class Alarm:
 
     _client: commands.AutoShardedBot
     _engines: Callable[[], Sequence[EngineStatus]]
-    _down: set[str] = field(default_factory=set, init=False)
+    # Owners and the devices that they were told are down.
+    _down: set[tuple[int, str]] = field(default_factory=set, init=False)
+    _known: set[int] = field(default_factory=set, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -49,33 +51,43 @@ class Alarm:
             try:
                 await self._look()
             except DISCORD_ERRORS as error:
-                log.warning("the owner could not be told of the engine: %s", error)
+                log.warning("the bot's owner is not known: %s", error)
 
     async def _look(self) -> None:
-        """Tell of each change; what could not be told is told by the next look."""
+        """Tell each owner of each change; who could not be told is told by the next look."""
         for status in self._engines():
-            if status.state == "stopped" and status.device not in self._down:
-                reason = excerpt(status.reason, REASON_LENGTH) or "—"
-                await self._tell("alarm.engine_down", device=status.device, reason=reason)
-                self._down.add(status.device)
-            elif status.state == "ready" and status.device in self._down:
-                await self._tell("alarm.engine_up", device=status.device)
-                self._down.discard(status.device)
+            for owner_id in await self._owners():
+                try:
+                    await self._inform(owner_id, status)
+                except DISCORD_ERRORS as error:
+                    log.warning("the owner %d could not be told of the engine: %s", owner_id, error)
 
-    async def _tell(self, key: str, **values: Any) -> None:
-        for owner_id in await self._owners():
-            try:
-                channel = await self._client.create_dm(discord.Object(owner_id))
-                await channel.send(t(key, ENGLISH, **values))
-            except discord.Forbidden:
-                log.warning("the owner %d takes no direct messages", owner_id)
+    async def _inform(self, owner_id: int, status: EngineStatus) -> None:
+        place = (owner_id, status.device)
+        if status.state == "stopped" and place not in self._down:
+            reason = excerpt(status.reason, REASON_LENGTH) or "—"
+            await self._tell(owner_id, "alarm.engine_down", device=status.device, reason=reason)
+            self._down.add(place)
+        elif status.state == "ready" and place in self._down:
+            await self._tell(owner_id, "alarm.engine_up", device=status.device)
+            self._down.discard(place)
 
-    async def _owners(self) -> set[int]:
-        """The application's owner or team, as Discord knows them."""
+    async def _tell(self, owner_id: int, key: str, **values: Any) -> None:
+        """Send a direct message, unless the owner takes none."""
+        try:
+            channel = await self._client.create_dm(discord.Object(owner_id))
+            await channel.send(t(key, ENGLISH, **values))
+        except discord.Forbidden:
+            log.warning("the owner %d takes no direct messages", owner_id)
+
+    async def _owners(self) -> Collection[int]:
+        """The application's owner or team, as Discord knows them; asked once."""
         if self._client.owner_id is not None:
             return {self._client.owner_id}
         if self._client.owner_ids:
-            return set(self._client.owner_ids)
-        application = await self._client.application_info()
-        team = application.team
-        return {each.id for each in (team.members if team else [application.owner])}
+            return self._client.owner_ids
+        if not self._known:
+            application = await self._client.application_info()
+            team = application.team
+            self._known = {each.id for each in (team.members if team else [application.owner])}
+        return self._known
