@@ -1,6 +1,7 @@
 """Tells the bot's owner by direct message what only the owner can mend: an engine that stays down.
 
-Once when it happens, and once when it is over.
+Once when it happens, and once when it is over; and once when it runs on another device than before,
+for a card that is lost may leave it on the CPU.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Alarm:
     _engines: Callable[[], Sequence[EngineStatus]]
     # Owners and the devices that they were told are down.
     _down: set[tuple[int, str]] = field(default_factory=set, init=False)
+    # What they know the devices by: one that is lost may be replaced by another.
+    _names: dict[tuple[int, str], str] = field(default_factory=dict, init=False)
     _known: set[int] = field(default_factory=set, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
 
@@ -63,14 +66,22 @@ class Alarm:
                     log.warning("the owner %d could not be told of the engine: %s", owner_id, error)
 
     async def _inform(self, owner_id: int, status: EngineStatus) -> None:
-        place = (owner_id, status.device)
+        place, device = (owner_id, status.device), status.device
         if status.state == "stopped" and place not in self._down:
             reason = excerpt(status.reason, REASON_LENGTH) or "—"
-            await self._tell(owner_id, "alarm.engine_down", device=status.device, reason=reason)
+            await self._tell(owner_id, "alarm.engine_down", device=device, reason=reason)
             self._down.add(place)
         elif status.state == "ready" and place in self._down:
-            await self._tell(owner_id, "alarm.engine_up", device=status.device)
+            await self._tell(owner_id, "alarm.engine_up", device=device)
             self._down.discard(place)
+        if status.state == "ready":
+            now = excerpt(status.device_name, REASON_LENGTH)
+            before = self._names.get(place, now)
+            if now != before:
+                await self._tell(
+                    owner_id, "alarm.engine_moved", device=device, now=now, before=before
+                )
+            self._names[place] = now
 
     async def _tell(self, owner_id: int, key: str, **values: Any) -> None:
         """Send a direct message, unless the owner takes none."""

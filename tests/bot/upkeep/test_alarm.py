@@ -80,6 +80,29 @@ async def test_engines_are_told_of_one_by_one(
         assert ["cuda:0" in each for each in said] == [True, False, True]
 
 
+async def test_a_card_in_whose_place_another_device_works_is_told(
+    world: World, team: tuple[MemberActor, MemberActor]
+) -> None:
+    """``DEVICE=auto`` without its card is the CPU: ready, and hours an image."""
+    up = world.engine.status
+    card, cpu = (replace(up, device_name=name) for name in ("GeForce", "CPU"))
+    begins = replace(up, state="starting", device_name="")
+    await unreachable(world, team[0])
+    for state in (begins, card, replace(card, state="restarting"), cpu, cpu):
+        await seen(world, state)
+    (said,) = told(team[1])
+    assert "GeForce" in said.content
+    assert "CPU" in said.content
+    assert "/admin restart" in said.content
+    world.env.backend.faults.clear()
+    await seen(world, cpu)
+    # And when it is down between the two.
+    for state in (replace(cpu, state="stopped"), card, card):
+        await seen(world, state)
+    for member in team:
+        assert ["now uses" in each.content for each in told(member)] == [True, False, False, True]
+
+
 async def test_discord_is_asked_once_for_the_owner(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
