@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import discord
@@ -29,6 +30,15 @@ def test_members_who_are_at_rest_are_forgotten() -> None:
         now[0] += 1
         pace.allows(user_id)
     assert len(pace._left) < 20
+
+
+def test_a_crowd_is_forgotten_once_it_rests() -> None:
+    now = [0.0]
+    pace = MemberPace(lambda: now[0])
+    assert all(pace.allows(user_id) for user_id in range(2 * MAX_MEMBERS))
+    now[0] += BURST / RATE
+    assert pace.allows(-1)
+    assert set(pace._left) == {-1}
 
 
 def presses(world: World, user_id: int, count: int, kind: int = 2) -> list[dict[str, Any]]:
@@ -79,6 +89,36 @@ async def test_of_a_flood_only_what_hands_do_reaches_the_library(
         world.bot._in_turn(parsed.append, data)
     await world.env.settle()
     assert len(said) == 1
+
+
+async def test_refusals_that_discord_takes_slowly_are_one_a_member_and_hold_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floods, others = range(20, 30), range(100, 150)
+    parsed: list[Any] = []
+    said: list[int] = []
+    taken = asyncio.Event()
+
+    async def refused(interaction: discord.Interaction[Any], error: Exception) -> None:
+        said.append(interaction.user.id)
+        await taken.wait()
+
+    monkeypatch.setattr("bot.client.refuse", refused)
+    for user_id in floods:
+        for data in presses(world, user_id, 500):
+            world.bot._in_turn(parsed.append, data)
+    await asyncio.sleep(0)
+    assert said == list(floods)
+    assert len(world.bot._refusing) == len(floods)
+    # Whoever else comes meanwhile is served, all of them.
+    parsed.clear()
+    coming = [data for user_id in others for data in presses(world, user_id, 5)]
+    for data in coming:
+        world.bot._in_turn(parsed.append, data)
+    assert parsed == coming
+    taken.set()
+    await world.env.settle()
+    assert (world.bot._refused, world.bot._refusing) == ({}, set())
 
 
 async def test_who_is_too_fast_is_told_and_then_served_again(world: World) -> None:
