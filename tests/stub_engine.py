@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -29,6 +30,22 @@ from core.work import Work
 def main(connection: Connection, config: EngineConfig) -> None:
     engine: Any = StubEngine
     worker.run(connection, lambda: engine(config, lambda: connection.send(Alive())))
+
+
+def beating(connection: Connection, config: EngineConfig) -> None:
+    """A target where another thread gives signs of life all the time, as the one for prompts."""
+    engine: Any = StubEngine
+    shared = worker.Shared(connection)
+
+    def make() -> Any:
+        def beat() -> None:
+            while True:
+                shared.send(Alive())
+
+        threading.Thread(target=beat, daemon=True).start()
+        return engine(config, lambda: None)
+
+    worker.run(shared, make)
 
 
 def broken(connection: Connection, config: EngineConfig) -> None:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -18,7 +19,7 @@ from core import heartbeat
 from core.config import EngineConfig
 from core.errors import EngineStopped
 from core.events import Event
-from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Measured, Ready, Stop
+from core.serving.messages import Abort, Add, Alive, Crashed, Credit, Measured, Ready, Stop, Upward
 
 if TYPE_CHECKING:
     from core.engine.engine import Engine
@@ -36,18 +37,36 @@ ENVIRONMENT: Final = {
 }
 
 
+class Shared:
+    """A connection through which any thread may send: a message is never within another.
+
+    Models run in several of the engine's threads, and give their signs of life from there.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.poll, self.recv = connection.poll, connection.recv
+
+    def send(self, message: Upward) -> None:
+        """Send a message; blocks while the pipe is full."""
+        with self._lock:
+            self._connection.send(message)
+
+
 def main(connection: Connection, config: EngineConfig) -> None:
     """Run the engine; the entry point of the spawned process."""
+    shared = Shared(connection)
 
     def make_engine() -> Engine:
         from core.engine.engine import Engine
 
-        return Engine(config, heartbeat.throttled(lambda: connection.send(Alive())))
+        return Engine(config, heartbeat.throttled(lambda: shared.send(Alive())))
 
-    run(connection, make_engine)
+    run(shared, make_engine)
 
 
-def run(connection: Connection, make_engine: Callable[[], Engine]) -> None:
+def run(connection: Connection | Shared, make_engine: Callable[[], Engine]) -> None:
     """Serve until the pipe ends, then end the process. An unexpected error is sent and printed."""
     # Ctrl-C signals all processes of the terminal; this one is ended by the parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -83,7 +102,7 @@ def _exit_now(code: int) -> NoReturn:
     os._exit(code)
 
 
-def serve(connection: Connection, engine: Engine) -> None:
+def serve(connection: Connection | Shared, engine: Engine) -> None:
     """Step the engine until ``Stop`` or the pipe's end, polling the pipe between steps."""
     sent: Credit | None = None
     told: Measured | None = None

@@ -502,6 +502,14 @@ async def test_a_full_pipe_up_does_not_stop_anybody(tmp_path: Path) -> None:
             assert isinstance(events[-1], Ending)
 
 
+async def test_a_sign_of_life_from_another_thread_is_not_within_an_event(tmp_path: Path) -> None:
+    async with running(tmp_path, target=stub_engine.beating) as (queue, client):
+        tickets = [queue.submit(work(job_id, "flood, step")) for job_id in range(4)]
+        for ticket in tickets:
+            assert isinstance(await ending(ticket), Finished)
+        assert client.status.restarts == 0
+
+
 async def test_closing_in_the_middle_kills_and_fails_what_is_left(tmp_path: Path) -> None:
     async with running(tmp_path, rows=4, grace=0.0) as (queue, client):
         runs = queue.submit(work(1, "deaf"))
