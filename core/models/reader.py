@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from core import heartbeat
 from core.models.addons import (
@@ -40,11 +42,24 @@ from core.models.weights.safetensors_header import read_header
 from core.text.conditioning import TextConditioner
 
 
+@dataclass(frozen=True)
+class _Beating:
+    """Weights whose every tensor is a sign of life: a slow disk takes minutes for all of them."""
+
+    tensors: Tensors
+    alive: Callable[[], None]
+
+    def read(self, name: str) -> Tensor | None:
+        self.alive()
+        return self.tensors.read(name)
+
+
 class ModelReader:
     """Reads for one ``device``, the UNet and the text encoders in ``dtype``.
 
     ``configs`` holds the component configs of single-file checkpoints, one folder per family.
-    Modules call ``alive`` while they run. Its methods raise :class:`~core.errors.Refused`.
+    It calls ``alive`` while it reads, as modules do while they run. Its methods raise
+    :class:`~core.errors.Refused`.
     """
 
     def __init__(
@@ -61,8 +76,8 @@ class ModelReader:
         self._configs = configs
         self._strict = strict
         self._alive = alive
-        self._hashes = Hashes(cache_dir)
-        self._networks = NetworkFiles()
+        self._hashes = Hashes(cache_dir, alive)
+        self._networks = NetworkFiles(alive=alive)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
 
     def close(self) -> None:
@@ -150,7 +165,15 @@ class ModelReader:
         layout = memory_format(self._device, dtype, component)
         place = torch.device("cpu") if put else self._device
         module = load_component(
-            component, config, tensors, place, dtype, kind, name, layout=layout, put=put
+            component,
+            config,
+            _Beating(tensors, self._alive),
+            place,
+            dtype,
+            kind,
+            name,
+            layout=layout,
+            put=put,
         )
         heartbeat.watch(module, self._alive)
         return module

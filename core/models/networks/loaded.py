@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,17 +38,20 @@ class LoadedNetwork:
     size: int
 
 
-def read_network(path: Path) -> LoadedNetwork:
-    """Read and check a network. Raises :class:`Refused`, before anything large is allocated."""
+def read_network(path: Path, alive: Callable[[], None] = lambda: None) -> LoadedNetwork:
+    """Read and check a network, calling ``alive`` for each layer.
+
+    Raises :class:`Refused`, before anything large is allocated.
+    """
     stamp, header = _stamp(path), read_header(path, KIND)
     facts = describe_network(header)
     try:
         # Not memory-mapped: the file may be replaced while the engine runs.
         with safe_open(path, framework="pt") as file:
-            found = {
-                key: {part: file.get_tensor(name).clone() for part, name in parts.items()}
-                for key, parts in layers(header).items()
-            }
+            found = {}
+            for key, parts in layers(header).items():
+                found[key] = {part: file.get_tensor(name).clone() for part, name in parts.items()}
+                alive()
             extra = {
                 name: file.get_tensor(name).clone()
                 for name in header.tensors
@@ -77,8 +80,10 @@ class NetworkFiles:
     so that a file can be read while the engine's thread runs.
     """
 
-    def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self._limit = limit
+    def __init__(
+        self, limit: int = CACHE_BYTES, *, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        self._limit, self._alive = limit, alive
         self._lock = threading.Lock()
         self._read: OrderedDict[Hashable, LoadedNetwork] = OrderedDict()
 
@@ -88,7 +93,7 @@ class NetworkFiles:
         with self._lock:
             found = self._read.get(stamp)
         # Others are not waited for while a file is read.
-        found = found or read_network(path)
+        found = found or read_network(path, self._alive)
         with self._lock:
             found = self._read.pop(found.stamp, found)
             self._read[found.stamp] = found

@@ -10,18 +10,25 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 # Hex digits of a checkpoint's or VAE's hash, and of a network's or embedding's.
 DIGITS = 10
 ADDON_DIGITS = 12
+# Bytes that are hashed at a time.
+PART = 2**20
 
 
 class Hashes:
-    """A cache of file hashes in ``cache_dir/hashes.json``. Thread-safe."""
+    """A cache of file hashes in ``cache_dir/hashes.json``. Thread-safe.
 
-    def __init__(self, cache_dir: Path) -> None:
+    ``alive`` is called while a file is hashed.
+    """
+
+    def __init__(self, cache_dir: Path, alive: Callable[[], None] = lambda: None) -> None:
         self._file = cache_dir / "hashes.json"
+        self._alive = alive
         self._lock = threading.Lock()
         self._known = self._read()
 
@@ -45,7 +52,11 @@ class Hashes:
         with path.open("rb") as file:
             if after_header:
                 file.seek(8 + int.from_bytes(file.read(8), "little"))
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            hashed = hashlib.sha256()
+            while part := file.read(PART):
+                hashed.update(part)
+                self._alive()
+        digest = hashed.hexdigest()
         with self._lock:
             # Another process may have written entries in the meantime.
             self._known = self._read() | {key: [*stamp, digest]}
