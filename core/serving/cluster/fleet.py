@@ -199,11 +199,7 @@ class Fleet:
         while not connection.ended:
             self._changed.clear()
             await self._follow(connection)
-            try:
-                async with asyncio.timeout(AGAIN):
-                    await self._changed.wait()
-            except TimeoutError:
-                await self._try_again()
+            await self._changed.wait()
 
     async def _lose(self, reason: str) -> None:
         """Take away the connection, which has ended or failed, and its engines."""
@@ -251,12 +247,6 @@ class Fleet:
             # Not as slowly as here: another bot may end, and a computer be mended, at any time.
             backoff=lambda deaths: min(exponential(deaths), AGAIN),
         )
-
-    async def _try_again(self) -> None:
-        """Start the engines whose end was final: their computer may be mended now."""
-        for client in self._places.values():
-            if client.status.state == "stopped":
-                await client.start()
 
     async def _close_engines(self, places: list[Slot]) -> None:
         clients = [self._places.pop(place) for place in places]
