@@ -84,12 +84,15 @@ class Compiled:
             return None
         if not making.done():
             return None
-        try:
-            self._ready[unet] = making.result()
-            log.info("the UNet's blocks are compiled")
-        except Exception as error:
+        # An error's traceback holds the UNet and the blocks' inputs, so the future goes.
+        del self._making[unet]
+        error = making.exception()
+        if error is not None:
             # The compiler needs a C compiler, Triton, memory; it raises of many kinds.
             self._fail(unet, error)
+            return None
+        self._ready[unet] = making.result()
+        log.info("the UNet's blocks are compiled")
         return self._ready[unet]
 
     @torch.inference_mode()
@@ -100,7 +103,7 @@ class Compiled:
             compiled[name](*args, **kwargs)
         return compiled
 
-    def _fail(self, unet: nn.Module, error: Exception) -> None:
+    def _fail(self, unet: nn.Module, error: BaseException) -> None:
         self._ready[unet] = None
         what = str(error).strip().splitlines()[:1]
         log.warning("the UNet is not compiled, and called plainly: %s", *what or [repr(error)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,25 @@ def test_where_compiling_fails_the_blocks_are_called_plainly(
 
 
 @torch.inference_mode()
+def test_what_failed_to_compile_holds_no_tensors(tmp_path: Path, made: list[Compiled]) -> None:
+    """The error's traceback has the frames that had the blocks' inputs, and the UNet."""
+    made.append(compiled := Compiled(tmp_path, broken_at_once))
+
+    def fail() -> list[weakref.ref[Any]]:
+        unet, given = Unet(), torch.ones(2, 3)
+        warmed(compiled, unet, lambda: unet(given))
+        compiled.call(unet, lambda: unet(given))
+        assert compiled.ready(unet)
+        return [weakref.ref(given), weakref.ref(unet)]
+
+    gc.disable()
+    try:
+        assert [each() for each in fail()] == [None, None]
+    finally:
+        gc.enable()
+
+
+@torch.inference_mode()
 def test_graphs_record_what_is_compiled(tmp_path: Path, made: list[Compiled]) -> None:
     calls: list[str] = []
 
@@ -174,6 +195,7 @@ def test_a_real_unet_compiled_gives_the_same(
             return output
 
         assert torch.allclose(compiled.call(unet, run), run(), atol=1e-5)
-        compiled._making[unet].result()
+        if not compiled.ready(unet):
+            compiled._making[unet].result()
     assert compiled.in_use(unet)
     models.close()
