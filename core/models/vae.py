@@ -43,9 +43,9 @@ PREVIEW_SIDE: Final = 256
 class Arriving(Generic[_T]):
     """What a VAE makes, on its way from the device.
 
-    ``wrong`` is a number on the device: 0, or :data:`OVERFLOWN` where nothing is finite, or more if
-    something was not before the VAE. ``take`` gives what was made; ``again`` makes it in another
-    way, and is None where there is none. ``name`` is the VAE's.
+    ``wrong`` is a number on the device: 0, or :data:`OVERFLOWN` where a channel has nothing finite,
+    or more if something was not before the VAE. ``take`` gives what was made; ``again`` makes it in
+    another way, and is None where there is none. ``name`` is the VAE's.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Arriving(Generic[_T]):
     def result(self) -> _T:
         """Return what was made, waited for; call it where the VAE is used, for it may run again.
 
-        Raises :class:`NotFinite` where nothing but NaN and infinity comes.
+        Raises :class:`NotFinite` where a channel is nothing but NaN and infinity.
         """
         self.wait()
         wrong = int(self._wrong)
@@ -96,11 +96,11 @@ def _read_back(tensor: Tensor) -> Tensor:
 class LoadedVae:
     """A VAE on its device. ``name`` and ``hash`` are its file's, as A1111 writes them.
 
-    When half precision overflows (all values NaN, as in SDXL's first VAE), the call is repeated
-    in fp32, and the VAE stays in it; :class:`NotFinite` is raised if that does not help. When a
-    picture does not fit in memory, the call is repeated in small tiles, as are all later ones of
-    its size; colours may differ slightly. Not so if ``strict``: the bytes would depend on the
-    memory in use. Raises :class:`torch.OutOfMemoryError` when a picture still does not fit.
+    When half precision overflows (a channel is all NaN, as SDXL's first VAE has it), the call is
+    repeated in fp32, and the VAE stays in it; :class:`NotFinite` is raised if that does not help.
+    When a picture does not fit in memory, the call is repeated in small tiles, as are all later
+    ones of its size; colours may differ slightly. Not so if ``strict``: the bytes would depend on
+    the memory in use. Raises :class:`torch.OutOfMemoryError` when a picture still does not fit.
     """
 
     # Any is an AutoencoderKL, whose attributes diffusers' mixins hide from the type checker.
@@ -147,7 +147,7 @@ class LoadedVae:
             lambda: self.module.decode(scaled.to(self.module.dtype)).sample, height, width
         )[0]
         given = 1 + (~scaled.isfinite().all()).int()
-        wrong = given * ~picture.isfinite().any()
+        wrong = given * _overflown(picture)
         pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255).to(torch.uint8)
         read = _read_back(pixels.permute(1, 2, 0).contiguous())
         return Arriving(self.name, wrong, read.numpy, self._in_fp32(self.decode_later, latents))
@@ -180,7 +180,7 @@ class LoadedVae:
         drawn = None if noise is None else upload(noise, device)
         latents = self._with_tiling(lambda: self._encode(picture, drawn), *image.shape[:2])[0]
         again = self._in_fp32(self.encode_later, image, noise)
-        return Arriving(self.name, (~latents.isfinite().any()).int(), lambda: latents, again)
+        return Arriving(self.name, _overflown(latents).int(), lambda: latents, again)
 
     def _encode(self, pictures: Tensor, noise: Tensor | None = None) -> Tensor:
         if self.module.use_tiling:
@@ -240,7 +240,7 @@ class LoadedVae:
         """
         pictures = _sample_image().to(self.module.device)
         latents = self._encode(pictures)
-        if latents.isnan().all() and self.module.dtype != torch.float32:
+        if _overflown(latents[0]) and self.module.dtype != torch.float32:
             self.module.to(torch.float32)
             latents = self._encode(pictures)
         latents = latents.permute(0, 2, 3, 1).reshape(-1, self.channels)
@@ -249,6 +249,11 @@ class LoadedVae:
         fitted = np.linalg.lstsq(np.nan_to_num(known), colours.cpu().numpy(), rcond=None)[0]
         to_rgb: NDArray[np.float32] = fitted.astype(np.float32)
         return to_rgb
+
+
+def _overflown(made: Tensor) -> Tensor:
+    """Return whether a channel of ``made`` (C, h, w) has nothing finite; () on its device."""
+    return ~made.isfinite().flatten(1).any(1).all()
 
 
 def _sample_image() -> Tensor:

@@ -175,6 +175,32 @@ def test_nan_that_fp32_does_not_mend_is_the_vae_s(dtype: torch.dtype) -> None:
         assert caught.value.part == "VAE"
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_nan_in_one_channel_is_the_vae_s(dtype: torch.dtype) -> None:
+    broken = tiny(dtype)
+    broken.module.decoder.conv_out.bias.data[1] = torch.nan
+    broken.module.quant_conv.bias.data[2] = torch.nan
+    for call in (lambda: broken.decode(latents()), lambda: broken.encode(picture())):
+        with pytest.raises(NotFinite) as caught:
+            call()
+        assert caught.value.part == "VAE"
+
+
+def test_a_preview_is_fitted_in_fp32_where_one_channel_overflows() -> None:
+    module = tiny(torch.float16).module
+    encode = module.encode
+
+    def overflows(pictures: Tensor) -> Any:
+        posterior = encode(pictures).latent_dist
+        mean = posterior.mean.clone()
+        if mean.dtype == torch.float16:
+            mean[:, 1] = torch.nan
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=mean))
+
+    module.encode = overflows
+    assert LoadedVae(module, "tiny", digest()).dtype == torch.float32
+
+
 def test_a_decode_that_is_read_later_is_the_same_and_overflows_as_it_does() -> None:
     loaded, broken = tiny(), tiny(torch.float16, scale=3e4)
     pending = loaded.decode_later(latents())
