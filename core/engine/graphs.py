@@ -20,12 +20,17 @@ log = logging.getLogger(__name__)
 
 # Rows that a call is filled up to.
 BUCKETS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-# Calls with the same shapes before one is recorded, and graphs that are kept of a UNet.
+# Calls with the same shapes before one is recorded, and before it is tried again after there was
+# no memory for it.
 USES: Final = 3
-KEPT: Final = 24
+AGAIN: Final = 200
+# Graphs that are kept of a UNet: four sizes, or lengths of prompts, with any number of rows.
+KEPT: Final = 4 * len(BUCKETS)
 
 CallInputs = dict[str, Tensor]
 Key = tuple[tuple[str, tuple[int, ...]], ...]
+# Given a call without arguments; gives what replays it, and the output's tensor.
+Record = Callable[[Callable[[], Tensor]], tuple[Any, Tensor]]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,11 +43,11 @@ class _Recorded:
 class Graphs:
     """The recorded calls of UNets on a card, by the inputs' shapes.
 
-    ``record`` makes a graph: it is given a call without arguments and returns what replays it
-    and the output's tensor. Where recording fails, that UNet is called plainly from then on.
+    ``record`` makes a graph. Where that fails, the UNet is called plainly from then on; where
+    memory runs out, it loses its graphs, and that call is recorded much later.
     """
 
-    def __init__(self, record: Callable[[Callable[[], Tensor]], tuple[Any, Tensor]]) -> None:
+    def __init__(self, record: Record) -> None:
         self._record = record
         self._recorded: WeakKeyDictionary[Any, OrderedDict[Key, _Recorded]] = WeakKeyDictionary()
         self._uses: WeakKeyDictionary[Any, dict[Key, int]] = WeakKeyDictionary()
@@ -68,34 +73,44 @@ class Graphs:
         The output is overwritten by the next replay.
         """
         key = tuple((name, tuple(tensor.shape)) for name, tensor in inputs.items())
-        recorded = self._recorded.setdefault(unet, OrderedDict())
-        if key not in recorded:
-            uses = self._uses.setdefault(unet, {})
-            uses[key] = uses.get(key, 0) + 1
-            if uses[key] < USES or unet in self._failed:
-                return run(inputs)
-            try:
-                recorded[key] = self._new(run, inputs)
-            except RuntimeError as error:
-                log.warning("the UNet cannot be recorded, and is called plainly: %s", error)
-                self._failed[unet] = True
-                return run(inputs)
-            if len(recorded) > KEPT:
-                recorded.popitem(last=False)
-        recorded.move_to_end(key)
-        own = recorded[key]
+        own = self._recorded.get(unet, {}).get(key) or self._new(unet, key, run, inputs)
+        if own is None:
+            return run(inputs)
+        self._recorded[unet].move_to_end(key)
         for name, tensor in inputs.items():
             own.inputs[name].copy_(tensor)
         own.graph.replay()
         return own.output
 
-    def _new(self, run: Callable[[CallInputs], Tensor], inputs: CallInputs) -> _Recorded:
+    def _new(
+        self, unet: Any, key: Key, run: Callable[[CallInputs], Tensor], inputs: CallInputs
+    ) -> _Recorded | None:
+        """Record the call once it was used enough; None where it stays plain."""
+        uses = self._uses.setdefault(unet, {})
+        uses[key] = uses.get(key, 0) + 1
+        if uses[key] < USES or unet in self._failed:
+            return None
+        recorded = self._recorded.setdefault(unet, OrderedDict())
         held = {name: tensor.clone() for name, tensor in inputs.items()}
-        graph, output = self._record(lambda: run(held))
-        return _Recorded(graph, held, output)
+        try:
+            graph, output = self._record(lambda: run(held))
+        except RuntimeError as error:
+            # Ending a capture that ran out of memory may fail in another way.
+            if any(isinstance(each, torch.OutOfMemoryError) for each in (error, error.__context__)):
+                uses[key] = USES - AGAIN
+                self.forget(unet)
+            else:
+                log.warning("the UNet cannot be recorded, and is called plainly: %s", error)
+                self._failed[unet] = True
+            return None
+        recorded[key] = _Recorded(graph, held, output)
+        if len(recorded) > KEPT:
+            evicted, _ = recorded.popitem(last=False)
+            uses[evicted] = 0
+        return recorded[key]
 
 
-def cuda_record() -> Callable[[Callable[[], Tensor]], tuple[Any, Tensor]]:
+def cuda_record() -> Record:
     """Return what records with torch's CUDA graphs, all in one pool of memory."""
     pool = torch.cuda.graph_pool_handle()
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from core.engine.graphs import Graphs
+from core.engine.graphs import BUCKETS, USES, Graphs
 from core.engine.knee import CALLS, ROUND, TRIED, Knee
 from core.engine.rows import Row, RowBatcher
 from core.errors import OutOfMemory
 from core.models.networks.keys import LayerPlace
 from core.models.networks.network_set import NetworkSet
+from tests.core.engine.test_graphs import Recorder
 
 
 class Unet:
@@ -123,6 +125,14 @@ def test_a_knee_of_a_busy_moment_is_measured_again(tmp_path: Path) -> None:
     assert knee.rows("sd 512x512") == 16
 
 
+def recordable() -> tuple[Any, Unet]:
+    """A UNet as graphs know them, and the calls it gets."""
+    unet: Any = nn.Linear(1, 1)
+    calls = Unet()
+    unet.forward = lambda *given, **named: calls(*given)
+    return unet, calls
+
+
 class Networks:
     """A model's networks that count how often they act."""
 
@@ -139,23 +149,9 @@ class Networks:
 def test_recorded_calls_know_no_networks() -> None:
     """What changes the UNet is called plainly, also after a recording; what changes the text
     encoder alone is replayed."""
-    made = 0
-
-    def record(run: Any) -> Any:
-        nonlocal made
-        made += 1
-        output = run()
-
-        class Replay:
-            def replay(self) -> None:
-                output.copy_(run())
-
-        return Replay(), output
-
-    unet: Any = nn.Linear(1, 1)
+    unet, calls = recordable()
     networks = Networks()
-    calls = Unet()
-    unet.forward = lambda *given, **named: calls(*given)
+    record = Recorder()
     batcher = RowBatcher(8, graphs=Graphs(record))
     none: dict[str, Any] = {"bound": ()}
     text = NetworkSet((), "text", (), {}, {}, {}, {}, **none)
@@ -167,13 +163,44 @@ def test_recorded_calls_know_no_networks() -> None:
 
     for _ in range(4):
         assert predict(None) == [0, 1]
-    assert made == 1
+    assert record.made == 1
     for _ in range(4):
         assert predict(both) == [0, 1]
-    assert (made, networks.acts) == (1, 4)
+    assert (record.made, networks.acts) == (1, 4)
     before = len(calls.calls)
     assert predict(text) == predict(None) == [0, 1]
-    assert (made, networks.acts, len(calls.calls)) == (1, 4, before + 2), "two replays"
+    assert (record.made, networks.acts, len(calls.calls)) == (1, 4, before + 2), "two replays"
+
+
+@torch.inference_mode()
+def test_recorded_calls_have_a_bucket_s_rows() -> None:
+    """Filled up to it and no further: the answers are the rows' own."""
+    unet, calls = recordable()
+    batcher = RowBatcher(32, graphs=Graphs(Recorder()))
+    for count, bucket in ((5, 6), (6, 6), (1, 1), (32, 32), (17, 24), (64, 32)):
+        calls.calls.clear()
+        for _ in range(USES + 1):
+            assert answers(batcher.predict(unet, rows(count), torch.float32)) == list(range(count))
+        assert calls.calls[0] == (bucket, 77)
+
+
+@torch.inference_mode()
+def test_rows_that_join_and_leave_between_replays_get_their_own_answers() -> None:
+    unet, calls = recordable()
+    record = Recorder()
+    batcher = RowBatcher(32, graphs=Graphs(record))
+    draw = Random(0)
+    there = rows(40)
+    running: list[int] = []
+    for _ in range(60):
+        running = [each for each in running if draw.random() > 0.3]
+        free = [each for each in range(40) if each not in running]
+        running += draw.sample(free, draw.randint(1, 6))
+        draw.shuffle(running)
+        given = [there[each] for each in running]
+        assert answers(batcher.predict(unet, given, torch.float32)) == running
+    assert {size for size, _ in calls.calls} <= set(BUCKETS)
+    assert record.made > 3
 
 
 def test_a_file_that_several_engines_share_is_whole_at_every_moment(
