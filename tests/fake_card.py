@@ -342,7 +342,7 @@ def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
         "get_device_properties": lambda *_: properties,
         "get_device_capability": lambda *_: (8, 6),
         "memory_reserved": lambda *_: 0,
-        "memory_allocated": lambda *_: 0,
+        "memory_snapshot": list,
         "mem_get_info": lambda *_: (total, total),
         "is_bf16_supported": lambda *_, **__: True,
         "Event": _Event,

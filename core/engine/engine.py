@@ -91,12 +91,15 @@ class Engine:
             self._compiled = Compiled(config.cache_dir / "compiled")
         graphs = self._graphs(config)
         self._knee = Knee(config.cache_dir / self._calls_file(graphs), config.max_rows)
+        if graphs is not None:
+            self._models.also_free = graphs.clear
         self._batcher = RowBatcher(
             config.max_rows,
             fixed,
             knee=self._knee,
             graphs=graphs,
             compiled=self._compiled,
+            free=self._models.free,
             clock=clock,
         )
         self._jobs: dict[int, RunningJob] = {}

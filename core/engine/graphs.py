@@ -10,6 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
@@ -29,8 +30,9 @@ KEPT: Final = 4 * len(BUCKETS)
 
 CallInputs = dict[str, Tensor]
 Key = tuple[tuple[str, tuple[int, ...]], ...]
-# Given a call without arguments; gives what replays it, and the output's tensor.
-Record = Callable[[Callable[[], Tensor]], tuple[Any, Tensor]]
+# Given a call without arguments, and a graph whose memory is shared or None; gives what replays
+# the call, and the output's tensor.
+Record = Callable[[Callable[[], Tensor], Any], tuple[Any, Tensor]]
 
 
 @dataclass(slots=True, eq=False)
@@ -60,12 +62,22 @@ class Graphs:
         first = next(unet.parameters())
         known = self._weights.get(unet)
         if known is None or known() is not first:
-            self._weights[unet] = ref(first)
+            self._weights[unet] = ref(first, partial(self._parked, ref(unet)))
             self.forget(unet)
+
+    def _parked(self, unet: ref[Any], _: object) -> None:
+        """Drop the graphs at once where the weights go, for they hold memory too."""
+        if (there := unet()) is not None:
+            self.forget(there)
 
     def forget(self, unet: Any) -> None:
         """Drop the UNet's graphs."""
         self._recorded.pop(unet, None)
+
+    def clear(self) -> None:
+        """Drop all graphs, for memory is short; what is used is recorded again."""
+        self._recorded.clear()
+        self._uses.clear()
 
     def call(self, unet: Any, run: Callable[[CallInputs], Tensor], inputs: CallInputs) -> Tensor:
         """Return ``run(inputs)``, replayed where these shapes were recorded.
@@ -73,10 +85,11 @@ class Graphs:
         The output is overwritten by the next replay.
         """
         key = tuple((name, tuple(tensor.shape)) for name, tensor in inputs.items())
-        own = self._recorded.get(unet, {}).get(key) or self._new(unet, key, run, inputs)
+        recorded = self._recorded.setdefault(unet, OrderedDict())
+        own = recorded.get(key) or self._new(unet, key, run, inputs)
         if own is None:
             return run(inputs)
-        self._recorded[unet].move_to_end(key)
+        recorded.move_to_end(key)
         for name, tensor in inputs.items():
             own.inputs[name].copy_(tensor)
         own.graph.replay()
@@ -90,10 +103,11 @@ class Graphs:
         uses[key] = uses.get(key, 0) + 1
         if uses[key] < USES or unet in self._failed:
             return None
-        recorded = self._recorded.setdefault(unet, OrderedDict())
+        recorded = self._recorded[unet]
+        beside = next((each.graph for each in recorded.values()), None)
         held = {name: tensor.clone() for name, tensor in inputs.items()}
         try:
-            graph, output = self._record(lambda: run(held))
+            graph, output = self._record(lambda: run(held), beside)
         except RuntimeError as error:
             # Ending a capture that ran out of memory may fail in another way.
             if any(isinstance(each, torch.OutOfMemoryError) for each in (error, error.__context__)):
@@ -111,19 +125,23 @@ class Graphs:
 
 
 def cuda_record() -> Record:
-    """Return what records with torch's CUDA graphs, all in one pool of memory."""
-    pool = torch.cuda.graph_pool_handle()
+    """Return what records with torch's CUDA graphs on the current device.
 
-    def record(run: Callable[[], Tensor]) -> tuple[Any, Tensor]:
-        # Libraries choose their kernels in a first call, which must not be recorded.
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    All on one stream, for every stream keeps memory of its own. A graph shares another's memory,
+    not a pool by its handle: torch refuses one whose last graph has gone.
+    """
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def record(run: Callable[[], Tensor], beside: Any) -> tuple[Any, Tensor]:
+        graph = torch.cuda.CUDAGraph()
+        pool = None if beside is None else beside.pool()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
+            # Libraries choose their kernels in a first call, which must not be recorded.
             run()
+            with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
+                output = run()
         torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            output = run()
         return graph, output
 
     return record

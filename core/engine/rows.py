@@ -58,8 +58,9 @@ class RowBatcher:
 
     ``fixed`` is strict mode's one batch size; else calls have as many rows as there are, or a
     bucket where ``graphs`` replay them; blocks may be ``compiled``. How long they take is measured
-    for ``knee``. When a call runs out of memory it is repeated with fewer rows, as are all later
-    ones of the same model and size; not so in strict mode. ``clock`` is monotonic, in seconds.
+    for ``knee``. When a call runs out of memory, ``free`` is called, and it is repeated; then with
+    fewer rows, as are all later ones of the same model and size, but in strict mode. ``clock`` is
+    monotonic, in seconds.
     """
 
     def __init__(
@@ -70,13 +71,14 @@ class RowBatcher:
         knee: Knee | None = None,
         graphs: Graphs | None = None,
         compiled: Compiled | None = None,
+        free: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.fixed = fixed
         self._limit = fixed or limit
         self._limits: dict[str, int] = {}
         self._knee, self._graphs, self._clock = knee, graphs, clock
-        self._compiled = compiled
+        self._compiled, self._free = compiled, free
         self._timed: list[_Timed] = []
 
     def rows(self, name: str) -> int:
@@ -107,6 +109,7 @@ class RowBatcher:
             by_length[row.context.shape[0]].append(index)
         order: list[int] = []
         outputs: list[Tensor] = []
+        freed = False
         for indices in by_length.values():
             start = 0
             while start < len(indices):
@@ -119,7 +122,11 @@ class RowBatcher:
                     output = None
                 # Outside of the except block the failed call's tensors are freed.
                 if output is None:
-                    self._shrink(name, len(part), rows[part[0]].sample)
+                    if freed:
+                        self._shrink(name, len(part), rows[part[0]].sample)
+                    else:
+                        self._free()
+                        freed = True
                     continue
                 # A replay overwrites the output of the one before.
                 outputs.append(output if len(part) == len(rows) else output.clone())
@@ -134,7 +141,6 @@ class RowBatcher:
         if self.fixed is not None or tried == 1:
             height, width = sample.shape[-2:]
             raise OutOfMemory(width * 8, height * 8)
-        torch.cuda.empty_cache()
         self._limits[name] = tried // 2
 
     def _timed_call(

@@ -85,7 +85,10 @@ class Models:
             config.cache_dir,
             strict=config.strict,
             alive=alive,
+            free=self.free,
         )
+        # What else frees the device's memory when it runs out.
+        self.also_free: Callable[[], None] = lambda: None
         self._threads = beside(1, "read")
         # A handle shares the modules of its resident: while it is referenced, the resident is
         # in use, and neither parked nor evicted.
@@ -280,6 +283,9 @@ class Models:
         idle = self._idle_beside(None)
         while self._memory.free < wanted and idle:
             self._clear(idle.pop(0))
+            if self._memory.free < wanted:
+                # Its graphs' memory, which torch keeps for graphs.
+                self._memory.release()
         held = self._held_beside(None)
         if self._memory.free < wanted and held:
             raise Held(held)
@@ -296,10 +302,7 @@ class Models:
         except torch.OutOfMemoryError:
             pass
         # Outside of the except block the failed attempt's tensors are freed.
-        for key in self._idle_beside(own):
-            self._clear(key)
-        if self._memory is not None:
-            self._memory.release()
+        self.free(own)
         try:
             with memory_errors():
                 return action()
@@ -307,6 +310,14 @@ class Models:
             if held := self._held_beside(own):
                 raise Held(held) from None
             raise OutOfMemory(*model.size) from None
+
+    def free(self, own: WeightsKey | None = None) -> None:
+        """Free what the device can be without: idle models but that of ``own``, recorded calls."""
+        for key in self._idle_beside(own):
+            self._clear(key)
+        self.also_free()
+        if self._memory is not None:
+            self._memory.release()
 
     def _idle_beside(self, own: WeightsKey | None) -> list[WeightsKey]:
         """Return the other models on the device without a handle, least recently used first."""

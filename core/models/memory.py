@@ -41,10 +41,15 @@ class CardMemory:
 
     @property
     def free(self) -> int:
-        """Bytes that are free for all, and those that torch keeps for itself without a tensor."""
+        """Bytes that are free for all, and those that torch keeps without a tensor in them.
+
+        But not what it keeps for graphs: nothing else is put there.
+        """
         free: int = torch.cuda.mem_get_info(self._device)[0]
-        kept = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        return free + kept
+        for segment in torch.cuda.memory_snapshot():  # type: ignore[no-untyped-call]
+            if segment["device"] == self._device.index and segment["segment_pool_id"] == (0, 0):
+                free += segment["total_size"] - segment["allocated_size"]
+        return free
 
     def release(self) -> None:
         """Give torch's cache back; waits for the device."""

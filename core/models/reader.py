@@ -58,8 +58,8 @@ class ModelReader:
     """Reads for one ``device``, the UNet and the text encoders in ``dtype``.
 
     ``configs`` holds the component configs of single-file checkpoints, one folder per family.
-    It calls ``alive`` while it reads, as modules do while they run. Its methods raise
-    :class:`~core.errors.Refused`.
+    It calls ``alive`` while it reads, as modules do while they run, and VAEs ``free`` when memory
+    runs out. Its methods raise :class:`~core.errors.Refused`.
     """
 
     def __init__(
@@ -71,11 +71,12 @@ class ModelReader:
         *,
         strict: bool,
         alive: Callable[[], None],
+        free: Callable[[], None],
     ) -> None:
         self._device, self._dtype = device, dtype
         self._configs = configs
         self._strict = strict
-        self._alive = alive
+        self._alive, self._free = alive, free
         self._hashes = Hashes(cache_dir, alive)
         self._networks = NetworkFiles(alive=alive)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
@@ -115,7 +116,7 @@ class ModelReader:
                 model,
                 modules["unet"],
                 TextConditioner(tokenizers, encoders, family=model.family),
-                LoadedVae(modules["vae"], model.name, file_hash, strict=self._strict),
+                self._loaded_vae(modules["vae"], model.name, file_hash),
                 schedule,
                 ModelNetworks(components, self._networks, shares=not self._strict),
                 self._device,
@@ -148,7 +149,10 @@ class ModelReader:
                 prefix = single_file.vae_prefix(header)
                 tensors = LdmTensors(header, prefix, ldm_keys.vae_key, config, vae.name, "VAE")
         module = self._component("vae", config, tensors, "VAE", vae.name)
-        return LoadedVae(module, vae.name, self._hash_of(paths[0]), strict=self._strict)
+        return self._loaded_vae(module, vae.name, self._hash_of(paths[0]))
+
+    def _loaded_vae(self, module: Any, name: str, file_hash: Future[str]) -> LoadedVae:
+        return LoadedVae(module, name, file_hash, strict=self._strict, free=self._free)
 
     def _component(
         self,

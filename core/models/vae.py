@@ -98,18 +98,25 @@ class LoadedVae:
 
     When half precision overflows (a channel is all NaN, as SDXL's first VAE has it), the call is
     repeated in fp32, and the VAE stays in it; :class:`NotFinite` is raised if that does not help.
-    When a picture does not fit in memory, the call is repeated in small tiles, as are all later
-    ones of its size; colours may differ slightly. Not so if ``strict``: the bytes would depend on
-    the memory in use. Raises :class:`torch.OutOfMemoryError` when a picture still does not fit.
+    When a picture does not fit in memory, ``free`` is called and the call repeated; then in small
+    tiles, as are all later ones of its size; colours may differ slightly. Not so if ``strict``: the
+    bytes would depend on the memory in use. Raises :class:`torch.OutOfMemoryError` when a picture
+    still does not fit.
     """
 
     # Any is an AutoencoderKL, whose attributes diffusers' mixins hide from the type checker.
     def __init__(
-        self, vae: Any, name: str, file_hash: Future[str], *, strict: bool = False
+        self,
+        vae: Any,
+        name: str,
+        file_hash: Future[str],
+        *,
+        strict: bool = False,
+        free: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.module = vae
-        self._strict = strict
+        self._strict, self._free = strict, free
         # Tile side by picture size (height, width), for sizes that did not fit untiled.
         self._tiles: dict[tuple[int, int], int] = {}
         self._hash = file_hash
@@ -200,15 +207,20 @@ class LoadedVae:
             with memory_errors():
                 return work()
         except torch.OutOfMemoryError:
+            pass
+        # Outside of the except block the failed attempt's tensors are freed.
+        self._free()
+        try:
+            with memory_errors():
+                return work()
+        except torch.OutOfMemoryError:
             smaller = next((tile for tile in SMALL_TILES if tile < max(size)), None)
             if self._strict or smaller is None or size in self._tiles:
                 raise
-        # Outside of the except block the failed attempt's tensors are freed.
         log.warning(
             "the VAE %r: no memory for %d×%d, from now on in tiles of %d",
             *(self.name, width, height, smaller),
         )
-        torch.cuda.empty_cache()
         self._tiles[size] = smaller
         self._set_tile(smaller)
         return work()

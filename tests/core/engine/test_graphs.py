@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+import gc
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ from torch import Tensor, nn
 from core.config import EngineConfig
 from core.engine import engine as engine_module
 from core.engine.engine import Engine
-from core.engine.graphs import AGAIN, BUCKETS, KEPT, USES, Graphs
+from core.engine.graphs import AGAIN, BUCKETS, KEPT, USES, Graphs, cuda_record
 from core.engine.knee import Knee
 from core.events import Event, Failed, Finished
 from core.models.catalogue import Model
@@ -45,13 +49,16 @@ class Recorder:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.made = self.tried = 0
+        # The graphs whose memory the next ones shared.
+        self.beside: list[Any] = []
 
-    def __call__(self, run: Callable[[], Tensor]) -> tuple[Any, Tensor]:
+    def __call__(self, run: Callable[[], Tensor], beside: Any) -> tuple[Any, Tensor]:
         self.tried += 1
         output = run()
         if self.error is not None:
             raise self.error
         self.made += 1
+        self.beside.append(beside)
         return Replay(run, output), output
 
 
@@ -79,11 +86,49 @@ def test_weights_that_moved_are_recorded_again() -> None:
     for _ in range(USES):
         graphs.moved(unet)
         call(graphs, unet, 1.0)
+    held = unet.weight
     # As parking and coming back do it.
     unet.weight = nn.Parameter(unet.weight * 2, requires_grad=False)
     graphs.moved(unet)
     assert torch.equal(call(graphs, unet, 1.0), unet(torch.ones(2, 3)))
     assert record.made == 2
+    del held
+    call(graphs, unet, 1.0)
+    assert record.made == 2, "the old weights' end is nothing to the new graphs"
+
+
+@torch.inference_mode()
+def test_weights_that_are_parked_take_their_graphs_with_them() -> None:
+    """Not only at that UNet's next call: until then they would hold their memory."""
+    unet, other = nn.Linear(3, 3), nn.Linear(3, 3)
+    graphs = Graphs(Recorder())
+    for each in (unet, other):
+        graphs.moved(each)
+        for _ in range(USES):
+            call(graphs, each, 1.0)
+    (recorded,) = graphs._recorded[unet].values()
+    gone = ref(recorded.graph)
+    del recorded
+    unet.weight = nn.Parameter(torch.ones(3, 3), requires_grad=False)
+    assert gone() is None
+    assert len(graphs._recorded[other]) == 1
+
+
+@torch.inference_mode()
+def test_a_unet_s_graphs_share_their_memory_while_there_are_some() -> None:
+    """A pool that all graphs have left cannot be used again."""
+    record, unet, other = Recorder(), nn.Linear(3, 3), nn.Linear(3, 3)
+    graphs = Graphs(record)
+    for rows in (1, 2):
+        for _ in range(USES):
+            call(graphs, unet, 1.0, rows)
+    for _ in range(USES):
+        call(graphs, other, 1.0)
+    first = next(iter(graphs._recorded[unet].values())).graph
+    assert record.beside == [None, first, None]
+    graphs.forget(unet)
+    call(graphs, unet, 1.0)
+    assert record.beside[3:] == [None]
 
 
 @torch.inference_mode()
@@ -149,6 +194,51 @@ def test_what_was_evicted_must_be_used_again_before_it_is_recorded() -> None:
 
 def test_every_bucket_of_three_sizes_is_kept() -> None:
     assert len(BUCKETS) * 3 <= KEPT
+
+
+def test_recording_on_a_card_uses_one_stream_and_a_living_graph_s_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With torch's own calls noted, and every stream restored, also where a capture fails."""
+    current: list[Any] = [Mock(name="the engine's")]
+    captured: list[tuple[Any, Any]] = []
+
+    @contextmanager
+    def use(stream: Any) -> Iterator[None]:
+        current.append(stream)
+        try:
+            yield
+        finally:
+            del current[1:]
+
+    @contextmanager
+    def capture(_: Any, pool: Any, stream: Any, **__: Any) -> Iterator[None]:
+        captured.append((pool, stream))
+        current.append(stream)
+        yield
+
+    made = Mock(side_effect=lambda: Mock(name="a stream"))
+    stubs = {
+        "Stream": made,
+        "stream": use,
+        "current_stream": lambda: current[-1],
+        "CUDAGraph": lambda: Mock(name="a graph"),
+        "graph": capture,
+    }
+    for name, stub in stubs.items():
+        monkeypatch.setattr(torch.cuda, name, stub)
+    record, output = cuda_record(), torch.zeros(1)
+    first, given = record(lambda: output, None)
+    assert given is output
+    record(lambda: output, first)
+    runs = iter([output])
+    with pytest.raises(StopIteration):
+        record(lambda: next(runs), first)
+    assert made.call_count == 1
+    pool = first.pool.return_value
+    assert [each for each, _ in captured] == [None, pool, pool]
+    assert len({id(stream) for _, stream in captured}) == 1
+    assert len(current) == 1
 
 
 # --- the whole engine -----------------------------------------------------------------------
@@ -241,3 +331,33 @@ def test_the_engine_records_nothing_that_it_should_not(
         engine.close()
     torch.use_deterministic_algorithms(False)
     assert engine._batcher._graphs is None
+
+
+def test_a_shortage_costs_idle_models_and_graphs_before_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the UNet or the VAE has no memory: the same image, untiled, in the same calls."""
+    graphs = Graphs(Recorder())
+    monkeypatch.setattr(Engine, "_graphs", lambda *_: graphs)
+    model, idle = tiny_model(tmp_path), tiny_model(tmp_path, "idle", seed=1)
+    engine = Engine(EngineConfig(device="cpu", cache_dir=tmp_path))
+    [expected] = generated(engine, model, ["Euler"]).values()
+    for part in ("unet", "vae"):
+        loaded = engine._models.load(model)
+        engine._models.load(idle)
+        gc.collect()
+        assert set(engine.warm) == {model.name, idle.name}
+        module = loaded.unet if part == "unet" else loaded.vae.module.decoder
+        graphs._recorded[other := nn.Linear(1, 1)] = OrderedDict()
+
+        def no_memory(*_: Any, other: nn.Module = other) -> None:
+            if other in graphs._recorded:
+                raise torch.OutOfMemoryError
+
+        hook = module.register_forward_pre_hook(no_memory)
+        [pixels] = generated(engine, model, ["Euler"]).values()
+        hook.remove()
+        assert np.array_equal(pixels, expected)
+        assert set(engine.warm) == {model.name}
+    assert not engine._batcher._limits
+    engine.close()

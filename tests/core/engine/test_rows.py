@@ -86,6 +86,30 @@ def test_a_row_that_does_not_fit_is_an_error_of_its_size(fixed: int | None) -> N
         RowBatcher(32, fixed).predict(Unet(memory=0), rows(2), torch.float32)
 
 
+@pytest.mark.parametrize("fixed", [None, 4])
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_out_of_memory_frees_first_and_keeps_the_rows(fixed: int | None, count: int) -> None:
+    unet, freed = Unet(memory=0), []
+
+    def free() -> None:
+        freed.append(len(unet.calls))
+        unet.memory = 99
+
+    batcher = RowBatcher(32, fixed, free=free)
+    assert answers(batcher.predict(unet, rows(count), torch.float32)) == list(range(count))
+    assert freed == [1]
+    assert batcher.rows("") == (fixed or 32)
+
+
+def test_what_does_not_fit_after_freeing_has_fewer_rows() -> None:
+    unet, freed = Unet(memory=3), []
+    batcher = RowBatcher(32, free=lambda: freed.append(len(unet.calls)))
+    for _ in range(2):
+        assert answers(batcher.predict(unet, rows(9), torch.float32)) == list(range(9))
+    assert freed == [1]
+    assert [size for size, _ in unet.calls] == [9, 9, 4, *[2, 2, 2, 2, 1] * 2]
+
+
 def measure(knee: Knee, rows: int, seconds: float, calls: int = CALLS) -> None:
     for _ in range(calls):
         knee.measured("sd 512x512", rows, seconds)

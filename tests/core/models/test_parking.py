@@ -20,6 +20,7 @@ from core.models.loading import SPARE_RAM, Models
 from core.models.masters import Master
 from core.models.reader import ModelReader
 from core.models.residents import Held, LoadedModel
+from tests.fake_card import fake_card
 from tests.tiny_models import tiny_model
 
 GIB = 2**30
@@ -157,6 +158,38 @@ def test_a_model_larger_than_the_memory_is_named(
     assert models.warm == ()
 
 
+def test_what_nobody_uses_is_freed_on_request(make_models: MakeModels, shelf: list[Model]) -> None:
+    models = make_models(9)
+    held = [models.load(shelf[0])]
+    models.load(shelf[1])
+    gc.collect()
+    asked: list[int] = []
+    models.also_free = lambda: asked.append(card_of(models).released)
+    models.free()
+    assert on_device(models) == ["a"]
+    assert (asked, card_of(models).released) == ([0], 1), "graphs first, then torch's cache"
+    assert held[0].model.name == "a"
+
+
+def test_memory_that_torch_keeps_for_graphs_is_given_back_for_another_model(
+    make_models: MakeModels, shelf: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes free with the model that it was for, and no further one is parked for it."""
+    models = make_models(4.4, warm_models=3)
+    for each in shelf[:2]:
+        models.load(each)
+        gc.collect()
+    assert on_device(models) == ["a", "b"]
+    card, there = card_of(models), vars(Card)["free"].fget
+    kept = models._need(shelf[0])
+    monkeypatch.setattr(
+        Card, "free", property(lambda card: there(card) - (0 if card.released else kept))
+    )
+    models.load(shelf[2])
+    assert on_device(models) == ["b", "c"]
+    assert card.released == 1
+
+
 def failing_uploads(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
     """Make the next uploads run out of memory; count all of them."""
     uploads: list[int] = []
@@ -220,6 +253,22 @@ def test_a_vae_that_overflowed_stays_in_fp32(make_models: MakeModels, shelf: lis
     assert again.vae.dtype == torch.float64
     assert again.unet.dtype == torch.float16
     assert same(values(again), kept)
+
+
+def test_memory_that_torch_keeps_for_graphs_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    def segment(device: int, pool: tuple[int, int], size: int, used: int) -> dict[str, object]:
+        sizes = {"total_size": size, "allocated_size": used}
+        return {"device": device, "segment_pool_id": pool, **sizes}
+
+    segments = [
+        segment(0, (0, 0), 100, 70),
+        segment(0, (0, 0), 50, 0),
+        segment(0, (0, 1), 400, 1),
+        segment(1, (0, 0), 800, 0),
+    ]
+    with fake_card(1000):
+        monkeypatch.setattr(torch.cuda, "memory_snapshot", lambda: segments)
+        assert memory.CardMemory(torch.device("cuda:0")).free == 1000 + 30 + 50
 
 
 # --- main memory ----------------------------------------------------------------------------

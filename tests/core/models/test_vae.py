@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +35,12 @@ def digest() -> Future[str]:
 
 
 def tiny(
-    dtype: torch.dtype = torch.float32, scale: float = 1.0, *, strict: bool = False, **config: float
+    dtype: torch.dtype = torch.float32,
+    scale: float = 1.0,
+    *,
+    strict: bool = False,
+    free: Callable[[], None] = lambda: None,
+    **config: float,
 ) -> LoadedVae:
     """A VAE of random weights; ``scale`` multiplies the decoder's first layer."""
     recipe = random_models.tiny("sd1")
@@ -45,7 +50,7 @@ def tiny(
     state = random_models.random_state(module, generator, dtype)
     state["decoder.conv_in.weight"] *= scale
     module.load_state_dict(state, assign=True)
-    return LoadedVae(module.eval(), "tiny", digest(), strict=strict)
+    return LoadedVae(module.eval(), "tiny", digest(), strict=strict, free=free)
 
 
 def latents(height: int = 8, width: int = 8) -> Tensor:
@@ -271,11 +276,25 @@ def test_what_has_no_room_is_decoded_in_tiles_from_then_on(
         "the VAE 'tiny': no memory for 640×384, from now on in tiles of 512"
     ]
     assert np.array_equal(loaded.decode(given), tiled)
-    assert card.refused == 1
+    assert card.refused == 2, "once more after what can be freed was"
     assert len(caplog.records) == 1
     # Other sizes, and other VAEs, are as they were.
     assert np.array_equal(loaded.decode(small), whole_small)
     assert np.array_equal(tiny().decode(given), whole)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_has_room_once_others_are_freed_is_not_tiled(
+    caplog: pytest.LogCaptureFixture, strict: bool
+) -> None:
+    def free() -> None:
+        card.room = 99
+
+    whole, loaded = tiny().decode(latents(48, 80)), tiny(strict=strict, free=free)
+    card = Card(loaded.module, 64)
+    assert np.array_equal(loaded.decode(latents(48, 80)), whole)
+    assert card.refused == 1
+    assert not caplog.records
 
 
 def test_what_has_no_room_is_encoded_in_tiles_from_then_on() -> None:
@@ -284,7 +303,7 @@ def test_what_has_no_room_is_encoded_in_tiles_from_then_on() -> None:
     first = loaded.encode(picture(320, 384))
     assert first.shape == (4, 40, 48)
     assert torch.equal(loaded.encode(picture(320, 384)), first)
-    assert card.refused == 1
+    assert card.refused == 2
 
 
 def test_large_pictures_are_cut_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +313,7 @@ def test_large_pictures_are_cut_smaller(monkeypatch: pytest.MonkeyPatch) -> None
     loaded = tiny()
     card = Card(loaded.module, 32)
     assert loaded.decode(latents(40, 44)).shape == (320, 352, 3)
-    assert card.refused == 1
+    assert card.refused == 2
 
 
 @pytest.mark.parametrize(("side", "room"), [(64, 8), (32, 8)])
@@ -304,11 +323,11 @@ def test_what_has_no_room_in_tiles_either_is_too_large(side: int, room: int) -> 
     with pytest.raises(torch.OutOfMemoryError):
         loaded.decode(latents(side, side))
     # What is as small as the smallest tile cannot be cut.
-    assert card.refused == (2 if side > 32 else 1)
+    assert card.refused == (3 if side > 32 else 2)
     with pytest.raises(torch.OutOfMemoryError):
         loaded.decode(latents(side, side))
     # And what had no room once is not tried whole again.
-    assert card.refused == (3 if side > 32 else 2)
+    assert card.refused == (5 if side > 32 else 4)
 
 
 def test_strict_bytes_never_depend_on_memory() -> None:
