@@ -336,6 +336,7 @@ def fake_card(total: int = 24 * GIB) -> Iterator[FakeCard]:
         "_lazy_init": lambda: None,
         "is_initialized": lambda: True,
         "current_device": lambda: 0,
+        "set_device": lambda _: None,
         "empty_cache": lambda: None,
         "synchronize": lambda *_: None,
         "get_device_name": lambda *_: properties.name,

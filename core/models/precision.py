@@ -23,13 +23,20 @@ _NO_HALVES: Final = (
 
 
 def find_device(name: str) -> torch.device:
-    """Return the torch device of a setting. Raises :class:`EngineStopped` if it cannot be used."""
+    """Return the torch device of a setting, a card as the current one of this thread.
+
+    Streams, events and graphs are made on the current one. Raises :class:`EngineStopped` if the
+    device cannot be used.
+    """
     if name == "auto":
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         name = "cuda" if torch.cuda.is_available() else mps
     try:
         # Allocating resolves the device's index, and proves that the device is available.
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return device
     except (RuntimeError, AssertionError) as error:
         detail = str(error).splitlines()[0]
         raise EngineStopped(f"the device {name!r} cannot be used ({detail})") from error

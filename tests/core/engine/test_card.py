@@ -285,6 +285,17 @@ def test_a_decode_does_not_wait(card: FakeCard, get: Get) -> None:
     assert pending.result().shape == (64, 64, 3)
 
 
+def test_a_second_card_is_the_current_one(
+    card: FakeCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events, streams and graphs are made there: the first card's say nothing of this one's."""
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    engine = Engine(EngineConfig(device="cuda:1", cache_dir=tmp_path, graphs=False))
+    engine.close()
+    assert current == [engine._models.device] == [torch.device("cuda:1")]
+
+
 # --- the card itself ------------------------------------------------------------------------
 
 
