@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -282,11 +282,11 @@ def test_others_steps_go_on_while_a_network_is_read(
     wait, began = threading.Event(), threading.Event()
     read = loaded_module.read_network
 
-    def slow(path: Path) -> Any:
+    def slow(path: Path, alive: Callable[[], None]) -> Any:
         began.set()
         assert wait.wait(60)
         assert threading.current_thread() is not threading.main_thread()
-        return read(path)
+        return read(path, alive)
 
     monkeypatch.setattr(loaded_module, "read_network", slow)
     engine.add(work(model, 2, AddOns(), steps=20))
