@@ -19,6 +19,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from core.errors import NotFinite
 from core.models.memory import memory_errors
+from core.sampling.readback import ReadBack, read_back
 from core.sampling.uploads import upload
 
 if TYPE_CHECKING:
@@ -56,41 +57,27 @@ class Arriving(Generic[_T]):
         again: Callable[[], Arriving[_T]] | None,
     ) -> None:
         self._name, self._take, self._again = name, take, again
-        self._wrong = _read_back(wrong)
-        self._arrived: Any = None
-        if wrong.device.type == "cuda":
-            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._arrived.record()
+        self._wrong = ReadBack(wrong)
 
     def done(self) -> bool:
         """Return whether :meth:`result` need not wait."""
-        return self._arrived is None or bool(self._arrived.query())
+        return self._wrong.done()
 
     def wait(self) -> None:
         """Wait until it is :meth:`done`."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
+        self._wrong.result()
 
     def result(self) -> _T:
         """Return what was made, waited for; call it where the VAE is used, for it may run again.
 
         Raises :class:`NotFinite` where a channel is nothing but NaN and infinity.
         """
-        self.wait()
-        wrong = int(self._wrong)
+        wrong = int(self._wrong.result())
         if wrong == OVERFLOWN and self._again is not None:
             return self._again().result()
         if wrong:
             raise NotFinite("VAE" if wrong == OVERFLOWN else "model", self._name)
         return self._take()
-
-
-def _read_back(tensor: Tensor) -> Tensor:
-    """Copy to main memory; from a card into pinned memory, without waiting for it."""
-    if tensor.device.type != "cuda":
-        return tensor.cpu()
-    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return pinned.copy_(tensor, non_blocking=True)
 
 
 class LoadedVae:
@@ -156,7 +143,7 @@ class LoadedVae:
         given = 1 + (~scaled.isfinite().all()).int()
         wrong = given * _overflown(picture)
         pixels = ((picture.float() + 1) * 127.5).nan_to_num().clamp(0, 255).to(torch.uint8)
-        read = _read_back(pixels.permute(1, 2, 0).contiguous())
+        read = read_back(pixels.permute(1, 2, 0).contiguous())
         return Arriving(self.name, wrong, read.numpy, self._in_fp32(self.decode_later, latents))
 
     def _in_fp32(self, make: Callable[..., _T], *given: Any) -> Callable[[], _T] | None:
