@@ -1,4 +1,7 @@
-"""What is done now and then without being asked: keeping to the owner's KEEP_DAYS and KEEP_GB."""
+"""What is done now and then without being asked: keeping to the owner's KEEP_DAYS and KEEP_GB.
+
+Copies of the data from before an update or a restore go by themselves after a while.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,11 @@ class RetentionCog(commands.Cog):
             log.warning("old images could not be deleted, and will be later: %s", error)
 
     async def keep(self) -> None:
-        """Delete what is older, or takes more room, than the settings allow."""
+        """Delete what is older, or takes more room, than the settings allow, and old copies."""
         settings = self.settings
         if settings.keep_days and (jobs := await self.retention.delete_old(settings.keep_days)):
             log.info("%d jobs older than KEEP_DAYS=%d were deleted", jobs, settings.keep_days)
         if settings.keep_gb and (jobs := await self.retention.shrink(settings.keep_gb)):
             log.info("the images of %d jobs beyond KEEP_GB=%d were removed", jobs, settings.keep_gb)
+        # Last, for the files may be another user's, who restored.
+        await self.retention.delete_copies()

@@ -20,7 +20,7 @@ from typing import Final
 
 from bot.cli.lock import FolderInUse, alone_in
 from bot.settings import Settings
-from bot.store import at_rest
+from bot.store import at_rest, former
 from bot.store.private import FOLDER
 
 # Where the present database does not go on from the backup, nobody knows which numbers were given
@@ -72,7 +72,8 @@ def restore(settings: Settings, source: Path) -> int:
         return _refuse(error)
     print(f"{source} was restored into {settings.data_dir}.")
     if aside is not None:
-        print(f"What was there is in {aside}. Delete it when everything is well.")
+        print(f"What was there is in {aside}. Delete it when everything is well;")
+        print(f"the bot deletes it after {former.DAYS} days.")
     if waiting:
         print(f"{waiting} jobs had not ended then: the next start generates and delivers them.")
     return 0
@@ -102,6 +103,10 @@ def _restore(settings: Settings, source: Path) -> tuple[int, Path | None]:
             waiting = copy.execute(sql).fetchone()[0]
         _copy_images(wanted, source / images.name, folder / images.name)
         aside = _move_aside([*(Path(f"{database}{end}") for end in BESIDE), images])
+        if aside is not None:
+            # One that is not there, or too damaged, is left as it is.
+            with suppress(sqlite3.Error):
+                former.erase_tokens(aside / database.name)
         for path in folder.iterdir():
             path.rename(settings.data_dir / path.name)
     for stopped in settings.data_dir.glob(f"{RESTORING}*"):
@@ -188,7 +193,7 @@ def _move_aside(paths: Iterable[Path]) -> Path | None:
     if not there:
         return None
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    aside = Path(tempfile.mkdtemp(dir=there[0].parent, prefix=f"before-restore-{stamp}-"))
+    aside = Path(tempfile.mkdtemp(dir=there[0].parent, prefix=f"{former.ASIDE}{stamp}-"))
     for path in there:
         path.rename(aside / path.name)
     return aside

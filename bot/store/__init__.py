@@ -42,7 +42,12 @@ class Store:
     """The open store. Each attribute reads and writes one family of tables."""
 
     def __init__(
-        self, database: Database, images_dir: Path, numbers: Numbers, clock: Callable[[], float]
+        self,
+        database: Database,
+        path: Path,
+        images_dir: Path,
+        numbers: Numbers,
+        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self.check = database.check
@@ -55,7 +60,7 @@ class Store:
         self.styles = Styles(database)
         self.servers = Servers(database, clock)
         self.activity = Activity(database, clock)
-        self.retention = Retention(database, self.pictures, clock)
+        self.retention = Retention(database, path, self.pictures, clock)
 
     @classmethod
     async def open(
@@ -68,7 +73,7 @@ class Store:
         """
         database = await Database.open(path, SHIPPED_DATA / "migrations")
         numbers = Numbers(path.with_suffix(".numbers"))
-        store = cls(database, images_dir, numbers, clock)
+        store = cls(database, path, images_dir, numbers, clock)
         try:
             await asyncio.to_thread(make_private_folder, images_dir)
             await numbers.go_on(database)

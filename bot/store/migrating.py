@@ -6,16 +6,14 @@ import asyncio
 import logging
 import sqlite3
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import aiosqlite
 
+from bot.store.former import copy_path, erase_tokens, keep_newest
 from bot.store.private import make_private_file
 
 log = logging.getLogger(__name__)
-
-# Copies of a database from before its migrations, the newest.
-COPIES: Final = 3
 
 
 class DatabaseTooNew(Exception):
@@ -45,7 +43,7 @@ async def migrate(connection: aiosqlite.Connection, path: Path, folder: Path) ->
         raise DatabaseTooNew(path, found, max(scripts))
     if 0 < found < max(scripts):
         await _copy(connection, copy_path(path, found))
-        await asyncio.to_thread(_forget_copies, path)
+        await asyncio.to_thread(keep_newest, path)
     for number, script in scripts.items():
         if number <= found:
             continue
@@ -58,28 +56,14 @@ async def migrate(connection: aiosqlite.Connection, path: Path, folder: Path) ->
             raise
 
 
-def copy_path(path: Path, version: int) -> Path:
-    """The copy of the database from when it had this version: ``penultimate-8.sqlite3``."""
-    return path.with_name(f"{path.stem}-{version}{path.suffix}")
-
-
 async def _copy(connection: aiosqlite.Connection, copy: Path) -> None:
     unfinished = copy.with_suffix(".part")
     await asyncio.to_thread(unfinished.unlink, missing_ok=True)
     await asyncio.to_thread(make_private_file, unfinished)
     await connection.execute("VACUUM INTO ?", (str(unfinished),))
+    await asyncio.to_thread(erase_tokens, unfinished)
     await asyncio.to_thread(unfinished.replace, copy)
     log.info("the database as it was is kept in %s", copy)
-
-
-def _forget_copies(path: Path) -> None:
-    versions = []
-    for each in path.parent.glob(f"{path.stem}-*{path.suffix}"):
-        number = each.stem.removeprefix(f"{path.stem}-")
-        if number.isdecimal():
-            versions.append(int(number))
-    for version in sorted(versions)[:-COPIES]:
-        copy_path(path, version).unlink()
 
 
 def _scripts(folder: Path) -> dict[int, str]:

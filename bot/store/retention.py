@@ -14,7 +14,7 @@ from typing import Final
 
 import aiosqlite
 
-from bot.store import inputs
+from bot.store import former, inputs
 from bot.store.database import Database
 from bot.store.pictures import Pictures
 
@@ -38,9 +38,14 @@ class Retention:
     """Deletes what is older, or takes more room, than the owner wants. ``clock``: Unix seconds."""
 
     def __init__(
-        self, database: Database, pictures: Pictures, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        path: Path,
+        pictures: Pictures,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
+        self._path = path
         self._pictures = pictures
         self._clock = clock
 
@@ -62,6 +67,11 @@ class Retention:
                 await self._pictures.delete_files(job_id)
             deleted += len(ids)
         return deleted
+
+    async def delete_copies(self) -> int:
+        """Delete copies from before migrations and restores that are too old; return how many."""
+        before = self._clock() - former.DAYS * DAY
+        return await asyncio.to_thread(former.delete_old, self._path, before)
 
     async def shrink(self, gigabytes: float) -> int:
         """Remove the oldest delivered pictures' files until all take ``gigabytes`` (10⁹ bytes).

@@ -78,6 +78,20 @@ async def test_a_start_keeps_to_it(settings: Settings) -> None:
         assert await world.bot.store.jobs.get(1) is None
 
 
+async def test_a_copy_that_cannot_be_deleted_keeps_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object) -> int:
+        raise PermissionError("not permitted: before-restore-1")
+
+    await world.ann.slash(world.channel, "imagine", prompt="x")
+    world.now += world.settings.keep_days * DAY + 1
+    monkeypatch.setattr("bot.store.former.delete_old", refused)
+    await upkeep(world)._keep()
+    assert "not permitted: before-restore-1" in caplog.text
+    assert await world.bot.store.jobs.get(1) is None
+
+
 async def test_a_locked_database_is_tried_again_later(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -185,6 +185,8 @@ async def test_a_restore_moves_aside_what_was_there(
     (aside,) = settings.data_dir.glob("before-restore-*")
     assert str(aside) in said
     assert read(aside / "penultimate.sqlite3", "SELECT count(*) FROM jobs") == [(5,)]
+    for path in aside.glob("penultimate.sqlite3*"):
+        assert TOKEN.encode() not in path.read_bytes()
     assert read(settings.database_path, "SELECT count(*) FROM jobs") == [(4,)]
     assert images(aside / "images") == images(settings.images_dir)
     assert not list(settings.data_dir.glob("restoring-*"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sqlite3
 import stat
 import sys
@@ -16,11 +18,14 @@ import bot.store.database
 from bot.settings import SHIPPED_DATA, Settings
 from bot.store import DatabaseGone, Store
 from bot.store.database import Database
-from bot.store.migrating import COPIES, copy_path
+from bot.store.former import ASIDE, COPIES, DAYS, copy_path
+from bot.store.numbers import Numbers
+from bot.store.retention import DAY
 from core.events import Image
 from core.request import GenerationRequest
 from tests.simulation import World, answer, text
 
+TOKEN = "an interaction's token"
 REQUEST = GenerationRequest("x", "plain", 7)
 LATEST = max(int(path.name[:4]) for path in (SHIPPED_DATA / "migrations").glob("*.sql"))
 posix = pytest.mark.skipif(sys.platform == "win32", reason="no such rights")
@@ -65,7 +70,8 @@ async def test_migrations_keep_a_copy_of_the_database_before(tmp_path: Path) -> 
     folder, path = tmp_path / "migrations", tmp_path / "penultimate.sqlite3"
     folder.mkdir()
     for number in range(1, 7):
-        (folder / f"{number:04}_x.sql").write_text(f"CREATE TABLE t{number} (a);")
+        table = f"t{number} (a)" if number > 1 else "jobs (interaction_token, token_expires_at)"
+        (folder / f"{number:04}_x.sql").write_text(f"CREATE TABLE {table};")
         await (await Database.open(path, folder)).close()
     assert not copy_path(path, 0).exists()
     versions = [number for number in range(9) if copy_path(path, number).exists()]
@@ -80,6 +86,44 @@ async def test_migrations_keep_a_copy_of_the_database_before(tmp_path: Path) -> 
     # Nothing to migrate, nothing to keep.
     await (await Database.open(path, folder)).close()
     assert not copy_path(path, 6).exists()
+
+
+async def test_no_copy_has_a_token(tmp_path: Path) -> None:
+    migrations, path = tmp_path / "migrations", tmp_path / "penultimate.sqlite3"
+    shutil.copytree(SHIPPED_DATA / "migrations", migrations)
+    numbers = Numbers(path.with_suffix(".numbers"))
+    store = Store(await Database.open(path, migrations), path, tmp_path, numbers, lambda: 0.0)
+    await store.jobs.create(REQUEST, user_id=1, application_id=2, interaction_token=TOKEN)
+    await store.close()
+    assert TOKEN.encode() in path.read_bytes()
+    (migrations / f"{LATEST + 1:04}_x.sql").write_text("CREATE TABLE another (a);")
+    await (await Database.open(path, migrations)).close()
+    assert TOKEN.encode() not in copy_path(path, LATEST).read_bytes()
+    # The bot still answers with it.
+    assert TOKEN.encode() in path.read_bytes()
+
+
+async def test_copies_are_deleted_after_a_while(settings: Settings) -> None:
+    now = 2_000_000_000.0
+    store = await Store.open(settings.database_path, settings.images_dir, lambda: now)
+    made = []
+    for days, number in ((DAYS - 1, 8), (DAYS + 1, 9)):
+        copy = copy_path(settings.database_path, number)
+        aside = settings.data_dir / f"{ASIDE}20330101-000000-{number}"
+        (aside / "images" / "1").mkdir(parents=True)
+        for path in (copy, aside / "images" / "1" / "0.png"):
+            path.write_bytes(b"x")
+        for path in (copy, aside):
+            os.utime(path, (now - days * DAY,) * 2)
+        made.append((copy, aside))
+    other = settings.data_dir / "penultimate-mine.sqlite3"
+    other.write_bytes(b"x")
+    os.utime(other, (0, 0))
+    assert await store.retention.delete_copies() == 2
+    assert [path.exists() for pair in made for path in pair] == [True, True, False, False]
+    assert other.exists()
+    assert await store.retention.delete_copies() == 0
+    await store.close()
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])

@@ -393,8 +393,9 @@ async def test_a_file_that_is_no_database(settings: Settings) -> None:
 async def test_a_broken_migration_changes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "migrations"
     folder.mkdir()
-    (folder / "0001_good.sql").write_text("CREATE TABLE a (x) STRICT;".replace(" STRICT", ""))
-    (folder / "0002_bad.sql").write_text("CREATE TABLE b (x); CREATE TABLE a (x);")
+    jobs = "CREATE TABLE jobs (interaction_token, token_expires_at);"
+    (folder / "0001_good.sql").write_text(jobs)
+    (folder / "0002_bad.sql").write_text(f"CREATE TABLE b (x); {jobs}")
     path = tmp_path / "db.sqlite3"
     with pytest.raises(sqlite3.OperationalError):
         await Database.open(path, folder)
