@@ -1,6 +1,7 @@
 """Retention: jobs are deleted after a set time, the oldest image files over a set size.
 
-Only jobs that have ended are touched: one whose pictures did not reach Discord yet keeps them.
+Only jobs that have ended are touched, and whose members know it: one whose pictures, or whose end,
+did not reach Discord yet stays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BATCH: Final = 100
 
 # As the index jobs_by_end has it, so that SQLite can use it.
 _ENDED: Final = "state IN ('delivered', 'failed', 'cancelled')"
-_OLDEST_FIRST: Final = f"SELECT id FROM jobs INDEXED BY jobs_by_end WHERE {_ENDED}"
+_OLDEST_FIRST: Final = f"SELECT id FROM jobs INDEXED BY jobs_by_end WHERE {_ENDED} AND NOT untold"
 _OLD: Final = f"{_OLDEST_FIRST} AND finished_at < ? ORDER BY finished_at, id LIMIT ?"
 _WITH_FILES: Final = (
     f"{_OLDEST_FIRST} AND finished_at NOT NULL AND state = 'delivered'"

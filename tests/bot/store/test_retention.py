@@ -28,7 +28,7 @@ class Kept:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def job(self, state: str, **values: Any) -> Job:
+    async def job(self, state: str, *, told: bool = True, **values: Any) -> Job:
         jobs, request = self.store.jobs, GenerationRequest("x", "demo", 7, **values)
         job = await jobs.create(request, user_id=1, application_id=2)
         if state in ("finished", "delivered"):
@@ -41,6 +41,8 @@ class Kept:
             await jobs.set_state(job.id, "cancelled")
         if state == "failed":
             await jobs.fail(job.id, OutOfMemory(512, 512))
+        if told:
+            await jobs.told(job.id)
         return job
 
 
@@ -65,6 +67,8 @@ async def test_what_ended_long_ago_is_deleted_and_nothing_else(
 ) -> None:
     states = ("delivered", "failed", "cancelled", "finished", "queued", "running")
     old = {state: (await kept.job(state)).id for state in states}
+    # A member who does not know yet that there is no image.
+    untold = [(await kept.job(state, told=False)).id for state in ("failed", "cancelled")]
     now[0] += 30 * DAY
     new = await kept.job("delivered")
     now[0] += 1 * DAY
@@ -74,6 +78,7 @@ async def test_what_ended_long_ago_is_deleted_and_nothing_else(
     left = [state for state, number in old.items() if await kept.store.jobs.get(number)]
     assert left == ["finished", "queued", "running"]
     assert folders(settings) == {old["finished"], new.id}
+    assert [number for number in untold if await kept.store.jobs.get(number)] == untold
     # A second time there is nothing to do.
     assert await kept.store.retention.delete_old(31) == 0
 
