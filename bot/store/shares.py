@@ -6,6 +6,7 @@ A copy, because changing or deleting the preset must not change the post.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,22 +40,23 @@ class Shares:
 
     async def create(self, user_id: int, name: str, values: Mapping[str, Any]) -> Share:
         """Store a copy for a message; delete the member's oldest beyond :data:`MAX_SHARED`."""
+        # Random, so that no post from before a lost or restored database finds another preset.
+        share = Share(secrets.randbelow(10**18), user_id, name, dict(values))
 
-        async def work(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(
-                "INSERT INTO shared_presets (user_id, name, options, shared_at)"
-                " VALUES (?, ?, ?, ?)",
-                (user_id, name, json.dumps(dict(values)), self._clock()),
-            )
+        async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
                 "DELETE FROM shared_presets WHERE user_id = ? AND id NOT IN (SELECT id FROM"
-                " shared_presets WHERE user_id = ? ORDER BY id DESC LIMIT ?)",
-                (user_id, user_id, MAX_SHARED),
+                " shared_presets WHERE user_id = ? ORDER BY shared_at DESC LIMIT ?)",
+                (user_id, user_id, MAX_SHARED - 1),
             )
-            assert cursor.lastrowid is not None
-            return cursor.lastrowid
+            await connection.execute(
+                "INSERT INTO shared_presets (id, user_id, name, options, shared_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (share.id, user_id, name, json.dumps(share.values), self._clock()),
+            )
 
-        return Share(await self._database.write(work), user_id, name, dict(values))
+        await self._database.write(work)
+        return share
 
     async def set_message(self, share_id: int, place: MessagePlace) -> None:
         """Store which message shows it."""

@@ -35,6 +35,12 @@ async def shared(world: World, name: str = "Fast", **values: Any) -> Any:
     return answer(await world.ann.slash(world.channel, "preset share", name=name))
 
 
+async def delete_shares(world: World) -> None:
+    """As it is in a new database, or in one that was restored from before."""
+    await world.bot.store._database.execute("DELETE FROM shared_presets")
+    await world.bot.store._database.execute("DELETE FROM sqlite_sequence")
+
+
 async def values_of(world: World, member: MemberActor, name: str) -> Any:
     return (await world.bot.store.presets.get(member.id, name)).values
 
@@ -114,11 +120,21 @@ async def test_one_may_stop_sharing_and_moderators_may_too(world: World) -> None
 
 async def test_a_share_that_is_gone_says_so(world: World) -> None:
     post = await shared(world)
-    await world.bot.store.shares.delete(1)
+    await delete_shares(world)
     result = await world.bob.click(post, label="Import")
     assert "no longer shared" in text(answer(result))
     await world.bob.click(post, label="Stop sharing")
     assert text(world.posts()[-1]) == "This preset is no longer shared."
+
+
+async def test_no_preset_of_a_new_database_comes_of_an_old_post(world: World) -> None:
+    post = await shared(world)
+    await delete_shares(world)
+    await shared(world, "Mine", steps=3)
+    result = await world.bob.click(post, label="Import")
+    assert "no longer shared" in text(answer(result))
+    assert await world.bot.store.presets.list(world.bob.id) == ()
+    accept(world)
 
 
 async def test_only_the_newest_shares_are_kept(store: Store) -> None:
