@@ -160,7 +160,7 @@ class Accepting:
         post.mark_shown(event)
         with _without_answer():
             job = await self.posted(job, await answer(job, partial(post.view, event)))
-        self._following.begin(job, self._following.follow(job, ticket, post, notes, limit))
+        self._following.begin(job.id, self._following.follow(job, ticket, post, notes, limit))
 
     def _event(self, job: Job) -> LiveEvent:
         """The job's present position in the queue."""

@@ -1,6 +1,7 @@
 """Following an accepted job to its end: its live post, its pictures, its delivery.
 
-Each job has its own task, which ends with exactly one post; a delivery that fails is repeated.
+Each job has its own task, and one more for its delivery: it may take a week of attempts, and must
+hold neither the images nor the start image meanwhile. They end with exactly one post.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
@@ -55,11 +56,16 @@ class Following:
     _tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set, init=False)
 
-    def begin(self, job: Job, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run one of the coroutines below in the job's own task."""
-        task = asyncio.create_task(coroutine, name=f"job {job.id}")
-        self._tasks[job.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
+    def begin(self, job_id: int, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run one of the coroutines below in a task, which is the job's from now on."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            if self._tasks.get(job_id) is task:
+                del self._tasks[job_id]
+
+        task = asyncio.create_task(coroutine, name=f"job {job_id}")
+        self._tasks[job_id] = task
+        task.add_done_callback(done)
 
     async def stop(self, job_ids: Iterable[int] | None = None) -> None:
         """Stop following these jobs, or all; after this returns nothing more is sent of them."""
@@ -85,7 +91,8 @@ class Following:
         notes: tuple[Note, ...],
         limit: int | None = None,
     ) -> None:
-        """Show the job's events and deliver its result, with files of at most ``limit`` bytes."""
+        """Show the job's events, then begin to deliver its result, with files of at most ``limit``
+        bytes."""
         try:
             async for event in ticket:
                 match event:
@@ -118,7 +125,7 @@ class Following:
     async def finished(
         self, job: Job, images: Sequence[Image], notes: tuple[Note, ...], limit: int | None
     ) -> None:
-        """Write the pictures of a job, then deliver them."""
+        """Write the pictures of a job, then begin to deliver them."""
         if job.sheet is not None:
             images = await asyncio.to_thread(pictures_of, job.sheet, job.request, images)
         try:
@@ -126,50 +133,82 @@ class Following:
         except NotAllowed as error:
             await self.ended(job, error)
             return
-        finished = await self._store.jobs.finish(job.id, images, notes, spoiler=spoiler)
-        written = await self._store.jobs.get(job.id)
-        if written is not None and finished:
-            await self.deliver(written, limit)
-        elif written is not None and written.untold:
-            # It was cancelled as its picture came.
-            await self.tell(written)
+        await self._store.jobs.finish(job.id, images, notes, spoiler=spoiler)
+        # It may have been cancelled as its picture came.
+        await self._begin_sending(job.id, limit)
 
     async def ended(self, job: Job, error: PenultimateError | None) -> None:
-        """End a job without a picture: write it, then tell the member, who may hear it twice but
-        never of what is not so after a crash."""
+        """End a job without a picture: write it, then begin to tell the member, who may hear it
+        twice but never of what is not so after a crash."""
         if error is not None:
             # With the details for the owner that the member's sentence leaves out.
             log.info("job %d failed: %s", job.id, error)
         try:
             await self._store.jobs.end(job.id, error)
+            await self._begin_sending(job.id)
         except (sqlite3.Error, OSError) as failure:
             log.error("the end of job %d is not written yet: %s", job.id, failure)
-            await self._retry(job, partial(self._delivery.tell_ended, job, error))
-            await until_written(lambda: self._store.jobs.end(job.id, error))
-            await until_written(lambda: self._store.jobs.told(job.id))
-        else:
-            await self.tell(replace(job, error=error))
+            self.begin(job.id, self._tell_unwritten(job.id, error))
 
-    async def tell(self, job: Job, *, again: bool = False) -> None:
-        """Tell the member that a job ended without a picture, until that arrives; ``again`` where
-        it may have been told before."""
-        await self._retry(job, partial(self._delivery.tell_ended, job, job.error), again)
-        await until_written(lambda: self._store.jobs.told(job.id))
+    async def _begin_sending(self, job_id: int, limit: int | None = None) -> None:
+        written = await self._store.jobs.get(job_id)
+        if written is not None:
+            self.begin_sending(written, limit)
 
-    def resume_delivery(self, job: Job) -> None:
-        """Deliver a job that the bot's last run could not, unless it is too old."""
-        if not self._too_old(job):
-            self.begin(job, self.deliver(job, again=True))
+    def begin_sending(self, job: Job, limit: int | None = None, *, again: bool = False) -> None:
+        """Begin to deliver or tell what became of a job, as its row says; ``again`` where the
+        bot's last run may have sent it: then no picture that is too old."""
+        since = job.finished_at or job.created_at
+        if job.untold:
+            self.begin(job.id, self.tell(job.id, since, again=again))
+        elif job.state == "finished" and again and self._too_old(since):
+            return
+        elif job.state == "finished":
+            self.begin(job.id, self.deliver(job.id, since, limit, again=again))
 
-    async def deliver(self, job: Job, limit: int | None = None, *, again: bool = False) -> None:
-        """Send the stored pictures, or an error if their files are missing; ``again`` where they
-        may have been sent before."""
+    async def _tell_unwritten(self, job_id: int, error: PenultimateError | None) -> None:
+        await self._retry(job_id, self._clock(), partial(self._tell, error))
+        await until_written(lambda: self._store.jobs.end(job_id, error))
+        await until_written(lambda: self._store.jobs.told(job_id))
+
+    async def tell(self, job_id: int, since: float, *, again: bool = False) -> None:
+        """Tell the member that a job ended without a picture, until that arrives; ``since`` and
+        ``again`` as for :meth:`deliver`."""
+
+        async def send(job: Job, again: bool) -> bool:
+            return await self._tell(job.error, job, again)
+
+        await self._retry(job_id, since, send, again)
+        await until_written(lambda: self._store.jobs.told(job_id))
+
+    async def _tell(self, error: PenultimateError | None, job: Job, again: bool) -> bool:
+        return await self._delivery.tell_ended(job, error, again=again)
+
+    async def deliver(
+        self, job_id: int, since: float, limit: int | None = None, *, again: bool = False
+    ) -> None:
+        """Send the stored pictures, or an error if they cannot be read.
+
+        The job ended at ``since``, in Unix seconds; ``again`` where it may have been sent before.
+        """
+        failure: PenultimateError | None = None
+        sent = False
+
+        async def send(job: Job, again: bool) -> bool:
+            return await self._delivery.deliver(job, limit, again=again)
+
         try:
-            await self._retry(job, partial(self._delivery.deliver, job, limit), again)
-            await self._log_channel.note(job.id)
+            sent = await self._retry(job_id, since, send, again)
         except FileNotFoundError:
-            await self._retry(job, partial(self._delivery.tell_ended, job, Gone("picture")), again)
-            await until_written(lambda: self._store.jobs.set_state(job.id, "delivered"))
+            failure = Gone("picture")
+        except Exception as error:
+            # A bug: the member needs an answer, and only once.
+            failure = expected(error)
+        if failure is not None:
+            await self._retry(job_id, since, partial(self._tell, failure), again)
+            await until_written(lambda: self._store.jobs.set_state(job_id, "delivered"))
+        if sent:
+            await self._log_channel.note(job_id)
 
     def reconnected(self) -> None:
         """Send at once what waits for Discord to be back."""
@@ -177,24 +216,36 @@ class Following:
             pause.cancel()
 
     async def _retry(
-        self, job: Job, send: Callable[..., Awaitable[bool]], again: bool = False
-    ) -> None:
-        """Send until it arrives, or the job is too old; ``send(again=…)`` is told whether it may
-        have been sent already."""
+        self,
+        job_id: int,
+        since: float,
+        send: Callable[[Job, bool], Awaitable[bool]],
+        again: bool = False,
+    ) -> bool:
+        """Send until it arrives; False when the job is too old. ``send(job, again)`` is given the
+        job as it is then, and told whether it may have been sent already."""
         for wait in chain(RETRIES, repeat(SLOWLY)):
             try:
-                if await send(again=again):
-                    return
+                if await self._attempt(job_id, send, again):
+                    return True
                 # No route took it: a channel that is closed today, or a member's messages.
                 wait = SLOWLY
             except FileNotFoundError:
                 raise
             except (sqlite3.Error, *DISCORD_ERRORS) as error:
-                log.warning("job %d could not be delivered: %s", job.id, error)
-            if self._too_old(job):
-                return
+                log.warning("job %d could not be delivered: %s", job_id, error)
+            if self._too_old(since):
+                break
             again = True
             await self._pause(wait)
+        return False
+
+    async def _attempt(
+        self, job_id: int, send: Callable[[Job, bool], Awaitable[bool]], again: bool
+    ) -> bool:
+        job = await self._store.jobs.get(job_id)
+        # One that is deleted has nothing to send.
+        return job is None or await send(job, again)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, at most until Discord is back."""
@@ -206,5 +257,5 @@ class Following:
             self._pauses.discard(pause)
             pause.cancel()
 
-    def _too_old(self, job: Job) -> bool:
-        return self._clock() - (job.finished_at or job.created_at) >= GIVE_UP_AFTER
+    def _too_old(self, since: float) -> bool:
+        return self._clock() - since >= GIVE_UP_AFTER

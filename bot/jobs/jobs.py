@@ -193,22 +193,20 @@ class Jobs:
         """After a start, deliver the jobs that are finished and run the others again."""
         following, jobs = self._following, self._store.jobs
         await jobs.erase_expired_tokens()
-        for job in await jobs.undelivered():
-            following.resume_delivery(job)
-        for job in await jobs.untold():
-            following.begin(job, following.tell(job, again=True))
+        for job in (*await jobs.undelivered(), *await jobs.untold()):
+            following.begin_sending(job, again=True)
         for job in await jobs.unfinished():
             try:
                 order = order_of(
                     job.request, job.sheet, self._catalogue, self._limits, private=job.private
                 )
             except PenultimateError as error:
-                following.begin(job, following.ended(job, error))
+                following.begin(job.id, following.ended(job, error))
                 continue
             items = self._gate.with_named(job.guild_id, order.items)
             work = Work(job.id, str(job.user_id), items)
             ticket = self._queue.submit(work, resumed=True)
-            following.begin(job, following.follow_again(job, ticket))
+            following.begin(job.id, following.follow_again(job, ticket))
 
     def reconnected(self) -> None:
         """Send at once what waits for Discord to be back."""

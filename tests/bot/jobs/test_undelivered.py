@@ -1,0 +1,90 @@
+"""What Discord does not take: little is held for it, and after a week it is over."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import discord
+import pytest
+
+from bot.jobs import following
+from bot.posts.delivery import Delivery
+from core.errors import OutOfMemory
+from core.events import Image
+from core.request import Inputs
+from tests.bot.ordering.test_start_image import picture
+from tests.simulation import World, answer, text
+
+EDIT = "/webhooks/*/*/messages/*"
+CHANNEL = "/channels/*/messages"
+
+
+@pytest.fixture(autouse=True)
+def patient(world: World) -> None:
+    """Sleeps as long as that are left to the virtual clock."""
+    world.env.settle_timeout = 4.0
+
+
+async def ended(world: World, how: str = "finished", **options: Any) -> discord.Message:
+    """Ann's job, which ended during an outage; its message."""
+    world.engine.hold()
+    result = await world.ann.slash(world.channel, "imagine", prompt="x", seed=7, **options)
+    await world.engine.started(1)
+    await world.env.settle()
+    world.env.inject_error("*", EDIT, status=503, times=None)
+    world.env.inject_error("POST", CHANNEL, status=503, times=None)
+    if how == "failed":
+        world.engine.fail(1, OutOfMemory(512, 512))
+    elif how == "cancelled":
+        assert await world.bot.jobs.cancel(1)
+    world.engine.release()
+    await world.env.settle()
+    await world.later(60)
+    assert (await world.job(1)).state == how
+    return answer(result).message
+
+
+def held(kind: type) -> list[Any]:
+    gc.collect()
+    return [each for each in gc.get_objects() if type(each) is kind]
+
+
+async def test_a_delivery_that_waits_holds_no_image(world: World) -> None:
+    before = len(held(Image))
+    await ended(world)
+    assert len(held(Image)) == before
+
+
+@pytest.mark.parametrize("how", ["finished", "failed", "cancelled"])
+async def test_what_waits_holds_no_start_image(
+    world: World, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only a test keeps what was logged, with the errors, and what the engine saw.
+    monkeypatch.setattr(following.log, "disabled", True)
+
+    def starts() -> int:
+        world.engine.seen.clear()
+        return len([each for each in held(Inputs) if each.init_image])
+
+    before = starts()
+    await ended(world, how, start_image=("start.png", picture(64, 64)))
+    assert (await world.job(1)).request.init_image is not None
+    assert starts() == before
+
+
+async def test_a_bug_in_a_delivery_that_a_start_takes_up_is_said_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bug(*_: Any, **__: Any) -> bool:
+        raise ZeroDivisionError
+
+    await ended(world)
+    world.env.backend.faults.clear()
+    monkeypatch.setattr(Delivery, "deliver", bug)
+    for _ in range(2):
+        await world.restart(kill=True)
+        await world.env.settle()
+        (post,) = world.posts()
+        assert "Something went wrong" in text(post)
+        assert (await world.job(1)).state == "delivered"
