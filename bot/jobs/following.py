@@ -162,7 +162,7 @@ class Following:
         if job.untold:
             self.begin(job.id, self.tell(job.id, since, again=again))
         elif job.state == "finished" and again and self._too_old(since):
-            return
+            self.begin(job.id, self._give_up(job.id))
         elif job.state == "finished":
             self.begin(job.id, self.deliver(job.id, since, limit, again=again))
 
@@ -206,9 +206,14 @@ class Following:
             failure = expected(error)
         if failure is not None:
             await self._retry(job_id, since, partial(self._tell, failure), again)
-            await until_written(lambda: self._store.jobs.set_state(job_id, "delivered"))
         if sent:
             await self._log_channel.note(job_id)
+        else:
+            await self._give_up(job_id)
+
+    async def _give_up(self, job_id: int) -> None:
+        """Write that it is tried no more: it is kept no longer than what was delivered."""
+        await until_written(lambda: self._store.jobs.set_state(job_id, "delivered"))
 
     def reconnected(self) -> None:
         """Send at once what waits for Discord to be back."""
@@ -238,6 +243,7 @@ class Following:
                 break
             again = True
             await self._pause(wait)
+        log.warning("job %d is not sent any more: Discord did not take it for a week", job_id)
         return False
 
     async def _attempt(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from typing import Any
 
 import discord
 import pytest
 
 from bot.jobs import following
+from bot.jobs.following import GIVE_UP_AFTER
 from bot.posts.delivery import Delivery
+from bot.store.retention import DAY
 from core.errors import OutOfMemory
 from core.events import Image
 from core.request import Inputs
@@ -71,6 +74,40 @@ async def test_what_waits_holds_no_start_image(
     await ended(world, how, start_image=("start.png", picture(64, 64)))
     assert (await world.job(1)).request.init_image is not None
     assert starts() == before
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_is_given_up_is_kept_no_longer_than_anything(
+    world: World, restarted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    await ended(world)
+    world.now += GIVE_UP_AFTER
+    if restarted:
+        await world.restart(kill=True)
+        await world.env.settle()
+    else:
+        await world.later(3600)
+        assert "Discord did not take it for a week" in caplog.text
+    assert (await world.job(1)).state == "delivered"
+    assert await world.bot.store.jobs.undelivered() == []
+    # It is still the member's.
+    world.env.backend.faults.clear()
+    shown = answer(await world.ann.slash(world.channel, "show", id=1))
+    assert len(shown.attachments) == 1
+    world.now += world.settings.keep_days * DAY
+    assert await world.bot.store.retention.delete_old(world.settings.keep_days) == 1
+
+
+async def test_what_is_given_up_is_not_in_a_log_channel(world: World) -> None:
+    channel = world.guild.create_text_channel("log")
+    await world.bot.store.servers.update(
+        world.guild.id, lambda server: replace(server, log_channel=channel.id)
+    )
+    await ended(world)
+    world.now += GIVE_UP_AFTER
+    await world.later(3600)
+    assert (await world.job(1)).state == "delivered"
+    assert list(channel.history()) == []
 
 
 async def test_a_bug_in_a_delivery_that_a_start_takes_up_is_said_once(
