@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import discord
 
 from bot.store import Picture
+from core.errors import UnreadablePicture
 from core.pictures.resizing import shrink
 
 
@@ -42,7 +43,7 @@ class Packed:
 async def pack(pictures: Sequence[Picture], limit: int) -> Packed:
     """The pictures' files, each at most ``limit`` bytes if the smallest step is.
 
-    Raises :class:`FileNotFoundError` when a picture's file is missing.
+    Raises :class:`FileNotFoundError` when a picture's file is missing, or too damaged to be shrunk.
     """
     return await asyncio.to_thread(_pack, pictures, limit)
 
@@ -57,5 +58,8 @@ def _pack(pictures: Sequence[Picture], limit: int) -> Packed:
             files.append((f"{stem}.png", data))
             continue
         shrunk = True
-        files.append((f"{stem}.webp", shrink(data, picture.infotext, limit)))
+        try:
+            files.append((f"{stem}.webp", shrink(data, picture.infotext, limit)))
+        except UnreadablePicture as error:
+            raise FileNotFoundError(f"{picture.path} is damaged: {error}") from error
     return Packed(tuple(files), shrunk)

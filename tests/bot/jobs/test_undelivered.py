@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from bot.jobs import following
 from bot.jobs.following import GIVE_UP_AFTER
 from bot.posts.delivery import Delivery
+from bot.posts.packing import pack
 from bot.store.retention import DAY
 from core.errors import OutOfMemory
 from core.events import Image
@@ -108,6 +110,28 @@ async def test_what_is_given_up_is_not_in_a_log_channel(world: World) -> None:
     await world.later(3600)
     assert (await world.job(1)).state == "delivered"
     assert list(channel.history()) == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_image_that_is_damaged_ends_as_a_sentence_once(
+    world: World, restarted: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ended(world)
+    (found,) = await world.bot.store.pictures.of_job(1)
+    found.path.write_bytes(found.path.read_bytes()[:60])
+    # Too large to be sent as it is.
+    monkeypatch.setattr("bot.posts.delivery.pack", lambda pictures, _: pack(pictures, 50))
+    world.env.backend.faults.clear()
+    if restarted:
+        await world.restart(kill=True)
+    await world.later(3600)
+    assert len(world.posts()) == 1
+    assert "image file no longer exists" in text(world.last)
+    assert (await world.job(1)).state == "delivered"
+    assert not [each for each in caplog.records if each.exc_info or each.levelno > logging.WARNING]
+    await world.restart(kill=True)
+    await world.env.settle()
+    assert len(world.posts()) == 1
 
 
 async def test_a_bug_in_a_delivery_that_a_start_takes_up_is_said_once(
