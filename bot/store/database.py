@@ -149,6 +149,13 @@ class Database:
         async with self._lock:
             return list(await self._connection.execute_fetchall(sql, parameters))
 
+    async def empty_log(self) -> None:
+        """Write the log into the file and empty it: what was erased or deleted is then in neither.
+
+        Not while another process reads the database: then it is for the next time.
+        """
+        await self.read("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def read_one(self, sql: str, *parameters: Any) -> sqlite3.Row | None:
         """Return the first row of one query; None without any."""
         return next(iter(await self.read(sql, *parameters)), None)

@@ -254,12 +254,17 @@ class JobsTable:
         return int(found[0]) if found else 0
 
     async def erase_expired_tokens(self) -> int:
-        """Erase every interaction token past its 15 minutes; return how many."""
-        return await self._database.execute(
+        """Erase every interaction token past its 15 minutes; return how many.
+
+        Those erased before, and whatever was deleted, go from the database's log too.
+        """
+        erased = await self._database.execute(
             "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL"
             " WHERE interaction_token IS NOT NULL AND token_expires_at <= ?",
             self._clock(),
         )
+        await self._database.empty_log()
+        return erased
 
     async def delete(self, job_id: int) -> bool:
         """Delete the job, its pictures and inputs no other uses; False when it was deleted."""

@@ -95,8 +95,7 @@ class Members:
             return [int(row[0]) for row in rows]
 
         job_ids = await self._database.write(work, lambda _: self._presets.forget(user_id))
-        # Else the deleted rows would remain in the file until the next checkpoint of the log.
-        await self._database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        await self._database.empty_log()
         return job_ids
 
 

@@ -297,6 +297,30 @@ async def test_no_token_outlives_its_15_minutes(world: World) -> None:
     assert await tokens(world) == [None]
 
 
+@pytest.mark.parametrize("how", ["delivered", "failed", "cancelled", "expired", "deleted"])
+async def test_what_is_erased_is_in_no_file_a_minute_later(world: World, how: str) -> None:
+    def found(words: str) -> list[str]:
+        files = world.settings.data_dir.glob("penultimate.sqlite3*")
+        return [path.name for path in files if words.encode() in path.read_bytes()]
+
+    post = await held(world)
+    (token,) = await tokens(world)
+    assert found(token)
+    if how == "failed":
+        world.engine.fail(1, OutOfMemory(512, 512))
+    elif how == "cancelled":
+        await world.ann.click(post, label="Cancel")
+    elif how == "expired":
+        world.now += 901
+    elif how == "deleted":
+        await world.bot.jobs.delete(await world.job(1))
+    else:
+        await released(world)
+    await world.env.settle()
+    await world.env.advance_time(60)
+    assert found(token) == []
+
+
 # The disk.
 
 
