@@ -45,7 +45,8 @@ class RetentionCog(commands.Cog):
         settings = self.settings
         if settings.keep_days and (jobs := await self.retention.delete_old(settings.keep_days)):
             log.info("%d jobs older than KEEP_DAYS=%d were deleted", jobs, settings.keep_days)
-        if settings.keep_gb and (jobs := await self.retention.shrink(settings.keep_gb)):
-            log.info("the images of %d jobs beyond KEEP_GB=%d were removed", jobs, settings.keep_gb)
+        if settings.keep_gb and any(removed := await self.retention.shrink(settings.keep_gb)):
+            text = "beyond KEEP_GB=%d: the images of %d jobs and %d start images were removed"
+            log.info(text, settings.keep_gb, *removed)
         # Last, for the files may be another user's, who restored.
         await self.retention.delete_copies()

@@ -74,8 +74,11 @@ EVERY: list[PenultimateError] = [
     *(NotFinite(part, "7") for part in ("model", "VAE")),
     EngineCrashed(7),
     EngineStopped("why"),
-    *(Gone(what) for what in ("job", "picture", "message", "modal", "control", "share", "model")),
-    *(Gone(what) for what in ("lora", "embedding")),
+    *(
+        Gone(what)
+        for what in ("job", "picture", "made_from", "message", "modal", "control", "share")
+    ),
+    *(Gone(what) for what in ("model", "lora", "embedding")),
     *(NotYours(what) for what in ("delete", "cancel", "edit", "unshare")),
     *(TooMany(what, 50) for what in ("presets", "styles", *MOST)),
     TooManyWords(50, 5),

@@ -48,13 +48,12 @@ def data(settings: Settings) -> Iterator[Finding]:
         with closing(at_rest.connect(path)) as connection:
             yield from database(connection, path)
             yield from pictures(connection, images, found)
+            yield from room(settings, connection, list(found.values()))
     except sqlite3.DatabaseError as error:
         # The low byte, for SQLite has kinds of each.
         damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
         then = "restore a backup" if damaged else "try again, as the user that the bot runs as"
         yield Finding("wrong", f"{path} cannot be read ({error}): {then}")
-        return
-    yield from room(settings, list(found.values()))
 
 
 def database(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
@@ -99,11 +98,15 @@ def pictures(
         yield Finding("ok", f"{len(named)} images, each with its file")
 
 
-def room(settings: Settings, files: list[os.stat_result]) -> Iterator[Finding]:
-    """Say how much room the images take, and how long what is left will do."""
-    total = sum(file.st_size for file in files)
+def room(
+    settings: Settings, connection: sqlite3.Connection, files: list[os.stat_result]
+) -> Iterator[Finding]:
+    """Say how much room the images take, start images too, and how long what is left will do."""
     since = time.time() - PACE_DAYS * DAY
-    a_day = sum(file.st_size for file in files if file.st_mtime >= since) / PACE_DAYS
+    total, new = at_rest.made_from(connection, since)
+    total += sum(file.st_size for file in files)
+    new += sum(file.st_size for file in files if file.st_mtime >= since)
+    a_day = new / PACE_DAYS
     yield Finding("ok", f"the images take {total / GIB:.1f} GiB; KEEP_GB={settings.keep_gb}")
     free = shutil.disk_usage(settings.data_dir).free
     if a_day and free / a_day < FEW_DAYS:

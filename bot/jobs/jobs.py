@@ -23,6 +23,7 @@ from bot.ordering.orders import NO_START, Order, Start, new_order, order_of
 from bot.posts.delivery import Delivery
 from bot.settings import Limits
 from bot.store import Job, Store
+from bot.store.inputs import is_removed
 from core.errors import PenultimateError
 from core.events import Image
 from core.models.catalogue import Catalogue
@@ -94,8 +95,11 @@ class Jobs:
         """Create a job derived from ``parent``, with a link to it.
 
         ``source`` is the interaction to answer, or the origin of a reaction. Where the server wants
-        it, the result takes the parent's place.
+        it, the result takes the parent's place. Raises :class:`~bot.exceptions.Gone` where the
+        image that it would be made from was removed.
         """
+        if is_removed(request.inputs.init_image) or is_removed(request.inputs.finished):
+            raise Gone("made_from")
         origin = source if isinstance(source, Origin) else of_interaction(source)
         private = asyncio.ensure_future(self._private_of(parent, origin))
 

@@ -50,6 +50,20 @@ def last_job_id(connection: sqlite3.Connection) -> int:
     return int(connection.execute(sql).fetchone()[0])
 
 
+def made_from(connection: sqlite3.Connection, since: float) -> tuple[int, int]:
+    """Return the bytes of the images that requests were made from: of all, and of those that no
+    job had before ``since``, in Unix seconds."""
+    total = connection.execute("SELECT coalesce(sum(length(data)), 0) FROM inputs").fetchone()[0]
+    if not connection.execute("PRAGMA table_info(job_inputs)").fetchall():
+        return int(total), 0
+    sql = (
+        "SELECT coalesce(sum(size), 0) FROM (SELECT length(data) AS size, min(created_at) AS first"
+        " FROM inputs JOIN job_inputs USING (sha256) JOIN jobs ON jobs.id = job_id"
+        " GROUP BY sha256) WHERE first >= ?"
+    )
+    return int(total), int(connection.execute(sql, (since,)).fetchone()[0])
+
+
 def picture_files(connection: sqlite3.Connection) -> Iterator[tuple[int, int]]:
     """Yield (job id, position) of every picture whose file is kept."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(pictures)")}

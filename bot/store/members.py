@@ -64,9 +64,9 @@ class Members:
         return [dict(row) for row in rows]
 
     async def input(self, sha256: str) -> bytes | None:
-        """Return the bytes of an input, by its hash; None when they were deleted."""
+        """Return the bytes of an input, by its hash; None when they were deleted or removed."""
         row = await self._database.read_one("SELECT data FROM inputs WHERE sha256 = ?", sha256)
-        return bytes(row[0]) if row else None
+        return None if row is None or inputs.is_removed(row[0]) else bytes(row[0])
 
     async def forget(self, user_id: int) -> list[int]:
         """Delete a member's presets, and jobs with their inputs; list their posts for deletion.

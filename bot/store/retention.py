@@ -1,4 +1,4 @@
-"""Retention: jobs are deleted after a set time, the oldest image files over a set size.
+"""Retention: jobs are deleted after a set time, the oldest images over a set size.
 
 Only jobs that have ended are touched, and whose members know it: one whose pictures, or whose end,
 did not reach Discord yet stays.
@@ -7,6 +7,7 @@ did not reach Discord yet stays.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
@@ -26,7 +27,9 @@ BATCH: Final = 100
 
 # As the index jobs_by_end has it, so that SQLite can use it.
 _ENDED: Final = "state IN ('delivered', 'failed', 'cancelled')"
-_OLDEST_FIRST: Final = f"SELECT id FROM jobs INDEXED BY jobs_by_end WHERE {_ENDED} AND NOT untold"
+_OLDEST_FIRST: Final = (
+    f"SELECT id, finished_at FROM jobs INDEXED BY jobs_by_end WHERE {_ENDED} AND NOT untold"
+)
 _OLD: Final = f"{_OLDEST_FIRST} AND finished_at < ? ORDER BY finished_at, id LIMIT ?"
 _WITH_FILES: Final = (
     f"{_OLDEST_FIRST} AND finished_at NOT NULL AND state = 'delivered'"
@@ -74,32 +77,50 @@ class Retention:
         before = self._clock() - former.DAYS * DAY
         return await asyncio.to_thread(former.delete_old, self._path, before)
 
-    async def shrink(self, gigabytes: float) -> int:
-        """Remove the oldest delivered pictures' files until all take ``gigabytes`` (10⁹ bytes).
+    async def shrink(self, gigabytes: float) -> tuple[int, int]:
+        """Remove the oldest delivered pictures' files, and the oldest images that requests were
+        made from, until all take ``gigabytes`` (10⁹ bytes).
 
-        Returns of how many jobs. The jobs stay, and can be generated again.
+        Returns of how many jobs, and how many of the latter. The jobs stay, and those of the first
+        can be generated again.
         """
         sizes = await asyncio.to_thread(_sizes, self._pictures.folder)
-        excess = sum(sizes.values()) - gigabytes * GB
+        made_from = await self._database.read(inputs.SIZES)
+        excess = sum(sizes.values()) + sum(row["size"] for row in made_from) - gigabytes * GB
         if excess <= 0:
-            return 0
-        going: list[int] = []
-        for row in await self._database.read(_WITH_FILES):
+            return 0, 0
+        # When it ended, its bytes, and the job's id or the image's hash.
+        old: list[tuple[float, int, int | str]] = [
+            (row["finished_at"], sizes.get(row["id"], 0), row["id"])
+            for row in await self._database.read(_WITH_FILES)
+        ]
+        old += [(row["ended"] or math.inf, row["size"], row["sha256"]) for row in made_from]
+        jobs: list[int] = []
+        removed = 0
+        for _, size, which in sorted(old, key=lambda each: each[0]):
             if excess <= 0:
                 break
-            going.append(row["id"])
-            excess -= sizes.get(row["id"], 0)
+            if isinstance(which, int):
+                jobs.append(which)
+            elif await self._database.execute(inputs.REMOVE, which):
+                removed += 1
+            else:
+                # A job that has not ended uses it.
+                continue
+            excess -= size
+        await self._remove_files(jobs)
+        return len(jobs), removed
 
+    async def _remove_files(self, job_ids: list[int]) -> None:
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
-                "UPDATE pictures SET kept = 0 WHERE job_id = ?", [(job_id,) for job_id in going]
+                "UPDATE pictures SET kept = 0 WHERE job_id = ?", [(job_id,) for job_id in job_ids]
             )
 
         # Rows first: a start removes the files of those that are not kept.
         await self._database.write(work)
-        for job_id in going:
+        for job_id in job_ids:
             await self._pictures.delete_files(job_id)
-        return len(going)
 
 
 def _sizes(folder: Path) -> dict[int, int]:

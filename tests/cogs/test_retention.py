@@ -11,6 +11,7 @@ import pytest
 from bot.settings import Settings
 from bot.store.retention import DAY
 from cogs.retention import RetentionCog
+from tests.bot.ordering.test_start_image import picture
 from tests.simulation import World, answer, buttons, simulate, text
 
 
@@ -41,7 +42,7 @@ async def test_a_post_whose_file_is_gone_can_still_be_varied(
         file.truncate(2 * 10**9)
     caplog.set_level("INFO")
     await cog.keep()
-    assert "the images of 1 jobs beyond KEEP_GB=1 were removed" in caplog.text
+    assert "beyond KEEP_GB=1: the images of 1 jobs and 0 start images were removed" in caplog.text
     assert not picture.path.exists()
     shown = answer(await world.bob.slash(world.channel, "show", id=1))
     list(world.env.errors)
@@ -52,6 +53,24 @@ async def test_a_post_whose_file_is_gone_can_still_be_varied(
     await world.bob.click(post, label="New seed")
     assert buttons(world.last)["New seed"]
     assert (await world.job(2)).state == "delivered"
+
+
+async def test_a_control_that_needs_a_removed_start_image_says_so(world: World) -> None:
+    await world.ann.slash(world.channel, "imagine", prompt="x", start_image=("a.png", picture()))
+    post = world.last
+    assert await world.bot.store.retention.shrink(0) == (1, 1)
+    for label in ("New seed", "Clip skip +"):
+        said = text(answer(await world.bob.click(post, label=label)))
+        assert "The image that this was made from no longer exists" in said
+    assert await world.bot.store.jobs.get(2) is None
+    list(world.env.errors)
+    # What needs none works.
+    panel = answer(await world.bob.click(post, label="More…"))
+    assert "Steps: " in text(answer(await world.bob.click(panel, label="Parameters")))
+    # So does the same with the image given again.
+    await world.ann.slash(world.channel, "imagine", prompt="x", start_image=("a.png", picture()))
+    await world.bob.click(post, label="New seed")
+    assert (await world.job(3)).state == "delivered"
 
 
 async def test_without_limits_everything_stays(settings: Settings) -> None:

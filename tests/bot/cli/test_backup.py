@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from bot.cli.lock import alone_in
 from bot.settings import Settings
 from bot.store import Store, at_rest
 from core.events import Image
-from core.request import GenerationRequest
+from core.request import GenerationRequest, Inputs
 from tests.simulation import World, answer, buttons, simulate, text
 
 IMAGE = Image(b"\x89PNG", 7, 512, 512, "its parameters")
@@ -269,7 +270,7 @@ async def test_a_check_names_orphans_both_ways(settings: Settings) -> None:
 async def test_files_that_retention_removed_are_not_missed(settings: Settings) -> None:
     await fill(settings)
     store = await Store.open(settings.database_path, settings.images_dir)
-    assert await store.retention.shrink(0) == 3
+    assert await store.retention.shrink(0) == (3, 0)
     await store.close()
     assert ("ok", "0 images, each with its file") in findings(settings)
 
@@ -352,6 +353,22 @@ async def test_a_disk_that_will_be_full_soon(
         file.truncate(20 * 2**30)
     (line,) = [line for level, line in findings(settings) if level == "wrong"]
     assert "the disk is full in 3 days" in line
+
+
+async def test_start_images_count_for_a_full_disk(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await Store.open(settings.database_path, settings.images_dir)
+    for days in (0, 40):
+        monkeypatch.setattr(store.jobs, "_clock", lambda days=days: time.time() - days * check.DAY)
+        inputs = Inputs(bytes([days]) * 3 * 2**20)
+        request = GenerationRequest("x", "demo", 7, inputs=inputs)
+        await store.jobs.create(request, user_id=1, application_id=2)
+    await store.close()
+    usage = shutil.disk_usage(settings.data_dir)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    (line,) = [line for _, line in findings(settings) if "disk is full" in line]
+    assert "the disk is full in 10 days" in line
 
 
 async def test_the_check_beside_a_running_bot(world: World) -> None:

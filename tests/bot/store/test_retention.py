@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 
 from bot.settings import Settings
 from bot.store import Job, Store
 from bot.store import retention as retention_file
+from bot.store.inputs import REMOVE, is_removed
 from bot.store.retention import DAY, GB
 from core.errors import OutOfMemory
 from core.events import Image
-from core.request import GenerationRequest, Inputs
+from core.pictures.files import write_png
+from core.request import Enlarge, GenerationRequest, Inputs
 
 START = b"\x89PNG start"
 
@@ -110,8 +113,8 @@ async def test_the_oldest_delivered_files_go_when_there_are_too_many(
     for _ in range(4):
         now[0] += 1
         made.append((await kept.job("delivered")).id)
-    assert await kept.store.retention.shrink(5000 / GB) == 0
-    assert await kept.store.retention.shrink(2500 / GB) == 3
+    assert await kept.store.retention.shrink(5000 / GB) == (0, 0)
+    assert await kept.store.retention.shrink(2500 / GB) == (3, 0)
     assert folders(settings) == {waiting.id, made[-1]}
     # The rows stay, with the parameters.
     (picture,) = await kept.store.pictures.of_job(made[0])
@@ -121,8 +124,72 @@ async def test_the_oldest_delivered_files_go_when_there_are_too_many(
     (picture,) = await kept.store.pictures.of_job(made[-1])
     assert picture.kept
     # What has not reached Discord stays, however little may be kept.
-    assert await kept.store.retention.shrink(0) == 1
+    assert await kept.store.retention.shrink(0) == (1, 0)
     assert folders(settings) == {waiting.id}
+
+
+async def test_start_images_count_and_go_as_files_do(kept: Kept, now: list[float]) -> None:
+    async def left() -> list[bool]:
+        jobs = [await kept.store.jobs.get(number) for number in made]
+        return [is_removed(job.request.init_image) for job in jobs if job is not None]
+
+    made = []
+    # The oldest has the start image of the newest, which still runs, and one was never told.
+    for state, told, start in (
+        ("delivered", True, 9),
+        ("delivered", True, 1),
+        ("failed", False, 2),
+        ("cancelled", True, 3),
+        ("delivered", True, 1),
+        ("delivered", True, 4),
+        ("running", True, 9),
+    ):
+        now[0] += 1
+        job = await kept.job(state, told=told, inputs=Inputs(START + bytes([start]) * 990))
+        made.append(job.id)
+    # Four files and five start images of 1000 bytes each.
+    assert await kept.store.retention.shrink(9000 / GB) == (0, 0)
+    assert await kept.store.retention.shrink(6000 / GB) == (2, 1)
+    assert await left() == [False, False, False, True, False, False, False]
+    assert await kept.store.retention.shrink(0) == (2, 2)
+    assert await left() == [False, True, False, True, True, True, False]
+    # A member who gives the same image again gives all of those jobs theirs back.
+    await kept.job("queued", inputs=Inputs(START + bytes([1]) * 990))
+    assert await left() == [False, False, False, True, False, True, False]
+
+
+async def test_a_job_without_its_finished_image_can_be_read(kept: Kept) -> None:
+    finished = Inputs(finished=write_png(PillowImage.new("RGB", (300, 200)), ""))
+    job = await kept.job("delivered", inputs=finished, enlarge=Enlarge(2.0))
+    assert await kept.store.retention.shrink(0) == (1, 1)
+    left = await kept.store.jobs.get(job.id)
+    assert left is not None
+    assert is_removed(left.request.inputs.finished)
+    assert left.request.delivered_size == (600, 400)
+    # Nothing is left for an export.
+    assert [
+        await kept.store.members.input(row["sha256"])
+        for row in await kept.store.members.input_rows(1)
+    ] == [None]
+
+
+async def test_a_start_image_that_is_used_meanwhile_stays(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Inputs(START + bytes(1000))
+    await kept.job("delivered", inputs=start)
+    execute = type(kept.store._database).execute
+
+    async def late(database: Any, sql: str, *values: Any) -> int:
+        if sql == REMOVE:
+            await kept.job("queued", inputs=start)
+        return await execute(database, sql, *values)
+
+    monkeypatch.setattr(type(kept.store._database), "execute", late)
+    await kept.store.retention.shrink(0)
+    job = await kept.store.jobs.get(2)
+    assert job is not None
+    assert job.request.inputs == start
 
 
 async def test_files_that_a_crash_left_go_at_the_next_start(
@@ -149,4 +216,4 @@ async def test_the_search_for_old_jobs_uses_an_index(kept: Kept) -> None:
 
 
 async def test_a_folder_that_is_not_there_takes_no_room(kept: Kept, tmp_path: Path) -> None:
-    assert await kept.store.retention.shrink(0) == 0
+    assert await kept.store.retention.shrink(0) == (0, 0)
