@@ -149,6 +149,8 @@ class Penultimate(commands.AutoShardedBot):
         self.store = await Store.open(settings.database_path, settings.images_dir, self.clock)
         self.catalogue = await asyncio.to_thread(self._make_catalogue, settings)
         self.queue = self._make_queue(settings.queue_per_member, settings.queue_total)
+        # Until an engine is there, jobs wait: where none comes, the next start resumes them.
+        self.queue.hold()
         self.engines: list[EngineClient] = [
             self._make_engine(config, self.queue)
             for config in settings.engine_configs()

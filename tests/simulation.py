@@ -219,6 +219,7 @@ class World:
             await self.bot.close()
         bot = self.make_bot()
         await self.env.restart_bot(bot)
+        bot.queue.release()
         if kill:
             await store.close()
 
@@ -257,6 +258,7 @@ async def simulate(settings: Settings, **options: Any) -> AsyncIterator[World]:
     env = world.env = Env(world.make_bot(), shard_count=1, **options)
     try:
         await env.start()
+        world.bot.queue.release()
         guild = world.guild = env.create_guild("Test")
         world.channel = guild.create_text_channel("pictures")
         world.ann = guild.add_member(env.create_user("ann"))

@@ -90,6 +90,7 @@ async def opened(settings: Settings, *, port: int = 0) -> AsyncIterator[Page]:
         stage = _stage(env)
         env.backend.subscribers.append(stage.speak)
         await env.start()
+        bot.queue.release()
         try:
             bot.owner_id = stage.members[0].id
             stage.prompts = _prompts(bot)

@@ -133,6 +133,7 @@ async def _an_engine(bot: Penultimate) -> None:
     try:
         for each in asyncio.as_completed(waits):
             if (reason := await each) is None:
+                bot.queue.release()
                 return
             reasons.append(reason)
     finally:

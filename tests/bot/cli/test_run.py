@@ -27,6 +27,7 @@ from bot.settings import READERS, ROOT, Settings
 from bot.store import DatabaseGone, DatabaseTooNew, Store
 from core.config import EngineConfig
 from core.errors import EngineStopped
+from core.request import GenerationRequest
 from core.serving.client import EngineClient, EngineStatus
 from core.serving.process import EngineProcess
 from core.serving.queue import GpuQueue
@@ -272,12 +273,19 @@ async def test_where_no_engine_can_be_started_the_bot_ends(
     monkeypatch.setattr(Penultimate, "connect", connect)
     monkeypatch.setattr(start, "Penultimate", partial(Penultimate, engine=broken))
     settings = replace(with_token, device=("cpu", "cpu"))
+    store = await Store.open(settings.database_path, settings.images_dir)
+    request = GenerationRequest("x", "demo", 1)
+    job = await store.jobs.create(request, user_id=1, application_id=2)
+    await store.close()
     async with small_discord(accepts_the_token) as address:
         monkeypatch.setattr(discord.http.Route, "BASE", address)
         with pytest.raises(EngineStopped, match=r"ImportError: no torch here$"):
             await start.serve(settings, TOKEN)
     # Of the connections that a bot has a day, such a start takes none.
     assert connected == []
+    store = await Store.open(settings.database_path, settings.images_dir)
+    assert [each.id for each in await store.jobs.unfinished()] == [job.id], "it waits for a start"
+    await store.close()
 
 
 class Starting(FakeEngine):
