@@ -209,7 +209,7 @@ class EngineClient:
             elif not engine.ended:
                 engine.crash = f"did not respond for {self._config.timeout:g} s"
             ended = await asyncio.to_thread(engine.transport.stop, 0.0)
-            self._reason = engine.crash or ended
+            before, self._reason = self._reason, engine.crash or ended
             deaths = 1 if engine.productive or asked else deaths + 1
             # A device that was there may be back in seconds; another is hardly plugged in by then.
             absent = engine.final and not self._device_name
@@ -218,7 +218,8 @@ class EngineClient:
             self._credit = Credit(0, ())
             self._feed.lose(suspect=not asked)
             if failed_starts >= ATTEMPTS:
-                log.error("the engine on %s cannot start: %s", self._name, self._reason)
+                if (self._state, before) != ("stopped", self._reason):
+                    log.error("the engine on %s cannot start: %s", self._name, self._reason)
                 self._give_up(self._reason)
             else:
                 log.warning("the engine on %s died (%s); it is restarted", self._name, self._reason)

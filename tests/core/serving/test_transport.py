@@ -194,7 +194,9 @@ async def test_a_device_that_is_lost_for_a_moment_loses_no_job() -> None:
 
 
 @pytest.mark.parametrize("once_ready", [True, False])
-async def test_a_device_that_stays_away_is_tried_until_it_is_back(once_ready: bool) -> None:
+async def test_a_device_that_stays_away_is_tried_until_it_is_back(
+    once_ready: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     queue = GpuQueue(10, 10)
     async with served(queue) as (client, starts):
         if once_ready:
@@ -205,6 +207,7 @@ async def test_a_device_that_stays_away_is_tried_until_it_is_back(once_ready: bo
             await client.ready()
         with pytest.raises(EngineStopped):
             queue.submit(work(1, "a cat"))
+        assert caplog.text.count("cannot start") == 1, "once, not at each of years of attempts"
         engine = await begun(starts)
         ticket = queue.submit(work(2, "a dog"))
         assert await engine.inbox.get() == Add(work(2, "a dog"))
