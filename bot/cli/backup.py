@@ -114,6 +114,19 @@ def _restore(settings: Settings, source: Path) -> tuple[int, Path | None]:
     return waiting, aside
 
 
+def half_restored(settings: Settings) -> Path | None:
+    """Return the folder of a restore that was killed as it put the data in its place, if one was.
+
+    The former data is then in a folder of its own, and some of the backup's in neither.
+    """
+    database, images = settings.database_path, settings.images_dir
+    for folder in settings.data_dir.glob(f"{RESTORING}*"):
+        moved = (folder / images.name).exists() and not (folder / database.name).exists()
+        if moved or not database.exists():
+            return folder
+    return None
+
+
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
     """A folder that becomes ``target`` when everything is in it, and is removed otherwise."""

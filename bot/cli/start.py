@@ -15,6 +15,7 @@ import aiohttp
 import discord
 
 from bot.cli import logs
+from bot.cli.backup import half_restored
 from bot.cli.lock import FolderInUse, alone_in
 from bot.client import Penultimate
 from bot.settings import DOTENV, Settings
@@ -45,6 +46,9 @@ CLOSED: Final = (
     "Discord ended the connection with the code {code}. Start again; where that does not help, "
     "update the bot."
 )
+HALF_RESTORED: Final = (
+    "A restore was stopped before its end ({folder}). Run it again: python run.py restore DIR"
+)
 NO_ENGINE: Final = "No image can be generated: {why}. What to do about it: python run.py doctor"
 BAD_DATABASE: Final = "The database {path} cannot be used: {error}."
 BAD_FOLDER: Final = (
@@ -64,6 +68,8 @@ def main(settings: Settings) -> int:
     try:
         close_secrets(DOTENV)
         with alone_in(settings.data_dir):
+            if (folder := half_restored(settings)) is not None:
+                return _refuse(HALF_RESTORED.format(folder=folder))
             asyncio.run(serve(settings, settings.discord_token))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0

@@ -18,7 +18,7 @@ from unittest.mock import Mock
 import pytest
 
 from bot.cli import backup as backup_file
-from bot.cli import check
+from bot.cli import check, start
 from bot.cli.backup import JUMP, backup, restore
 from bot.cli.lock import alone_in
 from bot.settings import Settings
@@ -318,6 +318,41 @@ async def test_what_a_restore_that_was_killed_left_is_named_and_goes_with_the_ne
     assert any(level == "wrong" and str(left) in line for level, line in findings(settings))
     assert restore(settings, tmp_path / "copy") == 0
     assert not list(settings.data_dir.glob("restoring-*"))
+
+
+class Killed(BaseException):
+    """As by the system: nothing is tidied up."""
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+async def test_a_restore_that_was_killed_as_it_moved_files_stops_the_next_start(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    moved: int,
+) -> None:
+    await fill(settings)
+    assert backup(settings, tmp_path / "copy") == 0
+    left = iter(range(moved))
+    rename = Path.rename
+
+    def until(path: Path, target: Path) -> Path:
+        if path.parent.name.startswith("restoring-") and next(left, None) is None:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "rename", until)
+        killed.setattr(tempfile.TemporaryDirectory, "__exit__", lambda *_: None)
+        killed.setattr(tempfile.TemporaryDirectory, "_cleanup", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            restore(settings, tmp_path / "copy")
+    assert start.main(replace(settings, discord_token="a.b.c")) == 2
+    assert "A restore was stopped before its end" in capsys.readouterr().err
+    assert restore(settings, tmp_path / "copy") == 0
+    assert backup_file.half_restored(settings) is None
+    assert len(images(settings.images_dir)) == 3
 
 
 async def test_what_a_backup_that_was_killed_left_goes_with_a_later_one(
