@@ -138,16 +138,6 @@ class Engine(FakeEngine):
         self._feeder.cancel()
 
 
-class QuickEnv(Env):
-    """An environment that looks each 4 ms whether all is at rest, not each 50.
-
-    While a thread of the database works nothing else tells it, and so most of a test's time passed.
-    """
-
-    async def _settle_internal(self, *, idle: float = 0.05, **how: Any) -> None:
-        await super()._settle_internal(idle=min(idle, 0.004), **how)
-
-
 class _DeclaredTicket:
     """A ticket whose wait is external while the engine holds its jobs."""
 
@@ -265,7 +255,7 @@ async def simulate(settings: Settings, **options: Any) -> AsyncIterator[World]:
     """
     world = World(settings)
     # Not simcord.run(), which must be left in the context it was entered in; a fixture is not.
-    env = world.env = QuickEnv(world.make_bot(), shard_count=1, **options)
+    env = world.env = Env(world.make_bot(), shard_count=1, **options)
     try:
         await env.start()
         world.bot.queue.release()
