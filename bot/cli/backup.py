@@ -159,7 +159,7 @@ def _copy_database(path: Path, copy: Path) -> int:
         source.backup(target)
         target.execute("PRAGMA journal_mode=DELETE").fetchone()
         # They answer for 15 minutes, and are to be gone after that.
-        target.execute("UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL")
+        target.execute(former.ERASE_TOKENS)
         target.commit()
         target.execute("VACUUM")
         if found := at_rest.damages(target):

@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 # Copies of a database from before its migrations, the newest.
 COPIES: Final = 3
 DAYS: Final = 30
+# The statement that erases every interaction token that there is.
+ERASE_TOKENS: Final = (
+    "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL"
+    " WHERE interaction_token IS NOT NULL"
+)
 # How the name of a folder begins that has what was there before a restore.
 ASIDE: Final = "before-restore-"
 
@@ -32,10 +37,7 @@ def erase_tokens(copy: Path) -> None:
     with closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=rw", uri=True)) as connection:
         connection.execute("PRAGMA secure_delete=ON").fetchone()
         with connection:
-            connection.execute(
-                "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL"
-                " WHERE interaction_token IS NOT NULL"
-            )
+            connection.execute(ERASE_TOKENS)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
