@@ -32,6 +32,8 @@ from core.work import Work
 from tests.fake_card import fake_card
 from tests.tiny_models import SIZE, tiny_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Replay:
     """A graph that is not one: it runs the recorded call again, into the same tensor."""
@@ -242,15 +244,6 @@ def test_recording_on_a_card_uses_one_stream_and_a_living_graph_s_memory(
 
 
 # --- the whole engine -----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are fastest on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def work(model: Model, job_id: int, **values: Any) -> Work:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,17 +32,10 @@ from core.sampling.schedules import trained_alphas
 from tests.tiny_models import tiny_configs, tiny_model, tiny_vae
 from tools import random_models
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2", "sdxl")
 LAYOUTS: tuple[Layout, ...] = ("folder", "file")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are fastest on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from core.models.residents import Held, LoadedModel
 from tests.fake_card import fake_card
 from tests.tiny_models import tiny_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GIB = 2**30
 MakeModels = Callable[..., Models]
 
@@ -44,15 +46,6 @@ class Card:
 
     def release(self) -> None:
         self.released += 1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are fastest on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
