@@ -18,7 +18,7 @@ from unittest.mock import Mock
 import pytest
 
 from bot.cli import backup as backup_file
-from bot.cli import check, start
+from bot.cli import check, logs, start
 from bot.cli.backup import JUMP, backup, restore
 from bot.cli.lock import alone_in
 from bot.settings import Settings
@@ -348,7 +348,7 @@ async def test_a_restore_that_was_killed_as_it_moved_files_stops_the_next_start(
         killed.setattr(tempfile.TemporaryDirectory, "_cleanup", lambda *_, **__: None)
         with pytest.raises(Killed):
             restore(settings, tmp_path / "copy")
-    monkeypatch.setattr(start.logs, "set_up", Mock())  # It is the whole process's.
+    monkeypatch.setattr(logs, "set_up", Mock())  # It is the whole process's.
     assert start.main(replace(settings, discord_token="a.b.c")) == 2
     assert "A restore was stopped before its end" in capsys.readouterr().err
     assert restore(settings, tmp_path / "copy") == 0
