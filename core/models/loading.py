@@ -148,14 +148,15 @@ class Models:
         except Refused:
             return nothing
         if key not in self._prepared:
+            # Files that were replaced meanwhile have another key.
+            self._forget(key.path)
+            # First of all: those that were read ahead have the memory that this one lacks.
+            if len(self._prepared) >= PREPARED:
+                return Future()
             parked = self._memory is not None
             ahead = parked or self.device.type == "cpu"
             if not ahead or not self._fits_in_ram(need):
                 return nothing
-            # Files that were replaced meanwhile have another key.
-            self._forget(key.path)
-            if len(self._prepared) >= PREPARED:
-                return Future()
             read = partial(self._reader.checkpoint, model, parked=parked)
             self._prepared[key] = self._threads.submit(read)
         return self._prepared[key]

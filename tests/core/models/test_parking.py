@@ -374,7 +374,10 @@ def test_a_model_read_ahead_waits_for_room_without_being_read_again(
 
 
 def test_two_models_are_read_ahead_until_one_is_loaded_or_forgotten(
-    make_models: MakeModels, shelf: list[Model], reads: tuple[list[str], Event]
+    make_models: MakeModels,
+    shelf: list[Model],
+    reads: tuple[list[str], Event],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begun, go = reads
     go.set()
@@ -382,6 +385,9 @@ def test_two_models_are_read_ahead_until_one_is_loaded_or_forgotten(
     for model in shelf[:2]:
         models.prepare(model).result(60)
     for _ in range(3):
+        assert not models.prepare(shelf[2]).done()
+    with monkeypatch.context() as full:
+        full.setattr(models, "_ram", lambda: 0)  # What is read ahead fills it.
         assert not models.prepare(shelf[2]).done()
     assert begun == ["a", "b"]
     models.forget(shelf[0])
