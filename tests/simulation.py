@@ -265,9 +265,7 @@ async def simulate(settings: Settings, **options: Any) -> AsyncIterator[World]:
     """
     world = World(settings)
     # Not simcord.run(), which must be left in the context it was entered in; a fixture is not.
-    # Longer than simcord's 5 seconds: real processes are waited for beside other tests' own.
-    how = {"settle_timeout": 60.0} | options
-    env = world.env = QuickEnv(world.make_bot(), shard_count=1, **how)
+    env = world.env = QuickEnv(world.make_bot(), shard_count=1, **options)
     try:
         await env.start()
         world.bot.queue.release()
