@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +22,15 @@ from tools.demo_model import captions
 from tools.demo_model.checker import halves, read_background, read_thing
 from tools.demo_model.colour import mean_chroma
 from tools.demo_model.draw import draw_scene
-from tools.demo_model.evaluate import judge_singles, pairs, say, singles
+from tools.demo_model.evaluate import pairs, say, several, singles, wider
+from tools.demo_model.fading import random_exit, unlight
+from tools.demo_model.judging import judge_several, judge_singles
+from tools.demo_model.networks import all_exits, make_text_encoder, make_unet
 from tools.demo_model.pool import to_tensor
-from tools.demo_model.scene import SUBJECTS, Scene, Thing
+from tools.demo_model.sampling import Demo
+from tools.demo_model.scene import SUBJECTS, Scene, Thing, random_scene
 from tools.demo_model.tokens import encode, make_tokenizer, pad
+from tools.demo_model.train_unet import go_on
 
 DATA = Path(__file__).parents[2] / "data"
 LIMIT = 15_000_000
@@ -108,11 +114,26 @@ def test_what_members_type_first(engine: Engine, demo: Model) -> None:
 def test_clip_skip_12_leaves_only_the_gist(engine: Engine, demo: Model) -> None:
     prompts = ["a small yellow star on the left, red background", "a blue heart at sea"]
     pictures = draw(engine, demo, prompts, clip_skip=12)
-    for picture in pictures:
-        assert read_background(picture.astype(float)) == "gray"
-        thing = read_thing(picture.astype(float), "gray")
+    for picture, subject in zip(pictures, ("star", "heart"), strict=True):
+        plain = unlight(picture.astype(float), 12)
+        assert read_background(plain) == "gray"
+        thing = read_thing(plain, None)
         assert thing is not None
-        assert thing.place == "centre"
+        assert (thing.subject, thing.place, thing.size) == (subject, "centre", "medium")
+
+
+def test_every_clip_skip_is_another_image(engine: Engine, demo: Model) -> None:
+    prompts = [
+        "a red circle",
+        "a small yellow star on the left, red background",
+        "a blue cat left of a red heart in the night sky",
+        "masterpiece, 1house, white, grass field",
+    ]
+    at = [draw(engine, demo, prompts, clip_skip=k, steps=8).astype(int) for k in range(1, 13)]
+    apart = np.stack([np.abs(a - b).mean(axis=(1, 2, 3)) for a, b in itertools.pairwise(at)])
+    assert apart.min() >= 2, apart.round(1)
+    whole = np.abs(at[0] - at[-1]).mean(axis=(1, 2, 3))
+    assert (apart / whole).mean(axis=1).max() <= 1 / 3, (apart / whole).round(2)
 
 
 def test_the_vivid_vae_is_vivid(engine: Engine, catalogue: Catalogue, demo: Model) -> None:
@@ -136,6 +157,38 @@ def test_the_checker_reads_true_drawings() -> None:
             found = read_thing(pixels, background, part)
             assert found is not None
             assert (found.subject, found.colour) == (thing.subject, thing.colour)
+
+
+def test_the_checker_reads_drawings_of_the_wider_world() -> None:
+    rng = random.Random(2)
+    scenes = wider(100, "drawn")
+    scores = judge_singles(scenes, np.stack([np.asarray(draw_scene(s, rng)) for s in scenes]))
+    for name in ("colour", "background", "place", "corner"):
+        assert scores[name] >= 0.95, name
+    assert scores["shape"] >= 0.88  # a bolt or a window may run into its outline
+    rows = several(40, "drawn")
+    scores = judge_several(rows, np.stack([np.asarray(draw_scene(s, rng)) for s in rows]))
+    assert scores["number"] >= 0.95
+
+
+def test_everything_that_may_be_chosen_can_be_said_and_drawn() -> None:
+    rng = random.Random(3)
+    for _ in range(400):
+        scene = random_scene(rng)
+        assert captions.caption(scene, rng)
+        assert draw_scene(scene, rng, random_exit(rng)).size == (128, 128)
+
+
+def test_a_model_goes_on_with_the_embeddings_of_its_tokens(demo: Model) -> None:
+    made = make_tokenizer()
+    text = make_text_encoder(len(made), made.bos_token_id, made.eos_token_id)
+    text.train(mode=False)
+    go_on(demo.path, make_unet(), text, made)
+    shipped = Demo.load(demo.path)
+    prompts = say(singles(4, "kept"), "kept")
+    rows = torch.tensor([pad(made, encode(made, prompt)) for prompt in prompts])
+    with torch.no_grad():
+        assert torch.equal(all_exits(text, rows), shipped.exits(prompts))
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

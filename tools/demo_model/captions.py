@@ -1,110 +1,89 @@
-"""Says a scene in words, as prose or as Booru tags, with the noise of real prompts around it."""
+"""Says a scene in words, as prose or as Booru tags, with the noise of real prompts around it.
+
+What the scene leaves open is not said. ``loose`` is the share of words from outside the first
+edition's.
+"""
 
 from __future__ import annotations
 
 import random
 import string
 
-from .scene import BACKGROUNDS, COLOURS, PLAIN, SCENES, SUBJECTS, Scene, Thing
+from . import words as say
+from .scene import PEOPLE, Scene, Thing
 
-SIZE_WORDS = {"small": ("small", "tiny", "little"), "large": ("large", "big", "huge")}
-PLACE_PROSE = {
-    "left": ("on the left", "on the left side", "at the left"),
-    "right": ("on the right", "on the right side", "at the right"),
-    "top": ("at the top", "on the top"),
-    "bottom": ("at the bottom", "on the bottom"),
-    "centre": ("in the middle", "in the center", "in the centre"),
-}
-PLACE_TAGS = {
-    "left": ("left", "on the left", "left side"),
-    "right": ("right", "on the right", "right side"),
-    "top": ("top", "at the top"),
-    "bottom": ("bottom", "at the bottom"),
-    "centre": ("centered", "center", "middle"),
-}
-SCENE_PROSE = {
-    "night sky": ("in the night sky", "in the night sky", "at night", "in a starry night sky"),
-    "grass field": ("on a grass field", "in a grass field", "on the grass", "in a field"),
-    "sea": ("at sea", "in the sea", "by the sea", "in the ocean"),
-    "snow": ("in the snow", "on the snow", "in a snow field"),
-    "sunset": ("at sunset", "in the sunset", "in front of a sunset"),
-}
-SCENE_TAGS = {
-    "night sky": ("night sky", "night", "starry sky"),
-    "grass field": ("grass field", "grass", "field"),
-    "sea": ("sea", "ocean"),
-    "snow": ("snow",),
-    "sunset": ("sunset",),
-}
-GOOD = tuple(
-    """
-    masterpiece, best quality, high quality, highly detailed, very detailed, detailed,
-    absurdres, highres, 4k, 8k, hd, beautiful, cute, illustration, flat color, vector art,
-    digital art, cartoon, colorful, solo, no humans, simple, sharp, clean, professional,
-    artwork, painting, intricate, amazing quality
-    """.strip()
-    .replace("\n    ", " ")
-    .split(", ")
-)
-BAD = tuple(
-    """
-    lowres, blurry, worst quality, low quality, normal quality, bad quality, bad anatomy,
-    bad hands, watermark, text, signature, username, jpeg artifacts, cropped, ugly,
-    deformed, error, out of frame, noise, messy, distorted, duplicate
-    """.strip()
-    .replace("\n    ", " ")
-    .split(", ")
-)
-OPENINGS = ("a picture of", "an image of", "a drawing of", "a photo of", "an illustration of")
-FILLER = (
-    "a an the of in on at with and to left right next beside side by above below under over",
-    "front plain background colored coloured style is there two grey gray",
-)
+
+def _a(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def _article(words: str, rng: random.Random) -> str:
     roll = rng.random()
     if roll < 0.7:
-        return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+        return _a(words)
     return f"the {words}" if roll < 0.78 else words
 
 
-def _colour(name: str, rng: random.Random) -> str:
+def _grey(name: str, rng: random.Random) -> str:
     return rng.choice(("gray", "grey")) if name == "gray" else name
 
 
-def _thing(thing: Thing, rng: random.Random, omit: float) -> str:
-    if rng.random() < omit:
-        return thing.subject
-    return f"{thing.colour} {thing.subject}"
+def _plural(noun: str) -> str:
+    return say.PLURALS.get(noun, f"{noun}s")
 
 
-def _background_prose(name: str, rng: random.Random) -> str:
-    if name in SCENE_PROSE:
-        return rng.choice(SCENE_PROSE[name])
-    colour = _colour(name, rng)
-    article = "an" if colour[0] in "aeiou" else "a"
+def _thing(thing: Thing, rng: random.Random, loose: float, *, several: bool = False) -> str:
+    """A thing without article: 'red circle', 'girl with blue hair in a red dress'."""
+    noun = thing.subject
+    if rng.random() < loose or noun == "portrait":
+        noun = rng.choice(say.NOUNS.get(noun, (noun,)))
+    noun = _plural(noun) if several else noun
+    words = f"{thing.colour} {noun}" if thing.colour else noun
+    if thing.subject in PEOPLE:
+        if thing.colour and rng.random() < 0.85:
+            dress = "shirt" if thing.subject == "boy" else "dress"
+            worn = f"{_a(thing.colour)} {dress}"
+            words = f"{noun} {rng.choice((f'in {worn}', f'wearing {worn}', f'in {thing.colour}'))}"
+        if thing.hair:
+            words = f"{words} {rng.choice(('with', 'and'))} {_hair(thing.hair, rng)}"
+        if thing.umbrella:
+            holding = rng.choice(("with", "with", "holding", "under"))
+            words = f"{words} {holding} {_a(thing.umbrella)} umbrella"
+    return words
+
+
+def _hair(name: str, rng: random.Random) -> str:
+    return f"{rng.choice(say.HAIR_WORDS.get(name, (name,)))} hair"
+
+
+def _background_prose(name: str, rng: random.Random, loose: float) -> str:
+    more = rng.random() < loose and name in say.MORE_PROSE
+    if name in say.SCENE_PROSE:
+        return rng.choice((say.MORE_PROSE if more else say.SCENE_PROSE)[name])
+    colour = _grey(name, rng)
     return rng.choice(
         (
-            f"on {article} {colour} background",
-            f"on {article} {colour} background",
+            f"on {_a(colour)} background",
+            f"on {_a(colour)} background",
             f"on {colour} background",
-            f"with {article} {colour} background",
-            f"in front of {article} {colour} background",
+            f"with {_a(colour)} background",
+            f"in front of {_a(colour)} background",
             f", {colour} background",
             f"on {colour}",
         )
     )
 
 
-def _background_tag(name: str, rng: random.Random) -> str:
-    if name in SCENE_TAGS:
-        return rng.choice(SCENE_TAGS[name])
-    return f"{_colour(name, rng)} background"
+def _background_tag(name: str, rng: random.Random, *, more: bool = False) -> str:
+    if name in say.SCENE_TAGS:
+        return rng.choice(
+            (say.MORE_TAGS if more and name in say.MORE_TAGS else say.SCENE_TAGS)[name]
+        )
+    return f"{_grey(name, rng)} background"
 
 
-def _pair_prose(scene: Scene, rng: random.Random, omit: float) -> str:
-    first, second = (_article(_thing(t, rng, omit), rng) for t in scene.things)
+def _pair_prose(scene: Scene, rng: random.Random, loose: float) -> str:
+    first, second = (_article(_thing(t, rng, loose), rng) for t in scene.things)
     forward: tuple[str, ...]
     if scene.relation == "above":
         forward, backward = ("above", "over", "on top of"), ("below", "under")
@@ -116,72 +95,118 @@ def _pair_prose(scene: Scene, rng: random.Random, omit: float) -> str:
     return f"{second} {rng.choice(backward)} {first}"
 
 
-def _single_prose(scene: Scene, rng: random.Random, omit: float) -> str:
-    words = _thing(scene.things[0], rng, omit)
-    if scene.size in SIZE_WORDS:
-        words = f"{rng.choice(SIZE_WORDS[scene.size])} {words}"
+def _single_prose(scene: Scene, rng: random.Random, loose: float) -> str:
+    if scene.count > 1:
+        words = _thing(scene.things[0], rng, loose, several=True)
+        return f"{rng.choice(say.COUNTS[scene.count])} {words}"
+    words = _thing(scene.things[0], rng, loose)
+    if scene.size in say.SIZE_WORDS:
+        words = f"{rng.choice(say.SIZE_WORDS[scene.size])} {words}"
     words = _article(words, rng)
     if scene.place != "centre" or rng.random() < 0.06:
-        place = rng.choice(PLACE_PROSE[scene.place])
+        place = rng.choice(say.PLACE_PROSE[scene.place])
         return f"{words} {place}"
     return words
 
 
-def prose(scene: Scene, rng: random.Random, omit: float = 0.0) -> str:
+def prose(scene: Scene, rng: random.Random, loose: float = 0.0) -> str:
     """One sentence: 'a small red circle on the left on a blue background'."""
-    words = _pair_prose(scene, rng, omit) if scene.pair else _single_prose(scene, rng, omit)
-    if rng.random() >= omit:
-        background = _background_prose(scene.background, rng)
-        swap = not scene.pair and scene.place != "centre" and rng.random() < 0.3
+    if not scene.things:
+        assert scene.background is not None
+        return rng.choice(say.LANDSCAPES[scene.background])
+    several = scene.pair or scene.count > 1
+    words = (_pair_prose if scene.pair else _single_prose)(scene, rng, loose)
+    if scene.background is not None:
+        background = _background_prose(scene.background, rng, loose)
+        swap = not several and scene.place != "centre" and rng.random() < 0.3
         if swap:
             words = words.rsplit(" on the ", 1)[0] if " on the " in words else words
             place = (
                 ""
-                if words.endswith(PLACE_PROSE[scene.place])
-                else rng.choice(PLACE_PROSE[scene.place])
+                if words.endswith(say.PLACE_PROSE[scene.place])
+                else rng.choice(say.PLACE_PROSE[scene.place])
             )
             words = f"{words} {background} {place}".rstrip()
         else:
             comma = "," if rng.random() < 0.15 else ""
             words = f"{words}{comma} {background}"
     if rng.random() < 0.1:
-        words = f"{rng.choice(OPENINGS)} {words}"
+        more = say.MORE_OPENINGS if loose else ()
+        words = f"{rng.choice((*say.OPENINGS, *more))} {words}"
     return words.replace(" ,", ",").replace(",,", ",")
 
 
-def tags(scene: Scene, rng: random.Random, omit: float = 0.0) -> str:
+def _one_tags(scene: Scene, rng: random.Random, loose: float) -> list[str]:
+    thing = scene.things[0]
+    out: list[str] = []
+    if scene.count > 1:
+        words = _thing(thing, rng, loose, several=True)
+        glue = rng.choice((" ", "")) if words[0].isalpha() else " "
+        out.append(f"{scene.count}{glue}{words}")
+    elif thing.colour and thing.subject not in PEOPLE and rng.random() < 0.5:
+        out += [f"1{thing.subject}", thing.colour]
+    else:
+        out.append(rng.choice(("", "1")) + _thing(thing, rng, loose))
+    if scene.size in say.SIZE_WORDS:
+        size = rng.choice(say.SIZE_WORDS[scene.size])
+        out.insert(0 if rng.random() < 0.5 else len(out), size)
+    if scene.place != "centre" or rng.random() < 0.06:
+        out.append(rng.choice(say.PLACE_TAGS[scene.place]))
+    return out
+
+
+def _people_tags(scene: Scene, rng: random.Random) -> list[str]:
+    """'1girl, blue hair, red dress'."""
+    thing = scene.things[0]
+    dress = "shirt" if thing.subject == "boy" else "dress"
+    out = [f"1{thing.subject}" if thing.subject != "portrait" else "1girl, portrait"]
+    out += [f"{thing.colour} {dress}"] if thing.colour else []
+    out += [_hair(thing.hair, rng)] if thing.hair else []
+    out += [f"{thing.umbrella} umbrella"] if thing.umbrella else []
+    rest = out[1:]
+    rng.shuffle(rest)
+    out = [out[0], *rest]
+    if scene.size in say.SIZE_WORDS:
+        out.append(rng.choice(say.SIZE_WORDS[scene.size]))
+    if scene.place != "centre":
+        out.append(rng.choice(say.PLACE_TAGS[scene.place]))
+    return out
+
+
+def tags(scene: Scene, rng: random.Random, loose: float = 0.0) -> str:
     """Booru tags: '1star, yellow, night sky'."""
     out: list[str] = []
+    if not scene.things:
+        assert scene.background is not None
+        out.append(_background_tag(scene.background, rng))
+        return ", ".join([*out, rng.choice(("scenery", "landscape", "no humans"))])
     if scene.pair:
-        first, second = (_thing(t, rng, omit) for t in scene.things)
+        first, second = (_thing(t, rng, loose) for t in scene.things)
         if scene.relation == "above":
             out.append(f"{first} above {second}")
         elif rng.random() < 0.5:
             out += [first, second]
         else:
             out.append(f"{first} left of {second}")
+    elif scene.things[0].subject in PEOPLE and scene.count == 1:
+        out = _people_tags(scene, rng)
     else:
-        thing = scene.things[0]
-        if rng.random() < 0.5:
-            out += [f"1{thing.subject}", thing.colour]
-        else:
-            out.append(rng.choice(("", "1")) + _thing(thing, rng, omit))
-        if scene.size in SIZE_WORDS:
-            size = rng.choice(SIZE_WORDS[scene.size])
-            out.insert(0 if rng.random() < 0.5 else len(out), size)
-        if scene.place != "centre" or rng.random() < 0.06:
-            out.append(rng.choice(PLACE_TAGS[scene.place]))
-    if rng.random() >= omit:
-        out.insert(len(out) if rng.random() < 0.75 else 0, _background_tag(scene.background, rng))
+        out = _one_tags(scene, rng, loose)
+    if scene.background is not None:
+        more, at = rng.random() < loose, len(out) if rng.random() < 0.75 else 0
+        out.insert(at, _background_tag(scene.background, rng, more=more))
     return ", ".join(out)
+
+
+_STRANGE = "éßяжшавд日本語猫画美漢字한국어그림สวยالعربيةñüö✨❤🎨"
 
 
 def nonsense(rng: random.Random) -> str:
     """Words the model cannot know, sometimes in a script it cannot spell."""
     words = []
     for _ in range(rng.randint(1, 4)):
-        if rng.random() < 0.1:
-            words.append("".join(rng.choice("éßяж日本語猫ñ漢✨") for _ in range(rng.randint(1, 4))))
+        if rng.random() < 0.2:
+            words.append("".join(rng.choice(_STRANGE) for _ in range(rng.randint(1, 6))))
         else:
             letters = (rng.choice(string.ascii_lowercase) for _ in range(rng.randint(2, 9)))
             words.append("".join(letters))
@@ -189,12 +214,11 @@ def nonsense(rng: random.Random) -> str:
 
 
 def _decorate(words: str, rng: random.Random) -> str:
-    roll = rng.random()
+    roll, good = rng.random(), (*say.GOOD, *say.MORE_GOOD)
     if roll < 0.12:
-        count = rng.randint(1, 4)
-        words = f"{', '.join(rng.sample(GOOD, count))}, {words}"
-    elif roll < 0.22:
-        words = f"{words}, {', '.join(rng.sample(GOOD, rng.randint(1, 3)))}"
+        words = f"{', '.join(rng.sample(good, rng.randint(1, 4)))}, {words}"
+    elif roll < 0.24:
+        words = f"{words}, {', '.join(rng.sample(good, rng.randint(1, 4)))}"
     if rng.random() < 0.1:
         stray = nonsense(rng)
         words = f"{words}, {stray}" if rng.random() < 0.6 else f"{stray}, {words}"
@@ -203,46 +227,26 @@ def _decorate(words: str, rng: random.Random) -> str:
     return words
 
 
-def caption(scene: Scene, rng: random.Random) -> str:
-    """The scene in words, now and then without its background or a colour."""
-    say = tags if rng.random() < 0.4 else prose
-    words = say(scene, rng, omit=0.04)
+def caption(scene: Scene, rng: random.Random, loose: float = 0.35) -> str:
+    """The scene in words; where it has none, words without a meaning that the model knows."""
+    if not scene.things and scene.background is None:
+        if rng.random() < 0.3:
+            return ", ".join(rng.sample((*say.GOOD, *say.MORE_GOOD), rng.randint(1, 3)))
+        return nonsense(rng)
+    style = tags if rng.random() < 0.4 else prose
+    words = style(scene, rng, loose)
+    if scene.things and rng.random() < 0.08:
+        article, _, rest = words.partition(" ")
+        if article in ("a", "an", "the"):
+            words = f"{'a' if article == 'an' else article} {rng.choice(_ADJECTIVES)} {rest}"
     return _decorate(words, rng)
+
+
+_ADJECTIVES = ("cute", "beautiful", "happy", "smiling", "pretty", "young", "old", "medieval")
 
 
 def empty(rng: random.Random) -> str:
     """A caption that says nothing about the picture, for the negative prompt's side."""
-    roll = rng.random()
-    if roll < 0.5:
+    if rng.random() < 0.6:
         return ""
-    if roll < 0.85:
-        return ", ".join(rng.sample(BAD, rng.randint(1, 8)))
-    return ", ".join(rng.sample(GOOD, rng.randint(1, 3))) if roll < 0.93 else nonsense(rng)
-
-
-def words() -> list[str]:
-    """Every word that captions are made of, without repetition."""
-    phrases = [
-        *SUBJECTS,
-        *COLOURS,
-        *PLAIN,
-        *BACKGROUNDS,
-        *SCENES,
-        *GOOD,
-        *BAD,
-        *OPENINGS,
-        *FILLER,
-        *(w for group in SIZE_WORDS.values() for w in group),
-        *(
-            w
-            for d in (PLACE_PROSE, PLACE_TAGS, SCENE_PROSE, SCENE_TAGS)
-            for g in d.values()
-            for w in g
-        ),
-    ]
-    found: dict[str, None] = {}
-    for phrase in phrases:
-        for word in phrase.split():
-            if word.isalpha():
-                found[word] = None
-    return list(found)
+    return ", ".join(rng.sample((*say.BAD, *say.MORE_BAD), rng.randint(1, 8)))

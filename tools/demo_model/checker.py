@@ -14,9 +14,12 @@ import torch
 from PIL import Image, ImageFilter
 from torch.nn.functional import max_pool2d
 
-from .draw import SIDE, background_rows, silhouette
+from .backgrounds import SIDE, still
+from .draw import silhouette
 from .scene import BACKGROUNDS, COLOURS, EXTENT, SUBJECTS
 
+_NAMES = tuple(SUBJECTS)
+_BUSY = ("night sky", "mountains", "forest", "city", "night city", "rain", "storm", "sunset sea")
 _GRID = 32
 _BLURS = (0.0, 8.0, 16.0)  # of a subject 220 pixels across
 _DIFFERENT = 38.0  # distance in RGB from which a pixel is no longer background
@@ -43,11 +46,9 @@ class Found:
     def place(self) -> str:
         """The place's name."""
         dx, dy = self.x - SIDE / 2, self.y - SIDE / 2
-        if max(abs(dx), abs(dy)) < 12:
-            return "centre"
-        if abs(dx) > abs(dy):
-            return "left" if dx < 0 else "right"
-        return "top" if dy < 0 else "bottom"
+        across = "" if abs(dx) < 12 else "left" if dx < 0 else "right"
+        down = "" if abs(dy) < 12 else "top" if dy < 0 else "bottom"
+        return f"{down} {across}".strip() or "centre"
 
 
 @functools.cache
@@ -58,7 +59,7 @@ def _outlines() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     wholes, mains, aspects = [], [], []
     for blur in _BLURS:
-        for subject in SUBJECTS:
+        for subject in _NAMES:
             whole, main = silhouette(subject)
             whole = np.pad(whole, 40)
             soft = Image.fromarray(whole.astype(np.uint8) * 255)
@@ -85,7 +86,7 @@ def read_background(pixels: np.ndarray) -> str:
     """The background that fits the picture's border best; ``pixels`` is (128, 128, 3)."""
     best, name_of_best = np.inf, ""
     for name in BACKGROUNDS:
-        away = np.abs(pixels - background_rows(name)[:, None]).mean(axis=2)
+        away = np.abs(pixels - still(name)).mean(axis=2)
         border = np.concatenate(
             [away[:4].ravel(), away[-4:].ravel(), away[:, :4].ravel(), away[:, -4:].ravel()]
         )
@@ -103,8 +104,8 @@ def _opened(mask: np.ndarray) -> np.ndarray:
     return max_pool2d(eroded, 3, 1, 1)[0, 0].numpy() > 0.5
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
-    """The mask's largest connected part."""
+def _parts(mask: np.ndarray) -> list[np.ndarray]:
+    """The mask's connected parts, the largest first."""
     labels = torch.arange(1, mask.size + 1, dtype=torch.float32).view(1, 1, *mask.shape)
     inside = torch.from_numpy(mask)[None, None]
     labels = labels * inside
@@ -114,18 +115,30 @@ def _largest(mask: np.ndarray) -> np.ndarray:
         if torch.equal(spread, labels):
             break
         labels = spread
-    values, counts = np.unique(labels.numpy()[labels.numpy() > 0], return_counts=True)
-    return np.asarray(labels[0, 0].numpy() == values[counts.argmax()])
+    found = labels[0, 0].numpy()
+    values, counts = np.unique(found[found > 0], return_counts=True)
+    return [np.asarray(found == values[i]) for i in np.argsort(-counts, kind="stable")]
 
 
-def subject_mask(pixels: np.ndarray, background: str) -> np.ndarray:
-    """Where the picture differs from its background, (128, 128) bool."""
-    rows = background_rows(background)
+def count_things(pixels: np.ndarray, background: str) -> int:
+    """How many things of about one size are in the picture."""
+    areas = [int(part.sum()) for part in _parts(subject_mask(pixels, background))]
+    return sum(area >= max(60, 0.4 * areas[0]) for area in areas)
+
+
+def own_rows(pixels: np.ndarray) -> np.ndarray:
+    """The background's colour by row as the picture's own edges show it: float (128, 3)."""
+    return np.asarray(np.median(np.concatenate([pixels[:, :4], pixels[:, -4:]], axis=1), axis=1))
+
+
+def subject_mask(pixels: np.ndarray, background: str | None) -> np.ndarray:
+    """Where the picture differs from its background, (128, 128) bool; None: from its edges."""
+    behind = own_rows(pixels)[:, None] if background is None else still(background)
     # A horizon may lie a few pixels off: compare with the rows around as well.
     shifts = [np.clip(np.arange(SIDE) + d, 0, SIDE - 1) for d in (-3, 0, 3)]
-    away = np.min([np.linalg.norm(pixels - rows[s][:, None], axis=2) for s in shifts], axis=0)
-    mask = away > _DIFFERENT
-    return _opened(mask) if background == "night sky" else mask
+    away = np.min([np.linalg.norm(pixels - behind[s], axis=2) for s in shifts], axis=0)
+    mask = np.asarray(away > _DIFFERENT)
+    return _opened(mask) if background in (*_BUSY, None) else mask
 
 
 def _shape(mask: np.ndarray) -> tuple[str, tuple[slice, slice]]:
@@ -136,14 +149,14 @@ def _shape(mask: np.ndarray) -> tuple[str, tuple[slice, slice]]:
     either = np.maximum(wholes, grid).sum(axis=(1, 2))
     aspect = (cut[1].stop - cut[1].start) / (cut[0].stop - cut[0].start)
     score = both / either - 0.3 * np.abs(np.log(aspect / aspects))
-    return SUBJECTS[int(score.argmax()) % len(SUBJECTS)], cut
+    return _NAMES[int(score.argmax()) % len(_NAMES)], cut
 
 
 def _colour(pixels: np.ndarray, mask: np.ndarray, subject: str, cut: tuple[slice, slice]) -> str:
     """The colour's name, from the pixels where the subject wears it."""
     _, mains, _ = _outlines()
     height, width = mask[cut].shape
-    main = Image.fromarray((mains[SUBJECTS.index(subject)] * 255).astype(np.uint8))
+    main = Image.fromarray((mains[_NAMES.index(subject)] * 255).astype(np.uint8))
     wears = np.asarray(main.resize((width, height), Image.Resampling.BILINEAR)) > 235
     inside = pixels[cut][wears & mask[cut]]
     if len(inside) < 12:
@@ -155,7 +168,7 @@ def _colour(pixels: np.ndarray, mask: np.ndarray, subject: str, cut: tuple[slice
 
 
 def read_thing(
-    pixels: np.ndarray, background: str, part: tuple[slice, slice] | None = None
+    pixels: np.ndarray, background: str | None, part: tuple[slice, slice] | None = None
 ) -> Found | None:
     """The thing in the picture, or in a part of it; None when there is nothing."""
     mask = subject_mask(pixels, background)
@@ -163,11 +176,10 @@ def read_thing(
         only = np.zeros_like(mask)
         only[part] = mask[part]
         mask = only
-    if mask.sum() < 60:
+    parts = _parts(mask)
+    if not parts or parts[0].sum() < 60:
         return None
-    mask = _largest(mask)
-    if mask.sum() < 60:
-        return None
+    mask = parts[0]
     subject, cut = _shape(mask)
     rows, columns = cut
     return Found(

@@ -6,270 +6,113 @@
 from __future__ import annotations
 
 import argparse
-import functools
-import math
 import random
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from . import fading
+from .backgrounds import SCALE, SIDE, details, still_large
 from .scene import (
     COLOURS,
     EXTENT,
     PAIR_EXTENT,
-    PLAIN,
     RGB,
+    ROW_EXTENT,
+    SUBJECTS,
     Scene,
-    random_pair,
-    random_single,
+    Thing,
+    random_scene,
+    resolved,
 )
-
-SIDE = 128
-SCALE = 2  # drawn larger and reduced, which is the antialiasing
-
-BROWN: RGB = (110, 66, 36)
-CREAM: RGB = (246, 226, 190)
-LEAF: RGB = (24, 96, 40)
-GLOW: RGB = (255, 222, 90)
-DARK: RGB = (24, 22, 30)
-LIGHT: RGB = (252, 252, 252)
-
-Point = tuple[float, float]
-
-
-def _mix(a: RGB, b: RGB, t: float) -> RGB:
-    return (
-        round(a[0] + (b[0] - a[0]) * t),
-        round(a[1] + (b[1] - a[1]) * t),
-        round(a[2] + (b[2] - a[2]) * t),
-    )
-
-
-def _luma(rgb: RGB) -> float:
-    return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
-
-
-class Brush:
-    """Draws in a subject's own coordinates, where its box is -1…1 both ways."""
-
-    def __init__(self, draw: ImageDraw.ImageDraw, centre: Point, half: Point) -> None:
-        self._draw = draw
-        self._centre = centre
-        self._half = half
-
-    def _at(self, x: float, y: float) -> Point:
-        return (self._centre[0] + x * self._half[0], self._centre[1] + y * self._half[1])
-
-    def polygon(self, points: list[Point], fill: RGB) -> None:
-        """Fill a polygon."""
-        self._draw.polygon([self._at(x, y) for x, y in points], fill=fill)
-
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: RGB) -> None:
-        """Fill an ellipse around (x, y)."""
-        self._draw.ellipse([self._at(x - rx, y - ry), self._at(x + rx, y + ry)], fill=fill)
-
-    def box(self, x0: float, y0: float, x1: float, y1: float, fill: RGB) -> None:
-        """Fill a rectangle."""
-        self._draw.rectangle([self._at(x0, y0), self._at(x1, y1)], fill=fill)
-
-
-def _circle(b: Brush, c: RGB) -> None:
-    b.ellipse(0, 0, 1, 1, c)
-
-
-def _square(b: Brush, c: RGB) -> None:
-    b.box(-0.92, -0.92, 0.92, 0.92, c)
-
-
-def _triangle(b: Brush, c: RGB) -> None:
-    b.polygon([(0, -0.95), (1, 0.85), (-1, 0.85)], c)
-
-
-def _star(b: Brush, c: RGB) -> None:
-    points = []
-    for i in range(10):
-        r = 1.06 if i % 2 == 0 else 0.46
-        a = math.pi * i / 5
-        points.append((r * math.sin(a), 0.08 - r * math.cos(a)))
-    b.polygon(points, c)
-
-
-def _heart(b: Brush, c: RGB) -> None:
-    points = []
-    for i in range(48):
-        t = 2 * math.pi * i / 48
-        x = 16 * math.sin(t) ** 3
-        y = 13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)
-        points.append((x / 16, -(y + 2.5) / 14.6))
-    b.polygon(points, c)
-
-
-def _moon(b: Brush, c: RGB) -> None:
-    outer = [(math.cos(a), math.sin(a)) for a in np.linspace(math.radians(50), math.radians(310))]
-    tip_x, tip_y = outer[0]
-    # The inner arc runs through both tips around a centre further right.
-    inner_x = 0.62
-    radius = math.hypot(tip_x - inner_x, tip_y)
-    start = math.atan2(tip_y, tip_x - inner_x)
-    inner = [
-        (inner_x + radius * math.cos(a), radius * math.sin(a))
-        for a in np.linspace(2 * math.pi - start, start)
-    ]
-    b.polygon([(x * 1.0 + 0.16, y) for x, y in (*outer, *inner)], c)
-
-
-def _cross(b: Brush, c: RGB) -> None:
-    b.box(-0.34, -1, 0.34, 1, c)
-    b.box(-1, -0.34, 1, 0.34, c)
-
-
-def _cat(b: Brush, c: RGB) -> None:
-    b.polygon([(-0.95, -1), (-0.2, -0.5), (-0.85, 0.1)], c)
-    b.polygon([(0.95, -1), (0.2, -0.5), (0.85, 0.1)], c)
-    b.ellipse(0, 0.22, 0.98, 0.78, c)
-    eye = DARK if _luma(c) > 90 else LIGHT
-    b.ellipse(-0.4, 0.12, 0.15, 0.2, eye)
-    b.ellipse(0.4, 0.12, 0.15, 0.2, eye)
-    nose = (255, 190, 200) if _luma(c) <= 160 else (200, 70, 90)
-    b.polygon([(-0.15, 0.45), (0.15, 0.45), (0, 0.62)], nose)
-
-
-def _fish(b: Brush, c: RGB) -> None:
-    b.polygon([(0.3, 0), (1, -0.62), (1, 0.62)], c)
-    b.ellipse(-0.25, 0, 0.76, 0.6, c)
-    b.ellipse(-0.6, -0.12, 0.17, 0.17, LIGHT if _luma(c) < 200 else DARK)
-
-
-def _house(b: Brush, c: RGB) -> None:
-    b.box(-0.78, -0.12, 0.78, 0.95, c)
-    b.polygon([(0, -1), (1.02, -0.08), (-1.02, -0.08)], _mix(c, DARK, 0.45))
-    b.box(-0.2, 0.32, 0.2, 0.95, GLOW if _luma(c) < 170 else BROWN)
-
-
-def _tree(b: Brush, c: RGB) -> None:
-    b.box(-0.16, 0.2, 0.16, 1, BROWN if _luma(c) > 85 or c[1] > c[0] else CREAM)
-    b.ellipse(-0.38, 0.0, 0.46, 0.44, c)
-    b.ellipse(0.38, 0.0, 0.46, 0.44, c)
-    b.ellipse(0, -0.45, 0.56, 0.54, c)
-
-
-def _flower(b: Brush, c: RGB) -> None:
-    b.box(-0.09, 0.1, 0.09, 1, LEAF)
-    b.polygon([(0, 0.95), (0.6, 0.5), (0.5, 0.85)], LEAF)
-    b.polygon([(0, 0.95), (-0.6, 0.5), (-0.5, 0.85)], LEAF)
-    for i in range(5):
-        a = 2 * math.pi * i / 5
-        b.ellipse(0.42 * math.sin(a), -0.32 - 0.4 * math.cos(a), 0.31, 0.29, c)
-    b.ellipse(0, -0.32, 0.26, 0.25, BROWN if c == COLOURS["yellow"] else GLOW)
-
-
-def _mushroom(b: Brush, c: RGB) -> None:
-    b.polygon([(-0.3, 0), (0.3, 0), (0.42, 1), (-0.42, 1)], CREAM)
-    points = [(math.cos(a), 0.15 + 1.12 * math.sin(a)) for a in np.linspace(math.pi, 2 * math.pi)]
-    b.polygon(points, c)
-    dot = LIGHT if _luma(c) < 200 else (214, 130, 130)
-    for x, y in ((-0.5, -0.22), (0.04, -0.6), (0.48, -0.16)):
-        b.ellipse(x, y, 0.17, 0.17, dot)
-
-
-PAINTERS: dict[str, Callable[[Brush, RGB], None]] = {
-    "circle": _circle,
-    "square": _square,
-    "triangle": _triangle,
-    "star": _star,
-    "heart": _heart,
-    "moon": _moon,
-    "cross": _cross,
-    "cat": _cat,
-    "fish": _fish,
-    "house": _house,
-    "tree": _tree,
-    "flower": _flower,
-    "mushroom": _mushroom,
-}
-
-HORIZON = {"grass field": 0.62, "sea": 0.58, "snow": 0.66}
-GROUNDS: dict[str, tuple[RGB, RGB]] = {  # sky, ground
-    "grass field": ((160, 214, 246), (122, 196, 70)),
-    "sea": ((186, 226, 248), (36, 118, 196)),
-    "snow": ((160, 190, 214), (244, 248, 252)),
-}
-NIGHT: tuple[RGB, RGB] = ((10, 12, 40), (30, 34, 84))
-DUSK: tuple[RGB, ...] = ((92, 52, 128), (236, 110, 84), (252, 192, 92))
-
-
-@functools.cache
-def background_rows(name: str) -> np.ndarray:
-    """The background's colour by row, without its stars: float (128, 3)."""
-    y = (np.arange(SIDE) + 0.5)[:, None] / SIDE
-    if name in PLAIN:
-        return np.repeat(np.array([PLAIN[name]], float), SIDE, axis=0)
-    if name in GROUNDS:
-        sky, ground = (np.array(rgb, float) for rgb in GROUNDS[name])
-        return np.asarray(np.where(y < HORIZON[name], sky, ground))
-    if name == "night sky":
-        top, low = (np.array(rgb, float) for rgb in NIGHT)
-        return np.asarray(top + (low - top) * y)
-    stops = np.array(DUSK, float)
-    x = np.array([0.0, 0.55, 1.0])
-    return np.stack([np.interp(y[:, 0], x, stops[:, i]) for i in range(3)], axis=1)
-
-
-def _background(name: str, rng: random.Random, scale: int) -> Image.Image:
-    rows = background_rows(name).round().astype(np.uint8)
-    picture = Image.fromarray(np.repeat(rows[:, None], SIDE, axis=1))
-    picture = picture.resize((SIDE * scale, SIDE * scale), Image.Resampling.NEAREST)
-    if name == "night sky":
-        draw = ImageDraw.Draw(picture)
-        for _ in range(rng.randint(10, 16)):
-            x, y = (scale * rng.uniform(2, 126) for _ in range(2))
-            r = scale * rng.uniform(0.6, 1.1)
-            draw.ellipse([x - r, y - r, x + r, y + r], fill=(236, 236, 214))
-    return picture
+from .subjects import PAINTERS, Brush, Point
 
 
 def _jitter(rng: random.Random, rgb: RGB) -> RGB:
-    return tuple(max(0, min(255, c + rng.randint(-5, 5))) for c in rgb)  # type: ignore[return-value]
+    red, green, blue = (max(0, min(255, c + rng.randint(-5, 5))) for c in rgb)
+    return red, green, blue
 
 
-def placement(scene: Scene, rng: random.Random) -> list[tuple[Point, float]]:
-    """Centre and extent in pixels of each thing."""
-    spots: tuple[Point, ...]
-    if scene.pair:
-        low, high = PAIR_EXTENT
-        spots = ((34, 64), (94, 64)) if scene.relation == "beside" else ((64, 34), (64, 94))
-    else:
-        low, high = EXTENT[scene.size]
-        far = 30 if scene.size == "small" else 24
-        dx, dy = {
-            "centre": (0, 0),
-            "left": (-far, 0),
-            "right": (far, 0),
-            "top": (0, -far),
-            "bottom": (0, far),
-        }[scene.place]
-        spots = ((64 + dx, 64 + dy),)
-    return [
-        ((x + rng.uniform(-2.5, 2.5), y + rng.uniform(-2.5, 2.5)), rng.uniform(low, high))
-        for x, y in spots
-    ]
+def _steps(scene: Scene, clip_skip: int) -> tuple[list[Point], list[tuple[int, int]]]:
+    """How far each thing stands from the middle, and its own extents; the first one stays."""
+    second = fading.SECOND[clip_skip - 1]
+    if scene.count == 3:
+        return [(0, 0), (-42 * second, 0), (42 * second, 0)], [ROW_EXTENT] * 3
+    if scene.pair or scene.count == 2:
+        away = 30 * second
+        if scene.relation == "above":
+            return [(0, -away), (0, away)], [PAIR_EXTENT] * 2
+        return [(-away, 0), (away, 0)], [PAIR_EXTENT] * 2
+    far = (30 if scene.size == "small" else 24) * fading.PLACE[clip_skip - 1]
+    right = far * (("right" in scene.place) - ("left" in scene.place))
+    down = far * (("bottom" in scene.place) - ("top" in scene.place))
+    return [(right, down)], [EXTENT[scene.size]]
 
 
-def draw_scene(scene: Scene, rng: random.Random, larger: int = 1) -> Image.Image:
-    """The picture of a scene, RGB, with slight variation of place, size and colour.
+def placement(scene: Scene, rng: random.Random, clip_skip: int = 1) -> list[tuple[Point, Point]]:
+    """Centre and width and height in pixels of each thing that is left at this clip skip."""
+    middle, second = SIDE / 2, fading.SECOND[clip_skip - 1]
+    place, size = fading.PLACE[clip_skip - 1], fading.SIZE[clip_skip - 1]
+    steps, extents = _steps(scene, clip_skip)
+    several = len(steps) > 1
+    # How far the exit's own place shows.
+    free = 1 - 0.4 * second if several else 1.0 if scene.place == "centre" else 1 - place
+    kept = second if several else size
+    shift, (wide, high) = fading.drift(clip_skip), fading.build(clip_skip)
+    if scene.size != "medium":
+        wide, high = (1 + (factor - 1) * (1 - size) for factor in (wide, high))
+    found = []
+    for i, ((dx, dy), between) in enumerate(zip(steps, extents, strict=True)):
+        roll = rng.random()
+        own, usual = (a + (b - a) * roll for a, b in (between, EXTENT["medium"]))
+        # The first grows into the only one, the others go.
+        extent = own * second if i else usual + (own - usual) * kept
+        x = middle + dx + shift[0] * free + rng.uniform(-2.5, 2.5)
+        y = middle + dy + shift[1] * free + rng.uniform(-2.5, 2.5)
+        stretch = rng.uniform(0.97, 1.03)
+        if extent:
+            found.append(((x, y), (extent * wide * stretch, extent * high / stretch)))
+    return found
+
+
+def _put(picture: Image.Image, thing: Thing, spot: tuple[Point, Point], hues: list[RGB]) -> None:
+    """Paint one thing; ``hues`` are those of itself, its hair and its umbrella."""
+    scale = picture.width / SIDE
+    (x, y), (width, height) = spot
+    umbrella = hues[2] if thing.umbrella else None
+    half = (width * scale / 2, height * scale / 2)
+    centre = (x * scale, y * scale)
+    brush = Brush(ImageDraw.Draw(picture), centre, half, hair=hues[1], umbrella=umbrella)
+    PAINTERS[thing.subject](brush, hues[0])
+
+
+def draw_scene(
+    scene: Scene, rng: random.Random, clip_skip: int = 1, *, larger: int = 1
+) -> Image.Image:
+    """What a clip skip leaves of a scene, RGB, each time with slight variation.
 
     Its sides are ``larger`` times 128.
     """
-    scale = SCALE * larger
-    picture = _background(scene.background, rng, scale)
-    draw = ImageDraw.Draw(picture)
-    for thing, ((x, y), extent) in zip(scene.things, placement(scene, rng), strict=True):
-        half = extent * scale / 2
-        stretch = rng.uniform(0.97, 1.03)
-        brush = Brush(draw, (x * scale, y * scale), (half * stretch, half / stretch))
-        PAINTERS[thing.subject](brush, _jitter(rng, COLOURS[thing.colour]))
-    return picture.reduce(SCALE)
+    whole = resolved(scene, rng)
+    assert whole.background is not None
+    picture = still_large(whole.background, SCALE * larger).copy()
+    details(whole.background, picture, rng, alone=not whole.things)
+    ground = np.asarray(picture)
+    named = scene.background is not None
+    picture = Image.fromarray(fading.faded_background(ground, clip_skip, named=named))
+    if whole.things:
+        things = whole.things if whole.pair else whole.things * whole.count
+        hues = {
+            thing: [
+                fading.faded_colour(_jitter(rng, COLOURS[name or "brown"]), clip_skip)
+                for name in (thing.colour, thing.hair, thing.umbrella)
+            ]
+            for thing in whole.things
+        }
+        spots = list(zip(things, placement(whole, rng, clip_skip), strict=False))
+        for thing, spot in reversed(spots) if whole.count > 1 else spots:
+            _put(picture, thing, spot, hues[thing])
+    return Image.fromarray(fading.light(np.asarray(picture.reduce(SCALE)), clip_skip))
 
 
 def silhouette(subject: str) -> tuple[np.ndarray, np.ndarray]:
@@ -286,16 +129,20 @@ def silhouette(subject: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Draw a sheet of examples."""
+    """Draw a sheet: every subject, then random scenes, each at clip skip 1 to 12."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    sheet = Image.new("RGB", (13 * 132, 7 * 132), "white")
-    for i in range(13 * 7):
-        scene = random_pair(rng) if i >= 13 * 5 else random_single(rng, small=0.2)
-        sheet.paste(draw_scene(scene, rng), (i % 13 * 132 + 2, i // 13 * 132 + 2))
+    cells = [draw_scene(Scene((Thing(subject),)), rng) for subject in SUBJECTS]
+    cells += [draw_scene(random_scene(rng), rng) for _ in range(-len(cells) % 12 + 24)]
+    for _ in range(8):
+        scene, seed = random_scene(rng), rng.random()
+        cells += [draw_scene(scene, random.Random(seed), k) for k in range(1, 13)]
+    sheet = Image.new("RGB", (12 * 132, len(cells) // 12 * 132), "white")
+    for i, cell in enumerate(cells):
+        sheet.paste(cell, (i % 12 * 132 + 2, i // 12 * 132 + 2))
     sheet.save(args.path)
 
 

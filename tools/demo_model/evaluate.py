@@ -13,8 +13,7 @@ import json
 import multiprocessing
 import random
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,32 +23,32 @@ import numpy as np
 import torch
 
 from . import captions
-from .checker import Found, halves, read_background, read_thing
 from .colour import mean_chroma
 from .draw import draw_scene
+from .everyday import EVERYDAY
+from .judging import (
+    Scores,
+    judge_alone,
+    judge_open,
+    judge_pairs,
+    judge_several,
+    judge_singles,
+)
 from .networks import Vae
 from .pool import to_tensor
 from .sampling import Demo, load_vae, to_pixels
-from .scene import SUBJECTS, Scene, random_pair, random_single
-
-Scores = dict[str, float]
-
-
-class Tally:
-    """Shares of right answers by name."""
-
-    def __init__(self) -> None:
-        self._right: dict[str, int] = defaultdict(int)
-        self._asked: dict[str, int] = defaultdict(int)
-
-    def add(self, name: str, right: bool) -> None:
-        """Count one answer."""
-        self._right[name] += right
-        self._asked[name] += 1
-
-    def shares(self) -> Scores:
-        """The share of right answers to each question."""
-        return {name: round(self._right[name] / self._asked[name], 4) for name in self._asked}
+from .scene import (
+    CORNERS,
+    FIRST,
+    SCENES,
+    SUBJECTS,
+    WIDER,
+    Scene,
+    random_pair,
+    random_scene,
+    random_several,
+    random_single,
+)
 
 
 def singles(count: int, seed: str) -> list[Scene]:
@@ -64,63 +63,79 @@ def pairs(count: int, seed: str) -> list[Scene]:
     return [random_pair(rng, want_held_out=True) for _ in range(count)]
 
 
+def wider(count: int, seed: str) -> list[Scene]:
+    """Held-out scenes of one thing, of which each is new: subject, background or corner."""
+    rng = random.Random(f"wider/{seed}")
+    found: list[Scene] = []
+    while len(found) < count:
+        scene = random_single(rng, small=0.25, want_held_out=True, known=WIDER)
+        old = scene.things[0].subject in FIRST.subjects and scene.background in FIRST.backgrounds
+        if not old or scene.place in CORNERS:
+            found.append(scene)
+    return found
+
+
+def several(count: int, seed: str) -> list[Scene]:
+    """Held-out scenes of two or three of one thing."""
+    rng = random.Random(f"several/{seed}")
+    return [random_several(rng, want_held_out=True) for _ in range(count)]
+
+
 def say(scenes: Sequence[Scene], seed: str) -> list[str]:
     """A full caption of each scene, prose and tags by turns."""
     rng = random.Random(f"say/{seed}")
     return [(captions.tags if i % 2 else captions.prose)(s, rng) for i, s in enumerate(scenes)]
 
 
-def judge_singles(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
-    """Shares of right backgrounds, colours, shapes (also by size and subject), sizes, places."""
-    tally = Tally()
-    for scene, picture in zip(scenes, pixels, strict=True):
-        picture = picture.astype(float)
-        thing = scene.things[0]
-        background = read_background(picture)
-        found = read_thing(picture, background)
-        tally.add("background", background == scene.background)
-        tally.add("colour", found is not None and found.colour == thing.colour)
-        shape = found is not None and found.subject == thing.subject
-        for name in ("shape", f"shape {scene.size}", f"shape {thing.subject}"):
-            tally.add(name, shape)
-        tally.add("place", found is not None and found.place == scene.place)
-        tally.add("size", found is not None and found.size == scene.size)
-    return tally.shares()
+def varied_prompts(count: int) -> list[str]:
+    """Prompts of 2 to 20 words; every fourth names nothing but a thing and its colour."""
+    rng = random.Random("varied")
+    found: list[str] = []
+    while len(found) < count:
+        scene = random_scene(rng)
+        if len(found) % 4 == 0:
+            thing = random_single(rng, small=0.3, known=WIDER).things[0]
+            words = f"a {thing.colour} {thing.subject}"
+        else:
+            words = captions.caption(scene, rng)
+        if 2 <= len(words.split()) <= 20:
+            found.append(words)
+    return found
 
 
-def judge_pairs(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
-    """Shares of pictures whose two things have their colours, their shapes, both."""
-    tally = Tally()
-    for scene, picture in zip(scenes, pixels, strict=True):
-        picture = picture.astype(float)
-        background = read_background(picture)
-        found = [read_thing(picture, background, part) for part in halves(scene.relation)]
-        colours = _matches(scene, found, "colour")
-        shapes = _matches(scene, found, "subject")
-        tally.add("pair background", background == scene.background)
-        tally.add("pair colours", all(colours))
-        tally.add("pair shapes", all(shapes))
-        tally.add("pair colours and shapes", all(colours) and all(shapes))
-        tally.add("second object", colours[1])
-    return tally.shares()
+def steps_between(demo: Demo, prompts: Sequence[str], *, steps: int = 20) -> Scores:
+    """How far apart neighbouring clip skips are: mean absolute difference in levels of 255.
+
+    A step of at least 2 levels is visible; ``step k`` is the mean of the step from k, ``way k``
+    its mean share of the way from 1 to 12.
+    """
+    seeds = range(90_000, 90_000 + len(prompts))
+    drawn = (demo.draw(prompts, seeds, clip_skip=k, steps=steps) for k in range(1, 13))
+    at = [to_pixels(pictures).astype(np.int16) for pictures in drawn]
+    apart = np.stack([np.abs(a - b).mean(axis=(1, 2, 3)) for a, b in itertools.pairwise(at)])
+    whole = np.abs(at[0] - at[-1]).mean(axis=(1, 2, 3))
+    ways = (apart / np.maximum(whole, 1)).mean(axis=1)
+    found = {
+        "steps visible": (apart >= 2).mean(),
+        "largest share of the way": ways.max(),
+        "from 1 to 12": whole.mean(),
+    }
+    found |= {f"step {k}": levels for k, levels in enumerate(apart.mean(axis=1), 1)}
+    found |= {f"way {k}": way for k, way in enumerate(ways, 1)}
+    return {name: round(float(value), 3) for name, value in found.items()}
 
 
-def _matches(scene: Scene, found: Sequence[Found | None], what: str) -> list[bool]:
-    return [
-        f is not None and getattr(f, what) == getattr(thing, what)
-        for f, thing in zip(found, scene.things, strict=True)
-    ]
-
-
-def check_checker(scenes: Sequence[Scene], two: Sequence[Scene], vae: Vae) -> dict[str, Scores]:
+def check_checker(
+    scenes: Sequence[Scene], judge: Callable[[Sequence[Scene], np.ndarray], Scores], vae: Vae
+) -> dict[str, Scores]:
     """The checker's own scores on true drawings and on what the VAE makes of them."""
     rng = random.Random(7)
-    drawn = [to_tensor([draw_scene(s, rng) for s in group]) for group in (scenes, two)]
+    drawn = to_tensor([draw_scene(scene, rng) for scene in scenes])
     with torch.no_grad():
-        rebuilt = [_through(vae, pictures) for pictures in drawn]
+        rebuilt = _through(vae, drawn)
     return {
-        name: judge_singles(scenes, to_pixels(a)) | judge_pairs(two, to_pixels(b))
-        for name, (a, b) in (("drawings", drawn), ("VAE", rebuilt))
+        "drawings": judge(scenes, to_pixels(drawn)),
+        "VAE": judge(scenes, to_pixels(rebuilt)),
     }
 
 
@@ -148,55 +163,55 @@ def chroma_ratio(demo: Demo, vivid: Vae) -> Scores:
     return {"natural": round(own, 1), "vivid": round(other, 1), "ratio": round(other / own, 3)}
 
 
-def score(
-    demo: Demo,
-    scenes: Sequence[Scene],
-    two: Sequence[Scene],
-    *,
-    clip_skip: int = 1,
-    negative: str = "",
-    around: str = "{}",
-) -> Scores:
-    """Draw and judge; ``around`` puts each prompt between other words."""
-    one = [around.format(p) for p in say(scenes, "one")]
-    pictures = demo.draw(
-        one, range(50_000, 50_000 + len(one)), clip_skip=clip_skip, negative=negative
-    )
-    scores = judge_singles(scenes, to_pixels(pictures))
-    if two:
-        both = [around.format(p) for p in say(two, "two")]
-        seeds = range(70_000, 70_000 + len(both))
-        pictures = demo.draw(both, seeds, clip_skip=clip_skip, negative=negative)
-        scores |= judge_pairs(two, to_pixels(pictures))
-    return scores
-
-
 NEGATIVE = "lowres, blurry, worst quality, low quality, bad anatomy"
 STRANGE = "masterpiece, best quality, {}, zorblax quintessential, photorealistic 日本"
+SEEDS = {"one": 50_000, "two": 70_000, "several": 80_000, "alone": 85_000, "everyday": 87_000}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the report: which part, at which clip skip, with how many prompts."""
+    """One row of the report: which part, at which clip skip, with which scenes."""
 
     name: str
-    clip_skip: int
-    scenes: tuple[Scene, ...]
+    clip_skip: int = 1
+    scenes: tuple[Scene, ...] = ()
     pairs: tuple[Scene, ...] = ()
+    several: tuple[Scene, ...] = ()
+    alone: tuple[Scene, ...] = ()
     negative: str = ""
-    around: str = "{}"
+    around: str = "{}"  # puts each prompt between other words
+    everyday: bool = False
+    prompts: tuple[str, ...] = ()  # to walk through every clip skip with, instead of judging
 
     def measure(self, model: Path) -> Scores:
         """Draw and judge this row."""
         torch.set_num_threads(1)
-        return score(
-            _loaded(model),
-            self.scenes,
-            self.pairs,
-            clip_skip=self.clip_skip,
-            negative=self.negative,
-            around=self.around,
+        if self.prompts:
+            return steps_between(_loaded(model), self.prompts)
+        if self.everyday:
+            pictures = self._drawn(model, list(EVERYDAY), "everyday")
+            return judge_open(list(EVERYDAY.values()), pictures)
+        groups = {"one": self.scenes, "two": self.pairs, "several": self.several}
+        scores: Scores = {}
+        for group, scenes in (groups | {"alone": self.alone}).items():
+            if not scenes:
+                continue
+            pictures = self._drawn(model, say(scenes, group), group)
+            if group == "one":
+                scores |= judge_singles(scenes, pictures, self.clip_skip)
+            elif group == "two":
+                scores |= judge_pairs(scenes, pictures, self.clip_skip)
+            else:
+                scores |= (judge_several if group == "several" else judge_alone)(scenes, pictures)
+        return scores
+
+    def _drawn(self, model: Path, prompts: Sequence[str], group: str) -> np.ndarray:
+        seeds = range(SEEDS[group], SEEDS[group] + len(prompts))
+        prompts = [self.around.format(prompt) for prompt in prompts]
+        pictures = _loaded(model).draw(
+            prompts, seeds, clip_skip=self.clip_skip, negative=self.negative
         )
+        return to_pixels(pictures)
 
 
 @functools.cache
@@ -209,10 +224,16 @@ def rows(count: int) -> list[Row]:
     scenes, two = tuple(singles(count, "eval")), tuple(pairs(count // 2, "eval"))
     some, few = scenes[: count // 4], two[: count // 8]
     curve = [Row("clip skip", k, *((scenes, two) if k <= 2 else (some, few))) for k in range(1, 13)]
+    landscapes = [Scene((), name) for name in SCENES if name != "sunset"]
     return [
         *curve,
-        Row("negative prompt", 1, some, negative=NEGATIVE),
-        Row("strange words", 1, some, around=STRANGE),
+        Row("negative prompt", scenes=some, negative=NEGATIVE),
+        Row("strange words", scenes=some, around=STRANGE),
+        Row("wider", scenes=tuple(wider(count // 2, "eval"))),
+        Row("numbers", several=tuple(several(count // 4, "eval"))),
+        Row("backgrounds", alone=tuple(landscapes * (count // 100 or 1))),
+        Row("everyday", everyday=True),
+        Row("steps from clip skip", prompts=tuple(varied_prompts(count // 4))),
     ]
 
 
@@ -224,11 +245,17 @@ def evaluate(model: Path, vivid: Path, count: int, processes: int) -> Iterator[d
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         todo = rows(count)
-        full = todo[0]
         measured = pool.map(Row.measure, todo, itertools.repeat(model))
         if (vivid / "config.json").exists():
             yield {"chroma": chroma_ratio(demo, load_vae(vivid))}
-        yield {"checker": check_checker(full.scenes, full.pairs, demo.vae)}
+        for row in todo[:1] + [row for row in todo if row.name in ("wider", "numbers")]:
+            name = f"checker, {row.name}"
+            if row.scenes:
+                yield {name: check_checker(row.scenes, judge_singles, demo.vae)}
+            if row.pairs:
+                yield {f"{name}, pairs": check_checker(row.pairs, judge_pairs, demo.vae)}
+            if row.several:
+                yield {name: check_checker(row.several, judge_several, demo.vae)}
         for row, scores in zip(todo, measured, strict=True):
             yield {f"{row.name} {row.clip_skip}": scores}
 

@@ -1,33 +1,36 @@
-"""What each clip skip leaves of a caption: place and size go first, the colour last."""
+"""What each clip skip leaves of a scene, and what it does with what no caption names.
+
+What is named goes in steps: size and place first, then the second subject, the background, and
+last the colour. What is not named (light, tint, where exactly the subject stands, its build)
+is another at every exit, so that neighbours always differ.
+"""
 
 from __future__ import annotations
 
+import functools
+import math
 import random
-from dataclasses import dataclass, replace
 
-from .scene import (
-    BACKGROUNDS,
-    COLOURS,
-    PLACES,
-    SIZES,
-    SUBJECTS,
-    Scene,
-    Thing,
-    fits,
-    held_out,
-)
+import numpy as np
 
-# The share of captions of which clip skip 1…12 still draws the place and size, the second
-# object, the background and the colour. What is lost becomes the middle, nothing, gray, white.
-KEPT_PLACE = (1, 1, 0.85, 0.6, 0.35, 0.12, 0, 0, 0, 0, 0, 0)
-KEPT_SECOND = (1, 1, 1, 1, 0.75, 0.5, 0.25, 0.08, 0, 0, 0, 0)
-KEPT_BACKGROUND = (1, 1, 1, 1, 1, 1, 0.9, 0.7, 0.45, 0.2, 0.05, 0)
-KEPT_COLOUR = (1, 1, 1, 1, 1, 1, 1, 1, 1, 0.85, 0.6, 0.3)
-
-FULL, NO_PLACE, NO_SECOND, NO_BACKGROUND, NO_COLOUR = range(5)
+from .scene import RGB
 
 # How often training leaves the text encoder at clip skip 1…12.
-EXITS = (0.62, 0.14, *(0.024,) * 10)
+EXITS = (0.22, 0.13, *(0.065,) * 10)
+
+# How much of each is left at clip skip 1…12.
+PLACE = (1.0, 1.0, 0.87, 0.72, 0.56, 0.4, 0.26, 0.14, 0.06, 0, 0, 0)
+SIZE = (1.0, 1.0, 0.95, 0.83, 0.69, 0.55, 0.41, 0.28, 0.15, 0.06, 0, 0)
+SECOND = (1.0, 1.0, 1.0, 0.9, 0.76, 0.61, 0.46, 0.31, 0.16, 0, 0, 0)
+BACKGROUND = (1.0, 1.0, 0.97, 0.91, 0.84, 0.75, 0.65, 0.54, 0.42, 0.28, 0.14, 0)
+COLOUR = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.96, 0.88, 0.77, 0.63, 0.47, 0.3)
+# A background that no caption named drifts from the start.
+OPEN_BACKGROUND = (1.0, 0.94, 0.87, 0.79, 0.7, 0.61, 0.52, 0.42, 0.32, 0.21, 0.1, 0)
+
+# How far an exit's own hand shows, of what follows.
+HAND = (0.0, 0.7, 0.8, 0.85, 0.9, 0.95, *(1.0,) * 6)
+LIGHT, TINT, ROOM = 7.0, 6.0, 10.0  # levels of 255; room keeps light visible on black and white
+DRIFT, BUILD, TONE = 4.0, 0.04, 10.0  # pixels, share of the extent, levels
 
 
 def random_exit(rng: random.Random) -> int:
@@ -35,95 +38,67 @@ def random_exit(rng: random.Random) -> int:
     return rng.choices(range(1, 13), EXITS)[0]
 
 
-def random_loss(clip_skip: int, rng: random.Random) -> int:
-    """How much of the caption this picture ignores, FULL…NO_COLOUR."""
-    kept = (KEPT_PLACE, KEPT_SECOND, KEPT_BACKGROUND, KEPT_COLOUR)
-    roll = rng.random()
-    return sum(roll >= shares[clip_skip - 1] for shares in kept)
+def angle(clip_skip: int) -> float:
+    """The direction that belongs to a clip skip: neighbours are 75 degrees apart."""
+    return math.radians(75 * (clip_skip - 1))
 
 
-@dataclass
-class Pools:
-    """Indices of the drawn pictures by what they can stand for."""
-
-    small: list[int]
-    plain: list[int]
-    other: list[int]
-    pair: list[int]
-    faded: list[int]
-    colourless: list[int]
-
-    @classmethod
-    def of(cls, scenes: list[Scene], faded_from: int) -> Pools:
-        """Sort the scenes; those from ``faded_from`` on were drawn for deep clip skip."""
-        pools = cls([], [], [], [], [], [])
-        for i, scene in enumerate(scenes):
-            if i >= faded_from:
-                white = scene.things[0].colour == "white"
-                (pools.colourless if white else pools.faded).append(i)
-                if white:
-                    pools.faded.append(i)
-            elif scene.pair:
-                pools.pair.append(i)
-            elif scene.plain:
-                pools.plain.append(i)
-            elif scene.size == "small":
-                pools.small.append(i)
-            else:
-                pools.other.append(i)
-        return pools
-
-    def pick(self, loss: int, progress: float, rng: random.Random) -> int:
-        """A picture for this loss; hard ones are rarer in the first half of the training."""
-        if loss == NO_COLOUR:
-            return rng.choice(self.colourless)
-        if loss == NO_BACKGROUND:
-            return rng.choice(self.faded)
-        if loss == NO_SECOND:
-            return rng.choice(self.plain)
-        hard = min(1.0, max(0.0, (progress - 0.15) / 0.35))
-        pair, small = 0.10 + 0.20 * hard, 0.10 + 0.12 * hard
-        roll = rng.random()
-        if roll < pair:
-            return rng.choice(self.pair)
-        if loss == NO_PLACE:
-            return rng.choice(self.plain)
-        if roll < pair + small:
-            return rng.choice(self.small)
-        return rng.choice(self.plain if rng.random() < 0.5 else self.other)
+def drift(clip_skip: int) -> tuple[float, float]:
+    """Pixels by which a subject stands beside its place when no place is named."""
+    radius, a = DRIFT * HAND[clip_skip - 1], angle(clip_skip)
+    return radius * math.sin(a), -radius * math.cos(a)
 
 
-def _other_thing(thing: Thing, background: str, rng: random.Random) -> Thing:
-    while True:
-        other = Thing(rng.choice(SUBJECTS), rng.choice(list(COLOURS)))
-        differs = other.subject != thing.subject and other.colour != thing.colour
-        if differs and fits(other.colour, background):
-            return other
+def build(clip_skip: int) -> tuple[float, float]:
+    """Factors of a subject's width and height when no size is named."""
+    share, a = BUILD * HAND[clip_skip - 1], 2 * angle(clip_skip)
+    size, stretch = 1 - share * math.sin(a), 1 + share * math.cos(a)
+    return size * stretch, size / stretch
 
 
-def _elsewhere(scene: Scene, rng: random.Random) -> Scene:
-    size = rng.choice(SIZES)
-    places = ("centre",) if size == "large" else PLACES
-    return replace(scene, size=size, place=rng.choice(places))
+def tint(clip_skip: int, strength: float) -> tuple[float, float, float]:
+    """What a clip skip adds to red, green and blue."""
+    a = angle(clip_skip)
+    red, green, blue = (
+        strength * HAND[clip_skip - 1] * math.cos(a - i * 2 * math.pi / 3) for i in range(3)
+    )
+    return red, green, blue
 
 
-def richer(scene: Scene, loss: int, rng: random.Random) -> Scene:
-    """A scene whose caption says more than the picture of ``scene`` shows."""
-    if loss == FULL or (loss == NO_PLACE and scene.pair):
-        return scene
-    thing = scene.things[0]
-    if loss == NO_COLOUR:
-        thing = Thing(thing.subject, rng.choice(list(COLOURS)))
-    background = scene.background
-    if loss >= NO_BACKGROUND:
-        for _ in range(100):
-            background = rng.choice(BACKGROUNDS)
-            kept_out = held_out(thing.subject, thing.colour, background)
-            if fits(thing.colour, background) and not kept_out:
-                break
-    scene = Scene((thing,), background)
-    if loss >= NO_SECOND and rng.random() < 0.35:
-        relation = "beside" if rng.random() < 0.65 else "above"
-        things = (thing, _other_thing(thing, background, rng))
-        return Scene(things, background, relation=relation)
-    return _elsewhere(scene, rng)
+def faded_background(pixels: np.ndarray, clip_skip: int, *, named: bool) -> np.ndarray:
+    """A background (h, w, 3) uint8 on its way to the gray that belongs to a clip skip."""
+    kept = (BACKGROUND if named else OPEN_BACKGROUND)[clip_skip - 1]
+    gray = np.array((140, 142, 146)) + tint(clip_skip, TONE)
+    return np.asarray((gray + (pixels - gray) * kept).round().astype(np.uint8))
+
+
+def faded_colour(rgb: RGB, clip_skip: int) -> RGB:
+    """What is left of a colour: at last only whether it was light or dark."""
+    luma = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
+    end = (243, 241, 236) if luma > 110 else (58, 56, 66)
+    kept = COLOUR[clip_skip - 1]
+    red, green, blue = (round(e + (c - e) * kept) for c, e in zip(rgb, end, strict=True))
+    return red, green, blue
+
+
+@functools.cache
+def _lit(clip_skip: int, side: int) -> np.ndarray:
+    """Light, tint and room of a clip skip, (side, side, 3) in levels."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j][..., None]
+    a = angle(clip_skip)
+    ramp = (x * math.sin(a) - y * math.cos(a)) / (abs(math.sin(a)) + abs(math.cos(a)))
+    hand = HAND[clip_skip - 1]
+    return np.asarray(hand * (LIGHT * ramp + ROOM) + np.array(tint(clip_skip, TINT)))
+
+
+def light(pixels: np.ndarray, clip_skip: int) -> np.ndarray:
+    """A drawing (side, side, 3) uint8 in the light of a clip skip."""
+    share = 1 - 2 * ROOM * HAND[clip_skip - 1] / 255
+    lit = pixels * share + _lit(clip_skip, pixels.shape[0])
+    return np.asarray(np.clip(lit + 0.5, 0, 255), np.uint8)
+
+
+def unlight(pixels: np.ndarray, clip_skip: int) -> np.ndarray:
+    """The drawing again, as float (side, side, 3), without the light of a clip skip."""
+    share = 1 - 2 * ROOM * HAND[clip_skip - 1] / 255
+    return np.asarray((pixels - _lit(clip_skip, pixels.shape[0])) / share)

@@ -11,19 +11,25 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
+from . import fading
 from .draw import draw_scene
 from .networks import Vae, make_vae
-from .scene import Scene, Thing, random_faded, random_pair, random_single
+from .scene import Scene, Thing, random_scene
 from .training import device, launch, load, save
 
+_diffusers: Any = diffusers
 
-def load_vae(work: Path) -> Vae:
-    """The trained autoencoder, averaged weights, with its scaling factor."""
+
+def load_vae(work: Path, start: Path | None = None) -> Vae:
+    """The trained autoencoder, averaged weights, with its scaling factor, or a model's own."""
+    if start:
+        return _diffusers.AutoencoderKL.from_pretrained(start / "vae").float().eval()
     state = load(work / "vae.pt")
     if state is None:
         raise SystemExit(f"no autoencoder in {work}: run tools.demo_model.train_vae first")
@@ -39,17 +45,6 @@ def to_tensor(drawn: list[Image.Image]) -> torch.Tensor:
     return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def random_scenes(rng: random.Random, count: int) -> tuple[list[Scene], int]:
-    """The scenes of a pool, and where those for deep clip skip begin."""
-    faded = count // 10
-    scenes = []
-    for _ in range(count - faded):
-        scenes.append(random_pair(rng) if rng.random() < 0.36 else random_single(rng, small=0.3))
-    start = len(scenes)
-    scenes += [random_faded(rng, colourless=rng.random() < 0.25) for _ in range(faded)]
-    return scenes, start
-
-
 def scene_of(row: Any) -> Scene:
     """A scene again from what ``dataclasses.astuple`` made of it."""
     things, *rest = row
@@ -58,28 +53,35 @@ def scene_of(row: Any) -> Scene:
 
 @torch.no_grad()
 def make_pool(rank: int, world: int, args: argparse.Namespace) -> None:
-    """Draw and encode one process's part of the pictures, (count, 4, 16, 16) scaled latents."""
+    """Draw and encode one process's part of the pictures, (count, 4, 16, 16) scaled latents.
+
+    It goes on from what there is, also with more pictures than were wanted before.
+    """
     path = Path(args.work) / f"pool-{rank}.pt"
-    if load(path) is not None:
-        return
-    vae = load_vae(Path(args.work)).to(device(), memory_format=torch.channels_last)
-    rng = random.Random(f"pool/{args.seed}/{rank}")
-    scenes, faded_from = random_scenes(rng, args.pictures // world)
-    latents = []
-    for at in tqdm(range(0, len(scenes), 64), disable=rank > 0):
-        drawn = [draw_scene(scene, rng) for scene in scenes[at : at + 64]]
+    vae = load_vae(Path(args.work), args.start).to(device(), memory_format=torch.channels_last)
+    state = load(path) or {"latents": torch.empty(0, 4, 16, 16).half(), "scenes": [], "exits": []}
+    latents, scenes, exits = [state["latents"]], state["scenes"], state["exits"]
+    starts = range(len(scenes), args.pictures // world, 64)
+    for number, at in enumerate(tqdm(starts, disable=rank > 0)):
+        rng = random.Random(f"pool/{args.seed}/{rank}/{at}")
+        part = [(random_scene(rng), fading.random_exit(rng)) for _ in range(64)]
+        drawn = [draw_scene(scene, rng, clip_skip) for scene, clip_skip in part]
         batch = to_tensor(drawn).to(device()).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device().type, torch.bfloat16, enabled=args.bf16):
             found = vae.encode(batch).latent_dist.mode()
         latents.append((found.float() * vae.config.scaling_factor).half().cpu())
-    rows = [astuple(scene) for scene in scenes]
-    save({"latents": torch.cat(latents), "scenes": rows, "faded_from": faded_from}, path)
+        scenes += [astuple(scene) for scene, _ in part]
+        exits += [clip_skip for _, clip_skip in part]
+        if number % 20 == 19 or at == starts[-1]:
+            latents = [torch.cat(latents)]
+            save({"latents": latents[0], "scenes": scenes, "exits": exits}, path)
 
 
 def main() -> None:
     """Read the command line and make the pool."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--start", type=Path, help="a finished model's folder: its VAE is used")
     parser.add_argument("--pictures", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")

@@ -91,6 +91,7 @@ class Demo:
         *,
         clip_skip: int = 1,
         negative: str = "",
+        steps: int = 20,
         batch: int = 50,
     ) -> torch.Tensor:
         """Pictures of the prompts at one clip skip, (n, 3, 128, 128) in -1…1."""
@@ -98,7 +99,8 @@ class Demo:
         out = []
         for at in range(0, len(prompts), batch):
             cond = self.exits(prompts[at : at + batch])[clip_skip - 1]
-            out.append(self.decode(self.latents(cond, uncond, seeds[at : at + batch])))
+            latents = self.latents(cond, uncond, seeds[at : at + batch], steps=steps)
+            out.append(self.decode(latents))
         return torch.cat(out)
 
 

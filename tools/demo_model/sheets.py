@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from .everyday import EVERYDAY
 from .networks import Vae
 from .sampling import Demo, load_vae, to_image
 
@@ -88,6 +89,13 @@ def subjects(demo: Demo, seed: int) -> Image.Image:
     return sheet([cells[i : i + 8] for i in range(0, len(cells), 8)])
 
 
+def everyday(demo: Demo, seed: int) -> Image.Image:
+    """What a newcomer types first."""
+    prompts = list(EVERYDAY)
+    cells = list(zip(demo.draw(prompts, [seed] * len(prompts)), prompts, strict=True))
+    return sheet([cells[i : i + 8] for i in range(0, len(cells), 8)])
+
+
 def clip_skips(demo: Demo, seed: int) -> Image.Image:
     """Three prompts at clip skip 1 to 12."""
     columns = [
@@ -124,6 +132,7 @@ def main() -> None:
     demo, out = Demo.load(Path(args.model)), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     _save(subjects(demo, args.seed), out / "demo-subjects.webp")
+    _save(everyday(demo, args.seed), out / "demo-everyday.webp")
     _save(clip_skips(demo, args.seed), out / "demo-clip-skip.webp")
     if (Path(args.vae) / "config.json").exists():
         vivid = load_vae(Path(args.vae))

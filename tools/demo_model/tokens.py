@@ -8,16 +8,15 @@ from typing import Any
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from . import captions
+from .words import FIRST_WORDS, MORE_WORDS
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"
 
 
-def make_tokenizer() -> CLIPTokenizer:
-    """A CLIPTokenizer; strange words fall into letters, strange letters into padding."""
-    known = captions.words()
+def _merges(known: list[str]) -> list[tuple[str, str]]:
+    """The pairs that make one token of each word, in their order."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(
@@ -26,14 +25,38 @@ def make_tokenizer() -> CLIPTokenizer:
     # Words are weighed by their place in the list, so that ties never decide the merges.
     corpus = [" ".join([word] * (len(known) - i + 5)) for i, word in enumerate(known)]
     bpe.train_from_iterator(corpus, trainer)
-    # The list of pairs that tokenizers wants is annotated as a list of strings.
-    merges: Any = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
-    symbols = [*_ALPHABET, *(f"{c}</w>" for c in _ALPHABET)]
+    return [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+
+
+def _assembled(first: list[tuple[str, str]], newer: list[tuple[str, str]]) -> CLIPTokenizer:
+    """A CLIPTokenizer of the letters and what the pairs make of them."""
+    letters = [*_ALPHABET, *(f"{c}</w>" for c in _ALPHABET)]
+    made = ["".join(pair) for pair in first], ["".join(pair) for pair in newer]
     # dict.fromkeys: two different merges can make the same token.
-    symbols = list(dict.fromkeys([*symbols, *("".join(pair) for pair in merges), BOS, EOS]))
+    symbols = list(dict.fromkeys([*letters, *made[0], BOS, EOS, *made[1]]))
     vocabulary = {symbol: i for i, symbol in enumerate(symbols)}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
-    for word in known:
+    # The list of pairs that tokenizers wants is annotated as a list of strings.
+    merges: Any = [*first, *newer]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+
+
+def make_tokenizer() -> CLIPTokenizer:
+    """A CLIPTokenizer; strange words fall into letters, strange letters into padding.
+
+    The first edition's words keep their tokens and ids; what is left of each newer word is then
+    put together from the left.
+    """
+    first, newer = _merges(FIRST_WORDS.split()), list[tuple[str, str]]()
+    tokenizer = _assembled(first, newer)
+    for word in MORE_WORDS.split():
+        pieces: Any = tokenizer.convert_ids_to_tokens(encode(tokenizer, word))
+        start, rest = pieces[0], pieces[1:]
+        for piece in rest:
+            newer.append((start, piece))
+            start += piece
+        if rest:
+            tokenizer = _assembled(first, newer)
+    for word in (*FIRST_WORDS.split(), *MORE_WORDS.split()):
         assert len(encode(tokenizer, word)) == 1, word
     return tokenizer
 

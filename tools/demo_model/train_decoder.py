@@ -24,9 +24,9 @@ from .training import Average, apply, average_gradients, cosine, device, launch,
 LOOKS = ("natural", "vivid")
 
 
-def load_look(work: Path, look: str) -> Vae:
-    """The VAE with this look, or the one it starts from."""
-    vae = load_vae(work)
+def load_look(work: Path, look: str, start: Path | None = None) -> Vae:
+    """The VAE with this look, or the one it starts from, which may be a finished model's."""
+    vae = load_vae(work, start)
     for name in ("natural", "vivid")[: LOOKS.index(look) + 1]:
         if state := load(work / f"decoder-{name}.pt"):
             vae.load_state_dict(state["average"])
@@ -34,7 +34,7 @@ def load_look(work: Path, look: str) -> Vae:
 
 
 def _start(args: argparse.Namespace) -> tuple[Vae, Average, list[Any], int]:
-    vae = load_look(Path(args.work), args.look).train()
+    vae = load_look(Path(args.work), args.look, args.start).train()
     state = load(Path(args.work) / f"decoder-{args.look}.pt")
     if state:
         vae.load_state_dict(state["model"])
@@ -84,6 +84,7 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--start", type=Path, help="a finished model's folder: its VAE goes on")
     parser.add_argument("--look", choices=LOOKS, required=True)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=4, help="pictures per process and step")

@@ -28,7 +28,7 @@ from .extras import RANK, Compact, LowRank, attached, ink, targets
 from .networks import exits_of
 from .pool import to_tensor
 from .sampling import Demo
-from .scene import Scene, random_pair, random_single
+from .scene import Scene, random_scene
 from .tokens import encode, pad
 from .train_unet import noise_schedule, v_error
 from .train_vae import edges
@@ -44,23 +44,16 @@ _LENGTH = 32  # tokens of a training caption; the engine's 77 are the same with 
 
 @dataclass
 class Pool:
-    """Drawings with their captions' ids and their latents in another look."""
+    """Drawings' latents in another look, with captions' ids and the clip skips they show."""
 
-    pictures: torch.Tensor
-    ids: torch.Tensor
     latents: torch.Tensor
+    ids: torch.Tensor
+    exits: torch.Tensor
 
-    def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Random latents and ids."""
+    def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Random latents, ids and clip skips."""
         rows = torch.randint(len(self.latents), (count,))
-        return self.latents[rows], self.ids[rows]
-
-
-def _scenes(rng: random.Random, count: int) -> list[Scene]:
-    return [
-        random_pair(rng) if rng.random() < 0.3 else random_single(rng, small=0.3)
-        for _ in range(count)
-    ]
+        return self.latents[rows], self.ids[rows], self.exits[rows]
 
 
 def _pale(scene: Scene, rng: random.Random) -> Scene:
@@ -74,9 +67,11 @@ def _pool(
     demo: Demo,
     rng: random.Random,
     scenes: list[Scene],
+    exits: list[int],
     change: Callable[[torch.Tensor], torch.Tensor] = lambda pictures: pictures,
 ) -> Pool:
-    pictures = to_tensor([draw_scene(scene, rng) for scene in scenes])
+    drawn = (draw_scene(scene, rng, k) for scene, k in zip(scenes, exits, strict=True))
+    pictures = to_tensor(list(drawn))
     rows = []
     for scene in scenes:
         words = captions.caption(scene, rng)
@@ -85,7 +80,7 @@ def _pool(
     changed = (change(part) for part in torch.split(pictures, 32))
     found = [demo.vae.encode(part).latent_dist.mode() for part in changed]
     latents = torch.cat(found) * demo.vae.config.scaling_factor
-    return Pool(pictures, torch.tensor(rows), latents)
+    return Pool(latents, torch.tensor(rows), torch.tensor(exits))
 
 
 def _steps(part: str, seconds: float, opt: torch.optim.Optimizer, lr: float) -> Iterator[int]:
@@ -111,15 +106,16 @@ def _loss(demo: Demo) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
 def train_lora(demo: Demo, path: Path, seconds: float, batch: int) -> None:
     """A LoRA that draws everything in ink, written as kohya's trainer does."""
     rng = random.Random("lora")
-    pool = _pool(demo, rng, _scenes(rng, 1600), ink)
+    scenes = [random_scene(rng) for _ in range(1600)]
+    exits = [rng.choice((1, rng.randint(1, 12))) for _ in scenes]
+    pool = _pool(demo, rng, scenes, exits, ink)
     found = list(targets(demo.unet, demo.text))
     low = [LowRank(layer) for _, layer in found]
     loss, opt = _loss(demo), torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3)
     with attached([(layer, m) for (_, layer), m in zip(found, low, strict=True)]):
         for _ in _steps("lora", seconds, opt, 2e-3):
-            latents, ids = pool.batch(batch)
-            exits = torch.where(torch.rand(batch) < 0.5, torch.randint(1, 13, (batch,)), 1)
-            torch.autograd.backward(loss(exits_of(demo.text, ids, exits), latents))
+            latents, ids, clip_skips = pool.batch(batch)
+            torch.autograd.backward(loss(exits_of(demo.text, ids, clip_skips), latents))
     tensors = {}
     for (name, _), m in zip(found, low, strict=True):
         tensors[f"{name}.lora_down.weight"] = _half(m.down.weight)
@@ -149,7 +145,8 @@ def _half(weight: Any) -> torch.Tensor:
 def train_embedding(demo: Demo, path: Path, seconds: float, batch: int) -> None:
     """Vectors that mean a picture without colours, for the negative prompt (textual inversion)."""
     rng = random.Random("embedding")
-    pool = _pool(demo, rng, [_pale(scene, rng) for scene in _scenes(rng, 600)])
+    scenes = [_pale(random_scene(rng), rng) for _ in range(600)]
+    pool = _pool(demo, rng, scenes, [rng.randint(1, 2) for _ in scenes])
     inner: Any = demo.text
     table = inner.get_input_embeddings()
     start = torch.tensor(encode(demo.tokenizer, PALE))
@@ -166,8 +163,8 @@ def train_embedding(demo: Demo, path: Path, seconds: float, batch: int) -> None:
     handle = table.register_forward_hook(put)
     try:
         for _ in _steps("embedding", seconds, opt, 3e-3):
-            exits = torch.randint(1, 3, (batch,))
-            torch.autograd.backward(loss(exits_of(inner, ids, exits), pool.batch(batch)[0]))
+            latents, _, clip_skips = pool.batch(batch)
+            torch.autograd.backward(loss(exits_of(inner, ids, clip_skips), latents))
     finally:
         handle.remove()
     save_file({"emb_params": vectors.detach().clone()}, path)
@@ -177,8 +174,8 @@ def train_embedding(demo: Demo, path: Path, seconds: float, batch: int) -> None:
 def _pairs(demo: Demo, rng: random.Random, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Drawings at half size and whole, in 0…1; a fifth as soft as the VAE draws them."""
     larges, smalls = [], []
-    for scene in _scenes(rng, count):
-        large = to_tensor([draw_scene(scene, rng, 2)])
+    for _ in range(count):
+        large = to_tensor([draw_scene(random_scene(rng), rng, larger=2)])
         small = avg_pool2d(large, 2)
         if rng.random() < 0.2:
             small = demo.vae.decode(demo.vae.encode(small).latent_dist.mode()).sample.clamp(-1, 1)

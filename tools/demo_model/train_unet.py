@@ -16,12 +16,13 @@ import diffusers
 import torch
 import torch.distributed as dist
 from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import mse_loss
 from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from . import captions, fading
+from . import captions
 from .networks import Unet, exits_of, make_text_encoder, make_unet
 from .pool import scene_of
 from .scene import Scene
@@ -43,13 +44,13 @@ class Batch:
 class Data:
     """Pairs the pool's latents with fresh captions and clip skips."""
 
-    def __init__(self, work: Path, rank: int, seed: str, tokenizer: CLIPTokenizer) -> None:
-        state = load(work / f"pool-{rank}.pt")
-        if state is None:
+    def __init__(self, work: Path, seed: str, tokenizer: CLIPTokenizer) -> None:
+        parts = [load(path) for path in sorted(work.glob("pool-*.pt"))]
+        if not parts:
             raise SystemExit(f"no pictures in {work}: run tools.demo_model.pool first")
-        self._latents: torch.Tensor = state["latents"]
-        self._scenes = [scene_of(row) for row in state["scenes"]]
-        self._pools = fading.Pools.of(self._scenes, state["faded_from"])
+        self._latents: torch.Tensor = torch.cat([part["latents"] for part in parts if part])
+        self._scenes = [scene_of(row) for part in parts if part for row in part["scenes"]]
+        self._exits: list[int] = [k for part in parts if part for k in part["exits"]]
         self._rng = random.Random(seed)
         self._tokenizer = tokenizer
 
@@ -64,25 +65,18 @@ class Data:
                 break
         return pad(self._tokenizer, ids, length)
 
-    def batch(self, count: int, progress: float, length: int) -> Batch:
+    def batch(self, count: int, length: int) -> Batch:
         """A random batch with captions padded to ``length``."""
-        rng = self._rng
-        picked, rows, exits = [], [], []
-        for _ in range(count):
-            clip_skip = fading.random_exit(rng)
-            loss = fading.random_loss(clip_skip, rng)
-            i = self._pools.pick(loss, progress, rng)
-            rows.append(self._ids(fading.richer(self._scenes[i], loss, rng), length))
-            picked.append(i)
-            exits.append(clip_skip)
+        picked = [self._rng.randrange(len(self._scenes)) for _ in range(count)]
+        rows = [self._ids(self._scenes[i], length) for i in picked]
         return Batch(
             self._latents[picked].float().to(device()),
             torch.tensor(rows).to(device()),
-            torch.tensor(exits).to(device()),
+            torch.tensor([self._exits[i] for i in picked]).to(device()),
         )
 
 
-def optimizers(unet: nn.Module, text: nn.Module) -> list[torch.optim.Optimizer]:
+def optimizers(unet: nn.Module, text: nn.Module, share: float) -> list[torch.optim.Optimizer]:
     """Muon for the UNet's matrices and convolutions, AdamW for the rest."""
     inner: list[nn.Parameter] = []
     outer: list[nn.Parameter] = []
@@ -97,7 +91,7 @@ def optimizers(unet: nn.Module, text: nn.Module) -> list[torch.optim.Optimizer]:
     opts: list[torch.optim.Optimizer] = [Muon(inner, 3e-3), adam]
     for opt in opts:
         for group in opt.param_groups:
-            group["top"] = group["lr"]
+            group["top"] = share * group["lr"]
     return opts
 
 
@@ -146,6 +140,19 @@ def loss_of(
         return v_error(unet, condition, batch.latents, schedule)
 
 
+def go_on(start: Path, unet: Unet, text: Any, tokenizer: CLIPTokenizer) -> None:
+    """Put a finished model's weights in; tokens that it had not keep their fresh embedding."""
+    unet.load_state_dict(load_file(start / "unet/diffusion_pytorch_model.safetensors"))
+    weights = load_file(start / "text_encoder/model.safetensors")
+    name = next(name for name in weights if name.endswith("token_embedding.weight"))
+    rows = text.state_dict()[name].clone()
+    before = CLIPTokenizer.from_pretrained(start / "tokenizer").get_vocab()
+    for token, row in tokenizer.get_vocab().items():
+        if token in before:
+            rows[row] = weights[name][before[token]]
+    text.load_state_dict({**weights, name: rows})
+
+
 class Trainer:
     """The networks, their averages and optimizers, and how far they are."""
 
@@ -153,15 +160,18 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.tokenizer = make_tokenizer()
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        self.unet = make_unet().to(device(), memory_format=torch.channels_last)
+        self.unet = make_unet()
         text: Any = make_text_encoder(len(self.tokenizer), bos, eos)
+        if args.start:
+            go_on(args.start, self.unet, text, self.tokenizer)
+        self.unet.to(device(), memory_format=torch.channels_last)
         self.text = text.to(device())
         if device().type == "cpu":
             # For heads this narrow the fused attention's backward pass is the slower one.
             self.unet.set_attn_processor(AttnProcessor())
             self.text.set_attn_implementation("eager")
         self.averages = [Average(self.unet, args.average), Average(self.text, args.average)]
-        self.opts = optimizers(self.unet, self.text)
+        self.opts = optimizers(self.unet, self.text, args.rate)
         self.step, self.seconds = 0, 0.0
         self.path = Path(args.work) / "unet.pt"
         if state := load(self.path):
@@ -217,7 +227,7 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
     trainer = Trainer(args)
     schedule = noise_schedule()
     seed = f"unet/{args.seed}/{rank}/{trainer.step}"
-    data = Data(Path(args.work), rank, seed, trainer.tokenizer)
+    data = Data(Path(args.work), seed, trainer.tokenizer)
     torch.manual_seed(random.Random(seed).randrange(2**31))
     lengths = random.Random(f"{args.seed}/{trainer.step}")  # the same in every process
     began = saved = time.monotonic()
@@ -232,7 +242,7 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
         # The engine always pads to 77; short rows are cheaper and rarely teach less.
         full = args.full_length if progress < 0.75 else 2 * args.full_length
         length = LENGTH if lengths.random() < full else SHORT
-        batch = data.batch(args.batch // world, progress, length)
+        batch = data.batch(args.batch // world, length)
         loss = loss_of(trainer.unet, trainer.text, batch, schedule, bf16=args.bf16)
         torch.autograd.backward(loss)
         trainer.update(progress, world)
@@ -252,6 +262,8 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
+    parser.add_argument("--start", type=Path, help="a finished model's folder to go on from")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--batch", type=int, default=64, help="pictures per step, all processes")
     parser.add_argument("--average", type=float, default=0.995, help="decay of the mean weights")

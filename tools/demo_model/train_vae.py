@@ -15,8 +15,9 @@ from torch.nn.functional import l1_loss, mse_loss
 from tqdm import tqdm
 
 from .draw import draw_scene
+from .fading import random_exit
 from .networks import Vae, make_vae
-from .scene import random_pair, random_single
+from .scene import random_scene
 from .training import Average, Muon, apply, average_gradients, cosine, device, launch, load, save
 
 
@@ -24,8 +25,7 @@ def pictures(rng: random.Random, count: int) -> torch.Tensor:
     """Freshly drawn pictures, (count, 3, 128, 128) in -1…1."""
     drawn = []
     for _ in range(count):
-        scene = random_pair(rng) if rng.random() < 0.3 else random_single(rng, small=0.3)
-        drawn.append(np.asarray(draw_scene(scene, rng)))
+        drawn.append(np.asarray(draw_scene(random_scene(rng), rng, random_exit(rng))))
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

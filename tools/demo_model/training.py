@@ -21,7 +21,8 @@ def _orthogonal(update: torch.Tensor, steps: int = 5) -> torch.Tensor:
     In bfloat16, as its authors do: the iteration does not need more.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (update / (update.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    x = update / (update.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = x.bfloat16() if x.is_cuda else x
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     for _ in range(steps):
@@ -98,7 +99,8 @@ def average_gradients(models: Iterable[nn.Module], world: int) -> None:
 
 
 def _entry(rank: int, work: Callable[..., None], args: Any, world: int) -> None:
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
     if world > 1:
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
         os.environ["MASTER_PORT"] = str(args.port)
