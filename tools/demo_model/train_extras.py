@@ -23,7 +23,8 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, mse_loss
 
 from . import captions
-from .draw import SIDE, draw_scene
+from .backgrounds import SIDE
+from .draw import draw_scene
 from .extras import RANK, Compact, LowRank, attached, ink, targets
 from .networks import exits_of
 from .pool import to_tensor
