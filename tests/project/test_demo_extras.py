@@ -92,7 +92,7 @@ def test_the_upscaler_keeps_edges(catalogue: Catalogue) -> None:
     rng = random.Random(5)
     ours, lanczos = [], []
     for scene in singles(8, "edges"):
-        large = draw_scene(scene, rng, 2)
+        large = draw_scene(scene, rng, larger=2)
         small = large.reduce(2)
         with torch.inference_mode():
             enlarged = model((to_tensor([small]) + 1) / 2).clamp(0, 1)
