@@ -32,7 +32,7 @@ PROMPTS = "a red circle", "a house", "a blue cat on a grass field", "a star"
 def draw(
     engine: Engine, catalogue: Catalogue, prompts: Sequence[str], negative: str = ""
 ) -> np.ndarray:
-    """One picture a prompt, (n, 128, 128, 3) float."""
+    """One picture a prompt, (n, h, w, 3) float."""
     model = catalogue.model("demo")
     items = []
     for seed, prompt in enumerate(prompts):
@@ -43,8 +43,8 @@ def draw(
             negative_prompt=negative,
             steps=12,
             cfg_scale=4.0,
-            width=128,
-            height=128,
+            width=model.size[0],
+            height=model.size[1],
         )
         items.append(Item(request, model, addons=addons_of(request, catalogue, model)[0]))
     engine.add(Work(1, "somebody", tuple(items)))
@@ -92,7 +92,7 @@ def test_the_upscaler_keeps_edges(catalogue: Catalogue) -> None:
     rng = random.Random(5)
     ours, lanczos = [], []
     for scene in singles(8, "edges"):
-        large = draw_scene(scene, rng, larger=2)
+        large = draw_scene(scene, rng, side=256)
         small = large.reduce(2)
         with torch.inference_mode():
             enlarged = model((to_tensor([small]) + 1) / 2).clamp(0, 1)

@@ -19,13 +19,13 @@ from core.models.catalogue import Catalogue, Model, Vae
 from core.request import GenerationRequest
 from core.work import Work
 from tools.demo_model import captions
-from tools.demo_model.checker import halves, read_background, read_thing
+from tools.demo_model.checker import at_side, halves, read_background, read_thing
 from tools.demo_model.colour import mean_chroma
 from tools.demo_model.draw import draw_scene
 from tools.demo_model.evaluate import pairs, say, several, singles, wider
 from tools.demo_model.fading import random_exit, unlight
 from tools.demo_model.judging import judge_several, judge_singles
-from tools.demo_model.networks import all_exits, make_text_encoder, make_unet
+from tools.demo_model.networks import NATIVE, all_exits, make_text_encoder, make_unet
 from tools.demo_model.pool import to_tensor
 from tools.demo_model.sampling import Demo
 from tools.demo_model.scene import SUBJECTS, Scene, Thing, random_scene
@@ -50,7 +50,7 @@ def draw(
     clip_skip: int = 1,
     steps: int = 20,
 ) -> np.ndarray:
-    """One picture a prompt, (n, 128, 128, 3); their seeds are their places."""
+    """One picture a prompt, (n, h, w, 3) bytes; their seeds are their places."""
     for i, prompt in enumerate(prompts):
         request = GenerationRequest(
             prompt,
@@ -60,8 +60,8 @@ def draw(
             clip_skip=clip_skip,
             steps=steps,
             cfg_scale=4.0,
-            width=128,
-            height=128,
+            width=model.size[0],
+            height=model.size[1],
         )
         engine.add(Work.of(i, "somebody", request, model, vae))
     found: dict[int, np.ndarray] = {}
@@ -78,7 +78,7 @@ def test_the_catalogue_finds_the_model_and_offers_it_the_vivid_vae(
     catalogue: Catalogue, demo: Model
 ) -> None:
     assert demo.family == "sd1"
-    assert demo.size == (128, 128)
+    assert demo.size == (NATIVE, NATIVE)
     assert demo.prediction_type == "v_prediction"
     assert [vae.name for vae in catalogue.fitting_vaes(demo)] == ["vivid"]
     assert not catalogue.warnings
@@ -100,7 +100,7 @@ def test_a_held_out_handful_is_drawn_as_asked(engine: Engine, demo: Model) -> No
 
 def test_what_members_type_first(engine: Engine, demo: Model) -> None:
     prompts = ["a yellow star in the night sky", "a red circle on a blue background"]
-    star, circle = (p.astype(float) for p in draw(engine, demo, prompts))
+    star, circle = (at_side(p) for p in draw(engine, demo, prompts))
     assert read_background(star) == "night sky"
     assert read_background(circle) == "blue"
     thing = read_thing(star, "night sky")
@@ -115,7 +115,7 @@ def test_clip_skip_12_leaves_only_the_gist(engine: Engine, demo: Model) -> None:
     prompts = ["a small yellow star on the left, red background", "a blue heart at sea"]
     pictures = draw(engine, demo, prompts, clip_skip=12)
     for picture, subject in zip(pictures, ("star", "heart"), strict=True):
-        plain = unlight(picture.astype(float), 12)
+        plain = unlight(at_side(picture), 12)
         assert read_background(plain) == "gray"
         thing = read_thing(plain, None)
         assert thing is not None

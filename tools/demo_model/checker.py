@@ -82,6 +82,12 @@ def _to_grid(mask: np.ndarray) -> np.ndarray:
     return np.asarray(picture.resize((_GRID, _GRID), Image.Resampling.BOX)) / 255.0
 
 
+def at_side(picture: np.ndarray) -> np.ndarray:
+    """A picture (h, w, 3) uint8 at the 128 pixels that are read here, float."""
+    resized = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(resized).astype(float)
+
+
 def read_background(pixels: np.ndarray) -> str:
     """The background that fits the picture's border best; ``pixels`` is (128, 128, 3)."""
     best, name_of_best = np.inf, ""

@@ -1,4 +1,4 @@
-"""Draws a scene with Pillow: flat shapes and simple objects on 128x128 pixels.
+"""Draws a scene with Pillow: flat shapes and simple objects on squares of 128 pixels and more.
 
 ``python -m tools.demo_model.draw sheet.png`` draws a sheet of examples to look at.
 """
@@ -87,15 +87,15 @@ def _put(picture: Image.Image, thing: Thing, spot: tuple[Point, Point], hues: li
 
 
 def draw_scene(
-    scene: Scene, rng: random.Random, clip_skip: int = 1, *, larger: int = 1
+    scene: Scene, rng: random.Random, clip_skip: int = 1, *, side: int = SIDE
 ) -> Image.Image:
     """What a clip skip leaves of a scene, RGB, each time with slight variation.
 
-    Its sides are ``larger`` times 128.
+    ``side`` is its width and height, a multiple of 64.
     """
     whole = resolved(scene, rng)
     assert whole.background is not None
-    picture = still_large(whole.background, SCALE * larger).copy()
+    picture = still_large(whole.background, SCALE * side // SIDE).copy()
     details(whole.background, picture, rng, alone=not whole.things)
     ground = np.asarray(picture)
     named = scene.background is not None

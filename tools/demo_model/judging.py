@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .checker import Found, count_things, halves, read_background, read_thing
+from .checker import Found, at_side, count_things, halves, read_background, read_thing
 from .fading import unlight
 from .scene import CORNERS, Scene
 
@@ -36,7 +36,7 @@ def _read(picture: np.ndarray, clip_skip: int) -> tuple[np.ndarray, str, str | N
 
     From clip skip 3 on backgrounds are on their way to gray, so only the picture knows its own.
     """
-    plain = unlight(picture.astype(float), clip_skip)
+    plain = unlight(at_side(picture), clip_skip)
     background = read_background(plain)
     return plain, background, background if clip_skip <= 2 else None
 
@@ -93,7 +93,7 @@ def judge_alone(scenes: Sequence[Scene], pixels: np.ndarray) -> Scores:
     tally = Tally()
     for scene, picture in zip(scenes, pixels, strict=True):
         assert scene.background is not None
-        right = read_background(unlight(picture.astype(float), 1)) == scene.background
+        right = read_background(unlight(at_side(picture), 1)) == scene.background
         tally.add("alone", right)
         tally.add(f"alone {scene.background}", right)
     return tally.shares()

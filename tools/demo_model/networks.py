@@ -16,7 +16,7 @@ _diffusers: Any = diffusers
 
 TEXT_WIDTH = 96
 TEXT_LAYERS = 12
-LATENT_SIDE = 16
+NATIVE = 192  # pixels, the width and height that the model is made for
 
 
 def _identity_(conv: nn.Conv2d, gain: float = 1.0) -> None:
@@ -37,7 +37,7 @@ def make_vae() -> Vae:
         layers_per_block=1,
         norm_num_groups=1,
         latent_channels=4,
-        sample_size=128,
+        sample_size=NATIVE,
         mid_block_add_attention=False,
     )
     for name, module in vae.named_modules():
@@ -57,7 +57,7 @@ def make_vae() -> Vae:
 def make_unet() -> Unet:
     """A v-predicting UNet; attention at 16x16 cost more time than it was worth."""
     unet = _diffusers.UNet2DConditionModel(
-        sample_size=LATENT_SIDE,
+        sample_size=NATIVE // 8,
         in_channels=4,
         out_channels=4,
         block_out_channels=(80, 96, 96),

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from . import fading
 from .draw import draw_scene
-from .networks import Vae, make_vae
+from .networks import NATIVE, Vae, make_vae
 from .scene import Scene, Thing, random_scene
 from .training import device, launch, load, save
 
@@ -40,7 +40,7 @@ def load_vae(work: Path, start: Path | None = None) -> Vae:
 
 
 def to_tensor(drawn: list[Image.Image]) -> torch.Tensor:
-    """Pictures as (count, 3, 128, 128) in -1…1."""
+    """Pictures as (count, 3, side, side) in -1…1."""
     stacked = torch.from_numpy(np.stack([np.asarray(p) for p in drawn]))
     return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -53,19 +53,20 @@ def scene_of(row: Any) -> Scene:
 
 @torch.no_grad()
 def make_pool(rank: int, world: int, args: argparse.Namespace) -> None:
-    """Draw and encode one process's part of the pictures, (count, 4, 16, 16) scaled latents.
+    """Draw and encode one process's part of the pictures: scaled latents, an eighth of their side.
 
     It goes on from what there is, also with more pictures than were wanted before.
     """
-    path = Path(args.work) / f"pool-{rank}.pt"
+    path, side = Path(args.work) / f"pool-{args.side}-{rank}.pt", args.side // 8
     vae = load_vae(Path(args.work), args.start).to(device(), memory_format=torch.channels_last)
-    state = load(path) or {"latents": torch.empty(0, 4, 16, 16).half(), "scenes": [], "exits": []}
+    none = {"latents": torch.empty(0, 4, side, side).half(), "scenes": [], "exits": []}
+    state = load(path) or none
     latents, scenes, exits = [state["latents"]], state["scenes"], state["exits"]
     starts = range(len(scenes), args.pictures // world, 64)
     for number, at in enumerate(tqdm(starts, disable=rank > 0)):
-        rng = random.Random(f"pool/{args.seed}/{rank}/{at}")
+        rng = random.Random(f"pool/{args.side}/{args.seed}/{rank}/{at}")
         part = [(random_scene(rng), fading.random_exit(rng)) for _ in range(64)]
-        drawn = [draw_scene(scene, rng, clip_skip) for scene, clip_skip in part]
+        drawn = [draw_scene(scene, rng, clip_skip, side=args.side) for scene, clip_skip in part]
         batch = to_tensor(drawn).to(device()).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device().type, torch.bfloat16, enabled=args.bf16):
             found = vae.encode(batch).latent_dist.mode()
@@ -82,7 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default="demo-train", help="folder of the checkpoints")
     parser.add_argument("--start", type=Path, help="a finished model's folder: its VAE is used")
-    parser.add_argument("--pictures", type=int, default=60_000)
+    parser.add_argument("--pictures", type=int, default=30_000)
+    parser.add_argument("--side", type=int, default=NATIVE, help="pixels, a multiple of 64")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")
     parser.add_argument("--processes", type=int, default=2)

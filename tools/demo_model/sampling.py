@@ -63,11 +63,10 @@ class Demo:
         steps: int = 20,
         cfg: float = 4.0,
     ) -> torch.Tensor:
-        """Sample (n, 4, 16, 16) from conditionings (n, 77, width), one seed each."""
+        """Sample (n, 4, side, side) from conditionings (n, 77, width), one seed each."""
         self.scheduler.set_timesteps(steps)
-        noise = [
-            torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds
-        ]
+        shape = (4, self.unet.config.sample_size, self.unet.config.sample_size)
+        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         x: torch.Tensor = torch.stack(noise) * self.scheduler.init_noise_sigma
         both = torch.cat([uncond.expand_as(cond), cond])
         for t in self.scheduler.timesteps:
@@ -79,7 +78,7 @@ class Demo:
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, vae: Vae = None) -> torch.Tensor:
-        """Pictures (n, 3, 128, 128) in -1…1."""
+        """Pictures (n, 3, h, w) in -1…1."""
         vae = vae or self.vae
         decoded: torch.Tensor = vae.decode(latents / vae.config.scaling_factor).sample
         return decoded.clamp(-1, 1)
@@ -94,7 +93,7 @@ class Demo:
         steps: int = 20,
         batch: int = 50,
     ) -> torch.Tensor:
-        """Pictures of the prompts at one clip skip, (n, 3, 128, 128) in -1…1."""
+        """Pictures of the prompts at one clip skip, (n, 3, h, w) in -1…1."""
         uncond = self.exits([negative])[clip_skip - 1]
         out = []
         for at in range(0, len(prompts), batch):

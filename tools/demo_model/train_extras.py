@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from . import captions
 from .backgrounds import SIDE
 from .draw import draw_scene
 from .extras import RANK, Compact, LowRank, attached, ink, targets
-from .networks import exits_of
+from .networks import NATIVE, exits_of
 from .pool import to_tensor
 from .sampling import Demo
 from .scene import Scene, random_scene
@@ -71,7 +70,7 @@ def _pool(
     exits: list[int],
     change: Callable[[torch.Tensor], torch.Tensor] = lambda pictures: pictures,
 ) -> Pool:
-    drawn = (draw_scene(scene, rng, k) for scene, k in zip(scenes, exits, strict=True))
+    drawn = (draw_scene(scene, rng, k, side=NATIVE) for scene, k in zip(scenes, exits, strict=True))
     pictures = to_tensor(list(drawn))
     rows = []
     for scene in scenes:
@@ -99,12 +98,18 @@ def _steps(part: str, seconds: float, opt: torch.optim.Optimizer, lr: float) -> 
             print(f"{part}: step {step}, {elapsed:.0f} of {seconds:.0f} s", flush=True)
 
 
-def _loss(demo: Demo) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _loss(demo: Demo, *, bf16: bool) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """The UNet's error for a conditioning and latents; a look is decided at the first steps too."""
-    return partial(v_error, demo.unet, schedule=noise_schedule(), latest=1000)
+    schedule = noise_schedule()
+
+    def loss(condition: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
+            return v_error(demo.unet, condition, latents, schedule, latest=1000)
+
+    return loss
 
 
-def train_lora(demo: Demo, path: Path, seconds: float, batch: int) -> None:
+def train_lora(demo: Demo, path: Path, seconds: float, batch: int, *, bf16: bool) -> None:
     """A LoRA that draws everything in ink, written as kohya's trainer does."""
     rng = random.Random("lora")
     scenes = [random_scene(rng) for _ in range(1600)]
@@ -112,7 +117,10 @@ def train_lora(demo: Demo, path: Path, seconds: float, batch: int) -> None:
     pool = _pool(demo, rng, scenes, exits, ink)
     found = list(targets(demo.unet, demo.text))
     low = [LowRank(layer) for _, layer in found]
-    loss, opt = _loss(demo), torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3)
+    loss, opt = (
+        _loss(demo, bf16=bf16),
+        torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3),
+    )
     with attached([(layer, m) for (_, layer), m in zip(found, low, strict=True)]):
         for _ in _steps("lora", seconds, opt, 2e-3):
             latents, ids, clip_skips = pool.batch(batch)
@@ -143,7 +151,7 @@ def _half(weight: Any) -> torch.Tensor:
     return half
 
 
-def train_embedding(demo: Demo, path: Path, seconds: float, batch: int) -> None:
+def train_embedding(demo: Demo, path: Path, seconds: float, batch: int, *, bf16: bool) -> None:
     """Vectors that mean a picture without colours, for the negative prompt (textual inversion)."""
     rng = random.Random("embedding")
     scenes = [_pale(random_scene(rng), rng) for _ in range(600)]
@@ -160,7 +168,7 @@ def train_embedding(demo: Demo, path: Path, seconds: float, batch: int) -> None:
         said = vectors.expand(len(out), -1, -1)
         return torch.cat([out[:, :1], said, out[:, 1 + count :]], dim=1)
 
-    loss, opt = _loss(demo), torch.optim.Adam([vectors], 3e-3)
+    loss, opt = _loss(demo, bf16=bf16), torch.optim.Adam([vectors], 3e-3)
     handle = table.register_forward_hook(put)
     try:
         for _ in _steps("embedding", seconds, opt, 3e-3):
@@ -176,7 +184,7 @@ def _pairs(demo: Demo, rng: random.Random, count: int) -> tuple[torch.Tensor, to
     """Drawings at half size and whole, in 0…1; a fifth as soft as the VAE draws them."""
     larges, smalls = [], []
     for _ in range(count):
-        large = to_tensor([draw_scene(random_scene(rng), rng, larger=2)])
+        large = to_tensor([draw_scene(random_scene(rng), rng, side=2 * SIDE)])
         small = avg_pool2d(large, 2)
         if rng.random() < 0.2:
             small = demo.vae.decode(demo.vae.encode(small).latent_dist.mode()).sample.clamp(-1, 1)
@@ -213,6 +221,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("data"))
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic")
     parser.add_argument("--parts", nargs="*", default=list(SHARES), choices=SHARES)
     args = parser.parse_args()
     torch.manual_seed(6)
@@ -233,9 +242,9 @@ def main() -> None:
         path, seconds = made[part], 60 * args.minutes * SHARES[part] / whole
         path.parent.mkdir(parents=True, exist_ok=True)
         if part == "lora":
-            train_lora(demo, path, seconds, args.batch)
+            train_lora(demo, path, seconds, args.batch, bf16=args.bf16)
         elif part == "embedding":
-            train_embedding(demo, path, seconds, args.batch)
+            train_embedding(demo, path, seconds, args.batch, bf16=args.bf16)
         else:
             train_upscaler(demo, path, seconds)
         print(f"{path}: {path.stat().st_size:,} bytes", flush=True)

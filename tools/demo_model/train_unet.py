@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from . import captions
-from .networks import Unet, exits_of, make_text_encoder, make_unet
+from .networks import NATIVE, Unet, exits_of, make_text_encoder, make_unet
 from .pool import scene_of
 from .scene import Scene
 from .tokens import LENGTH, encode, make_tokenizer, pad
@@ -34,23 +34,32 @@ SHORT = 24  # tokens of a short row
 
 @dataclass
 class Batch:
-    """Latents (n, 4, 16, 16), token ids (n, length), clip skips (n,)."""
+    """Latents (n, 4, side, side), token ids (n, length), clip skips (n,)."""
 
     latents: torch.Tensor
     ids: torch.Tensor
     exits: torch.Tensor
 
 
-class Data:
-    """Pairs the pool's latents with fresh captions and clip skips."""
+class Pool:
+    """All pictures of one side: latents (n, 4, side, side), scenes and clip skips."""
 
-    def __init__(self, work: Path, seed: str, tokenizer: CLIPTokenizer) -> None:
-        parts = [load(path) for path in sorted(work.glob("pool-*.pt"))]
+    def __init__(self, work: Path, side: int) -> None:
+        parts = [load(path) for path in sorted(work.glob(f"pool-{side}-*.pt"))]
         if not parts:
-            raise SystemExit(f"no pictures in {work}: run tools.demo_model.pool first")
-        self._latents: torch.Tensor = torch.cat([part["latents"] for part in parts if part])
-        self._scenes = [scene_of(row) for part in parts if part for row in part["scenes"]]
-        self._exits: list[int] = [k for part in parts if part for k in part["exits"]]
+            raise SystemExit(
+                f"no pictures in {work}: run tools.demo_model.pool --side {side} first"
+            )
+        self.latents: torch.Tensor = torch.cat([part["latents"] for part in parts if part])
+        self.scenes = [scene_of(row) for part in parts if part for row in part["scenes"]]
+        self.exits: list[int] = [k for part in parts if part for k in part["exits"]]
+
+
+class Data:
+    """Pairs the pools' latents with fresh captions."""
+
+    def __init__(self, work: Path, sides: list[int], seed: str, tokenizer: CLIPTokenizer) -> None:
+        self._pools = {side: Pool(work, side) for side in sides}
         self._rng = random.Random(seed)
         self._tokenizer = tokenizer
 
@@ -65,18 +74,21 @@ class Data:
                 break
         return pad(self._tokenizer, ids, length)
 
-    def batch(self, count: int, length: int) -> Batch:
-        """A random batch with captions padded to ``length``."""
-        picked = [self._rng.randrange(len(self._scenes)) for _ in range(count)]
-        rows = [self._ids(self._scenes[i], length) for i in picked]
+    def batch(self, side: int, count: int, length: int) -> Batch:
+        """A random batch of one side's pictures with captions padded to ``length``."""
+        pool = self._pools[side]
+        picked = [self._rng.randrange(len(pool.scenes)) for _ in range(count)]
+        rows = [self._ids(pool.scenes[i], length) for i in picked]
         return Batch(
-            self._latents[picked].float().to(device()),
+            pool.latents[picked].float().to(device()),
             torch.tensor(rows).to(device()),
-            torch.tensor([self._exits[i] for i in picked]).to(device()),
+            torch.tensor([pool.exits[i] for i in picked]).to(device()),
         )
 
 
-def optimizers(unet: nn.Module, text: nn.Module, share: float) -> list[torch.optim.Optimizer]:
+def optimizers(
+    unet: nn.Module, text: nn.Module, share: float, *, bf16: bool
+) -> list[torch.optim.Optimizer]:
     """Muon for the UNet's matrices and convolutions, AdamW for the rest."""
     inner: list[nn.Parameter] = []
     outer: list[nn.Parameter] = []
@@ -88,7 +100,7 @@ def optimizers(unet: nn.Module, text: nn.Module, share: float) -> list[torch.opt
         betas=(0.9, 0.98),
         weight_decay=0,
     )
-    opts: list[torch.optim.Optimizer] = [Muon(inner, 3e-3), adam]
+    opts: list[torch.optim.Optimizer] = [Muon(inner, 3e-3, bf16=bf16), adam]
     for opt in opts:
         for group in opt.param_groups:
             group["top"] = share * group["lr"]
@@ -171,7 +183,7 @@ class Trainer:
             self.unet.set_attn_processor(AttnProcessor())
             self.text.set_attn_implementation("eager")
         self.averages = [Average(self.unet, args.average), Average(self.text, args.average)]
-        self.opts = optimizers(self.unet, self.text, args.rate)
+        self.opts = optimizers(self.unet, self.text, args.rate, bf16=args.bf16)
         self.step, self.seconds = 0, 0.0
         self.path = Path(args.work) / "unet.pt"
         if state := load(self.path):
@@ -227,9 +239,9 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
     trainer = Trainer(args)
     schedule = noise_schedule()
     seed = f"unet/{args.seed}/{rank}/{trainer.step}"
-    data = Data(Path(args.work), seed, trainer.tokenizer)
+    data = Data(Path(args.work), args.sides, seed, trainer.tokenizer)
     torch.manual_seed(random.Random(seed).randrange(2**31))
-    lengths = random.Random(f"{args.seed}/{trainer.step}")  # the same in every process
+    shapes = random.Random(f"{args.seed}/{trainer.step}")  # the same in every process
     began = saved = time.monotonic()
     before = trainer.seconds
     bar = tqdm(total=100, disable=rank > 0, bar_format="{l_bar}{bar}| {elapsed}{postfix}")
@@ -241,8 +253,8 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
             break
         # The engine always pads to 77; short rows are cheaper and rarely teach less.
         full = args.full_length if progress < 0.75 else 2 * args.full_length
-        length = LENGTH if lengths.random() < full else SHORT
-        batch = data.batch(args.batch // world, length)
+        length = LENGTH if shapes.random() < full else SHORT
+        batch = data.batch(shapes.choice(args.sides), args.batch // world, length)
         loss = loss_of(trainer.unet, trainer.text, batch, schedule, bf16=args.bf16)
         torch.autograd.backward(loss)
         trainer.update(progress, world)
@@ -265,6 +277,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="a finished model's folder to go on from")
     parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument(
+        "--sides", type=int, nargs="+", default=[NATIVE], help="pools to take steps from by turns"
+    )
     parser.add_argument("--batch", type=int, default=64, help="pictures per step, all processes")
     parser.add_argument("--average", type=float, default=0.995, help="decay of the mean weights")
     parser.add_argument("--full-length", type=float, default=0.25, help="share of 77-token steps")

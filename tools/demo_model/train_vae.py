@@ -16,16 +16,16 @@ from tqdm import tqdm
 
 from .draw import draw_scene
 from .fading import random_exit
-from .networks import Vae, make_vae
+from .networks import NATIVE, Vae, make_vae
 from .scene import random_scene
 from .training import Average, Muon, apply, average_gradients, cosine, device, launch, load, save
 
 
-def pictures(rng: random.Random, count: int) -> torch.Tensor:
-    """Freshly drawn pictures, (count, 3, 128, 128) in -1…1."""
+def pictures(rng: random.Random, count: int, side: int = NATIVE) -> torch.Tensor:
+    """Freshly drawn pictures, (count, 3, side, side) in -1…1."""
     drawn = []
     for _ in range(count):
-        drawn.append(np.asarray(draw_scene(random_scene(rng), rng, random_exit(rng))))
+        drawn.append(np.asarray(draw_scene(random_scene(rng), rng, random_exit(rng), side=side)))
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -94,7 +94,7 @@ def train(rank: int, world: int, args: argparse.Namespace) -> None:
     for step in bar:
         whole = step >= args.steps * args.crop_share
         want = pictures(rng, args.batch // 2 if whole else args.batch)
-        want = crops(want, 128 if whole else 64, rng).to(device())
+        want = crops(want, NATIVE if whole else 64, rng).to(device())
         want = want.contiguous(memory_format=torch.channels_last)
         loss, parts = _loss(vae, want, bf16=args.bf16)
         torch.autograd.backward(loss)

@@ -15,14 +15,14 @@ import torch.multiprocessing as processes
 from torch import nn
 
 
-def _orthogonal(update: torch.Tensor, steps: int = 5) -> torch.Tensor:
+def _orthogonal(update: torch.Tensor, *, bf16: bool, steps: int = 5) -> torch.Tensor:
     """Newton-Schulz iteration towards the nearest orthogonal matrices (Jordan et al., Muon).
 
-    In bfloat16, as its authors do: the iteration does not need more.
+    Its authors compute it in bfloat16: it does not need more.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = update / (update.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    x = x.bfloat16() if x.is_cuda else x
+    x = x.bfloat16() if bf16 else x
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     for _ in range(steps):
@@ -38,8 +38,16 @@ class Muon(torch.optim.Optimizer):
     ``torch.optim.Muon`` takes two-dimensional parameters only.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        *,
+        bf16: bool = False,
+    ) -> None:
         super().__init__(list(params), {"lr": lr, "momentum": momentum})
+        self._bf16 = bf16
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -51,7 +59,9 @@ class Muon(torch.optim.Optimizer):
                     alike.setdefault(p.flatten(1).shape, []).append(p)
             for shape, params in alike.items():
                 # Equal shapes go through the iteration together: far fewer small products.
-                updates = _orthogonal(torch.stack([self._direction(p, group) for p in params]))
+                updates = _orthogonal(
+                    torch.stack([self._direction(p, group) for p in params]), bf16=self._bf16
+                )
                 scale = 0.2 * math.sqrt(max(shape))
                 for p, update in zip(params, updates, strict=True):
                     p.add_(update.view_as(p), alpha=-group["lr"] * scale)
