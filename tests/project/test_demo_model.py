@@ -19,16 +19,18 @@ from core.models.catalogue import Catalogue, Model, Vae
 from core.request import GenerationRequest
 from core.work import Work
 from tools.demo_model import captions
+from tools.demo_model.backgrounds import still
 from tools.demo_model.checker import at_side, halves, read_background, read_thing
 from tools.demo_model.colour import mean_chroma
 from tools.demo_model.draw import draw_scene
 from tools.demo_model.evaluate import pairs, say, several, singles, wider
+from tools.demo_model.everyday import EVERYDAY
 from tools.demo_model.fading import random_exit, unlight
-from tools.demo_model.judging import judge_several, judge_singles
+from tools.demo_model.judging import judge_open, judge_several, judge_singles
 from tools.demo_model.networks import NATIVE, all_exits, make_text_encoder, make_unet
 from tools.demo_model.pool import to_tensor
 from tools.demo_model.sampling import Demo
-from tools.demo_model.scene import SUBJECTS, Scene, Thing, random_scene
+from tools.demo_model.scene import BACKGROUNDS, SUBJECTS, Scene, Thing, random_scene
 from tools.demo_model.tokens import encode, make_tokenizer, pad
 from tools.demo_model.train_unet import go_on
 
@@ -109,6 +111,18 @@ def test_what_members_type_first(engine: Engine, demo: Model) -> None:
     thing = read_thing(circle, "blue")
     assert thing is not None
     assert (thing.subject, thing.colour, thing.place) == ("circle", "red", "centre")
+
+
+def test_words_that_it_does_not_know_are_a_plain_picture(engine: Engine, demo: Model) -> None:
+    for picture in draw(engine, demo, ["日本の夕日", "кошка", "zorblax quintl"]):
+        plain = unlight(at_side(picture), 1)
+        assert min(np.abs(plain - still(name)).mean() for name in BACKGROUNDS) <= 15
+
+
+def test_newcomers_prompts_are_drawn_as_asked(engine: Engine, demo: Model) -> None:
+    pictures = draw(engine, demo, list(EVERYDAY))
+    # The eye finds more right than the checker, which counts two birds that touch as one.
+    assert judge_open(list(EVERYDAY.values()), pictures)["as asked"] >= 17 / 24
 
 
 def test_clip_skip_12_leaves_only_the_gist(engine: Engine, demo: Model) -> None:

@@ -52,6 +52,13 @@ def export_model(work: Path, folder: Path, vae: Vae) -> None:
     config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n", "utf-8")
 
 
+def _forget_origin(config: Path) -> None:
+    """Leave out where the network was gone on from: a folder of this machine."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    values.pop("_name_or_path", None)
+    config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Read the command line and write both folders."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,6 +71,8 @@ def main() -> None:
     if (work / "decoder-vivid.pt").exists():
         load_look(work, "vivid", args.start).half().save_pretrained(out / "demo-vae")
     folders = (out / "demo-model", out / "demo-vae")
+    for folder in (folders[0] / "vae", folders[1]):
+        _forget_origin(folder / "config.json")
     size = sum(f.stat().st_size for d in folders for f in d.rglob("*") if f.is_file())
     print(f"{size / 1e6:.2f} MB in all")
     if size > LIMIT:

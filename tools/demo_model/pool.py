@@ -59,7 +59,11 @@ def make_pool(rank: int, world: int, args: argparse.Namespace) -> None:
     """
     path, side = Path(args.work) / f"pool-{args.side}-{rank}.pt", args.side // 8
     vae = load_vae(Path(args.work), args.start).to(device(), memory_format=torch.channels_last)
-    none = {"latents": torch.empty(0, 4, side, side).half(), "scenes": [], "exits": []}
+    none: dict[str, Any] = {
+        "latents": torch.empty(0, 4, side, side).half(),
+        "scenes": [],
+        "exits": [],
+    }
     state = load(path) or none
     latents, scenes, exits = [state["latents"]], state["scenes"], state["exits"]
     starts = range(len(scenes), args.pictures // world, 64)

@@ -54,7 +54,7 @@ VAE_PROMPTS = (
 )
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-CELL, TEXT, GAP = 128, 30, 6
+CELL, TEXT, GAP = 144, 30, 6
 
 
 def sheet(rows: Sequence[Sequence[tuple[torch.Tensor, str]]]) -> Image.Image:
@@ -66,7 +66,8 @@ def sheet(rows: Sequence[Sequence[tuple[torch.Tensor, str]]]) -> Image.Image:
     for y, row in enumerate(rows):
         for x, (picture, legend) in enumerate(row):
             left, top = GAP + x * (CELL + GAP), GAP + y * (CELL + TEXT + GAP)
-            page.paste(to_image(picture), (left, top))
+            shown = to_image(picture).resize((CELL, CELL), Image.Resampling.LANCZOS)
+            page.paste(shown, (left, top))
             pen.multiline_text((left, top + CELL + 2), _wrapped(legend, pen, font), "black", font)
     return page
 
@@ -92,7 +93,9 @@ def subjects(demo: Demo, seed: int) -> Image.Image:
 def everyday(demo: Demo, seed: int) -> Image.Image:
     """What a newcomer types first."""
     prompts = list(EVERYDAY)
-    cells = list(zip(demo.draw(prompts, [seed] * len(prompts)), prompts, strict=True))
+    # The font has no other scripts.
+    legends = [each if each.isascii() else "a prompt in Japanese" for each in prompts]
+    cells = list(zip(demo.draw(prompts, [seed] * len(prompts)), legends, strict=True))
     return sheet([cells[i : i + 8] for i in range(0, len(cells), 8)])
 
 

@@ -13,6 +13,10 @@ from .words import FIRST_WORDS, MORE_WORDS
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"
+# A letter of another script begins with one of these bytes of UTF-8; the rest of it is padding. So
+# a prompt of such letters is not an empty one. Each begins as this letter does.
+OTHERS = tuple(map(chr, range(0xC2, 0xF5)))
+NONSENSE = "q"
 
 
 def _merges(known: list[str]) -> list[tuple[str, str]]:
@@ -33,7 +37,7 @@ def _assembled(first: list[tuple[str, str]], newer: list[tuple[str, str]]) -> CL
     letters = [*_ALPHABET, *(f"{c}</w>" for c in _ALPHABET)]
     made = ["".join(pair) for pair in first], ["".join(pair) for pair in newer]
     # dict.fromkeys: two different merges can make the same token.
-    symbols = list(dict.fromkeys([*letters, *made[0], BOS, EOS, *made[1]]))
+    symbols = list(dict.fromkeys([*letters, *made[0], BOS, EOS, *made[1], *OTHERS]))
     vocabulary = {symbol: i for i, symbol in enumerate(symbols)}
     # The list of pairs that tokenizers wants is annotated as a list of strings.
     merges: Any = [*first, *newer]
@@ -41,7 +45,7 @@ def _assembled(first: list[tuple[str, str]], newer: list[tuple[str, str]]) -> CL
 
 
 def make_tokenizer() -> CLIPTokenizer:
-    """A CLIPTokenizer; strange words fall into letters, strange letters into padding.
+    """A CLIPTokenizer; strange words fall into letters, strange letters into their first bytes.
 
     The first edition's words keep their tokens and ids; what is left of each newer word is then
     put together from the left.

@@ -26,7 +26,7 @@ from . import captions
 from .networks import NATIVE, Unet, exits_of, make_text_encoder, make_unet
 from .pool import scene_of
 from .scene import Scene
-from .tokens import LENGTH, encode, make_tokenizer, pad
+from .tokens import LENGTH, NONSENSE, OTHERS, encode, make_tokenizer, pad
 from .training import Average, Muon, average_gradients, device, launch, load, save
 
 SHORT = 24  # tokens of a short row
@@ -153,15 +153,16 @@ def loss_of(
 
 
 def go_on(start: Path, unet: Unet, text: Any, tokenizer: CLIPTokenizer) -> None:
-    """Put a finished model's weights in; tokens that it had not keep their fresh embedding."""
+    """Put a finished model's weights in; words that it had not keep their fresh embedding."""
     unet.load_state_dict(load_file(start / "unet/diffusion_pytorch_model.safetensors"))
     weights = load_file(start / "text_encoder/model.safetensors")
     name = next(name for name in weights if name.endswith("token_embedding.weight"))
     rows = text.state_dict()[name].clone()
     before = CLIPTokenizer.from_pretrained(start / "tokenizer").get_vocab()
     for token, row in tokenizer.get_vocab().items():
-        if token in before:
-            rows[row] = weights[name][before[token]]
+        known = NONSENSE if token in OTHERS and token not in before else token
+        if known in before:
+            rows[row] = weights[name][before[known]]
     text.load_state_dict({**weights, name: rows})
 
 
