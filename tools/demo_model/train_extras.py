@@ -154,7 +154,8 @@ def _half(weight: Any) -> torch.Tensor:
 def train_embedding(demo: Demo, path: Path, seconds: float, batch: int, *, bf16: bool) -> None:
     """Vectors that mean a picture without colours, for the negative prompt (textual inversion)."""
     rng = random.Random("embedding")
-    scenes = [_pale(random_scene(rng), rng) for _ in range(600)]
+    some = (random_scene(rng) for _ in range(700))
+    scenes = [_pale(scene, rng) for scene in some if scene.things]
     pool = _pool(demo, rng, scenes, [rng.randint(1, 2) for _ in scenes])
     inner: Any = demo.text
     table = inner.get_input_embeddings()
