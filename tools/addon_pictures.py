@@ -48,7 +48,7 @@ NAMED: Final = (
     "a red car in the city",
     "a red house and a green tree",
 )
-BARE: Final = ("circle", "house", "star", "girl", "boat")
+BARE: Final = ("circle", "moon", "dog", "rocket", "square")
 LAST_LAYER: Final = "text_model_encoder_layers_11_"
 
 

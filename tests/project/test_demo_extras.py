@@ -76,14 +76,14 @@ def test_the_lora_draws_in_ink(engine: Engine, catalogue: Catalogue) -> None:
 
 
 def test_the_embedding_keeps_what_is_pale_away(engine: Engine, catalogue: Catalogue) -> None:
-    bare = ["a circle", "a house", "a star", "a heart", "a cat"]
+    bare = ["a circle", "a rocket", "a dog", "a moon", "a robot", "a square"]
     plain = draw(engine, catalogue, bare)
     vivid = draw(engine, catalogue, bare, "demo-pale")
     pale = draw(engine, catalogue, [f"demo-pale {each}" for each in bare])
     assert _chroma(pale) < 0.3 * _chroma(plain)
     # What had a colour keeps it; what had none gets one.
     assert _chroma(vivid) > 1.1 * _chroma(plain)
-    assert np.abs(vivid - plain).mean() > 10
+    assert np.abs(vivid - plain).mean() > 5
 
 
 def test_the_upscaler_keeps_edges(catalogue: Catalogue) -> None:
