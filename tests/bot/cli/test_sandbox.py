@@ -24,6 +24,7 @@ from bot.cli import sandbox
 from bot.cli.page import FOLDER, Page
 from bot.settings import ROOT, Settings
 from bot.translate import catalogues
+from bot.upkeep import pace
 from core.config import EngineConfig
 from core.models.cards import read_card
 from core.models.catalogue import Card, Catalogue, Model
@@ -363,8 +364,9 @@ async def test_the_owners_data_is_left_alone(opened: Opened, settings: Settings)
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 async def test_in_a_browser_every_press_arrives_and_a_phone_scrolls_one_way(
-    opened: Opened, tmp_path: Path
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pace, "BURST", 100.0)  # No hand presses as fast as this.
     page, engine, session = opened
     you = Visitor(page, session)
     async with chromium(page.url, tmp_path, session, width=390, height=800) as tab:
