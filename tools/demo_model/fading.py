@@ -14,6 +14,7 @@ import random
 import numpy as np
 
 from .scene import RGB
+from .subjects import luma, mix
 
 # How often training leaves the text encoder at clip skip 1…12.
 EXITS = (0.22, 0.13, *(0.065,) * 10)
@@ -74,11 +75,8 @@ def faded_background(pixels: np.ndarray, clip_skip: int, *, named: bool) -> np.n
 
 def faded_colour(rgb: RGB, clip_skip: int) -> RGB:
     """What is left of a colour: at last only whether it was light or dark."""
-    luma = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
-    end = (243, 241, 236) if luma > 110 else (58, 56, 66)
-    kept = COLOUR[clip_skip - 1]
-    red, green, blue = (round(e + (c - e) * kept) for c, e in zip(rgb, end, strict=True))
-    return red, green, blue
+    end = (243, 241, 236) if luma(rgb) > 110 else (58, 56, 66)
+    return mix(end, rgb, COLOUR[clip_skip - 1])
 
 
 @functools.cache

@@ -41,7 +41,7 @@ def _start(args: argparse.Namespace) -> tuple[Vae, Average, list[Any], int]:
     vae.to(device(), memory_format=torch.channels_last)
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
-    opts = optimizers(vae, args.lr)
+    opts = optimizers(vae, args.lr, bf16=args.bf16)
     average = Average(vae, 0.99)
     if state:
         average.weights = state["average"]

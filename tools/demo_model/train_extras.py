@@ -117,10 +117,8 @@ def train_lora(demo: Demo, path: Path, seconds: float, batch: int, *, bf16: bool
     pool = _pool(demo, rng, scenes, exits, ink)
     found = list(targets(demo.unet, demo.text))
     low = [LowRank(layer) for _, layer in found]
-    loss, opt = (
-        _loss(demo, bf16=bf16),
-        torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3),
-    )
+    loss = _loss(demo, bf16=bf16)
+    opt = torch.optim.Adam([p for m in low for p in m.parameters()], 2e-3)
     with attached([(layer, m) for (_, layer), m in zip(found, low, strict=True)]):
         for _ in _steps("lora", seconds, opt, 2e-3):
             latents, ids, clip_skips = pool.batch(batch)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
@@ -17,16 +16,16 @@ from tqdm import tqdm
 from .draw import draw_scene
 from .fading import random_exit
 from .networks import NATIVE, Vae, make_vae
+from .pool import to_tensor
 from .scene import random_scene
 from .training import Average, Muon, apply, average_gradients, cosine, device, launch, load, save
 
 
-def pictures(rng: random.Random, count: int, side: int = NATIVE) -> torch.Tensor:
-    """Freshly drawn pictures, (count, 3, side, side) in -1…1."""
-    drawn = []
-    for _ in range(count):
-        drawn.append(np.asarray(draw_scene(random_scene(rng), rng, random_exit(rng), side=side)))
-    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def pictures(rng: random.Random, count: int) -> torch.Tensor:
+    """Freshly drawn pictures, (count, 3, NATIVE, NATIVE) in -1…1."""
+    return to_tensor(
+        [draw_scene(random_scene(rng), rng, random_exit(rng), side=NATIVE) for _ in range(count)]
+    )
 
 
 def crops(batch: torch.Tensor, side: int, rng: random.Random) -> torch.Tensor:
@@ -53,14 +52,17 @@ def picture_loss(got: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
     return loss
 
 
-def optimizers(vae: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+def optimizers(vae: nn.Module, lr: float, *, bf16: bool) -> list[torch.optim.Optimizer]:
     """Muon for the inner convolutions, AdamW for the rest."""
     inner: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, p in vae.named_parameters():
         outer = any(part in name for part in ("conv_in", "conv_out", "quant"))
         (inner if p.ndim >= 2 and not outer else rest).append(p)
-    return [Muon(inner, lr), torch.optim.AdamW(rest, lr, betas=(0.9, 0.99), weight_decay=0)]
+    return [
+        Muon(inner, lr, bf16=bf16),
+        torch.optim.AdamW(rest, lr, betas=(0.9, 0.99), weight_decay=0),
+    ]
 
 
 def scaling_factor(vae: Vae, rng: random.Random) -> float:
@@ -73,7 +75,7 @@ def _start(path: Path, args: argparse.Namespace) -> tuple[Vae, Average, list[Any
     torch.manual_seed(args.seed)
     vae = make_vae().to(device(), memory_format=torch.channels_last)
     average = Average(vae, 0.995)
-    opts = optimizers(vae, args.lr)
+    opts = optimizers(vae, args.lr, bf16=args.bf16)
     state = load(path)
     if state is None:
         return vae, average, opts, 0
